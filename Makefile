@@ -1,0 +1,38 @@
+# Everything installs itself into .venv, from the versions in requirements.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RESULTS ?= runs/demo/results
+
+.PHONY: help book test lock clean
+
+help:  ## show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+book: $(VENV)/.installed  ## train the demo study (reusing what is done) and build the book
+	$(BIN)/carbon-midl study run studies/demo.toml
+	$(BIN)/carbon-midl book build
+
+test: $(VENV)/.installed  ## lint, type-check and test everything, the built book included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# torch pins its CUDA packages itself; naming them in the lock would install them on machines without a GPU.
+lock:  ## choose new versions for requirements.lock within the ranges of pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --quiet --no-annotate --no-header --output-file .lock
+	{ echo '# Made by "make lock" from pyproject.toml; do not edit.'; grep -vE '^(nvidia-(cu|nccl|nv)|cuda-|triton)' .lock; } > requirements.lock
+	rm .lock
+
+clean:  ## remove what was trained, rendered and built (not .venv)
+	rm -rf runs data/phantom book/_generated book/_build
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "carbon-midl needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
