@@ -1,0 +1,1 @@
+"""LIDC-IDRI: from annotations and images to a crop archive."""
