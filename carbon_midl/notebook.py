@@ -1,0 +1,209 @@
+"""What a run's notebook calls, cell by cell."""
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from carbon_midl.footprint import FootprintRecord, Tracker, carbon_intensity
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.options import parse_options
+from carbon_midl.progress import EpochBar
+from carbon_midl.run import Run, prepare_run, write_epochs, write_result
+from carbon_midl.training import Epoch, Fit, build_model, fit, predict, score
+from carbon_midl.unet_size import unet_size
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from carbon_midl.unet import UNet
+
+SIZE_BANDS_PX = (0, 30, 100, 300, np.inf)
+SIZE_LABELS = ("under 30 px", "30–99 px", "100–299 px", "300 px and more")
+
+
+def project_root() -> Path:
+    """Return the checkout that the working directory is in, or else the working directory.
+
+    Papermill starts a notebook where it was called, Jupyter where the notebook lies; paths mean the same in both.
+    """
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / "carbon_midl").is_dir() and (directory / "studies").is_dir():
+            return directory
+    return here
+
+
+@dataclass
+class Experiment:
+    """One run as the notebook goes through it."""
+
+    run: Run
+    model: "UNet"
+    tracker: Tracker
+    fitted: Fit | None = None
+    slices: list[dict[Any, Any]] = field(default_factory=list)
+    # The tracker outlives a cell: it opens with the training and closes after the test.
+    _tracking: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def footprint(self) -> FootprintRecord:
+        """What the run has used so far."""
+        return self.tracker.record
+
+    def describe_data(self) -> pd.DataFrame:
+        """Return patients and slices of each part of the split."""
+        split, parts = self.run.split, self.run.parts
+        return pd.DataFrame(
+            {
+                "patients": [len(split.train), len(split.validation), len(split.test)],
+                "slices": [len(parts.train), len(parts.validation), len(parts.test)],
+            },
+            index=["training", "validation", "test"],
+        )
+
+    def show_crops(self, count: int = 12) -> "Figure":
+        """Show training crops, evenly spaced through the archive."""
+        from carbon_midl.pictures import contact_sheet
+
+        rows = self.run.parts.train
+        return contact_sheet(self.run.archive, rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)])
+
+    def describe_model(self) -> pd.DataFrame:
+        """Return the size of this run's U-Net."""
+        options = self.run.options
+        size = unet_size(options.filters, options.depth, size=self.run.archive.size)
+        return pd.DataFrame(
+            {
+                "initial filters F": [options.filters],
+                "levels": [options.depth],
+                "parameters": [f"{size.parameters:,}"],
+                "GMAC a crop": [f"{size.macs / 1e9:.3f}"],
+            }
+        )
+
+    def train(self) -> pd.DataFrame:
+        """Train inside the footprint window "training" and return the per-epoch table."""
+        options = self.run.options
+        done: list[Epoch] = []
+        self._tracking.enter_context(self.tracker)
+        with EpochBar(options.epochs) as bar, self.tracker.window("training"):
+
+            def finished(epoch: Epoch) -> None:
+                done.append(epoch)
+                write_epochs(self.run.directory, done)
+                bar.finished(epoch)
+
+            self.fitted = fit(
+                self.model,
+                self.run.archive,
+                self.run.parts,
+                options,
+                weights=self.run.directory / "weights.safetensors",
+                epoch_window=self.tracker.epoch,
+                on_epoch=finished,
+                on_batch=bar.batch,
+            )
+        return self._epoch_table()
+
+    def plot_curves(self) -> "Figure":
+        """Plot losses and validation Dice over the epochs."""
+        from matplotlib import pyplot as plt
+
+        table = self._epoch_table()
+        figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+        table[["train_loss", "val_loss"]].rename(columns={"train_loss": "training", "val_loss": "validation"}).plot(
+            ax=loss, marker="o", ylabel="loss (cross-entropy + soft Dice)"
+        )
+        table["val_dice"].plot(ax=overlap, marker="o", color="C1", ylabel="validation Dice", ylim=(0, 1))
+        overlap.axvline(self._fitted().best_epoch, color="grey", linestyle=":", label="weights kept")
+        overlap.legend()
+        for axis in (loss, overlap):
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        return figure
+
+    def test(self) -> pd.DataFrame:
+        """Score the test slices inside the window "test", close the footprint record and return the table."""
+        self._fitted()
+        with self.tracker.window("test"):
+            self.slices = score(self.model, self.run.archive, self.run.parts.test, self.run.options)
+        self._tracking.close()
+        return pd.DataFrame(self.slices)
+
+    def show_segmentations(self, count: int = 12) -> "Figure":
+        """Show test crops from the worst Dice to the best."""
+        from carbon_midl.pictures import segmentations, spread
+
+        scores = pd.DataFrame(self.slices)["dice"]
+        chosen = spread(scores, count)
+        rows = self.run.parts.test[chosen]
+        return segmentations(self.run.archive, rows, predict(self.model, self.run.archive, rows), scores.iloc[chosen])
+
+    def dice_by_size(self) -> pd.DataFrame:
+        """Return test Dice by the area of the consensus, with the readers' agreement among themselves."""
+        table = pd.DataFrame(self.slices)
+        table["nodule area"] = pd.cut(table["target_px"], SIZE_BANDS_PX, right=False, labels=SIZE_LABELS)
+        return table.groupby("nodule area", observed=True).agg(
+            slices=("dice", "size"),
+            patients=("patient_id", "nunique"),
+            dice=("dice", "mean"),
+            readers_dice=("readers_dice", "mean"),
+        )
+
+    def write_result(self) -> Path:
+        """Write the run's tables and ``result.json``; from then on the run is done.
+
+        Returns the path of the latter, from the checkout where it lies inside.
+        """
+        path = write_result(self.run, self._fitted(), self.slices, self.footprint)
+        return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
+
+    def _epoch_table(self) -> pd.DataFrame:
+        return pd.DataFrame([asdict(epoch) for epoch in self._fitted().epochs]).set_index("epoch")
+
+    def _fitted(self) -> Fit:
+        if self.fitted is None:
+            raise RuntimeError("train the model first: run the cell with experiment.train()")
+        return self.fitted
+
+
+def open_experiment(
+    *,
+    crops: str,
+    output: str,
+    pue: float,
+    intensity: str | float,
+    carbontracker: bool,
+    **options: Any,
+) -> Experiment:
+    """Check the notebook's parameters, open the crops and make ready to train.
+
+    Args:
+        crops: directory of a crop archive, or "phantom" for the embedded one.
+        output: the run's directory; empty for ``runs/single/filters-F-seed-S``.
+        pue: power usage effectiveness.
+        intensity: carbon intensity, "world", a country code or g/kWh.
+        carbontracker: whether carbontracker measures alongside.
+        options: the fields of ``RunOptions``.
+
+    Raises:
+        InputError: a parameter that cannot be; nothing is written then.
+    """
+    from carbon_midl.study.phantom_crops import phantom_crops
+
+    root = project_root()
+    checked = parse_options(options, where="notebook parameters")
+    archive = phantom_crops(root) if crops == "phantom" else CropArchive.open(root / crops)
+    directory = root / (output or f"runs/single/filters-{checked.filters}-seed-{checked.seed}")
+    run = prepare_run(directory, checked, archive)
+    tracker = Tracker(
+        run.directory / "footprint",
+        epochs=checked.epochs,
+        pue=pue,
+        intensity=carbon_intensity(intensity),
+        carbontracker=carbontracker,
+    )
+    return Experiment(run, build_model(checked), tracker)

@@ -1,0 +1,69 @@
+"""The parameters of one run: the same names in a study file, in the notebook and on the command line."""
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from carbon_midl.errors import InputError
+
+
+class RunOptions(BaseModel):
+    """What decides the outcome of one run, apart from its crops; part of the run's fingerprint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    filters: int = Field(16, gt=0, description="width: initial filters F of the U-Net")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of the weights, the batch order and the augmentation")
+    split_seed: int = Field(
+        0, ge=0, lt=2**31, description="seed of the split by patient, the same for every run of a study"
+    )
+    depth: int = Field(4, ge=1, le=8, description="levels of the U-Net; each level doubles the filters")
+    epochs: int = Field(10, gt=0, description="training epochs")
+    batch_size: int = Field(32, gt=0, description="crops a batch")
+    learning_rate: float = Field(3e-3, gt=0, description="Adam's step size at the start")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="how the learning rate goes on")
+    augment: bool = Field(True, description="random flips and quarter turns")
+    readers: str = Field(
+        "at least 2", description="target: 'at least K', 'any', 'all', 'random' or 'mean' of four readers"
+    )
+    patience: int = Field(
+        0, ge=0, description="stop after so many epochs without a better validation Dice; 0 never stops"
+    )
+    recipe: Literal["reference"] = Field("reference", description="how the training is run")
+
+
+def parse_options(values: dict[str, Any], where: str) -> RunOptions:
+    """Check ``values`` and return them as options.
+
+    Args:
+        values: option name to value.
+        where: the file or call that they come from, for the message.
+
+    Raises:
+        InputError: an unknown name or a bad value; the message names each.
+    """
+    from carbon_midl.lidc.targets import parse_target
+
+    try:
+        options = RunOptions(**values)
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, list(RunOptions.model_fields))}") from None
+    parse_target(options.readers)
+    return options
+
+
+def explain(error: ValidationError, known: list[str]) -> str:
+    """Put a validation error into a sentence a person can act on, with the nearest known name for a misspelt one."""
+    problems = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
+            problems.append(f"unknown option '{name}'; {hint}")
+        elif item["type"] == "missing":
+            problems.append(f"'{name}' is missing.")
+        else:
+            problems.append(f"'{name}' is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}.")
+    return " ".join(problems)

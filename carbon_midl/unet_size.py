@@ -1,0 +1,34 @@
+"""How large a U-Net of the family is, counted from its definition without building it (and so without torch)."""
+
+from typing import NamedTuple
+
+
+class UNetSize(NamedTuple):
+    """Trainable parameters, and multiply–accumulate operations of one forward pass over one crop."""
+
+    parameters: int
+    macs: int
+
+
+def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) -> UNetSize:
+    """Count the U-Net of ``carbon_midl.unet`` exactly.
+
+    A 3 × 3 convolution from i to o channels has ``9io + o`` parameters and ``9io`` MACs a pixel; batch normalisation
+    has ``2o`` parameters. As is usual, MACs count convolutions only (no bias, normalisation, pooling or interpolation).
+
+    Args:
+        filters: initial filters F.
+        depth: levels.
+        channels: input channels.
+        size: height and width of the crop, px.
+    """
+    widths = [filters * 2**level for level in range(depth)]
+    down = [(channels if level == 0 else widths[level - 1], widths[level], level) for level in range(depth)]
+    up = [(widths[level + 1] + widths[level], widths[level], level) for level in range(depth - 1)]
+    parameters = widths[0] + 1  # the 1 × 1 convolution to one logit
+    macs = widths[0] * size**2
+    for inputs, outputs, level in down + up:
+        weights = 9 * outputs * (inputs + 2 * outputs)
+        parameters += weights + 3 * outputs + 2 * outputs
+        macs += weights * (size // 2**level) ** 2
+    return UNetSize(parameters, macs)
