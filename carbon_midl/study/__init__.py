@@ -1,0 +1,1 @@
+"""Studies: many runs from one file, executed as notebooks and collected into tables."""

@@ -1,0 +1,154 @@
+"""Execute a study: each run's notebook with papermill, one after the other, skipping those that are done."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.run import Fingerprint, fingerprint, read_result
+from carbon_midl.study.display import Display
+from carbon_midl.study.phantom_crops import phantom_crops
+from carbon_midl.study.results import collect_results
+from carbon_midl.study.spec import PlannedRun, Study
+
+NOTEBOOK = "notebook.ipynb"
+_POLL_S = 0.5
+
+
+def run_study(study: Study, display: Display) -> Path:
+    """Make the runs that are not done yet, collect all into tables and return their directory.
+
+    A run is done when its executed notebook is there and its ``result.json`` has the fingerprint that its parameters,
+    the crops and the code have now. A run that is out of date is moved aside, not deleted. A failing run does not stop
+    the others.
+
+    Raises:
+        InputError: the crops cannot be opened, or a run failed; the message says where to look.
+    """
+    archive = open_crops(study, display.wrap)
+    notebook = study.root / "notebooks" / "train_unet.ipynb"
+    if not notebook.is_file():
+        raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
+    failed: dict[str, Path] = {}
+    display.start(study, archive)
+    for run in study.runs:
+        directory = study.directory / run.name
+        wanted = fingerprint(run.options, archive)
+        if is_done(directory, wanted):
+            display.skipped(run)
+            continue
+        _set_aside(directory)
+        display.began(run)
+        if _execute(notebook, directory, _parameters(study, run, archive), lambda d=directory: display.saw(d)):
+            display.finished(run, read_result(directory))
+        else:
+            failed[run.name] = directory / f"failed-{NOTEBOOK}"
+            display.failed(run, failed[run.name])
+    done = [run for run in study.runs if run.name not in failed]
+    results = collect_results(study, [run.name for run in done], left_out=sorted(failed))
+    display.collected(study, results)
+    if failed:
+        name, path = next(iter(failed.items()))
+        raise InputError(f"{study.path}: {len(failed)} of {len(study.runs)} runs failed, first {name}; see {path}.")
+    return results
+
+
+def open_crops(study: Study, progress: Callable[..., Any] = iter) -> CropArchive:
+    """Open the study's crops, rendering its phantom where that has not been done.
+
+    Raises:
+        InputError: there is no such archive.
+    """
+    if study.crops.phantom is not None:
+        phantom = study.crops.phantom
+        return phantom_crops(study.root, phantom.patients, phantom.seed, phantom.size, progress)
+    assert study.crops.archive is not None, "read_study accepts exactly one source of crops"
+    return CropArchive.open(study.root / study.crops.archive)
+
+
+def is_done(directory: Path, wanted: Fingerprint) -> bool:
+    """Whether ``directory`` holds a finished run with the fingerprint ``wanted``."""
+    if not (directory / NOTEBOOK).is_file() or not (directory / "result.json").is_file():
+        return False
+    try:
+        return Fingerprint(**read_result(directory)["fingerprint"]) == wanted
+    except (InputError, KeyError, TypeError):
+        return False
+
+
+def _parameters(study: Study, run: PlannedRun, archive: CropArchive) -> dict[str, Any]:
+    crops = archive.path.absolute()
+    footprint = study.footprint
+    return {
+        **run.options.model_dump(),
+        "crops": str(crops.relative_to(study.root) if crops.is_relative_to(study.root) else crops),
+        "output": str((study.directory / run.name).relative_to(study.root)),
+        "pue": footprint.pue,
+        "intensity": footprint.intensity,
+        "carbontracker": footprint.carbontracker,
+    }
+
+
+def _set_aside(directory: Path) -> None:
+    """Move a run that is stale or was interrupted out of the way; what it holds is kept."""
+    if directory.exists() and any(directory.iterdir()):
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        directory.rename(directory.with_name(f"{directory.name}.superseded-{stamp}"))
+
+
+def _execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: Callable[[], None]) -> bool:
+    """Execute ``notebook`` in a process of its own, so that it can be stopped with its kernel.
+
+    Returns whether it succeeded. The executed notebook gets its name on success; of a failed one the part that was
+    executed is kept as ``failed-notebook.ipynb``.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / f".partial-{NOTEBOOK}"
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(notebook),
+        str(partial),
+        "--no-progress-bar",
+        "--log-level",
+        "ERROR",
+    ]
+    command += ["-b", base64.b64encode(json.dumps(parameters).encode()).decode()]
+    with (directory / "papermill.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=notebook.parent.parent, stdout=log, stderr=log, start_new_session=True)
+        try:
+            while process.poll() is None:
+                poll()
+                time.sleep(_POLL_S)
+        except BaseException:
+            _stop(process)
+            raise
+    if process.returncode == 0 and (directory / "result.json").is_file():
+        partial.rename(directory / NOTEBOOK)
+        return True
+    if partial.exists():
+        partial.rename(directory / f"failed-{NOTEBOOK}")
+    return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Interrupt papermill and its kernel, then insist."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(timeout=10)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return

@@ -1,0 +1,158 @@
+"""A study file: which runs, on which crops, with which options."""
+
+import difflib
+import itertools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from carbon_midl.errors import InputError
+from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
+from carbon_midl.options import RunOptions, explain, parse_options
+from carbon_midl.study.phantom_crops import DEFAULT_SIZE
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StudySection(_Section):
+    """What the study is."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+
+
+class PhantomSection(_Section):
+    """A phantom that is rendered when it is first needed."""
+
+    patients: int = Field(gt=2)
+    seed: int = Field(0, ge=0)
+    size: int = Field(DEFAULT_SIZE, gt=0)
+
+
+class CropsSection(_Section):
+    """Where the crops come from: exactly one of the two."""
+
+    archive: str | None = None
+    phantom: PhantomSection | None = None
+
+
+class FootprintSection(_Section):
+    """How energy becomes carbon."""
+
+    pue: float = Field(DEFAULT_PUE, ge=1)
+    intensity: str | float = "world"
+    carbontracker: bool = True
+
+
+class _File(_Section):
+    study: StudySection
+    crops: CropsSection
+    axes: dict[str, list[Any]]
+    options: dict[str, Any] = Field(default_factory=dict)
+    footprint: FootprintSection = Field(default_factory=FootprintSection)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study."""
+
+    name: str
+    options: RunOptions
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file that was read and checked."""
+
+    path: Path
+    name: str
+    title: str
+    crops: CropsSection
+    footprint: FootprintSection
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def root(self) -> Path:
+        """The directory that relative paths and ``runs/`` count from: the parent of ``studies/``."""
+        return self.path.absolute().parent.parent
+
+    @property
+    def directory(self) -> Path:
+        """Where the study's runs go."""
+        return self.root / "runs" / self.name
+
+    @property
+    def results(self) -> Path:
+        """Where the study's tables go."""
+        return self.directory / "results"
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file.
+
+    Raises:
+        InputError: no such file, malformed TOML, an unknown key or a bad value; the message names each.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such study file.{_nearby(path)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}.") from None
+    try:
+        file = _File(**content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error, _known_keys())}") from None
+    if (file.crops.archive is None) == (file.crops.phantom is None):
+        raise InputError(f"{path}: [crops] needs either 'archive' (a directory) or 'phantom' (a table), not both.")
+    carbon_intensity(file.footprint.intensity)
+    return Study(
+        path=path,
+        name=file.study.name,
+        title=file.study.title,
+        crops=file.crops,
+        footprint=file.footprint,
+        runs=tuple(_expand(path, file)),
+    )
+
+
+def _expand(path: Path, file: _File) -> list[PlannedRun]:
+    """Return a run for every combination of the axes, the first axis slowest."""
+    for axis, values in file.axes.items():
+        if axis not in RunOptions.model_fields:
+            near = difflib.get_close_matches(axis, RunOptions.model_fields, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(RunOptions.model_fields)}."
+            raise InputError(f"{path}: unknown axis '{axis}' in [axes]; {hint}")
+        if axis in file.options:
+            raise InputError(f"{path}: '{axis}' is in [axes] and in [options]; keep one.")
+        if not values or len(values) != len({repr(value) for value in values}):
+            raise InputError(f"{path}: axis '{axis}' is {values!r}; expected one or more values, each once.")
+    for axis in ("filters", "seed"):
+        if axis not in file.axes:
+            raise InputError(f"{path}: [axes] needs '{axis}', a list of one or more values.")
+    runs = []
+    for values in itertools.product(*file.axes.values()):
+        chosen = dict(zip(file.axes, values, strict=True))
+        options = parse_options({**file.options, **chosen}, where=str(path))
+        runs.append(PlannedRun("-".join(f"{_part(axis)}-{_part(value)}" for axis, value in chosen.items()), options))
+    return runs
+
+
+def _part(value: Any) -> str:
+    return str(value).replace("_", "-").replace(" ", "-")
+
+
+def _known_keys() -> list[str]:
+    sections = (_File, StudySection, CropsSection, PhantomSection, FootprintSection)
+    return [name for section in sections for name in section.model_fields]
+
+
+def _nearby(path: Path) -> str:
+    names = sorted(str(found) for found in path.parent.glob("*.toml"))
+    return f" There are {', '.join(names)}." if names else ""
