@@ -1,0 +1,50 @@
+"""What a sensor is: something that can say how much energy or power one component takes."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+class SensorError(Exception):
+    """A sensor could not be read this time. The run goes on; the record notes it."""
+
+
+class Sensor(Protocol):
+    """One component's energy counter or power reading.
+
+    Attributes:
+        component: "cpu", "memory", or "gpu 0" (numbered as the program sees them).
+        hardware: the device's name.
+        method: how the figure is obtained, one of
+            "measured: RAPL", "measured: NVML energy counter", "sampled: NVML power",
+            "estimated: half TDP", "estimated: W per GB".
+        coverage: what the figure includes and what it leaves out, in a sentence.
+        quantity: "energy_j" when `read` gives joules since some fixed moment, "power_w" when it gives watts now.
+        sample_interval_s: how often it must be read between the edges of a window; None when the edges are enough.
+    """
+
+    component: str
+    hardware: str
+    method: str
+    coverage: str
+    quantity: Literal["energy_j", "power_w"]
+    sample_interval_s: float | None
+
+    def read(self) -> float:
+        """Joules or watts, according to `quantity`.
+
+        Raises:
+            SensorError: there is no reading this time.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """Sensors found on this machine, and in words why others are not available."""
+
+    sensors: tuple[Sensor, ...]
+    missing: tuple[str, ...] = ()

@@ -1,0 +1,87 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carbon_midl.errors import InputError
+from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
+from carbon_midl.footprint import grid as grid_module
+from carbon_midl.footprint.bundled import bundled_table
+from carbon_midl.footprint.grid import checked_pue
+
+
+def test_world_average() -> None:
+    world = carbon_intensity("world")
+    assert (world.g_per_kwh, world.place, world.year) == (445.0, "world", 2024)
+    assert "IEA" in world.source
+
+
+@pytest.mark.parametrize(
+    ("country", "g_per_kwh"),
+    [("DK", 143.3), ("FR", 44.2), ("DE", 344.1), ("GB", 210.9), ("US", 383.5), ("PL", 615.0), ("NO", 30.7)],
+)
+def test_national_averages_that_ship_with_carbontracker(country: str, g_per_kwh: float) -> None:
+    intensity = carbon_intensity(country)
+    assert intensity.g_per_kwh == pytest.approx(g_per_kwh, abs=0.06)
+    assert intensity.place == country
+    assert intensity.year == 2024
+    assert "carbontracker" in intensity.source
+    assert "2024" in intensity.source
+
+
+def test_codes_of_two_and_three_letters_and_either_case_mean_the_same() -> None:
+    assert carbon_intensity("DNK") == carbon_intensity("dk") == carbon_intensity(" DK ")
+
+
+def test_every_country_of_the_table_can_be_asked_for() -> None:
+    for row in bundled_table("carbon-intensities.csv"):
+        assert carbon_intensity(row["alpha-2"]).g_per_kwh >= 0
+
+
+@given(st.floats(min_value=0, max_value=5000))
+def test_a_number_is_taken_as_it_is_also_as_text(g_per_kwh: float) -> None:
+    intensity = carbon_intensity(g_per_kwh)
+    assert intensity.g_per_kwh == g_per_kwh
+    assert intensity.place == "given"
+    assert intensity.year is None
+    assert carbon_intensity(repr(g_per_kwh)) == intensity
+
+
+@pytest.mark.parametrize(
+    ("where", "suggestion"),
+    [("UK", "GB (United Kingdom)"), ("Denmrk", "DK (Denmark)"), ("Germany", "DE (Germany)"), ("DKK", "DK (Denmark)")],
+)
+def test_an_unknown_code_lists_near_matches(where: str, suggestion: str) -> None:
+    with pytest.raises(InputError) as caught:
+        carbon_intensity(where)
+    assert repr(where) in str(caught.value)
+    assert suggestion in str(caught.value)
+
+
+@pytest.mark.parametrize("where", [-1.0, float("nan"), float("inf"), "-3", "nan", "", True, None, [1]])
+def test_what_is_no_intensity_is_refused(where: object) -> None:
+    with pytest.raises(InputError, match="intensity"):
+        carbon_intensity(where)  # type: ignore[arg-type]
+
+
+def test_without_carbontracker_a_country_is_refused_and_the_world_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(file_name: str) -> None:
+        raise FileNotFoundError("carbontracker is not installed")
+
+    monkeypatch.setattr(grid_module, "bundled_table", absent)
+    with pytest.raises(InputError, match="install carbontracker"):
+        carbon_intensity("DK")
+    assert carbon_intensity("world").g_per_kwh == 445.0
+
+
+@pytest.mark.parametrize("pue", [0.99, -1, float("nan"), float("inf"), True, "1.2", None])
+def test_a_pue_below_one_or_not_a_number_is_refused(pue: object) -> None:
+    with pytest.raises(InputError, match="pue"):
+        checked_pue(pue)  # type: ignore[arg-type]
+
+
+def test_factors_agree_with_carbontracker() -> None:
+    from carbontracker import constants
+
+    assert constants.PUE_2023 == DEFAULT_PUE
+    assert carbon_intensity("world").g_per_kwh == constants.WORLD_AVG_CARBON_INTENSITY
+    assert carbon_intensity("world").year == constants.WORLD_AVG_CARBON_INTENSITY_YEAR

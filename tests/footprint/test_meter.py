@@ -1,0 +1,92 @@
+import itertools
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carbon_midl.footprint import SensorError
+from carbon_midl.footprint.meter import Meter
+from tests.footprint.fakes import FakeSensor
+
+
+def metered(readings: Sequence[float | None], quantity: str, step_s: float = 1.0) -> Meter:
+    """A meter that has been through a trace with one reading every `step_s`; None stands for a drop-out."""
+    remaining = iter(readings)
+
+    def read() -> float:
+        value = next(remaining)
+        if value is None:
+            raise SensorError("no answer")
+        return value
+
+    sensor = FakeSensor("gpu 0", read, quantity)  # type: ignore[arg-type]
+    meter = Meter(sensor, 0.0)
+    for number in range(1, len(readings)):
+        meter.update(number * step_s)
+    return meter
+
+
+def test_constant_power() -> None:
+    meter = metered([100.0] * 11, "power_w")
+    assert meter.energy_j == pytest.approx(1000)
+    assert meter.notes == []
+
+
+def test_a_ramp_is_exact() -> None:
+    assert metered([0.0, 10.0, 20.0, 30.0], "power_w").energy_j == pytest.approx(45)
+
+
+@pytest.mark.parametrize("dropped", [range(40, 60), range(10, 200, 10), range(3)])
+def test_a_varying_trace_with_drop_outs_is_right_within_one_percent(dropped: range) -> None:
+    step_s = 0.25
+    power = [300 + 200 * math.sin(number * step_s / 20) for number in range(401)]
+    trace: list[float | None] = [None if number in dropped else value for number, value in enumerate(power)]
+    true_j = sum((a + b) / 2 * step_s for a, b in itertools.pairwise(power))
+    meter = metered(trace, "power_w", step_s)
+    assert meter.energy_j == pytest.approx(true_j, rel=0.01)
+    assert f"{len(dropped)} readings failed" in meter.notes[0]
+
+
+@given(st.lists(st.floats(0, 5000), min_size=2, max_size=30))
+def test_counter_energy_is_last_minus_first(steps_j: list[float]) -> None:
+    counter = [sum(steps_j[: n + 1]) for n in range(len(steps_j))]
+    assert metered(counter, "energy_j").energy_j == pytest.approx(counter[-1] - counter[0])
+
+
+def test_a_counter_that_was_reset_goes_on_from_zero() -> None:
+    meter = metered([1000.0, 1100.0, 30.0, 130.0], "energy_j")
+    assert meter.energy_j == pytest.approx(230)
+    assert "reset 1 times" in meter.notes[0]
+
+
+def test_a_drop_out_of_a_counter_costs_nothing() -> None:
+    assert metered([0.0, 100.0, None, 300.0], "energy_j").energy_j == pytest.approx(300)
+
+
+@pytest.mark.parametrize("absurd", [-5.0, float("nan"), float("inf"), 1e9])
+@pytest.mark.parametrize("quantity", ["power_w", "energy_j"])
+def test_absurd_readings_are_left_out_and_noted(quantity: str, absurd: float) -> None:
+    readings = [100.0, 100.0, absurd, 100.0, 100.0]
+    meter = metered(readings, quantity)
+    assert meter.energy_j == pytest.approx(400 if quantity == "power_w" else 0)
+    assert "1 readings left out" in meter.notes[0]
+
+
+@given(st.lists(st.none() | st.floats(), min_size=1, max_size=30), st.sampled_from(["power_w", "energy_j"]))
+def test_energy_never_falls_whatever_is_read(readings: list[float | None], quantity: str) -> None:
+    remaining = iter(readings)
+
+    def read() -> float:
+        value = next(remaining)
+        if value is None:
+            raise SensorError("no answer")
+        return value
+
+    meter = Meter(FakeSensor("cpu", read, quantity), 0.0)  # type: ignore[arg-type]
+    before = meter.energy_j
+    for number in range(1, len(readings)):
+        meter.update(float(number))
+        assert before <= meter.energy_j < math.inf
+        before = meter.energy_j

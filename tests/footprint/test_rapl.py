@@ -1,0 +1,110 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carbon_midl.footprint import SensorError
+from carbon_midl.footprint.rapl import RaplSensor, _Zone, find_rapl
+
+RANGE_UJ = 262_143_328_850
+
+
+def make_zone(root: Path, zone: str, name: str, energy_uj: int = 1_000_000, range_uj: int = RANGE_UJ) -> Path:
+    folder = root / zone
+    folder.mkdir(parents=True)
+    (folder / "name").write_text(f"{name}\n")
+    (folder / "energy_uj").write_text(f"{energy_uj}\n")
+    (folder / "max_energy_range_uj").write_text(f"{range_uj}\n")
+    return folder / "energy_uj"
+
+
+def advance(file: Path, by_uj: int) -> None:
+    file.write_text(f"{(int(file.read_text()) + by_uj) % RANGE_UJ}\n")
+
+
+def test_packages_are_summed_and_memory_is_apart(tmp_path: Path) -> None:
+    packages = [make_zone(tmp_path, f"intel-rapl:{n}", f"package-{n}") for n in range(2)]
+    memories = [make_zone(tmp_path, f"intel-rapl:{n}:1", "dram") for n in range(2)]
+    core = make_zone(tmp_path, "intel-rapl:0:0", "core")
+    psys = make_zone(tmp_path, "intel-rapl:2", "psys")
+    twice = make_zone(tmp_path, "intel-rapl-mmio:0", "package-0")
+    found = find_rapl("A CPU", tmp_path)
+    assert found.missing == ()
+    cpu, memory = found.sensors
+    assert (cpu.component, memory.component) == ("cpu", "memory")
+    assert (cpu.method, cpu.hardware) == ("measured: RAPL", "A CPU")
+    assert cpu.read() == 0
+    for file in packages:
+        advance(file, 5_000_000)
+    for file in memories:
+        advance(file, 1_000_000)
+    for file in (core, psys, twice):
+        advance(file, 77_000_000)
+    assert cpu.read() == pytest.approx(10)
+    assert memory.read() == pytest.approx(2)
+
+
+@settings(max_examples=50)
+@given(start=st.integers(0, RANGE_UJ - 1), steps=st.lists(st.integers(0, RANGE_UJ - 1), max_size=8))
+def test_the_counter_may_wrap_around(start: int, steps: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("zone") / "energy_uj"
+    file.write_text(str(start))
+    sensor = RaplSensor("cpu", "A CPU", "", [_Zone(file, RANGE_UJ, start)])
+    for step in steps:
+        advance(file, step)
+        sensor.read()
+    assert sensor.read() == pytest.approx(sum(steps) * 1e-6)
+
+
+def test_no_memory_counter_no_memory_sensor(tmp_path: Path) -> None:
+    make_zone(tmp_path, "intel-rapl:0", "package-0")
+    assert [sensor.component for sensor in find_rapl("A CPU", tmp_path).sensors] == ["cpu"]
+
+
+def test_permission_denied_says_which_command_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = make_zone(tmp_path, "intel-rapl:0", "package-0")
+    file.chmod(0)
+    if os.access(file, os.R_OK):  # root may read everything
+        read_text = Path.read_text
+
+        def refuse(path: Path) -> str:
+            if path == file:
+                raise PermissionError(13, "Permission denied", str(path))
+            return read_text(path)
+
+        monkeypatch.setattr(Path, "read_text", refuse)
+    found = find_rapl("A CPU", tmp_path)
+    assert found.sensors == ()
+    assert str(file) in found.missing[0]
+    assert "sudo chmod a+r" in found.missing[0]
+
+
+def test_no_powercap_at_all(tmp_path: Path) -> None:
+    found = find_rapl("A CPU", tmp_path / "absent")
+    assert found.sensors == ()
+    assert "RAPL" in found.missing[0]
+
+
+def test_counters_that_stand_at_zero_measure_nothing(tmp_path: Path) -> None:
+    make_zone(tmp_path, "intel-rapl:0", "package-0", energy_uj=0)
+    found = find_rapl("A CPU", tmp_path)
+    assert found.sensors == ()
+    assert "zero" in found.missing[0]
+
+
+def test_garbage_in_a_counter_is_a_reason_at_first_and_a_drop_out_later(tmp_path: Path) -> None:
+    file = make_zone(tmp_path, "intel-rapl:0", "package-0")
+    (sensor,) = find_rapl("A CPU", tmp_path).sensors
+    file.write_text("garbage")
+    with pytest.raises(SensorError, match="energy_uj"):
+        sensor.read()
+    assert find_rapl("A CPU", tmp_path).sensors == ()
+
+
+def test_it_is_read_before_it_can_wrap(tmp_path: Path) -> None:
+    make_zone(tmp_path, "intel-rapl:0", "package-0")
+    (sensor,) = find_rapl("A CPU", tmp_path).sensors
+    assert sensor.sample_interval_s is not None
+    assert sensor.sample_interval_s * 1000 < RANGE_UJ * 1e-6  # 1 kW
