@@ -1,0 +1,52 @@
+"""A small archive of bright discs, which any test can train on in seconds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
+
+SIZE = 32
+
+
+def write_discs(out: Path, patients: int = 10, slices: int = 6, size: int = SIZE, seed: int = 0) -> CropArchive:
+    """Write crops of noisy discs; the four readers draw circles of slightly different radius."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] - size / 2
+    with CropWriter(out, size, Intensity("test", 0, 255), {"kind": "discs", "licence": "none"}) as crops:
+        for patient in range(patients):
+            for number in range(slices):
+                radius = generator.uniform(4, size / 3)
+                distance = np.hypot(y - generator.uniform(-3, 3), x - generator.uniform(-3, 3))
+                image = np.where(distance < radius, 160, 80) + generator.normal(0, 20, (size, size))
+                masks = np.stack([distance < radius + offset for offset in (-0.5, 0, 0.5, 1)])
+                crops.add(
+                    image.clip(0, 255).astype(np.uint8),
+                    masks,
+                    patient_id=f"LIDC-IDRI-{patient + 1:04d}",
+                    nodule=0,
+                    slice=number,
+                )
+    return CropArchive.open(out)
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> CropArchive:
+    return write_discs(tmp_path_factory.mktemp("discs") / "crops")
+
+
+@pytest.fixture(autouse=True)
+def _figures_without_a_screen() -> Iterator[None]:
+    mpl.use("Agg")
+    yield
+    from matplotlib import pyplot as plt
+
+    plt.close("all")

@@ -1,0 +1,164 @@
+"""Studies end to end, through papermill, on crops that take a second to learn."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from carbon_midl.errors import InputError
+from carbon_midl.footprint import FootprintRecord
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.run import fingerprint, read_result
+from carbon_midl.study.display import Display
+from carbon_midl.study.runner import is_done, run_study
+from carbon_midl.study.spec import Study, read_study
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+TEXT = """
+[study]
+name = "tiny"
+title = "Tiny study"
+[crops]
+archive = "data/discs"
+[axes]
+filters = [2, 3]
+seed = [0]
+[options]
+depth = 2
+epochs = 2
+batch_size = 8
+[footprint]
+intensity = "DK"
+carbontracker = false
+"""
+
+
+def make_root(root: Path, discs: CropArchive, text: str = TEXT) -> Study:
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copytree(discs.path, root / "data" / "discs")
+    (root / "studies").mkdir()
+    (root / "studies" / "tiny.toml").write_text(text)
+    return read_study(root / "studies" / "tiny.toml")
+
+
+def run(study: Study) -> str:
+    shown = io.StringIO()
+    run_study(study, Display(shown))
+    return shown.getvalue()
+
+
+@pytest.fixture(scope="module")
+def finished(discs: CropArchive, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, str]:
+    study = make_root(tmp_path_factory.mktemp("study") / "root", discs)
+    return study, run(study)
+
+
+def test_every_run_leaves_what_it_should(finished: tuple[Study, str]) -> None:
+    study, shown = finished
+    assert "Tiny study: 2 runs on 60 discs crops of 10 patients" in shown
+    for planned in study.runs:
+        directory = study.directory / planned.name
+        names = {path.name for path in directory.iterdir()}
+        assert {"notebook.ipynb", "result.json", "epochs.csv", "slices.csv.gz", "weights.safetensors"} <= names
+        assert not any(name.startswith(".") for name in names)
+        notebook = nbformat.read(directory / "notebook.ipynb", as_version=4)
+        assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+        assert str(study.root) not in (directory / "notebook.ipynb").read_text()
+        result = read_result(directory)
+        assert result["options"]["filters"] == planned.options.filters
+        assert sorted(sum(result["split"].values(), [])) == CropArchive.open(study.root / "data/discs").patients
+
+
+def test_the_tables_follow_from_the_runs(finished: tuple[Study, str]) -> None:
+    study, _ = finished
+    runs = pd.read_csv(study.results / "runs.csv").set_index("run")
+    slices = pd.read_csv(study.results / "slices.csv.gz")
+    epochs = pd.read_csv(study.results / "epochs.csv")
+    assert list(runs.index) == [planned.name for planned in study.runs]
+    assert slices.groupby("run")["dice"].mean().to_dict() == pytest.approx(runs["test_dice"].to_dict())
+    assert len(epochs) == 4
+    for name, row in runs.iterrows():
+        record = FootprintRecord.from_dict(read_result(study.directory / str(name))["footprint"])
+        assert row["energy_kwh"] == pytest.approx(record.window("training").energy_kwh)
+        assert row["carbon_g"] == pytest.approx(row["energy_kwh"] * row["pue"] * row["intensity_g_per_kwh"])
+        assert row["intensity_g_per_kwh"] == pytest.approx(143.3, abs=0.1)
+        assert epochs[epochs["run"] == name]["energy_kwh"].sum() <= row["energy_kwh"]
+        assert row["energy_to_best_kwh"] <= row["energy_kwh"] <= row["energy_whole_run_kwh"]
+    manifest = json.loads((study.results / "manifest.json").read_text())
+    assert manifest["runs_done"] == 2
+    assert manifest["split"] == {"train": 6, "validation": 2, "test": 2}
+    assert manifest["hardware"]["cpu"]
+
+
+def test_what_is_done_is_not_done_again(finished: tuple[Study, str]) -> None:
+    study, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in study.directory.glob("filters-*/*")}
+    assert run(study).count("done before") == 2
+    assert {path: path.stat().st_mtime_ns for path in study.directory.glob("filters-*/*")} == before
+
+
+def test_only_a_run_with_the_right_fingerprint_is_done(finished: tuple[Study, str], tmp_path: Path) -> None:
+    study, _ = finished
+    planned = study.runs[0]
+    wanted = fingerprint(planned.options, CropArchive.open(study.root / "data/discs"))
+    copy = Path(shutil.copytree(study.directory / planned.name, tmp_path / "copy"))
+    assert is_done(copy, wanted)
+    other = fingerprint(planned.options.model_copy(update={"epochs": 3}), CropArchive.open(study.root / "data/discs"))
+    assert not is_done(copy, other)
+    (copy / "result.json").write_text('{"format": "carb')
+    assert not is_done(copy, wanted)
+    (copy / "result.json").unlink()  # a plausible notebook alone means nothing
+    assert not is_done(copy, wanted)
+
+
+def test_a_failing_run_is_named_and_the_others_go_on(discs: CropArchive, tmp_path: Path) -> None:
+    study = make_root(tmp_path / "root", discs, TEXT)
+    notebook = study.root / "notebooks" / "train_unet.ipynb"
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.insert(3, nbformat.v4.new_code_cell("assert filters != 2, 'no luck with two filters'"))
+    nbformat.write(content, notebook)
+    shown = io.StringIO()
+    with pytest.raises(InputError, match=r"1 of 2 runs failed, first filters-2-seed-0; see .*failed-notebook\.ipynb"):
+        run_study(study, Display(shown))
+    assert "no luck with two filters" in shown.getvalue()
+    assert pd.read_csv(study.results / "runs.csv")["run"].tolist() == ["filters-3-seed-0"]
+    assert json.loads((study.results / "manifest.json").read_text())["runs_left_out"] == ["filters-2-seed-0"]
+
+
+def test_a_killed_study_goes_on_where_it_was(discs: CropArchive, tmp_path: Path) -> None:
+    study = make_root(tmp_path / "root", discs)
+    command = [sys.executable, "-m", "carbon_midl.cli", "study", "run", str(study.path)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    second = study.directory / study.runs[1].name
+    deadline = time.monotonic() + 300
+    while not second.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _kill_notebooks_of(study.root)
+    assert not (study.results / "runs.csv").exists()
+    assert run(study).count("done before") == 1
+    assert len(pd.read_csv(study.results / "runs.csv")) == 2
+    assert list(study.directory.glob(f"{study.runs[1].name}.superseded-*"))
+
+
+def _kill_notebooks_of(root: Path) -> None:
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(root):
+                process.kill()
+        except psutil.Error:
+            continue

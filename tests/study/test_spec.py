@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from carbon_midl.errors import InputError
+from carbon_midl.study.spec import read_study
+
+STUDIES = Path(__file__).parents[2] / "studies"
+
+GOOD = """
+[study]
+name = "tiny"
+title = "Tiny"
+[crops]
+archive = "data/crops"
+[axes]
+filters = [4, 8]
+seed = [0, 1]
+[options]
+epochs = 2
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "studies" / "tiny.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_axes_are_multiplied_out(tmp_path: Path) -> None:
+    study = read_study(write(tmp_path, GOOD))
+    assert [run.name for run in study.runs] == [
+        "filters-4-seed-0",
+        "filters-4-seed-1",
+        "filters-8-seed-0",
+        "filters-8-seed-1",
+    ]
+    assert all(run.options.epochs == 2 for run in study.runs)
+    assert study.directory == tmp_path / "runs" / "tiny"
+
+
+def test_the_studies_of_the_repository() -> None:
+    demo, lidc = read_study(STUDIES / "demo.toml"), read_study(STUDIES / "lidc.toml")
+    assert demo.crops.phantom is not None
+    assert len({run.options.filters for run in demo.runs}) >= 4
+    assert len({run.options.seed for run in demo.runs}) >= 2
+    assert [run.options.filters for run in lidc.runs][::5] == [4, 8, 16, 24, 32, 48, 64]
+    assert len(lidc.runs) == 35
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs = 2", "epoch = 2", r"tiny\.toml: unknown option 'epoch'; did you mean 'epochs'\?"),
+        ("epochs = 2", "epochs = 0", r"'epochs' is 0: input should be greater than 0"),
+        ("epochs = 2", "epochs = 2.5", r"'epochs' is 2\.5: input should be a valid integer"),
+        ("epochs = 2", 'readers = "most"', "readers = 'most': expected 'at least K'"),
+        ("[options]", "[optoins]", r"unknown option 'optoins'; did you mean 'options'\?"),
+        ("[4, 8]", "[4, 0]", r"'filters' is 0: input should be greater than 0"),
+        ("[4, 8]", "[4, -8]", r"'filters' is -8"),
+        ("[4, 8]", "[4, 8.5]", r"'filters' is 8\.5: input should be a valid integer"),
+        ("[4, 8]", "[4, true]", r"'filters' is True"),
+        ("[4, 8]", '[4, "8"]', r"'filters' is '8'"),
+        ("[4, 8]", "[4, 4]", r"axis 'filters' is \[4, 4\]; expected one or more values, each once"),
+        ("[4, 8]", "[]", r"axis 'filters' is \[\]"),
+        ("filters = [4, 8]", "", r"\[axes\] needs 'filters'"),
+        ("filters =", "filter =", r"unknown axis 'filter' in \[axes\]; did you mean 'filters'\?"),
+        ("epochs = 2", "filters = 4", r"'filters' is in \[axes\] and in \[options\]; keep one"),
+        ('archive = "data/crops"', "", r"\[crops\] needs either 'archive'"),
+        ('archive = "data/crops"', 'archive = "a"\nphantom = {patients = 3}', r"either 'archive' .* not both"),
+        ('name = "tiny"', 'name = "../tiny"', r"'study\.name' is '\.\./tiny'"),
+        ('name = "tiny"', "", r"'study\.name' is missing"),
+        ("[options]", '[footprint]\nintensity = "XX"\n[options]', "XX"),
+        ("[options]", "[footprint]\npue = 0.5\n[options]", r"'footprint\.pue' is 0\.5"),
+        ("seed = [0, 1]", "seed = [0, 1", r"not valid TOML: .*line"),
+    ],
+)
+def test_bad_study_files_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    with pytest.raises(InputError, match=message):
+        read_study(write(tmp_path, GOOD.replace(old, new)))
+
+
+def test_a_missing_study_names_those_that_exist(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    with pytest.raises(InputError, match=r"demo\.toml: no such study file\. There are .*tiny\.toml"):
+        read_study(tmp_path / "studies" / "demo.toml")

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from carbon_midl.errors import InputError
+from carbon_midl.files import new_directory, read_json, replaced, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_text(path, "old")
+    with pytest.raises(OSError, match="disk full"), replaced(path) as temporary:
+        temporary.write_text("half")
+        raise OSError("disk full")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_directory_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), new_directory(tmp_path / "archive") as directory:
+        (directory / "images.npy").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_appears_whole(tmp_path: Path) -> None:
+    with new_directory(tmp_path / "deep" / "archive") as directory:
+        (directory / "a").write_text("a")
+        assert not (tmp_path / "deep" / "archive").exists()
+    assert (tmp_path / "deep" / "archive" / "a").read_text() == "a"
+
+
+def test_an_occupied_directory_is_refused_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with (
+        pytest.raises(InputError, match=r"thesis: already exists.*Choose another place"),
+        new_directory(tmp_path / "thesis"),
+    ):
+        pass
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"kwh": 0.1})
+    assert read_json(tmp_path / "a.json") == {"kwh": 0.1}
+
+
+@pytest.mark.parametrize("content", [b'{"kwh": 0.', b"\xff\xfe\x00"])
+def test_damaged_json_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "result.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"result\.json: not valid JSON"):
+        read_json(tmp_path / "result.json")
+    with pytest.raises(InputError, match=r"missing\.json: no such file"):
+        read_json(tmp_path / "missing.json")

@@ -1,0 +1,95 @@
+"""pyproject.toml, requirements.lock and environment.yml describe one and the same installation."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from papermill.inspection import inspect_notebook
+
+from carbon_midl.options import RunOptions
+
+ROOT = Path(__file__).parents[1]
+
+
+def lock() -> dict[str, list[Requirement]]:
+    pinned: dict[str, list[Requirement]] = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            pinned.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return pinned
+
+
+def declared() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    return [Requirement(line) for line in lines]
+
+
+def test_the_lock_pins_everything_exactly() -> None:
+    for pins in lock().values():
+        for pin in pins:
+            assert [specifier.operator for specifier in pin.specifier] == ["=="], pin
+
+
+def test_the_lock_holds_what_the_project_declares() -> None:
+    pinned = lock()
+    for requirement in declared():
+        pins = pinned.get(canonicalize_name(requirement.name), [])
+        assert pins, f"{requirement.name} is not in requirements.lock; run 'make lock'"
+        for pin in pins:
+            version = next(iter(pin.specifier)).version
+            assert requirement.specifier.contains(version, prereleases=True), (requirement, version)
+
+
+def test_no_cuda_packages_are_forced_on_a_cpu_machine() -> None:
+    assert [name for name in lock() if re.match(r"nvidia-(cu|nccl|nv)|cuda|triton", name)] == []
+
+
+def test_conda_installs_the_same_project_under_the_same_pins() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    by_pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    assert by_pip == ["--requirement requirements.lock", "--editable ."]
+    python = next(item for item in environment["dependencies"] if str(item).startswith("python="))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert python == f"python={project['requires-python'].removeprefix('>=')}"
+
+
+def test_make_and_ci_run_the_same_tests() -> None:
+    makefile, readme = (ROOT / "Makefile").read_text(), (ROOT / "README.md").read_text()
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
+    for target in ("book", "test"):
+        assert re.search(rf"^{target}: \$\(VENV\)/\.installed", makefile, re.MULTILINE)
+        assert f"make {target}" in readme
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert str(citation["version"]) == project["version"]
+    assert citation["preferred-citation"]["year"] == 2021
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_notebooks_are_stored_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+def test_the_notebook_explains_each_parameter_and_shares_the_defaults() -> None:
+    found = inspect_notebook(ROOT / "notebooks" / "train_unet.ipynb")
+    defaults = {name: field.default for name, field in RunOptions.model_fields.items()}
+    assert set(found) == {*defaults, "crops", "output", "pue", "intensity", "carbontracker"}
+    for name, parameter in found.items():
+        assert len(parameter["help"]) > 5, f"{name} has no comment"
+        if name in defaults:
+            assert eval(parameter["default"], {}) == defaults[name], name
