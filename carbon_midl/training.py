@@ -115,7 +115,7 @@ def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
 def build_model(options: RunOptions) -> UNet:
     """Return the U-Net of ``options``, initialised from its seed."""
     torch.manual_seed(options.seed)
-    return UNet(options.filters, options.depth).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return UNet(options.filters, options.depth).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def fit(

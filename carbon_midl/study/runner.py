@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def run_study(study: Study, display: Display) -> Path:
             continue
         _set_aside(directory)
         display.began(run)
-        if _execute(notebook, directory, _parameters(study, run, archive), lambda d=directory: display.saw(d)):
+        if _execute(notebook, directory, _parameters(study, run, archive), partial(display.saw, directory)):
             display.finished(run, read_result(directory))
         else:
             failed[run.name] = directory / f"failed-{NOTEBOOK}"
@@ -112,20 +113,20 @@ def _execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: 
     executed is kept as ``failed-notebook.ipynb``.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / f".partial-{NOTEBOOK}"
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(notebook),
-        str(partial),
-        "--no-progress-bar",
-        "--log-level",
-        "ERROR",
-    ]
-    command += ["-b", base64.b64encode(json.dumps(parameters).encode()).decode()]
+    executed = directory / f".partial-{NOTEBOOK}"
+    root = notebook.parent.parent
+    # Papermill writes both paths into the notebook; relative ones tell nothing of this machine.
+    paths = [str(path.relative_to(root)) for path in (notebook, executed)]
+    encoded = base64.b64encode(json.dumps(parameters).encode()).decode()
+    options = ["--no-progress-bar", "--log-level", "ERROR", "-b", encoded]
     with (directory / "papermill.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=notebook.parent.parent, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "papermill", *paths, *options],
+            cwd=root,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         try:
             while process.poll() is None:
                 poll()
@@ -134,10 +135,10 @@ def _execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: 
             _stop(process)
             raise
     if process.returncode == 0 and (directory / "result.json").is_file():
-        partial.rename(directory / NOTEBOOK)
+        executed.rename(directory / NOTEBOOK)
         return True
-    if partial.exists():
-        partial.rename(directory / f"failed-{NOTEBOOK}")
+    if executed.exists():
+        executed.rename(directory / f"failed-{NOTEBOOK}")
     return False
 
 
