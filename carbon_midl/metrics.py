@@ -30,7 +30,7 @@ def readers_dice(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     Returns:
         ``(n,)``; NaN where fewer than two readers outlined anything.
     """
-    present: NDArray[np.bool_] = masks.any(axis=(2, 3))
+    present = np.asarray(masks.any(axis=(2, 3)))
     total = np.zeros(len(masks))
     pairs = np.zeros(len(masks))
     for a, b in combinations(range(masks.shape[1]), 2):

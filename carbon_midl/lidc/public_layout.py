@@ -82,8 +82,8 @@ def import_slices(root: Path, out: Path, progress: Callable[[Iterable[Any]], Ite
         progress: wraps the iteration over slices, for a progress bar.
 
     Raises:
-        InputError: what ``find_slices`` raises; a file that is no greyscale PNG; a crop that is not square or of another
-            size than the first; a missing mask. Nothing is written then.
+        InputError: what ``find_slices`` raises; a file that is no greyscale PNG; a crop that is not square or of
+            another size than the first; a missing mask. Nothing is written then.
     """
     slices = find_slices(root)
     size = _read(slices[0].image).shape[0]

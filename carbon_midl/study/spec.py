@@ -54,7 +54,7 @@ class _File(_Section):
     crops: CropsSection
     axes: dict[str, list[Any]]
     options: dict[str, Any] = Field(default_factory=dict)
-    footprint: FootprintSection = Field(default_factory=FootprintSection)
+    footprint: FootprintSection = FootprintSection()
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
         if axis not in file.axes:
             raise InputError(f"{path}: [axes] needs '{axis}', a list of one or more values.")
     runs = []
-    for values in itertools.product(*file.axes.values()):
-        chosen = dict(zip(file.axes, values, strict=True))
+    for combination in itertools.product(*file.axes.values()):
+        chosen = dict(zip(file.axes, combination, strict=True))
         options = parse_options({**file.options, **chosen}, where=str(path))
         runs.append(PlannedRun("-".join(f"{_part(axis)}-{_part(value)}" for axis, value in chosen.items()), options))
     return runs

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,16 @@ def test_the_parent_directory_does_as_well(tmp_path: Path) -> None:
     assert import_slices(tmp_path / "download", tmp_path / "crops") == 15
 
 
+def save_all(image: Image.Image, paths: Iterable[Path]) -> None:
+    for path in paths:
+        image.save(path)
+
+
+def empty(directory: Path) -> None:
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
 NODULE = Path("slices/LIDC-IDRI-0010/nodule-3")
 
 
@@ -78,7 +89,7 @@ NODULE = Path("slices/LIDC-IDRI-0010/nodule-3")
         ),
         (lambda p: Image.new("RGB", (16, 16)).save(p / NODULE / "images/slice-0.png"), "PNG of mode RGB"),
         (
-            lambda p: [Image.new("L", (8, 8)).save(f) for f in (p / NODULE).glob("*/slice-3.png")],
+            lambda p: save_all(Image.new("L", (8, 8)), (p / NODULE).glob("*/slice-3.png")),
             r"slice-3\.png: 8 × 8 px, expected 16 × 16 px",
         ),
         (
@@ -86,12 +97,14 @@ NODULE = Path("slices/LIDC-IDRI-0010/nodule-3")
             "mask without image|slice-x",
         ),
         (lambda p: shutil.rmtree(p / "slices"), "slices: no such directory"),
-        (lambda p: [shutil.rmtree(d) for d in (p / "slices").iterdir()], "no slices; expected files like"),
+        (lambda p: empty(p / "slices"), "no slices; expected files like"),
     ],
 )
-def test_bad_files_are_named_and_nothing_is_written(tmp_path: Path, damage: object, message: str) -> None:
+def test_bad_files_are_named_and_nothing_is_written(
+    tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
     write_layout(tmp_path / "slices")
-    damage(tmp_path)  # type: ignore[operator]
+    damage(tmp_path)
     with pytest.raises(InputError, match=message):
         import_slices(tmp_path / "slices", tmp_path / "out" / "crops")
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
@@ -139,8 +152,8 @@ def test_real_crops_equal_the_shards(tmp_path: Path) -> None:
         sys.path.remove(str(SHARED))
     rows, images, masks = read_shard(SHARED / "crops-0.tar.xz")
     by_key = {(row["patient_id"], int(row["nodule"]), int(row["slice"])): n for n, row in enumerate(rows)}
-    for position, crop in enumerate(archive.index.itertuples(index=False)):
-        original = by_key[crop.patient_id, crop.nodule, crop.slice]
+    for position, crop in enumerate(archive.index.to_dict("records")):
+        original = by_key[crop["patient_id"], crop["nodule"], crop["slice"]]
         assert np.array_equal(archive.images[position], images[original])
         assert np.array_equal(archive.reader_masks([position])[0], masks[original])
-        assert crop.readers_with_mask == int(rows[original]["readers_with_mask"])
+        assert crop["readers_with_mask"] == int(rows[original]["readers_with_mask"])

