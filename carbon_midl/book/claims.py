@@ -1,0 +1,216 @@
+"""The sentences of the text that depend on results, worded so that they stay true whatever the results say."""
+
+import math
+
+import pandas as pd
+
+from carbon_midl.book import wording as w
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.selection.patients import Interval
+
+POSTER_CARBON_PERCENT_PER_DICE_PERCENT = 1500.0
+"""Selvan, MIDL 2021: about 1 % Dice for 1500 % more carbon."""
+ABOUT_EQUAL = 1.25
+"""Two growth factors within this ratio are called about as fast."""
+
+
+def n_text(evidence: Evidence) -> str:
+    """How many patients and seeds stand behind a mean."""
+    return f"{w.plural(evidence.bootstrap.patients, 'test patient')}, {seeds_text(evidence)} a width"
+
+
+def seeds_text(evidence: Evidence) -> str:
+    """How many seeds a width was trained with."""
+    seeds = evidence.results.runs.groupby("filters")["seed"].nunique()
+    low, high = int(seeds.min()), int(seeds.max())
+    return f"{w.span(low, high)} seed{'' if high == 1 else 's'}"
+
+
+def banner(kind: str) -> str:
+    """What the pictures of this edition are."""
+    if kind == "phantom":
+        return (
+            "The images in this edition are **phantoms**: computed CT-like slices around the real nodule outlines that "
+            "four readers drew in LIDC-IDRI. They show that the whole study works, and what it costs; its Dice is not "
+            "that of a CT."
+        )
+    return "The images in this edition are CT crops of LIDC-IDRI with the outlines of its four readers."
+
+
+def caveat(kind: str) -> str:
+    """What may be concluded from the edition's images."""
+    if kind == "phantom":
+        return (
+            "These networks saw phantom images, so the comparison shows how the question is answered; it does not "
+            "settle it for CT."
+        )
+    return (
+        "These networks saw CT crops of LIDC-IDRI, but under a reconstructed protocol and on other hardware than the "
+        "poster's."
+    )
+
+
+def left_out(runs: list[str]) -> str:
+    """Which planned runs are missing from the results."""
+    return "no run was left out" if not runs else f"{w.plural(len(runs), 'run')} left out: {w.joined(runs)}"
+
+
+def energy_honesty(methods: "pd.Series[str]") -> str:
+    """Whether the energies are measured or estimated, and how."""
+    found = sorted({part.strip() for text in methods.astype(str) for part in text.split(";") if part.strip()})
+    listed = w.joined([f"“{method}”" for method in found])
+    estimated = [method for method in found if method.startswith("estimated")]
+    if len(estimated) == len(found):
+        return f"The energies of this study are **estimates, not measurements** ({listed})."
+    if estimated:
+        return f"The energies of this study are **partly estimates** ({listed})."
+    return f"The energies of this study come from sensors ({listed})."
+
+
+def tracker_agreement(runs: pd.DataFrame) -> str:
+    """How carbontracker's energy compares with our record over the whole study."""
+    both = runs.dropna(subset=["carbontracker_energy_before_pue_kwh"])
+    both = both[both["energy_kwh"] > 0]
+    if both.empty:
+        return "In this study carbontracker was switched off, so there is only our own record."
+    theirs, ours = both["carbontracker_energy_before_pue_kwh"], both["energy_kwh"]
+    ratio, single = float(theirs.sum() / ours.sum()), theirs / ours
+    return (
+        f"Over {w.plural(len(both), 'run')} carbontracker's energy was {w.significant(ratio)} times ours, between "
+        f"{w.significant(float(single.min()))} and {w.significant(float(single.max()))} times in a single run."
+    )
+
+
+def macs_reading(arithmetic: float, energy: float) -> str:
+    """What it means that arithmetic and energy grow by these factors."""
+    if energy < 1:
+        return (
+            "The wider network took less energy than the narrow one. Its arithmetic cannot explain that; overhead or "
+            "other work on the machine can, so the carbon of this study has to be read with care."
+        )
+    if energy * ABOUT_EQUAL < arithmetic:
+        return (
+            "Energy grows more slowly than arithmetic: a small network spends much of its time on everything around "
+            "the convolutions, such as loading data, copying memory and starting operations. How a network is trained "
+            "then matters as much as how wide it is."
+        )
+    if energy > arithmetic * ABOUT_EQUAL:
+        return "Energy grows faster than arithmetic: the wide networks used this hardware less well than the narrow."
+    return "Energy grows about as fast as arithmetic: on this hardware the convolutions decide the footprint."
+
+
+def energy_spread(runs: pd.DataFrame) -> str:
+    """How far apart the energies of runs of one width are, which only the machine explains."""
+    energy_kwh = runs.groupby("filters")["energy_kwh"]
+    if int(energy_kwh.size().max()) < 2:
+        return "With one run a width, nothing is known about how far its energy would differ from run to run."
+    ratio = float((energy_kwh.max() / energy_kwh.min()).max())
+    return (
+        f"Runs of the same width differ in energy by a factor of up to {w.significant(ratio)}; differences between "
+        "widths that are not larger than that are not to be trusted."
+    )
+
+
+def enough(evidence: Evidence) -> str:
+    """The cheapest width that is not shown to be worse than the best one."""
+    bootstrap, carbon_g = evidence.bootstrap, evidence.carbon_g
+    best = max(bootstrap.widths, key=lambda width: bootstrap.dice(width).estimate)
+    by_carbon = sorted(bootstrap.widths, key=lambda width: carbon_g[width])
+    chosen = next(width for width in by_carbon if width == best or bootstrap.difference(width, best).low <= 0)
+    if best == by_carbon[0]:
+        return f"F = {best} has both the highest mean Dice and the smallest footprint ({n_text(evidence)})."
+    if chosen == best:
+        return (
+            f"F = {best} has the highest mean Dice, and every cheaper width is shown to be worse (95 % intervals of "
+            f"the paired differences; {n_text(evidence)})."
+        )
+    gap = w.points_interval(bootstrap.difference(chosen, best))
+    ratio = w.times(carbon_g[best] / carbon_g[chosen])
+    return (
+        f"F = {best} has the highest mean Dice, but F = {chosen} is not shown to be worse: the paired difference is "
+        f"{gap}, a 95 % interval over {n_text(evidence)}, and the training of F = {best} emits {ratio} as much."
+    )
+
+
+def steps(evidence: Evidence) -> str:
+    """How many steps to the next width bring a gain, and what a point costs in the first and the last of these."""
+    table = evidence.steps.iloc[:-1]
+    gains = table[table["points_low"] > 0]
+    raising = {0: "none raises", 1: "one raises"}.get(len(gains), f"{w.count(len(gains))} raise")
+    text = f"Of {w.plural(len(table), 'step')} to the next width, {raising} Dice by an interval that excludes zero."
+    priced = gains[gains["g_per_point"].notna()]
+    if len(priced) > 1:
+        first, last = (step_price(priced.iloc[position]) for position in (0, -1))
+        text += f" A point of Dice costs {first} and {last}."
+    return text
+
+
+def step_price(step: "pd.Series[float]") -> str:
+    """The price of a point in one step, a row of the table of marginal costs."""
+    price, low, high = (w.carbon(step[name]) for name in ("g_per_point", "g_per_point_low", "g_per_point_high"))
+    return f"{price} ({low} to {high}) in the step from F = {step['first']:.0f} to {step['second']:.0f}"
+
+
+def poster_verdict(evidence: Evidence) -> str:
+    """The poster's "1 % Dice for 1500 % more carbon" against this study, with the interval the verdict rests on."""
+    cheapest, dearest = evidence.extremes
+    if dearest < cheapest:
+        return (
+            f"**Cannot be compared.** The poster speaks of wider networks that cost more. Here the dearest width, "
+            f"F = {dearest}, is narrower than the cheapest, F = {cheapest} ({n_text(evidence)}), so their carbon says "
+            "more about the machine than about width."
+        )
+    extra = 100 * (evidence.carbon_g[dearest] / evidence.carbon_g[cheapest] - 1)
+    gain = evidence.bootstrap.relative_difference(cheapest, dearest)
+    verdict, reason = judge_poster(extra, gain)
+    change, low, high = (w.signed(100 * value) for value in gain)
+    return (
+        f"**{verdict}.** From F = {cheapest} to F = {dearest} the carbon footprint of training changes by "
+        f"{w.signed(extra, 0)} % and mean Dice by {change} % (95 % interval {low} to {high} %; {n_text(evidence)}). "
+        f"{reason}"
+    )
+
+
+def judge_poster(extra: float, gain: Interval) -> tuple[str, str]:
+    """A verdict on the poster's exchange rate and its reason.
+
+    Args:
+        extra: additional carbon of the dearest width, per cent of the cheapest; positive.
+        gain: change of Dice as a fraction of the cheapest width's.
+    """
+    poster = POSTER_CARBON_PERCENT_PER_DICE_PERCENT
+    if gain.high <= 0:
+        return "Agrees, and goes further", "More carbon bought no Dice at all."
+    least = extra / (100 * gain.high)
+    if gain.low <= 0:
+        price = (
+            f"No gain is shown; if there is one, a per cent of Dice costs at least {w.significant(least)} % more carbon"
+        )
+        if least > poster:
+            return "Agrees, and goes further", f"{price}, beyond the poster's {poster:.0f} %."
+        return "Undecided", f"{price}, which leaves room for the poster's {poster:.0f} % and for much less."
+    most, rate = extra / (100 * gain.low), extra / (100 * gain.estimate)
+    interval = f"({w.significant(least)} to {w.significant(most)} %)"
+    price = f"A per cent of Dice costs {w.significant(rate)} % more carbon {interval}"
+    if least > poster:
+        return "Agrees, and goes further", f"{price}, even more than the poster's {poster:.0f} %."
+    if most < poster:
+        also = "Carbon still grows faster than Dice." if rate > 1 else "Carbon does not even outgrow Dice."
+        return "Disagrees about the price", f"{price}, less than the poster's {poster:.0f} %. {also}"
+    return "Agrees", f"{price}; the poster's {poster:.0f} % lies within that interval."
+
+
+def size_effect(evidence: Evidence) -> str:
+    """Dice of the cheapest and the dearest width and the readers' agreement, by nodule size."""
+    cheapest, dearest = evidence.extremes
+    parts = []
+    for label, rows in evidence.sizes.groupby("size", sort=False):
+        dice = dict(zip(rows["filters"], rows["dice"], strict=True))
+        readers = float(rows["readers_dice"].iloc[0])
+        slices, patients = (int(rows[name].iloc[0]) for name in ("slices", "patients"))
+        agreement = "" if math.isnan(readers) else f", where the readers agree to {w.dice(readers)}"
+        parts.append(
+            f"{label} ({w.plural(slices, 'slice')} of {w.plural(patients, 'patient')}): {w.dice(dice[cheapest])} with "
+            f"F = {cheapest} and {w.dice(dice[dearest])} with F = {dearest}{agreement}"
+        )
+    return "; ".join(parts) + "."

@@ -1,0 +1,95 @@
+"""Everything the book's numbers, tables and figures are made from, computed once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from carbon_midl.errors import InputError
+from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs
+from carbon_midl.selection.patients import PatientBootstrap
+from carbon_midl.study.tables import Results, by_size, by_width, carbon_by_width, learning
+from carbon_midl.unet_size import unet_size
+
+PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
+"""The widths of the MIDL 2021 poster."""
+SYSTEM_COLUMNS = ("system", "published", "training_compute_flop")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A recorded study and the facts cited beside it."""
+
+    results: Results
+    systems: pd.DataFrame
+
+    @classmethod
+    def read(cls, results_dir: Path, facts: Path) -> "Evidence":
+        """Read the results and the table of training compute.
+
+        Raises:
+            InputError: a file is missing or lacks a column.
+        """
+        try:
+            systems = pd.read_csv(facts)
+        except FileNotFoundError:
+            raise InputError(f"{facts}: no such file. It comes with the repository; restore it.") from None
+        missing = [name for name in SYSTEM_COLUMNS if name not in systems.columns]
+        if missing:
+            raise InputError(f"{facts}: no column {', '.join(missing)}. It comes with the repository; restore it.")
+        return cls(Results.read(results_dir), systems)
+
+    @cached_property
+    def bootstrap(self) -> PatientBootstrap:
+        """Bootstrap over the test patients."""
+        return self.results.bootstrap()
+
+    @cached_property
+    def widths(self) -> pd.DataFrame:
+        """One row a width."""
+        return by_width(self.results, self.bootstrap)
+
+    @cached_property
+    def carbon_g(self) -> dict[int, float]:
+        """Mean gCO2eq of a training by width."""
+        return carbon_by_width(self.widths)
+
+    @cached_property
+    def extremes(self) -> tuple[int, int]:
+        """The cheapest and the dearest width."""
+        return cheapest_and_dearest(self.carbon_g)
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """Marginal cost between neighbouring widths, then from cheapest to dearest."""
+        return marginal_costs(self.carbon_g, self.bootstrap)
+
+    @cached_property
+    def sizes(self) -> pd.DataFrame:
+        """Dice by area of the nodule and width."""
+        return by_size(self.results)
+
+    @cached_property
+    def learning(self) -> pd.DataFrame:
+        """Best validation Dice so far against carbon so far."""
+        return learning(self.results)
+
+    @cached_property
+    def price(self) -> pd.DataFrame:
+        """Carbon of all runs of a width, training and evaluation, and its share of the whole selection."""
+        carbon_g = self.results.runs.groupby("filters")["carbon_whole_run_g"].sum()
+        return pd.DataFrame({"carbon_g": carbon_g, "share": carbon_g / carbon_g.sum()}).reset_index()
+
+    @cached_property
+    def family(self) -> pd.DataFrame:
+        """Parameters and multiply-accumulates of the poster's and the study's widths, at the study's crop size."""
+        size, depth = int(self.results.manifest["crops"]["size"]), self.depth
+        widths = sorted({*PAPER_WIDTHS, *map(int, self.results.manifest["widths"])})
+        rows = [(width, *unet_size(width, depth=depth, size=size)) for width in widths]
+        return pd.DataFrame(rows, columns=["filters", "parameters", "macs"])
+
+    @cached_property
+    def depth(self) -> int:
+        """Levels of the U-Net."""
+        return int(self.results.manifest["options"].get("depth", 4))

@@ -1,0 +1,85 @@
+"""The book's printed tables: a header row and rows of text."""
+
+import math
+from typing import Any
+
+from carbon_midl.book import wording as w
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.study.tables import named_rows
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def family(evidence: Evidence) -> Table:
+    """The model family by width; the study's own widths are marked."""
+    rows = []
+    first = evidence.family.iloc[0]
+    for row in named_rows(evidence.family):
+        rows.append([
+            str(row.filters), f"{row.parameters:,}", w.significant(row.macs / 1e9),
+            f"{w.significant(row.macs / first.macs)} ×", "yes" if row.filters in evidence.bootstrap.widths else "",
+        ])  # fmt: skip
+    return ["Width F", "Parameters", "GMAC a crop", f"against F = {first.filters:.0f}", "trained here"], rows
+
+
+def study(evidence: Evidence) -> Table:
+    """The whole study, one row a width."""
+    rows = []
+    for row in named_rows(evidence.widths):
+        rows.append([
+            str(row.filters), f"{w.dice(row.dice)} ({w.dice(row.dice_low)}–{w.dice(row.dice_high)})",
+            f"{w.dice(row.seed_dice_min)}–{w.dice(row.seed_dice_max)}", w.duration(row.duration_s),
+            w.energy(row.energy_kwh), w.carbon(row.carbon_g), w.carbon(row.carbon_to_best_g),
+        ])  # fmt: skip
+    return ["F", "Dice (95 %)", "Seeds", "Time", "Energy", "CO₂eq", "to best"], rows
+
+
+def marginal(evidence: Evidence) -> Table:
+    """The marginal cost of a Dice point, step by step."""
+    rows = []
+    for row in named_rows(evidence.steps):
+        whole = row.Index == len(evidence.steps) - 1
+        step = f"F = {row.first:.0f} → {row.second:.0f}" + (", overall" if whole else "")
+        gain = f"{w.signed(row.points)} ({w.signed(row.points_low)} to {w.signed(row.points_high)})"
+        rows.append([step, w.carbon(row.carbon_g), gain, _price(row)])
+    return ["Step", "Extra CO₂eq", "Dice points (95 %)", "CO₂eq a point (95 %)"], rows
+
+
+def _price(row: Any) -> str:
+    if row.carbon_g <= 0:
+        return "costs no more carbon"
+    if math.isnan(row.g_per_point_low):
+        return "no price: Dice does not rise"
+    if math.isinf(row.g_per_point_high):
+        return f"no gain shown; at least {w.carbon(row.g_per_point_low)}"
+    return f"{w.carbon(row.g_per_point)} ({w.carbon(row.g_per_point_low)} to {w.carbon(row.g_per_point_high)})"
+
+
+def trackers(evidence: Evidence) -> Table:
+    """Carbontracker's energy beside our record, by width; empty cells where carbontracker was off."""
+    rows = []
+    for row in named_rows(evidence.widths):
+        theirs = row.carbontracker_energy_before_pue_kwh
+        missing = math.isnan(theirs)
+        rows.append([
+            str(row.filters), w.energy(row.energy_kwh), "–" if missing else w.energy(theirs),
+            "–" if missing else w.significant(theirs / row.energy_kwh),
+        ])  # fmt: skip
+    return ["Width F", "Our record", "carbontracker", "carbontracker / ours"], rows
+
+
+def runs(evidence: Evidence) -> Table:
+    """Every run of the study, for the appendix."""
+    rows = []
+    for row in named_rows(evidence.results.runs):
+        rows.append([
+            str(row.filters), str(row.seed), f"{row.epochs_trained} of {row.epochs}", str(row.best_epoch),
+            w.dice(row.test_dice_patients), w.duration(row.duration_s), w.energy(row.energy_kwh),
+            w.carbon(row.carbon_g),
+        ])  # fmt: skip
+    return [
+        "F", "Seed", "Epochs", "Best epoch", "Dice", "Time", "Energy", "CO₂eq",
+    ], rows  # fmt: skip
+
+
+TABLES = {"family": family, "study": study, "marginal": marginal, "trackers": trackers, "runs": runs}

@@ -1,0 +1,263 @@
+"""The book's figures: each drawn from one tidy table, saved as SVG for a light page and for a dark one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from carbon_midl.files import replaced
+from carbon_midl.study.tables import named_rows
+
+SIZE_IN = (5.6, 3.9)
+"""Small on purpose: at the width of a phone the 10 pt labels stay legible."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one variant; accents from Okabe and Ito's colour-blind safe set, lighter on a dark page."""
+
+    name: str
+    foreground: str
+    muted: str
+    grid: str
+    page: str
+    accents: tuple[str, str, str, str]
+    ramp: str
+
+
+LIGHT = Theme(
+    "light", "#1f2933", "#5b6672", "#d7dce1", "#ffffff", ("#0072b2", "#c14f00", "#00795a", "#a3527f"), "crest"
+)
+DARK = Theme(
+    "dark", "#e4e8ec", "#a3adb8", "#3b444d", "#14181e", ("#56b4e9", "#e69f00", "#2fc79a", "#e09cc3"), "crest_r"
+)
+
+LABELLED = {
+    "LeNet-5": ("LeNet-5", (6, -2), "left"),
+    "AlexNet": ("AlexNet", (-6, 6), "right"),
+    "AlphaGo Zero": ("AlphaGo Zero", (-6, 6), "right"),
+    "GPT-3 175B (davinci)": ("GPT-3", (0, 11), "center"),
+    "AlphaFold 2": ("AlphaFold 2", (6, -8), "left"),
+    "Gemini 1.0 Ultra": ("Gemini 1.0 Ultra", (-6, 6), "right"),
+}
+"""The systems that are named in the figure of growth, with the place of the name beside the point, pt."""
+
+Draw = Callable[[Axes, pd.DataFrame, Theme], None]
+
+
+def save_pair(
+    draw: Draw, data: pd.DataFrame, directory: Path, name: str, size_in: tuple[float, float] = SIZE_IN
+) -> None:
+    """Draw ``data`` twice, to ``<name>.light.svg`` and ``<name>.dark.svg`` in ``directory``.
+
+    The background is transparent, labels are paths (no font is needed to show them; the label itself stays in the file
+    as a comment), and equal data give equal files.
+    """
+    for theme in (LIGHT, DARK):
+        with matplotlib.rc_context(_style(theme)):
+            figure = Figure(figsize=size_in, layout="constrained")
+            draw(figure.subplots(), data, theme)
+            with replaced(directory / f"{name}.{theme.name}.svg") as path:
+                figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+
+
+def _style(theme: Theme) -> dict[Any, Any]:
+    style = dict(sns.axes_style("ticks"))
+    for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color"):
+        style[key] = theme.foreground
+    return style | {
+        "axes.edgecolor": theme.muted,
+        "axes.facecolor": "none",
+        "figure.facecolor": "none",
+        "axes.grid": True,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.labelsize": 10.5,
+        "xtick.labelsize": 10,
+        "ytick.labelsize": 10,
+        "legend.fontsize": 9.5,
+        "legend.frameon": False,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "svg.fonttype": "path",
+        "svg.hashsalt": "carbon-midl",
+        "svg.id": None,
+    }
+
+
+def width_colours(widths: list[int], theme: Theme) -> dict[int, tuple[float, float, float]]:
+    """One colour a width, ordered like the widths and clear of the page's own colour."""
+    return dict(zip(widths, sns.color_palette(theme.ramp, len(widths)), strict=True))
+
+
+def growth(axes: Axes, systems: pd.DataFrame, theme: Theme) -> None:
+    """Training compute of well-known systems by date (``system``, ``published``, ``training_compute_flop``)."""
+    dates = pd.to_datetime(systems["published"]).dt
+    table = systems.assign(year=dates.year + (dates.day_of_year - 1) / 365.25, flop=systems["training_compute_flop"])
+    pair = table["system"].isin(["AlexNet", "AlphaGo Zero"])
+    others, both = table[~pair], table[pair]
+    axes.plot(both["year"], both["flop"], "o--", color=theme.accents[1], markersize=7, linewidth=1.4)
+    axes.plot(others["year"], others["flop"], "o", color=theme.accents[0], markersize=5)
+    for row in named_rows(table[table["system"].isin(LABELLED)]):
+        label, offset, side = LABELLED[row.system]
+        axes.annotate(label, (row.year, row.flop), offset, textcoords="offset points", ha=side, va="center", fontsize=9)
+    axes.set(yscale="log", ylabel="Training compute (FLOP)", xlabel="Published", xlim=(1997, 2027), ylim=(1e11, 1e27))
+    axes.yaxis.set_major_locator(LogLocator(base=1000, numticks=8))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def unet(axes: Axes, levels: pd.DataFrame, theme: Theme) -> None:
+    """The U-Net as blocks (``level``, ``filters`` as text, ``pixels`` as text): down on the left, up on the right."""
+    axes.set_axis_off()
+    last = int(levels["level"].max())
+    colours = sns.color_palette(theme.ramp, last + 1)
+    for row in named_rows(levels):
+        level = int(row.level)
+        width, height, y = 0.42 + 0.16 * level, 0.62, -1.15 * level
+        sides = [0.0] if level == last else [level - float(last), float(last) - level]
+        for x in sides:
+            axes.add_patch(
+                Rectangle(
+                    (1.35 * x - width / 2, y - height / 2), width, height, facecolor=colours[level], edgecolor="none"
+                )
+            )
+        if level < last:
+            left, right = 1.35 * sides[0], 1.35 * sides[1]
+            _arrow(axes, (left + width / 2 + 0.06, y), (right - width / 2 - 0.06, y), theme.muted, "--")
+            below = 0.0 if level + 1 == last else 1.35 * (last - level - 1)
+            _arrow(axes, (left + 0.1, y - 0.34), (-below - 0.12, y - 0.83), theme.accents[0], "-")
+            _arrow(axes, (below + 0.12, y - 0.83), (right - 0.1, y - 0.34), theme.accents[1], "-")
+        middle = "copy and append" if level == 0 else ""
+        axes.text(0, y + 0.1, middle, ha="center", va="bottom", color=theme.muted, fontsize=9)
+        axes.text(
+            1.35 * last + 0.75, y, f"{row.filters} filters\n{row.pixels} px", ha="left", va="center", fontsize=9.5
+        )
+    axes.text(
+        -1.35 * last + 0.05,
+        -1.15 * last + 0.35,
+        "↓ average\n    pooling",
+        color=theme.accents[0],
+        fontsize=9.5,
+        va="top",
+    )
+    axes.text(
+        1.35 * 1.15, -1.15 * last + 0.35, "↑ bilinear\n    upsampling", color=theme.accents[1], fontsize=9.5, va="top"
+    )
+    axes.set_xlim(-1.35 * last - 0.5, 1.35 * last + 2.4)
+    axes.set_ylim(-1.15 * last - 0.6, 0.6)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, style: str) -> None:
+    axes.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=colour, linestyle=style, linewidth=1.2)
+    )
+
+
+def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Dice against gCO2eq of training, one point a width with its interval (columns of ``study.tables.by_width``)."""
+    table = table.sort_values("filters")
+    carbon, dice = table["carbon_g"], table["dice"]
+    axes.plot(carbon, dice, color=theme.muted, linewidth=1, zorder=1)
+    axes.errorbar(
+        carbon, dice,
+        yerr=[dice - table["dice_low"], table["dice_high"] - dice],
+        xerr=[carbon - table["carbon_min_g"], table["carbon_max_g"] - carbon],
+        fmt="o", markersize=7, color=theme.accents[0], ecolor=theme.accents[0], elinewidth=1.4, capsize=3,
+    )  # fmt: skip
+    for row in named_rows(table):
+        axes.annotate(f"F = {row.filters}", (row.carbon_g, row.dice), (7, -12), textcoords="offset points", fontsize=10)
+    axes.set(xscale="log", xlabel="Carbon footprint of training (gCO₂eq, log scale)", ylabel="Test Dice")
+    _plain_log(axes)
+    axes.margins(x=0.14, y=0.12)
+
+
+def learning(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Best validation Dice so far against carbon so far, one line a run (columns of ``study.tables.learning``)."""
+    widths = sorted(int(width) for width in table["filters"].unique())
+    colours, dashes = width_colours(widths, theme), ["-", "--", ":", "-."]
+    for number, width in enumerate(widths):
+        style: dict[str, Any] = {"linestyle": dashes[number % len(dashes)], "color": colours[width], "linewidth": 1.7}
+        for _, run in table[table["filters"] == width].groupby("run"):
+            axes.plot(run["carbon_g"], run["best_val_dice"], **style)
+        axes.plot([], [], **style, label=f"F = {width}")
+    axes.set(
+        xscale="log", xlabel="Carbon spent on training so far (gCO₂eq, log scale)", ylabel="Best validation Dice so far"
+    )
+    _plain_log(axes)
+    axes.legend(loc="lower right", ncols=1 if len(widths) < 5 else 2)
+
+
+def selection_price(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Carbon of all runs of a width, training and evaluation (``filters``, ``carbon_g``, ``share``)."""
+    table = table.sort_values("filters", ascending=False, ignore_index=True)
+    axes.barh(table.index, table["carbon_g"], color=theme.accents[0], height=0.62, edgecolor="none")
+    for row in named_rows(table):
+        axes.annotate(
+            f"{row.share:.0%}", (row.carbon_g, row.Index), (5, 0), textcoords="offset points", va="center", fontsize=10
+        )
+    axes.set_yticks(table.index, [f"F = {width}" for width in table["filters"]])
+    axes.grid(visible=False, axis="y")
+    axes.set(xlabel="Carbon footprint of all runs of the width (gCO₂eq)")
+    axes.margins(x=0.14)
+
+
+def dice_size(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Dice by size of the nodule and width, with the readers' own agreement (columns of ``study.tables.by_size``)."""
+    widths = sorted(int(width) for width in table["filters"].unique())
+    colours, markers = width_colours(widths, theme), "osD^vPX"
+    labels = list(dict.fromkeys(table["size"]))
+    step = 0.7 / max(len(widths), 2)
+    for number, width in enumerate(widths):
+        rows = table[table["filters"] == width].set_index("size").reindex(labels)
+        x = [position + (number - (len(widths) - 1) / 2) * step for position in range(len(labels))]
+        axes.errorbar(
+            x, rows["dice"], yerr=[rows["dice"] - rows["dice_low"], rows["dice_high"] - rows["dice"]],
+            fmt=markers[number % len(markers)], color=colours[width], markersize=6,
+            elinewidth=1.3, label=f"F = {width}",
+        )  # fmt: skip
+    readers = table.drop_duplicates("size").set_index("size")["readers_dice"].reindex(labels)
+    axes.hlines(
+        readers, [i - 0.42 for i in range(len(labels))], [i + 0.42 for i in range(len(labels))],
+        color=theme.accents[1], linewidth=2, label="readers",
+    )  # fmt: skip
+    axes.set_xticks(range(len(labels)), labels)
+    axes.grid(visible=False, axis="x")
+    axes.set(xlabel="Area of the nodule in the slice", ylabel="Test Dice")
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1.16),
+        ncols=min(len(widths) + 1, 5),
+        columnspacing=1.1,
+        handletextpad=0.4,
+    )
+
+
+def crops(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """A row of crops (``image`` arrays in 0 to 1, ``masks`` (4, H, W), ``title``) with the readers' outlines."""
+    axes.set_axis_off()
+    for number, row in enumerate(named_rows(table)):
+        inset = axes.inset_axes((number / len(table) + 0.01, 0.0, 1 / len(table) - 0.02, 0.9))
+        inset.imshow(row.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        for reader, mask in enumerate(row.masks):
+            if mask.any():
+                inset.contour(mask, levels=[0.5], colors=[DARK.accents[reader % 4]], linewidths=1.1)
+        inset.set_axis_off()
+        inset.set_title(row.title, fontsize=10, color=theme.foreground)
+
+
+def _plain_log(axes: Axes) -> None:
+    """Write a logarithmic x axis in plain numbers, also where it spans less than a decade."""
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())

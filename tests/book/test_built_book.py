@@ -1,0 +1,94 @@
+"""The book as it is published."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from carbon_midl.book.build import build
+from carbon_midl.book.prepare import prepare
+from carbon_midl.errors import InputError
+from tests.book.conftest import copy_book
+
+pytestmark = pytest.mark.slow
+
+
+class Page(HTMLParser):
+    """The images, links and loaded resources of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag == "img":
+            self.images.append(found)
+        if tag == "a":
+            self.links.append(found.get("href") or "")
+        if tag in ("img", "script", "iframe", "source", "video"):
+            self.loaded.append(found.get("src") or "")
+        if tag == "link" and found.get("rel") in ("stylesheet", "preload", "icon", "preconnect"):
+            self.loaded.append(found.get("href") or "")
+
+
+def pages(built: Path) -> list[Path]:
+    return sorted(built.rglob("*.html"))
+
+
+def test_every_chapter_and_every_run_is_a_page(built: Path) -> None:
+    names = {path.relative_to(built / "book").as_posix() for path in (built / "book").rglob("*.html")}
+    assert {"index.html", "results.html", "references.html", "_generated/runs/filters-04-seed-0.html"} <= names
+    assert len([name for name in names if "/runs/" in name]) == 8
+
+
+def test_no_page_loads_anything_from_elsewhere(built: Path) -> None:
+    for path in pages(built):
+        assert not [url for url in Page(path).loaded if re.match(r"(https?:)?//", url)], path
+        assert not re.search(r"unpkg|jsdelivr|cdnjs|googleapis|mathjax", path.read_text(), re.IGNORECASE), path
+    for path in built.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(https?:)?//|@import\s+['\"](https?:)?//", path.read_text()), path
+
+
+def test_every_image_says_what_it_shows(built: Path) -> None:
+    for path in pages(built):
+        for image in Page(path).images:
+            text = image.get("alt") or ""
+            assert len(text) > 20 or "logo" in (image.get("class") or ""), (path, image)
+
+
+def test_every_internal_link_leads_to_a_file(built: Path) -> None:
+    for path in pages(built):
+        for link in Page(path).links:
+            target = link.split("#")[0]
+            if target and not re.match(r"[a-z]+:", target):
+                assert (path.parent / target).resolve().exists(), (path, link)
+
+
+def test_no_placeholder_is_left(built: Path) -> None:
+    for path in pages(built):
+        assert not re.search(r"\{\{ ?\w+ ?\}\}", path.read_text()), path
+
+
+def test_a_name_without_a_number_fails_the_build_and_keeps_the_earlier_book(
+    study: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root = copy_book(tmp_path / "root")
+    prepare(*study, root)
+    earlier = root / "book/_build/html/index.html"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("the earlier book")
+    chapter = root / "book" / "results.md"
+    chapter.write_text(chapter.read_text() + "\nAnd {{ no_such_number }}.\n")
+    with pytest.raises(InputError, match=r"results\.md.*no_such_number"):
+        build(root)
+    assert earlier.read_text() == "the earlier book"
+
+
+def test_a_book_that_was_not_prepared_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not prepared"):
+        build(copy_book(tmp_path / "root"))

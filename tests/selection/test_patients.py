@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carbon_midl.errors import InputError
+from carbon_midl.selection.patients import PatientBootstrap, patient_dice
+
+
+def table(seed: int = 0, patients: int = 20) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    ease = rng.normal(0.7, 0.1, patients)
+    values = {4: ease, 8: ease + 0.02 + rng.normal(0, 0.005, patients)}
+    return pd.DataFrame(values, index=[f"p{number}" for number in range(patients)])
+
+
+def slices(rows: list[tuple[str, int, int, float]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["patient_id", "filters", "seed", "dice"])
+
+
+def test_a_patient_with_many_slices_and_a_seed_with_many_count_once() -> None:
+    made = patient_dice(slices([("a", 4, 0, 0.0), ("a", 4, 0, 1.0), ("a", 4, 1, 0.9), ("b", 4, 0, 0.2)]))
+    assert made.loc["a", 4] == pytest.approx((0.5 + 0.9) / 2)
+    assert made.loc["b", 4] == pytest.approx(0.2)
+
+
+def test_only_patients_tested_at_every_width_are_compared() -> None:
+    made = patient_dice(slices([("a", 4, 0, 0.5), ("a", 8, 0, 0.6), ("b", 4, 0, 0.9)]))
+    assert list(made.index) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (slices([]), "no rows"),
+        (slices([("a", 4, 0, 0.5)]).drop(columns="dice"), "no column dice"),
+        (slices([("a", 4, 0, 0.5), ("b", 8, 0, 0.5)]), "no patient was tested at every width"),
+    ],
+)
+def test_slices_that_allow_no_comparison_are_refused(rows: pd.DataFrame, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        patient_dice(rows)
+
+
+def test_the_interval_agrees_with_the_normal_theory_of_the_mean() -> None:
+    made = table(patients=200)
+    interval = PatientBootstrap.draw(made).dice(4)
+    half = 1.96 * made[4].std(ddof=0) / np.sqrt(len(made))
+    assert interval.estimate == pytest.approx(made[4].mean())
+    assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_pairing_sees_a_difference_that_is_small_beside_the_spread_of_patients() -> None:
+    bootstrap = PatientBootstrap.draw(table())
+    assert bootstrap.dice(4).high > bootstrap.dice(8).low
+    assert bootstrap.difference(4, 8).excludes_zero
+
+
+def test_equal_seeds_give_equal_draws() -> None:
+    first, second = (PatientBootstrap.draw(table(), seed=3).means for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_width_that_was_not_tested_is_named() -> None:
+    with pytest.raises(InputError, match="width 16"):
+        PatientBootstrap.draw(table()).dice(16)
+
+
+@given(seed=st.integers(0, 1000), patients=st.integers(2, 30))
+def test_differences_are_antisymmetric_and_contain_their_estimate(seed: int, patients: int) -> None:
+    bootstrap = PatientBootstrap.draw(table(seed, patients), draws=200)
+    there, back = bootstrap.difference(4, 8), bootstrap.difference(8, 4)
+    assert there.estimate == pytest.approx(-back.estimate)
+    assert there.low == pytest.approx(-back.high)
+    assert there.low <= there.high
