@@ -31,8 +31,8 @@ clean:  ## remove what was trained, rendered and built (not .venv)
 	rm -rf runs data/phantom book/_generated book/_build
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "carbon-midl needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "carbon-midl needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install -qq --no-deps --editable .
 	touch $@

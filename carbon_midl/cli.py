@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         crops, "phantom", _phantom, "render synthetic CT crops around real LIDC-IDRI outlines (no download)"
     )
     phantom.add_argument("out", type=Path, metavar="OUT", help="the archive to make")
-    phantom.add_argument("--patients", type=int, default=48, metavar="N", help="patients (default: %(default)s)")
+    phantom.add_argument("--patients", type=int, default=40, metavar="N", help="patients (default: %(default)s)")
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: %(default)s)")
     phantom.add_argument("--size", type=int, default=128, metavar="PX", help="height and width (default: %(default)s)")
 

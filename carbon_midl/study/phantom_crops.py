@@ -7,7 +7,7 @@ from typing import Any
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 
-DEFAULT_PATIENTS = 48
+DEFAULT_PATIENTS = 40
 DEFAULT_SEED = 0
 DEFAULT_SIZE = 64
 
