@@ -11,7 +11,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from carbon_midl.files import replaced
@@ -177,11 +176,15 @@ def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
         fmt="o", markersize=7, color=theme.accents[0], ecolor=theme.accents[0], elinewidth=1.4, capsize=3,
     )  # fmt: skip
     for row in named_rows(table):
-        label = axes.annotate(
-            f"F = {row.filters}", (row.carbon_g, row.dice), (7, -12), textcoords="offset points", fontsize=10
+        # On a patch of the page's colour: the line to the next width may run through the label.
+        axes.annotate(
+            f"F = {row.filters}",
+            (row.carbon_g, row.dice),
+            (7, -12),
+            textcoords="offset points",
+            fontsize=10,
+            bbox={"facecolor": theme.page, "edgecolor": "none", "pad": 0.6},
         )
-        # Legible where the line to the next width runs through it.
-        label.set_path_effects([withStroke(linewidth=3, foreground=theme.page)])
     axes.set(xscale="log", xlabel="Carbon footprint of training (gCO₂eq, log scale)", ylabel="Test Dice")
     _plain_log(axes)
     axes.margins(x=0.14, y=0.12)

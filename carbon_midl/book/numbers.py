@@ -10,6 +10,8 @@ from carbon_midl.book import claims
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 
+SCHEDULES = {"cosine": "falling to zero along a cosine", "constant": "kept constant"}
+
 
 def book_numbers(evidence: Evidence) -> dict[str, str]:
     """Name to printed text, for the book's substitutions."""
@@ -48,6 +50,7 @@ def crops_numbers(manifest: dict[str, Any]) -> dict[str, str]:
         "caveat": claims.caveat(crops["kind"]),
         "crops_patients": f"{crops['patients']:,}",
         "crops_slices": f"{crops['slices']:,}",
+        "without_target": f"{manifest['slices']['without_target']:,}",
         "crop_size": f"{crops['size']} × {crops['size']}",
         "split_train": f"{split['train']:,}",
         "split_validation": f"{split['validation']:,}",
@@ -77,6 +80,8 @@ def training_numbers(evidence: Evidence) -> dict[str, str]:
         "epochs_trained": w.span(int(runs["epochs_trained"].min()), int(runs["epochs_trained"].max())),
         "batch_size": str(options["batch_size"]),
         "learning_rate": str(options["learning_rate"]),
+        "schedule": SCHEDULES[options["schedule"]],
+        "augmentation": "random flips and quarter turns" if options["augment"] else "no augmentation",
         "depth": w.count(evidence.depth),
         "hardware": f"{processor} and {w.joined(graphics)}" if graphics else f"{processor}, without a GPU",
         "software": f"Python {versions['python']} and PyTorch {versions['torch']}",
