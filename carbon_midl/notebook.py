@@ -198,12 +198,11 @@ def open_experiment(
     checked = parse_options(options, where="notebook parameters")
     archive = phantom_crops(root) if crops == "phantom" else CropArchive.open(root / crops)
     directory = root / (output or f"runs/single/filters-{checked.filters}-seed-{checked.seed}")
-    run = prepare_run(directory, checked, archive)
     tracker = Tracker(
-        run.directory / "footprint",
+        directory / "footprint",
         epochs=checked.epochs,
         pue=pue,
         intensity=carbon_intensity(intensity),
         carbontracker=carbontracker,
     )
-    return Experiment(run, build_model(checked), tracker)
+    return Experiment(prepare_run(directory, checked, archive), build_model(checked), tracker)

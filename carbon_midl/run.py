@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
+RUN_FILES = ("weights.safetensors", "epochs.csv", "slices.csv.gz", "footprint", "result.json")
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
     "batches.py",
@@ -75,6 +76,11 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
         raise InputError(
             f"{directory}: holds a finished run (result.json). "
             "Name another directory, or move this one away to repeat it."
+        )
+    foreign = sorted(path.name for path in directory.glob("*") if not _belongs_to_a_run(path))
+    if foreign:
+        raise InputError(
+            f"{directory}: holds {', '.join(foreign[:3])}, which is no part of a run. Name a new or empty directory."
         )
     split = split_patients(archive.patients, options.split_seed)
     parts = select_parts(archive, split, options)
@@ -176,6 +182,11 @@ def read_result(directory: Path) -> dict[str, Any]:
             "Repeat the run."
         )
     return result
+
+
+def _belongs_to_a_run(path: Path) -> bool:
+    """Whether an interrupted run, or papermill on its way, may have left ``path``."""
+    return path.name in RUN_FILES or path.suffix in (".ipynb", ".log")
 
 
 def _short(content: bytes) -> str:

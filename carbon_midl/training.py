@@ -23,7 +23,8 @@ from carbon_midl.lidc.split import Split
 from carbon_midl.lidc.targets import Target, parse_target
 from carbon_midl.metrics import dice, readers_dice
 from carbon_midl.options import RunOptions
-from carbon_midl.unet import UNet, check_crop_size
+from carbon_midl.unet import UNet
+from carbon_midl.unet_size import check_crop_size
 
 # Scoring holds no gradients, so its batches may be larger; the size has no bearing on the scores.
 SCORING_BATCH = 64

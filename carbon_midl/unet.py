@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from carbon_midl.errors import InputError
+from carbon_midl.unet_size import check_crop_size
 
 CONVOLUTIONS = 3
 
@@ -84,17 +85,3 @@ class UNet(nn.Module):
             below = up(below, features.pop())
         logits: Tensor = self.out(below)
         return logits
-
-
-def check_crop_size(size: tuple[int, ...] | torch.Size, depth: int) -> None:
-    """Check that crops of ``size`` (height, width) px can be halved ``depth - 1`` times.
-
-    Raises:
-        InputError: they cannot.
-    """
-    step = 2 ** (depth - 1)
-    if any(pixels < step or pixels % step for pixels in size):
-        raise InputError(
-            f"crops of {' × '.join(map(str, size))} px: a U-Net of depth {depth} halves them {depth - 1} times "
-            f"and needs a multiple of {step}. Use larger crops or a smaller depth."
-        )

@@ -1,6 +1,9 @@
 """How large a U-Net of the family is, counted from its definition without building it (and so without torch)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from carbon_midl.errors import InputError
 
 
 class UNetSize(NamedTuple):
@@ -32,3 +35,17 @@ def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) 
         parameters += weights + 3 * outputs + 2 * outputs
         macs += weights * (size // 2**level) ** 2
     return UNetSize(parameters, macs)
+
+
+def check_crop_size(size: Sequence[int], depth: int) -> None:
+    """Check that crops of ``size`` (height, width) px can be halved ``depth - 1`` times.
+
+    Raises:
+        InputError: they cannot.
+    """
+    step = 2 ** (depth - 1)
+    if any(pixels < step or pixels % step for pixels in size):
+        raise InputError(
+            f"crops of {' × '.join(map(str, size))} px: a U-Net of depth {depth} halves them {depth - 1} times "
+            f"and needs a multiple of {step}. Use larger crops or a smaller depth."
+        )

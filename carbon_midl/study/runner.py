@@ -20,6 +20,7 @@ from carbon_midl.study.display import Display
 from carbon_midl.study.phantom_crops import phantom_crops
 from carbon_midl.study.results import collect_results
 from carbon_midl.study.spec import PlannedRun, Study
+from carbon_midl.unet_size import check_crop_size
 
 NOTEBOOK = "notebook.ipynb"
 _POLL_S = 0.5
@@ -33,12 +34,14 @@ def run_study(study: Study, display: Display) -> Path:
     the others.
 
     Raises:
-        InputError: the crops cannot be opened, or a run failed; the message says where to look.
+        InputError: the crops cannot be opened or are too small, or a run failed; the message says where to look.
     """
     archive = open_crops(study, display.wrap)
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     if not notebook.is_file():
         raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
+    for depth in {run.options.depth for run in study.runs}:
+        check_crop_size((archive.size, archive.size), depth)
     failed: dict[str, Path] = {}
     display.start(study, archive)
     for run in study.runs:

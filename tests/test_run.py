@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.notebook import open_experiment
+from carbon_midl.options import RunOptions
+from carbon_midl.run import fingerprint, prepare_run
+
+QUICK = RunOptions(filters=2, depth=2, epochs=1)
+
+
+def test_the_fingerprint_follows_options_and_crops(discs: CropArchive) -> None:
+    first = fingerprint(QUICK, discs)
+    assert fingerprint(QUICK.model_copy(), discs) == first
+    assert fingerprint(QUICK.model_copy(update={"seed": 1}), discs).options != first.options
+    assert first.crops == discs.fingerprint[:12]
+
+
+def test_a_finished_run_is_not_written_over(discs: CropArchive, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds a finished run \(result\.json\)"):
+        prepare_run(tmp_path, QUICK, discs)
+
+
+def test_a_directory_with_something_else_is_refused(discs: CropArchive, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"holds thesis\.txt, which is no part of a run\. Name a new or empty"):
+        prepare_run(tmp_path, QUICK, discs)
+
+
+def test_what_an_interrupted_run_left_is_no_obstacle(discs: CropArchive, tmp_path: Path) -> None:
+    for name in ("epochs.csv", "weights.safetensors", "papermill.log", "out.ipynb"):
+        (tmp_path / name).write_text("")
+    run = prepare_run(tmp_path, QUICK, discs)
+    assert len(run.split.test) == 2
+
+
+def test_crops_too_small_for_the_depth_are_refused_before_anything_is_made(discs: CropArchive, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"crops of 32 × 32 px: a U-Net of depth 7 .* multiple of 64"):
+        prepare_run(tmp_path / "run", QUICK.model_copy(update={"depth": 7}), discs)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"filters": 0}, "notebook parameters: 'filters' is 0"),
+        ({"filters": "16"}, "'filters' is '16': input should be a valid integer"),
+        ({"widht": 4}, "unknown option 'widht'"),
+        ({"crops": "nowhere"}, "nowhere: not a crop archive"),
+        ({"intensity": "Atlantis"}, "Atlantis"),
+        ({"pue": 0.2}, "pue"),
+    ],
+)
+def test_bad_notebook_parameters_are_named(
+    discs: CropArchive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, object],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, object] = {
+        "crops": str(discs.path),
+        "output": "run",
+        "pue": 1.58,
+        "intensity": "world",
+        "carbontracker": False,
+        "filters": 2,
+        "depth": 2,
+    }
+    with pytest.raises(InputError, match=message):
+        open_experiment(**(given | parameters))  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
