@@ -65,10 +65,11 @@ class Display:
     def finished(self, run: PlannedRun, result: dict[str, Any]) -> None:
         """Tell what came of a run."""
         record = FootprintRecord.from_dict(result["footprint"])
-        energy_wh = record.window("training").energy_kwh * 1000
+        training = record.window("training")
+        known = " (estimated)" if "estimated" in training.method else ""
         self._line(
-            f"{self._place()} {run.name:<24} test Dice {result['test']['dice']:.3f}   {energy_wh:.3g} Wh   "
-            f"{record.carbon_g():.3g} gCO2eq   {monotonic() - self._began:.0f} s"
+            f"{self._place()} {run.name:<24} test Dice {result['test']['dice']:.3f}   "
+            f"{training.energy_kwh * 1000:.3g} Wh{known}   {record.carbon_g():.3g} gCO2eq   {monotonic() - self._began:.0f} s"
         )
 
     def failed(self, run: PlannedRun, notebook: Path) -> None:
