@@ -101,16 +101,19 @@ def select_parts(archive: CropArchive, split: Split, options: RunOptions) -> Par
 
 
 def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy plus one minus soft Dice over the batch (Milletari et al., arXiv:1606.04797).
+    """Binary cross-entropy plus one minus soft Dice, the latter crop by crop (Milletari et al., arXiv:1606.04797).
+
+    Summed over a batch instead, soft Dice would be that of its largest nodules, while the score is a mean over slices.
 
     Args:
         logits: ``(N, 1, H, W)``.
         targets: as ``logits``, in [0, 1].
     """
     probabilities = logits.sigmoid()
-    overlap = (probabilities * targets).sum()
-    soft_dice = (2 * overlap + 1) / (probabilities.sum() + targets.sum() + 1)
-    return binary_cross_entropy_with_logits(logits, targets) + 1 - soft_dice
+    overlap = (probabilities * targets).sum(dim=(1, 2, 3))
+    total = probabilities.sum(dim=(1, 2, 3)) + targets.sum(dim=(1, 2, 3))
+    soft_dice = (2 * overlap + 1) / (total + 1)
+    return binary_cross_entropy_with_logits(logits, targets) + 1 - soft_dice.mean()
 
 
 def build_model(options: RunOptions) -> UNet:
