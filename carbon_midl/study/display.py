@@ -69,7 +69,8 @@ class Display:
         known = " (estimated)" if "estimated" in training.method else ""
         self._line(
             f"{self._place()} {run.name:<24} test Dice {result['test']['dice']:.3f}   "
-            f"{training.energy_kwh * 1000:.3g} Wh{known}   {record.carbon_g():.3g} gCO2eq   {monotonic() - self._began:.0f} s"
+            f"{training.energy_kwh * 1000:.3g} Wh{known}   {record.carbon_g():.3g} gCO2eq   "
+            f"{monotonic() - self._began:.0f} s"
         )
 
     def failed(self, run: PlannedRun, notebook: Path) -> None:
