@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RESULTS ?= runs/demo/results
 
 .PHONY: help book test lock clean
 

@@ -1,6 +1,7 @@
 """The command ``carbon-midl``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def _crops_info(options: argparse.Namespace) -> None:
     for key, value in archive.source.items():
         print(f"  {key:<12} {value}")
     print(f"  fingerprint  {archive.fingerprint[:12]}{' (verified)' if options.verify else ''}")
-    sheet = options.sheet or archive.path.with_name(f"{archive.path.absolute().name}-contact-sheet.png")
+    sheet = options.sheet or Path(f"{archive.path.absolute()}-contact-sheet.png")
     count = min(options.crops, len(archive))
     figure = contact_sheet(archive, np.linspace(0, len(archive) - 1, count).round().astype(int))
     with replaced(sheet) as temporary:
@@ -160,6 +161,9 @@ def _study_run(options: argparse.Namespace) -> None:
     from carbon_midl.study.runner import run_study
     from carbon_midl.study.spec import read_study
 
+    # A scheduler's or terminal's request to end is handled like Ctrl-C: the run's notebook is stopped, too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     run_study(read_study(options.study), Display())
 
 

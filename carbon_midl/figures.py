@@ -266,6 +266,8 @@ def crops(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 def _plain_log(axes: Axes) -> None:
     """Write a logarithmic x axis in plain numbers, also where it spans less than a decade."""
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=12))
+    low, high = axes.get_xlim()
+    subs = (1, 1.5, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

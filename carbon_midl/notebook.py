@@ -1,5 +1,6 @@
 """What a run's notebook calls, cell by cell."""
 
+import itertools
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,10 +11,10 @@ import pandas as pd
 
 from carbon_midl.footprint import FootprintRecord, Tracker, carbon_intensity
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.options import parse_options
+from carbon_midl.options import RunOptions, parse_options
 from carbon_midl.progress import EpochBar
-from carbon_midl.run import Run, prepare_run, write_epochs, write_result
-from carbon_midl.training import Epoch, Fit, build_model, fit, predict, score
+from carbon_midl.run import Run, prepare_run, write_epochs, write_footprint, write_result
+from carbon_midl.training import Epoch, Fit, build_model, build_optimiser, fit, predict, score
 from carbon_midl.unet_size import unet_size
 
 if TYPE_CHECKING:
@@ -89,16 +90,20 @@ class Experiment:
         """Train inside the footprint window "training" and return the per-epoch table."""
         options = self.run.options
         done: list[Epoch] = []
+        # Before the window opens: loading parts of torch is start-up, the same for every width, and no training.
+        optimiser = build_optimiser(self.model, options)
         self._tracking.enter_context(self.tracker)
         with EpochBar(options.epochs) as bar, self.tracker.window("training"):
 
             def finished(epoch: Epoch) -> None:
                 done.append(epoch)
                 write_epochs(self.run.directory, done)
+                write_footprint(self.run.directory, self.footprint)
                 bar.finished(epoch)
 
             self.fitted = fit(
                 self.model,
+                optimiser,
                 self.run.archive,
                 self.run.parts,
                 options,
@@ -116,7 +121,7 @@ class Experiment:
         table = self._epoch_table()
         figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
         table[["train_loss", "val_loss"]].rename(columns={"train_loss": "training", "val_loss": "validation"}).plot(
-            ax=loss, marker="o", ylabel="loss (cross-entropy + soft Dice)"
+            ax=loss, marker="o", ylabel="cross-entropy + 1 − soft Dice"
         )
         table["val_dice"].plot(ax=overlap, marker="o", color="C1", ylabel="validation Dice", ylim=(0, 1))
         overlap.axvline(self._fitted().best_epoch, color="grey", linestyle=":", label="weights kept")
@@ -183,7 +188,7 @@ def open_experiment(
 
     Args:
         crops: directory of a crop archive, or "phantom" for the embedded one.
-        output: the run's directory; empty for ``runs/single/filters-F-seed-S``.
+        output: the run's directory; empty for a new one in ``runs/single/``.
         pue: power usage effectiveness.
         intensity: carbon intensity, "world", a country code or g/kWh.
         carbontracker: whether carbontracker measures alongside.
@@ -197,7 +202,7 @@ def open_experiment(
     root = project_root()
     checked = parse_options(options, where="notebook parameters")
     archive = phantom_crops(root) if crops == "phantom" else CropArchive.open(root / crops)
-    directory = root / (output or f"runs/single/filters-{checked.filters}-seed-{checked.seed}")
+    directory = root / output if output else free_directory(root / "runs" / "single", checked)
     tracker = Tracker(
         directory / "footprint",
         epochs=checked.epochs,
@@ -206,3 +211,10 @@ def open_experiment(
         carbontracker=carbontracker,
     )
     return Experiment(prepare_run(directory, checked, archive), build_model(checked), tracker)
+
+
+def free_directory(parent: Path, options: RunOptions) -> Path:
+    """Return ``filters-F-seed-S`` in ``parent``, or with ``-2``, ``-3``, … where that holds a finished run."""
+    name = f"filters-{options.filters}-seed-{options.seed}"
+    candidates = (parent / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+    return next(path for path in candidates if not (path / "result.json").exists())

@@ -20,7 +20,7 @@ class RunOptions(BaseModel):
     )
     depth: int = Field(4, ge=1, le=8, description="levels of the U-Net; each level doubles the filters")
     epochs: int = Field(10, gt=0, description="training epochs")
-    batch_size: int = Field(16, gt=0, description="crops a batch")
+    batch_size: int = Field(16, ge=2, description="crops a batch; batch normalisation needs two")
     learning_rate: float = Field(3e-3, gt=0, description="Adam's step size at the start")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="how the learning rate goes on")
     augment: bool = Field(True, description="random flips and quarter turns")

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from carbon_midl.lidc.crops import READERS, CropArchive
+from carbon_midl.lidc import READERS
+from carbon_midl.lidc.crops import CropArchive
 
 if TYPE_CHECKING:
     import pandas as pd

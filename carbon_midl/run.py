@@ -4,6 +4,7 @@
 ``weights.safetensors``  best-validation weights
 ``epochs.csv``           a row an epoch, rewritten after each
 ``slices.csv.gz``        a row a test slice
+``footprint.json``       the footprint so far, rewritten after each epoch: it counts even if the run is never finished
 ``footprint/``           carbontracker's logs
 ``result.json``          everything else; written last, so it marks the run as done
 ====================  ========================================================
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
-RUN_FILES = ("weights.safetensors", "epochs.csv", "slices.csv.gz", "footprint", "result.json")
+RUN_FILES = ("weights.safetensors", "epochs.csv", "slices.csv.gz", "footprint.json", "footprint", "result.json")
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
     "batches.py",
@@ -110,6 +111,11 @@ def write_epochs(directory: Path, epochs: list["Epoch"]) -> None:
     write_text(directory / "epochs.csv", pd.DataFrame([asdict(epoch) for epoch in epochs]).to_csv(index=False))
 
 
+def write_footprint(directory: Path, footprint: "FootprintRecord") -> None:
+    """Write the footprint so far."""
+    write_json(directory / "footprint.json", footprint.to_dict())
+
+
 def write_result(run: Run, fit: "Fit", slices: list[dict[Any, Any]], footprint: "FootprintRecord") -> Path:
     """Write the tables of a finished run, then ``result.json``, and return the latter's path.
 
@@ -124,6 +130,7 @@ def write_result(run: Run, fit: "Fit", slices: list[dict[Any, Any]], footprint: 
     from carbon_midl.environment import describe_environment
 
     write_epochs(run.directory, fit.epochs)
+    write_footprint(run.directory, footprint)
     table = pd.DataFrame(slices)
     with replaced(run.directory / "slices.csv.gz") as temporary:
         # Without a time stamp, equal scores make equal files.

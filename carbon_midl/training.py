@@ -116,14 +116,26 @@ def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits, targets) + 1 - soft_dice.mean()
 
 
+def device() -> torch.device:
+    """Return the device to train on: the first GPU that CUDA shows, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def build_model(options: RunOptions) -> UNet:
-    """Return the U-Net of ``options``, initialised from its seed."""
+    """Return the U-Net of ``options`` on ``device()``; its weights follow from the seed, whatever the device."""
     torch.manual_seed(options.seed)
-    return UNet(options.filters, options.depth).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = UNet(options.filters, options.depth)
+    return model.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def build_optimiser(model: UNet, options: RunOptions) -> torch.optim.Adam:
+    """Return Adam for ``model``; making the first one loads parts of torch for a second or two."""
+    return torch.optim.Adam(model.parameters(), lr=options.learning_rate)
 
 
 def fit(
     model: UNet,
+    optimiser: torch.optim.Optimizer,
     archive: CropArchive,
     parts: Parts,
     options: RunOptions,
@@ -136,6 +148,7 @@ def fit(
 
     Args:
         model: the network, changed in place.
+        optimiser: of the network's parameters.
         archive: the crops.
         parts: rows to train on and to validate on.
         options: how to train.
@@ -147,12 +160,12 @@ def fit(
     Raises:
         InputError: the loss is not finite; the best weights so far stay in ``weights``.
     """
-    optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate)
     target = parse_target(options.readers)
     per_epoch = math.ceil(len(parts.train) / options.batch_size)
     order = torch.Generator().manual_seed(options.seed)
     chance = np.random.default_rng([options.seed, 1])
     train = CropBatches(archive, parts.train, target, options.augment, chance)
+    where = next(model.parameters()).device
     epochs: list[Epoch] = []
     best = 0
     for number in range(1, options.epochs + 1):
@@ -166,7 +179,8 @@ def fit(
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 optimiser.zero_grad()
-                loss = segmentation_loss(model(images.contiguous(memory_format=torch.channels_last)), targets)
+                images, targets = _placed(images, where), targets.to(where)
+                loss = segmentation_loss(model(images), targets)
                 loss.backward()
                 if not math.isfinite(value := loss.item()):
                     kept = f"The best weights so far are in {weights}. " if best else ""
@@ -260,15 +274,20 @@ def _logits(
     model: UNet, archive: CropArchive, rows: NDArray[np.int64], target: Target
 ) -> Iterator[tuple[Tensor, Tensor, NDArray[np.int64]]]:
     model.eval()
+    where = next(model.parameters()).device
     batches = CropBatches(archive, rows, target, augment=False, generator=np.random.default_rng(0))
     start = 0
     with torch.inference_mode():
         for images, targets in scoring_batches(batches, SCORING_BATCH):
-            logits = model(images.contiguous(memory_format=torch.channels_last))
-            yield logits, targets, rows[start : start + len(images)]
+            logits = model(_placed(images, where))
+            yield logits, targets.to(where), rows[start : start + len(images)]
             start += len(images)
 
 
+def _placed(images: Tensor, where: torch.device) -> Tensor:
+    return images.to(where, memory_format=torch.channels_last)
+
+
 def _to_masks(logits: Tensor) -> NDArray[np.bool_]:
-    masks: NDArray[np.bool_] = (logits[:, 0] > 0).numpy()
+    masks: NDArray[np.bool_] = (logits[:, 0] > 0).cpu().numpy()
     return masks

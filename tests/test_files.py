@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import new_directory, read_json, replaced, write_json, write_text
+from carbon_midl.files import new_directory, read_json, replaced, replaced_directory, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -39,6 +39,28 @@ def test_an_occupied_directory_is_refused_and_untouched(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "results"
+    with replaced_directory(path) as directory:
+        (directory / "runs.csv").write_text("old")
+    with pytest.raises(OSError, match="disk full"), replaced_directory(path) as directory:
+        (directory / "runs.csv").write_text("half")
+        raise OSError("disk full")
+    assert (path / "runs.csv").read_text() == "old"
+    with replaced_directory(path) as directory:
+        (directory / "epochs.csv").write_text("new")
+    assert [entry.name for entry in path.iterdir()] == ["epochs.csv"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_crash_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".results-old").mkdir()
+    (tmp_path / ".results-old" / "runs.csv").write_text("old")
+    with pytest.raises(KeyboardInterrupt), replaced_directory(tmp_path / "results"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "results" / "runs.csv").read_text() == "old"
 
 
 def test_json_comes_back(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_citation_is_of_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert str(citation["version"]) == project["version"]
-    assert citation["preferred-citation"]["year"] == 2021
+    assert citation["references"][0]["year"] == 2021
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)

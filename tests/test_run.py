@@ -4,7 +4,7 @@ import pytest
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.notebook import open_experiment
+from carbon_midl.notebook import free_directory, open_experiment
 from carbon_midl.options import RunOptions
 from carbon_midl.run import fingerprint, prepare_run
 
@@ -37,6 +37,15 @@ def test_what_an_interrupted_run_left_is_no_obstacle(discs: CropArchive, tmp_pat
     assert len(run.split.test) == 2
 
 
+def test_a_second_run_of_the_same_name_gets_a_directory_of_its_own(tmp_path: Path) -> None:
+    first = free_directory(tmp_path, QUICK)
+    assert first == tmp_path / "filters-2-seed-0"
+    first.mkdir()
+    assert free_directory(tmp_path, QUICK) == first  # interrupted: taken up again
+    (first / "result.json").write_text("{}")
+    assert free_directory(tmp_path, QUICK) == tmp_path / "filters-2-seed-0-2"
+
+
 def test_crops_too_small_for_the_depth_are_refused_before_anything_is_made(discs: CropArchive, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"crops of 32 × 32 px: a U-Net of depth 7 .* multiple of 64"):
         prepare_run(tmp_path / "run", QUICK.model_copy(update={"depth": 7}), discs)
@@ -46,6 +55,7 @@ def test_crops_too_small_for_the_depth_are_refused_before_anything_is_made(discs
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
+        ({"batch_size": 1}, "'batch_size' is 1: input should be greater than or equal to 2"),
         ({"filters": 0}, "notebook parameters: 'filters' is 0"),
         ({"filters": "16"}, "'filters' is '16': input should be a valid integer"),
         ({"widht": 4}, "unknown option 'widht'"),

@@ -15,6 +15,7 @@ from carbon_midl.options import RunOptions
 from carbon_midl.training import (
     Fit,
     build_model,
+    build_optimiser,
     fit,
     load_weights,
     predict,
@@ -31,7 +32,9 @@ QUICK = RunOptions(filters=4, depth=3, epochs=3, batch_size=8, learning_rate=1e-
 def train(archive: CropArchive, options: RunOptions, weights: Path) -> tuple[UNet, Fit]:
     parts = select_parts(archive, split_patients(archive.patients, options.split_seed), options)
     model = build_model(options)
-    return model, fit(model, archive, parts, options, weights, lambda epoch: nullcontext())
+    return model, fit(
+        model, build_optimiser(model, options), archive, parts, options, weights, lambda epoch: nullcontext()
+    )
 
 
 def test_it_learns_to_find_discs(discs: CropArchive, tmp_path: Path) -> None:
@@ -84,7 +87,8 @@ def test_every_epoch_has_its_window(discs: CropArchive, tmp_path: Path) -> None:
         yield
 
     parts = select_parts(discs, split_patients(discs.patients, 0), QUICK)
-    fit(build_model(QUICK), discs, parts, QUICK, tmp_path / "w.safetensors", window)
+    model = build_model(QUICK)
+    fit(model, build_optimiser(model, QUICK), discs, parts, QUICK, tmp_path / "w.safetensors", window)
     assert opened == [1, 2, 3]
 
 
@@ -94,7 +98,15 @@ def test_a_loss_that_is_not_finite_ends_with_advice(discs: CropArchive, tmp_path
     with torch.no_grad():
         model.out.weight.fill_(float("nan"))
     with pytest.raises(InputError, match=r"training loss is nan in epoch 1, batch 1\. Use a smaller learning_rate"):
-        fit(model, discs, parts, QUICK, tmp_path / "w.safetensors", lambda epoch: nullcontext())
+        fit(
+            model,
+            build_optimiser(model, QUICK),
+            discs,
+            parts,
+            QUICK,
+            tmp_path / "w.safetensors",
+            lambda epoch: nullcontext(),
+        )
 
 
 def test_no_patient_is_in_two_parts_and_slices_without_consensus_are_counted(discs: CropArchive) -> None:

@@ -1,11 +1,9 @@
 """The sentences of the text that depend on results, worded so that they stay true whatever the results say."""
 
-import math
-
 import pandas as pd
 
 from carbon_midl.book import wording as w
-from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.evidence import PAPER_WIDTHS, Evidence
 from carbon_midl.selection.patients import Interval
 
 POSTER_CARBON_PERCENT_PER_DICE_PERCENT = 1500.0
@@ -31,10 +29,10 @@ def banner(kind: str) -> str:
     if kind == "phantom":
         return (
             "The images in this edition are **phantoms**: computed CT-like slices around the real nodule outlines that "
-            "four readers drew in LIDC-IDRI. They show that the whole study works, and what it costs; its Dice is not "
+            "radiologists drew in LIDC-IDRI. They show that the whole study works, and what it costs; its Dice is not "
             "that of a CT."
         )
-    return "The images in this edition are CT crops of LIDC-IDRI with the outlines of its four readers."
+    return "The images in this edition are CT crops of LIDC-IDRI with the outlines of up to four readers each."
 
 
 def caveat(kind: str) -> str:
@@ -48,6 +46,32 @@ def caveat(kind: str) -> str:
         "These networks saw CT crops of LIDC-IDRI, but under a reconstructed protocol and on other hardware than the "
         "poster's."
     )
+
+
+def target(readers: str) -> str:
+    """What counts as nodule, as the end of the sentence "a pixel belongs to the nodule if …"."""
+    consensus = {
+        "any": "any reader outlined it",
+        "all": "all four readers outlined it",
+        "random": "one reader, drawn at random, outlined it; scored against at least 2 readers",
+        "mean": "to the share of the readers who outlined it; scored against at least 2 readers",
+    }
+    return consensus.get(readers, f"{readers} of four readers outlined it")
+
+
+def energy_notes(notes: list[str]) -> str:
+    """What was recorded about the estimates of this edition, word for word."""
+    caveats = [note for note in notes if note.startswith(("cpu:", "memory:"))]
+    return " ".join(f"*{note}.*" for note in caveats)
+
+
+def abandoned(attempts: dict[str, float]) -> str:
+    """What attempts used that gave no result."""
+    number = int(attempts["attempts"])
+    if not number:
+        return "no attempt was interrupted, failed or replaced on the way"
+    share = f"{w.carbon(attempts['carbon_g'])} CO₂eq"
+    return f"{share} of that went into {w.plural(number, 'attempt')} that failed, or was interrupted or replaced"
 
 
 def left_out(runs: list[str]) -> str:
@@ -77,8 +101,20 @@ def tracker_agreement(runs: pd.DataFrame) -> str:
     ratio, single = float(theirs.sum() / ours.sum()), theirs / ours
     return (
         f"Over {w.plural(len(both), 'run')} carbontracker's energy was {w.significant(ratio)} times ours, between "
-        f"{w.significant(float(single.min()))} and {w.significant(float(single.max()))} times in a single run."
+        f"{w.significant(float(single.min()))} and {w.significant(float(single.max()))} times in a single run. "
+        f"{tracker_independence(both['energy_method'])}"
     )
+
+
+def tracker_independence(methods: "pd.Series[str]") -> str:
+    """What the agreement of the two instruments is worth."""
+    if methods.astype(str).str.contains("half TDP").any():
+        return (
+            "Without a sensor the two are not independent: both take half of the processor's TDP from the same table, "
+            "so an error in it is in both. They differ because carbontracker leaves out memory that has no sensor. "
+            "Agreement would not show that either is right."
+        )
+    return "They read the same hardware, but at other moments, and need not cover the same components."
 
 
 def macs_reading(arithmetic: float, energy: float) -> str:
@@ -90,9 +126,9 @@ def macs_reading(arithmetic: float, energy: float) -> str:
         )
     if energy * ABOUT_EQUAL < arithmetic:
         return (
-            "Energy grows more slowly than arithmetic: a small network spends much of its time on everything around "
-            "the convolutions, such as loading data, copying memory and starting operations. How a network is trained "
-            "then matters as much as how wide it is."
+            "Energy grows more slowly than arithmetic. Likely reasons are costs that do not grow with it, such as "
+            "loading data, moving memory and starting operations; this study did not measure them apart. How a network "
+            "is trained may then matter as much as how wide it is."
         )
     if energy > arithmetic * ABOUT_EQUAL:
         return "Energy grows faster than arithmetic: the wide networks used this hardware less well than the narrow."
@@ -133,16 +169,29 @@ def enough(evidence: Evidence) -> str:
 
 
 def steps(evidence: Evidence) -> str:
-    """How many steps to the next width bring a gain, and what a point costs in the first and the last of these."""
+    """How many steps to the next width bring a gain or a loss, and what a point costs in the first and last gain."""
     table = evidence.steps.iloc[:-1]
     gains = table[table["points_low"] > 0]
+    losses = int((table["points_high"] < 0).sum())
     raising = {0: "none raises", 1: "one raises"}.get(len(gains), f"{w.count(len(gains))} raise")
-    text = f"Of {w.plural(len(table), 'step')} to the next width, {raising} Dice by an interval that excludes zero."
+    lowering = {0: "none lowers", 1: "one lowers"}.get(losses, f"{w.count(losses)} lower")
+    text = (
+        f"Of {w.plural(len(table), 'step')} to the next width, {raising} and {lowering} Dice with a 95 % interval that "
+        f"excludes zero. {seed_noise(evidence)}"
+    )
     priced = gains[gains["g_per_point"].notna()]
     if len(priced) > 1:
         first, last = (step_price(priced.iloc[position]) for position in (0, -1))
         text += f" A point of Dice costs {first} and {last}."
     return text
+
+
+def seed_noise(evidence: Evidence) -> str:
+    """How far seeds of one width lie apart in Dice."""
+    if int(evidence.widths["runs"].max()) < 2:
+        return "With one run a width, nothing is known about what another seed would change."
+    spread = 100 * float((evidence.widths["seed_dice_max"] - evidence.widths["seed_dice_min"]).max())
+    return f"Runs of one width differ by up to {w.significant(spread, 2)} points between seeds."
 
 
 def step_price(step: "pd.Series[float]") -> str:
@@ -160,6 +209,11 @@ def poster_verdict(evidence: Evidence) -> str:
             f"F = {dearest}, is narrower than the cheapest, F = {cheapest} ({n_text(evidence)}), so their carbon says "
             "more about the machine than about width."
         )
+    if evidence.bootstrap.dice(cheapest).low <= 0:
+        return (
+            f"**Cannot be compared.** The Dice of the cheapest width, F = {cheapest}, is not told from zero "
+            f"({n_text(evidence)}), so there is no per cent of it."
+        )
     extra = 100 * (evidence.carbon_g[dearest] / evidence.carbon_g[cheapest] - 1)
     gain = evidence.bootstrap.relative_difference(cheapest, dearest)
     verdict, reason = judge_poster(extra, gain)
@@ -167,7 +221,18 @@ def poster_verdict(evidence: Evidence) -> str:
     return (
         f"**{verdict}.** From F = {cheapest} to F = {dearest} the carbon footprint of training changes by "
         f"{w.signed(extra, 0)} % and mean Dice by {change} % (95 % interval {low} to {high} %; {n_text(evidence)}). "
-        f"{reason}"
+        f"{reason}{same_range(evidence)}"
+    )
+
+
+def same_range(evidence: Evidence) -> str:
+    """A caution where the study stops at a narrower width than the poster."""
+    widest = evidence.bootstrap.widths[-1]
+    if widest >= PAPER_WIDTHS[-1]:
+        return ""
+    return (
+        f" But this study stops at F = {widest} and the poster goes to F = {PAPER_WIDTHS[-1]}, where a further point "
+        "should cost more; the two rates are not over the same range."
     )
 
 
@@ -198,19 +263,3 @@ def judge_poster(extra: float, gain: Interval) -> tuple[str, str]:
         also = "Carbon still grows faster than Dice." if rate > 1 else "Carbon does not even outgrow Dice."
         return "Disagrees about the price", f"{price}, less than the poster's {poster:.0f} %. {also}"
     return "Agrees", f"{price}; the poster's {poster:.0f} % lies within that interval."
-
-
-def size_effect(evidence: Evidence) -> str:
-    """Dice of the cheapest and the dearest width and the readers' agreement, by nodule size."""
-    cheapest, dearest = evidence.extremes
-    parts = []
-    for label, rows in evidence.sizes.groupby("size", sort=False):
-        dice = dict(zip(rows["filters"], rows["dice"], strict=True))
-        readers = float(rows["readers_dice"].iloc[0])
-        slices, patients = (int(rows[name].iloc[0]) for name in ("slices", "patients"))
-        agreement = "" if math.isnan(readers) else f", where the readers agree to {w.dice(readers)}"
-        parts.append(
-            f"{label} ({w.plural(slices, 'slice')} of {w.plural(patients, 'patient')}): {w.dice(dice[cheapest])} with "
-            f"F = {cheapest} and {w.dice(dice[dearest])} with F = {dearest}{agreement}"
-        )
-    return "; ".join(parts) + "."

@@ -60,6 +60,7 @@ def examples_text(archive: "CropArchive | None") -> str:
         return NO_ARCHIVE
     made = "Phantom crops around real nodules" if archive.is_phantom else "Crops of LIDC-IDRI"
     caption = (
-        f"**{made}, with the outlines of the readers, a colour each.** The number above is the patient's in LIDC-IDRI."
+        f"**{made}, with the outlines of the readers, a colour each.** The number above is the patient's in LIDC-IDRI. "
+        "The same colour in two crops need not be the same person."
     )
     return f"```{{result-figure}} crops\n{caption}\n```\n"

@@ -1,5 +1,6 @@
 """Every number of the text that comes from results or from the table of systems, by name."""
 
+import json
 import math
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 from carbon_midl.book import claims
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
+from carbon_midl.selection.patients import DRAWS
 
 SCHEDULES = {"cosine": "falling to zero along a cosine", "constant": "kept constant"}
 
@@ -55,7 +57,7 @@ def crops_numbers(manifest: dict[str, Any]) -> dict[str, str]:
         "split_train": f"{split['train']:,}",
         "split_validation": f"{split['validation']:,}",
         "split_test": f"{split['test']:,}",
-        "target": str(manifest["options"]["readers"]),
+        "target": claims.target(manifest["options"]["readers"]),
     }
 
 
@@ -66,6 +68,7 @@ def training_numbers(evidence: Evidence) -> dict[str, str]:
     processor = f"{hardware['cpu']} ({w.plural(int(hardware['cores']), 'core')})"
     graphics = hardware.get("gpu") or []
     widths = evidence.bootstrap.widths
+    machines = {json.dumps(environment["hardware"], sort_keys=True) for environment in manifest["environments"]}
     return {
         "widths": w.joined(widths),
         "widths_count": w.count(len(widths)),
@@ -83,6 +86,7 @@ def training_numbers(evidence: Evidence) -> dict[str, str]:
         "schedule": SCHEDULES[options["schedule"]],
         "augmentation": "random flips and quarter turns" if options["augment"] else "no augmentation",
         "depth": w.count(evidence.depth),
+        "machines": "One machine" if len(machines) == 1 else f"{w.count(len(machines)).capitalize()} kinds of machine",
         "hardware": f"{processor} and {w.joined(graphics)}" if graphics else f"{processor}, without a GPU",
         "software": f"Python {versions['python']} and PyTorch {versions['torch']}",
         "recorded": recorded(manifest["dates"]),
@@ -97,11 +101,14 @@ def recorded(dates: dict[str, str]) -> str:
 
 def energy_numbers(evidence: Evidence) -> dict[str, str]:
     """How energy and carbon were obtained, and how energy grows with arithmetic."""
-    runs, narrow, wide = evidence.results.runs, evidence.widths.iloc[0], evidence.widths.iloc[-1]
+    manifest, runs = evidence.results.manifest, evidence.results.runs
+    narrow, wide = evidence.widths.iloc[0], evidence.widths.iloc[-1]
     arithmetic, energy = float(wide["macs"] / narrow["macs"]), float(wide["energy_kwh"] / narrow["energy_kwh"])
     return {
         "energy_honesty": claims.energy_honesty(runs["energy_method"]),
         "pue": w.joined([f"{value:g}" for value in sorted(runs["pue"].unique())]),
+        "pue_source": w.joined(manifest["pue_sources"]),
+        "energy_notes": claims.energy_notes(manifest["footprint_notes"]),
         "intensity": w.joined([f"{value:g}" for value in sorted(runs["intensity_g_per_kwh"].unique())]) + " g/kWh",
         "intensity_source": w.joined(sorted(runs["intensity_source"].astype(str).unique())),
         "energy_spread": claims.energy_spread(runs),
@@ -127,8 +134,8 @@ def result_numbers(evidence: Evidence) -> dict[str, str]:
         "gain_points": w.points_interval(bootstrap.difference(cheapest, dearest)),
         "enough": claims.enough(evidence),
         "steps": claims.steps(evidence),
+        "draws": f"{DRAWS:,}",
         "poster_verdict": claims.poster_verdict(evidence),
-        "size_effect": claims.size_effect(evidence),
     }
 
 
@@ -138,9 +145,11 @@ def price_numbers(evidence: Evidence) -> dict[str, str]:
     one_run_g = runs.groupby("filters")["carbon_whole_run_g"].mean().to_dict()
     share = dict(zip(evidence.price["filters"], evidence.price["share"], strict=True))
     cheapest, dearest = evidence.extremes
-    total_g = float(runs["carbon_whole_run_g"].sum())
+    abandoned = evidence.results.manifest["abandoned"]
+    total_g = float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
     return {
-        "total_energy": w.energy(float(runs["energy_whole_run_kwh"].sum())),
+        "abandoned": claims.abandoned(abandoned),
+        "total_energy": w.energy(float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]),
         "total_carbon": f"{w.carbon(total_g)} CO₂eq",
         "total_in_cheapest": w.times(total_g / one_run_g[cheapest]),
         "total_in_dearest": w.times(total_g / one_run_g[dearest]),

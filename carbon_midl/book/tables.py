@@ -28,10 +28,10 @@ def study(evidence: Evidence) -> Table:
     for row in named_rows(evidence.widths):
         rows.append([
             str(row.filters), f"{w.dice(row.dice)} ({w.dice(row.dice_low)}–{w.dice(row.dice_high)})",
-            f"{w.dice(row.seed_dice_min)}–{w.dice(row.seed_dice_max)}", w.duration(row.duration_s),
-            w.energy(row.energy_kwh), w.carbon(row.carbon_g), w.carbon(row.carbon_to_best_g),
+            w.carbon(row.carbon_g), w.carbon(row.carbon_to_best_g), w.energy(row.energy_kwh),
+            w.duration(row.duration_s), f"{w.dice(row.seed_dice_min)}–{w.dice(row.seed_dice_max)}",
         ])  # fmt: skip
-    return ["F", "Dice (95 %)", "Seeds", "Time", "Energy", "CO₂eq", "to best"], rows
+    return ["F", "Dice (95 %)", "CO₂eq", "to best", "Energy", "Time", "Dice by seed"], rows
 
 
 def marginal(evidence: Evidence) -> Table:
@@ -53,6 +53,20 @@ def _price(row: Any) -> str:
     if math.isinf(row.g_per_point_high):
         return f"no gain shown; at least {w.carbon(row.g_per_point_low)}"
     return f"{w.carbon(row.g_per_point)} ({w.carbon(row.g_per_point_low)} to {w.carbon(row.g_per_point_high)})"
+
+
+def sizes(evidence: Evidence) -> Table:
+    """Dice of the cheapest and the dearest width by area of the nodule, and the readers' agreement."""
+    cheapest, dearest = evidence.extremes
+    rows = []
+    for label, group in evidence.sizes.groupby("size", sort=False):
+        dice = group.set_index("filters")["dice"]
+        first = group.iloc[0]
+        rows.append([
+            str(label), str(first["slices"]), str(first["patients"]), w.dice(dice[cheapest]), w.dice(dice[dearest]),
+            "–" if math.isnan(first["readers_dice"]) else w.dice(first["readers_dice"]),
+        ])  # fmt: skip
+    return ["Area", "Slices", "Patients", f"F = {cheapest}", f"F = {dearest}", "Readers"], rows
 
 
 def trackers(evidence: Evidence) -> Table:
@@ -82,4 +96,4 @@ def runs(evidence: Evidence) -> Table:
     ], rows  # fmt: skip
 
 
-TABLES = {"family": family, "study": study, "marginal": marginal, "trackers": trackers, "runs": runs}
+TABLES = {"family": family, "study": study, "marginal": marginal, "sizes": sizes, "trackers": trackers, "runs": runs}

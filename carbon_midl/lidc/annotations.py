@@ -19,13 +19,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from carbon_midl.errors import InputError
+from carbon_midl.lidc import READERS
 
 CITATION = (
     "Armato et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI), "
     "Medical Physics 38(2), 2011, doi:10.1118/1.3528204; data doi:10.7937/K9/TCIA.2015.LO9QL9SX"
 )
 LICENCE = "annotations of LIDC-IDRI: CC BY 3.0"
-READERS = 4
 
 
 class Ratings(NamedTuple):

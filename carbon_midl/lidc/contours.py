@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
-from carbon_midl.lidc.annotations import READERS, Contour, Nodule
+from carbon_midl.lidc import READERS
+from carbon_midl.lidc.annotations import Contour, Nodule
 
 
 class Window(NamedTuple):

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, read_json, write_json
+from carbon_midl.lidc import READERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "carbon-midl crops"
 VERSION = 1
-READERS = 4
 INDEX_COLUMNS = ("patient_id", "nodule", "slice", "readers_with_mask")
 _WAY_OUT = "Make the archive again with 'carbon-midl crops import-slices' or 'carbon-midl crops phantom'."
 
@@ -142,7 +142,7 @@ class CropWriter:
             "size": self.size,
             "intensity": self.intensity._asdict(),
             "source": self.source,
-            "fingerprint": _fingerprint(self._directory),
+            "fingerprint": _fingerprint(self._directory, self.intensity),
         }
         write_json(self._directory / "meta.json", meta)
 
@@ -227,7 +227,7 @@ class CropArchive:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the images, masks and index, as recorded when the archive was written."""
+        """SHA-256 over intensity scale, images, masks and index, as recorded when the archive was written."""
         return str(self.meta["fingerprint"])
 
     @property
@@ -264,7 +264,7 @@ class CropArchive:
         Raises:
             InputError: the content has changed since the archive was written.
         """
-        found = _fingerprint(self.path)
+        found = _fingerprint(self.path, self.intensity)
         if found != self.fingerprint:
             raise InputError(
                 f"{self.path}: content has fingerprint {found[:12]}, meta.json records {self.fingerprint[:12]}: "
@@ -287,8 +287,8 @@ def _open_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     return array
 
 
-def _fingerprint(directory: Path) -> str:
-    digest = hashlib.sha256()
+def _fingerprint(directory: Path, intensity: Intensity) -> str:
+    digest = hashlib.sha256(repr(tuple(intensity)).encode())
     for name in ("images.npy", "masks.npy", "index.csv"):
         digest.update(name.encode())
         with (directory / name).open("rb") as file:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.crops import READERS, CropWriter, Intensity
+from carbon_midl.lidc import READERS
+from carbon_midl.lidc.crops import CropWriter, Intensity
 
 SOURCE = {
     "kind": "lidc",

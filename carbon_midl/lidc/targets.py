@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
-
-READERS = 4
+from carbon_midl.lidc import READERS
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""How sure a Dice is: bootstrap over test patients.
+"""How sure a Dice is: bootstrap over test patients and seeds.
 
-Slices of one patient resemble one another, so the patient is the unit that is drawn again. All widths are
-evaluated on the same draw, which makes every difference between widths a paired one.
+Slices of one patient resemble one another, so the patient is the unit that is drawn again. All widths are evaluated on
+the same patients of a draw, which makes every difference between widths a paired one. Another seed would have given
+another network, so each width's seeds are drawn again, too; with few of them that spread is known only roughly, and is
+rather too small than too large.
 """
 
 from dataclasses import dataclass
@@ -30,13 +32,13 @@ class Interval(NamedTuple):
 
 
 def patient_dice(slices: pd.DataFrame) -> pd.DataFrame:
-    """Mean test Dice by patient (rows) and width (columns): over the slices of a run, then over seeds.
+    """Mean test Dice over the slices of a patient, by patient (rows) and by width and seed (columns).
 
     Args:
         slices: one row a run and test slice with the columns ``patient_id``, ``filters``, ``seed`` and ``dice``.
 
     Raises:
-        InputError: a column is missing, there is no row, or no patient was tested at every width.
+        InputError: a column is missing, there is no row, or no patient was tested in every run.
     """
     missing = [name for name in COLUMNS if name not in slices.columns]
     if missing:
@@ -47,51 +49,55 @@ def patient_dice(slices: pd.DataFrame) -> pd.DataFrame:
     if slices.empty:
         raise InputError("slices: no rows; expected one a run and test slice. Run the study first.")
     by_run = slices.groupby(["patient_id", "filters", "seed"])["dice"].mean()
-    table = by_run.groupby(["patient_id", "filters"]).mean().unstack("filters").sort_index(axis=1)
-    complete = table.dropna()
+    complete = by_run.unstack(["filters", "seed"]).sort_index(axis=1).dropna()
     if complete.empty:
-        raise InputError(
-            "slices: no patient was tested at every width; widths can only be compared on shared patients."
-        )
+        raise InputError("slices: no patient was tested in every run; widths can only be compared on shared patients.")
     return complete
 
 
 @dataclass(frozen=True)
 class PatientBootstrap:
-    """Mean Dice of every width on resampled sets of patients.
+    """Mean Dice of every width, as observed and on resampled sets of patients and seeds.
 
     Attributes:
-        table: Dice, shape (patients, widths), as made by :func:`patient_dice`.
-        means: mean Dice, shape (draws, widths), on the same patients across a row.
+        widths: the compared widths, ascending.
+        patients: how many patients every run was tested on.
+        observed: mean over seeds and patients, one value a width.
+        means: the same on each draw, shape (draws, widths), with the same patients across a row.
     """
 
-    table: pd.DataFrame
+    widths: list[int]
+    patients: int
+    observed: np.ndarray
     means: np.ndarray
 
     @classmethod
     def draw(cls, table: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> "PatientBootstrap":
-        """Draw patients with replacement; the same ``seed`` gives the same draws."""
+        """Draw patients and, within each width, seeds with replacement; the same ``seed`` gives the same draws.
+
+        Args:
+            table: Dice, as made by :func:`patient_dice`.
+            draws: how many.
+            seed: of the draws.
+        """
         generator = np.random.default_rng(seed)
-        chosen = generator.integers(0, len(table), size=(draws, len(table)))
-        return cls(table, table.to_numpy()[chosen].mean(axis=1))
-
-    @property
-    def widths(self) -> list[int]:
-        """The compared widths, ascending."""
-        return [int(width) for width in self.table.columns]
-
-    @property
-    def patients(self) -> int:
-        """How many patients every width was tested on."""
-        return len(self.table)
+        patients = len(table)
+        shares = generator.multinomial(patients, np.full(patients, 1 / patients), size=draws) / patients
+        widths = sorted({int(width) for width in table.columns.get_level_values(0)})
+        means = np.empty((draws, len(widths)))
+        for column, width in enumerate(widths):
+            by_seed = shares @ table[width].to_numpy()
+            chosen = generator.integers(0, by_seed.shape[1], size=by_seed.shape)
+            means[:, column] = np.take_along_axis(by_seed, chosen, axis=1).mean(axis=1)
+        observed = np.array([table[width].to_numpy().mean() for width in widths])
+        return cls(widths, patients, observed, means)
 
     def dice(self, width: int) -> Interval:
-        """Mean Dice over patients at ``width``."""
-        estimate, draws = self._mean(width)
-        return _interval(estimate, draws)
+        """Mean Dice over patients and seeds at ``width``."""
+        return _interval(*self._mean(width))
 
     def difference(self, first: int, second: int) -> Interval:
-        """Paired mean difference in Dice, ``second`` minus ``first``."""
+        """Mean difference in Dice on the same patients, ``second`` minus ``first``."""
         (before, draws_before), (after, draws_after) = self._mean(first), self._mean(second)
         return _interval(after - before, draws_after - draws_before)
 
@@ -105,7 +111,7 @@ class PatientBootstrap:
         if width not in self.widths:
             raise InputError(f"width {width}: not among the tested widths {self.widths}.")
         column = self.widths.index(width)
-        return float(self.table.iloc[:, column].mean()), self.means[:, column]
+        return float(self.observed[column]), self.means[:, column]
 
 
 def _interval(estimate: float, draws: np.ndarray) -> Interval:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from carbon_midl.files import replaced, write_json, write_text
-from carbon_midl.footprint import FootprintRecord
+from carbon_midl.errors import InputError
+from carbon_midl.files import read_json, replaced, replaced_directory, write_json, write_text
+from carbon_midl.footprint import FootprintRecord, carbon_intensity
 from carbon_midl.run import read_result
 from carbon_midl.study.spec import Study
 
@@ -19,16 +20,26 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
 
     Args:
         study: the study.
-        names: the runs to collect, all of them done.
+        names: the runs to collect, one or more, all of them done.
         left_out: runs that failed; the manifest says so.
 
     Returns:
         The directory of the tables.
     """
-    out = study.results
-    out.mkdir(parents=True, exist_ok=True)
     found = {name: read_result(study.directory / name) for name in names}
-    records = {name: FootprintRecord.from_dict(result["footprint"]) for name, result in found.items()}
+    records = {name: _costed(study, FootprintRecord.from_dict(result["footprint"])) for name, result in found.items()}
+    with replaced_directory(study.results) as out:
+        _write_tables(study, out, found, records, left_out)
+    return study.results
+
+
+def _write_tables(
+    study: Study,
+    out: Path,
+    found: dict[str, dict[str, Any]],
+    records: dict[str, FootprintRecord],
+    left_out: list[str],
+) -> None:
     runs = pd.DataFrame([_run_row(study, name, result, records[name]) for name, result in found.items()])
     write_text(out / "runs.csv", runs.to_csv(index=False))
     epochs = [_epoch_table(study.directory / name, name, result, records[name]) for name, result in found.items()]
@@ -37,13 +48,36 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
     with replaced(out / "slices.csv.gz") as temporary:
         _joined(slices).to_csv(temporary, index=False, compression={"method": "gzip", "mtime": 0})
     write_json(out / "manifest.json", _manifest(study, found, records, left_out))
-    return out
+
+
+def _costed(study: Study, record: FootprintRecord) -> FootprintRecord:
+    """The record under the study's own PUE and grid, which may have changed since the run was made."""
+    intensity = carbon_intensity(study.footprint.intensity)
+    if (intensity, study.footprint.pue) == (record.intensity, record.pue):
+        return record
+    return record.recost(intensity, study.footprint.pue)
+
+
+def abandoned_attempts(study: Study) -> list[FootprintRecord]:
+    """Read what attempts used that gave no result of this study: interrupted, failed, or replaced since."""
+    records = []
+    for planned in study.runs:
+        left = [study.directory / planned.name / "footprint.json"]
+        if (study.directory / planned.name / "result.json").exists():
+            left = []
+        for path in [*left, *study.directory.glob(f"{planned.name}.superseded-*/footprint.json")]:
+            try:
+                records.append(_costed(study, FootprintRecord.from_dict(read_json(path))))
+            except InputError:
+                continue  # written by another version, or never
+    return records
 
 
 def _run_row(study: Study, name: str, result: dict[str, Any], record: FootprintRecord) -> dict[str, Any]:
     options, training, test = result["options"], result["training"], result["test"]
     window = record.window("training")
-    to_best_kwh = sum(record.epoch(number).energy_kwh for number in range(1, training["best_epoch"] + 1))
+    after_best = range(training["best_epoch"] + 1, training["epochs_trained"] + 1)
+    to_best_kwh = window.energy_kwh - sum(record.epoch(number).energy_kwh for number in after_best)
     beside = record.carbontracker
     return {
         "study": study.name,
@@ -112,8 +146,12 @@ def _manifest(
         "runs_done": len(found),
         "runs_left_out": left_out,
     }
-    if not found:
-        return manifest
+    abandoned = abandoned_attempts(study)
+    manifest["abandoned"] = {
+        "attempts": len(abandoned),
+        "energy_kwh": sum(record.energy_kwh for record in abandoned),
+        "carbon_g": sum(record.carbon_g(record.energy_kwh) for record in abandoned),
+    }
     first = next(iter(found.values()))
     crops, started = first["crops"], [window.started for record in records.values() for window in record.windows]
     return manifest | {
@@ -127,6 +165,7 @@ def _manifest(
         "environments": _distinct([result["environment"] for result in found.values()]),
         **first["environment"],
         "sensors": sorted({record.method() for record in records.values()}),
+        "pue_sources": sorted({record.pue_source for record in records.values()}),
         "footprint_notes": _distinct([note for record in records.values() for note in record.notes]),
     }
 

@@ -1,13 +1,15 @@
 """Execute a study: each run's notebook with papermill, one after the other, skipping those that are done."""
 
 import base64
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,6 +42,12 @@ def run_study(study: Study, display: Display) -> Path:
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     if not notebook.is_file():
         raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
+    study.directory.mkdir(parents=True, exist_ok=True)
+    with _sole_runner(study):
+        return _run_all(study, archive, notebook, display)
+
+
+def _run_all(study: Study, archive: CropArchive, notebook: Path, display: Display) -> Path:
     for depth in {run.options.depth for run in study.runs}:
         check_crop_size((archive.size, archive.size), depth)
     failed: dict[str, Path] = {}
@@ -57,13 +65,36 @@ def run_study(study: Study, display: Display) -> Path:
         else:
             failed[run.name] = directory / f"failed-{NOTEBOOK}"
             display.failed(run, failed[run.name])
-    done = [run for run in study.runs if run.name not in failed]
-    results = collect_results(study, [run.name for run in done], left_out=sorted(failed))
-    display.collected(study, results)
+    done = [run.name for run in study.runs if run.name not in failed]
+    if done:
+        display.collected(study, collect_results(study, done, left_out=sorted(failed)))
     if failed:
         name, path = next(iter(failed.items()))
         raise InputError(f"{study.path}: {len(failed)} of {len(study.runs)} runs failed, first {name}; see {path}.")
-    return results
+    return study.results
+
+
+@contextmanager
+def _sole_runner(study: Study) -> Iterator[None]:
+    """Keep a second runner off the study.
+
+    Papermill inherits the lock: where only the runner was killed, its run goes on, and a second runner would write into
+    the same directory.
+
+    Raises:
+        InputError: another process holds the study.
+    """
+    path = study.directory / ".lock"
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{study.directory}: another process is running this study. Wait for it, or stop it (it may be the "
+                f"papermill of a runner that was killed: 'fuser {path}' names it)."
+            ) from None
+        os.set_inheritable(lock.fileno(), True)
+        yield
 
 
 def open_crops(study: Study, progress: Callable[..., Any] = iter) -> CropArchive:
@@ -129,6 +160,7 @@ def _execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: 
             stdout=log,
             stderr=log,
             start_new_session=True,
+            close_fds=False,  # papermill inherits the study's lock
         )
         try:
             while process.poll() is None:

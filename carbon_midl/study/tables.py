@@ -57,13 +57,19 @@ class Results:
         """Read ``runs.csv``, ``epochs.csv``, ``slices.csv.gz`` and ``manifest.json``.
 
         Raises:
-            InputError: a file or a column is missing, a table has no rows, or runs of several recipes are mixed.
+            InputError: a file or a column is missing, a table has no rows, or runs of several recipes or
+                other options are mixed.
         """
         runs = _read_table(directory / "runs.csv", RUN_COLUMNS)
         recipes = sorted(runs["recipe"].astype(str).unique())
         if len(recipes) > 1:
             raise InputError(
                 f"{directory / 'runs.csv'}: recipes {', '.join(recipes)}; expected one. Compare widths within a recipe."
+            )
+        if runs.duplicated(["filters", "seed"]).any():
+            raise InputError(
+                f"{directory / 'runs.csv'}: several runs of one width and seed; the book compares widths, so its study "
+                "may have no other axes than filters and seed."
             )
         return cls(
             runs=runs.sort_values(["filters", "seed"], ignore_index=True),
@@ -136,7 +142,7 @@ def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
 
     Returns:
         Rows (bin, width) with ``size`` (a label in pixels), ``slices``, ``patients``, ``filters``, ``dice``,
-        ``dice_low``, ``dice_high`` and ``readers_dice``, the mean pairwise Dice of the readers in the bin.
+        ``dice_low``, ``dice_high`` and ``readers_dice``, the mean Dice of pairs of readers who outlined the same slice.
     """
     slices = results.slices
     edges = slices["target_px"].quantile([i / bins for i in range(bins + 1)]).round().drop_duplicates().tolist()
@@ -151,7 +157,8 @@ def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
         if chosen.empty:
             continue
         bootstrap = PatientBootstrap.draw(patient_dice(chosen))
-        readers = chosen["readers_dice"].mean()
+        # Over slices, then over patients, as for the networks.
+        readers = chosen.groupby("patient_id")["readers_dice"].mean().mean()
         count = len(chosen[["patient_id", "nodule", "slice"]].drop_duplicates())
         for width in bootstrap.widths:
             dice = bootstrap.dice(width)

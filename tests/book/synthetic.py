@@ -98,10 +98,13 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
         "options": {"epochs": EPOCHS, "batch_size": 16, "learning_rate": 3e-3, "readers": "at least 2",
                     "schedule": "cosine", "augment": True},
         "widths": list(WIDTHS), "seeds": list(SEEDS), "runs_done": len(runs), "runs_left_out": [],
+        "abandoned": {"attempts": 1, "energy_kwh": 1e-4, "carbon_g": 0.07},
         "dates": {"first": "2025-01-02T10:00:00+00:00", "last": "2025-01-02T10:04:00+00:00"},
         "hardware": {"cpu": "Example CPU", "cores": 2, "memory_gb": 8, "gpu": []},
+        "environments": [{"hardware": {"cpu": "Example CPU", "cores": 2, "memory_gb": 8, "gpu": []}}],
         "versions": {"python": "3.11.4", "torch": "2.13.0", "carbon_midl": "0.1.0"}, "commit": "0123456789abcdef",
         "sensors": ["estimated: half TDP"], "slices": {"without_target": 20},
+        "pue_sources": ["world average"], "footprint_notes": ["cpu: one whole processor at 60 W"],
         "split": {"train": 42, "validation": 14, "test": 14},
     }  # fmt: skip
     (results / "manifest.json").write_text(json.dumps(manifest))

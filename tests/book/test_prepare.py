@@ -173,7 +173,9 @@ def test_numbers_are_those_of_the_results(study: tuple[Path, Path]) -> None:
     }
     ratio = runs[runs["filters"] == 32]["carbon_g"].mean() / runs[runs["filters"] == 4]["carbon_g"].mean()
     assert numbers["carbon_ratio"] == f"{ratio:.1f} times"
-    assert numbers["total_energy"] == f"{runs['energy_whole_run_kwh'].sum() * 1e3:.2f} Wh"
+    assert (
+        numbers["total_energy"] == f"{(runs['energy_whole_run_kwh'].sum() + 1e-4) * 1e3:.2f} Wh"
+    )  # and one abandoned attempt
     assert numbers["cheapest_dice"].startswith(f"{runs[runs['filters'] == 4]['test_dice_patients'].mean():.3f} (")
     assert numbers["growth_factor"] == "726,000-fold"
     assert "estimates, not measurements" in numbers["energy_honesty"]

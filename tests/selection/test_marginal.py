@@ -15,7 +15,7 @@ def bootstrap(gains: dict[int, float], noise: float = 0.0) -> PatientBootstrap:
     rng = np.random.default_rng(1)
     ease = rng.normal(0.6, 0.05, 30)
     return PatientBootstrap.draw(
-        pd.DataFrame({width: ease + gain + rng.normal(0, noise, 30) for width, gain in gains.items()})
+        pd.DataFrame({(width, 0): ease + gain + rng.normal(0, noise, 30) for width, gain in gains.items()})
     )
 
 

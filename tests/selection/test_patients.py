@@ -11,7 +11,7 @@ from carbon_midl.selection.patients import PatientBootstrap, patient_dice
 def table(seed: int = 0, patients: int = 20) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     ease = rng.normal(0.7, 0.1, patients)
-    values = {4: ease, 8: ease + 0.02 + rng.normal(0, 0.005, patients)}
+    values = {(4, 0): ease, (8, 0): ease + 0.02 + rng.normal(0, 0.005, patients)}
     return pd.DataFrame(values, index=[f"p{number}" for number in range(patients)])
 
 
@@ -20,12 +20,13 @@ def slices(rows: list[tuple[str, int, int, float]]) -> pd.DataFrame:
 
 
 def test_a_patient_with_many_slices_and_a_seed_with_many_count_once() -> None:
-    made = patient_dice(slices([("a", 4, 0, 0.0), ("a", 4, 0, 1.0), ("a", 4, 1, 0.9), ("b", 4, 0, 0.2)]))
-    assert made.loc["a", 4] == pytest.approx((0.5 + 0.9) / 2)
-    assert made.loc["b", 4] == pytest.approx(0.2)
+    made = patient_dice(
+        slices([("a", 4, 0, 0.0), ("a", 4, 0, 1.0), ("a", 4, 1, 0.9), ("b", 4, 0, 0.2), ("b", 4, 1, 0.4)])
+    )
+    assert PatientBootstrap.draw(made).dice(4).estimate == pytest.approx((0.5 + 0.9 + 0.2 + 0.4) / 4)
 
 
-def test_only_patients_tested_at_every_width_are_compared() -> None:
+def test_only_patients_tested_in_every_run_are_compared() -> None:
     made = patient_dice(slices([("a", 4, 0, 0.5), ("a", 8, 0, 0.6), ("b", 4, 0, 0.9)]))
     assert list(made.index) == ["a"]
 
@@ -35,7 +36,7 @@ def test_only_patients_tested_at_every_width_are_compared() -> None:
     [
         (slices([]), "no rows"),
         (slices([("a", 4, 0, 0.5)]).drop(columns="dice"), "no column dice"),
-        (slices([("a", 4, 0, 0.5), ("b", 8, 0, 0.5)]), "no patient was tested at every width"),
+        (slices([("a", 4, 0, 0.5), ("b", 8, 0, 0.5)]), "no patient was tested in every run"),
     ],
 )
 def test_slices_that_allow_no_comparison_are_refused(rows: pd.DataFrame, words: str) -> None:
@@ -46,8 +47,8 @@ def test_slices_that_allow_no_comparison_are_refused(rows: pd.DataFrame, words: 
 def test_the_interval_agrees_with_the_normal_theory_of_the_mean() -> None:
     made = table(patients=200)
     interval = PatientBootstrap.draw(made).dice(4)
-    half = 1.96 * made[4].std(ddof=0) / np.sqrt(len(made))
-    assert interval.estimate == pytest.approx(made[4].mean())
+    half = 1.96 * made[4, 0].std(ddof=0) / np.sqrt(len(made))
+    assert interval.estimate == pytest.approx(made[4, 0].mean())
     assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
 
 
@@ -74,3 +75,13 @@ def test_differences_are_antisymmetric_and_contain_their_estimate(seed: int, pat
     assert there.estimate == pytest.approx(-back.estimate)
     assert there.low == pytest.approx(-back.high)
     assert there.low <= there.high
+
+
+def test_the_interval_covers_what_another_seed_would_change() -> None:
+    """Two widths with the same patients and the same spread of seeds: no difference may be called one."""
+    ease = np.random.default_rng(0).normal(0.7, 0.1, 50)
+    made = pd.DataFrame({(4, 0): ease, (4, 1): ease + 0.02, (8, 0): ease + 0.02, (8, 1): ease + 0.12})
+    difference = PatientBootstrap.draw(made).difference(4, 8)
+    assert difference.estimate == pytest.approx(0.06)
+    assert difference.low == pytest.approx(0.0, abs=1e-9)
+    assert difference.high == pytest.approx(0.12, abs=1e-9)

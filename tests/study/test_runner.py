@@ -122,6 +122,45 @@ def test_only_a_run_with_the_right_fingerprint_is_done(finished: tuple[Study, st
     assert not is_done(copy, wanted)
 
 
+def test_another_grid_is_applied_to_runs_that_are_done(finished: tuple[Study, str], tmp_path: Path) -> None:
+    study, _ = finished
+    danish = pd.read_csv(study.results / "runs.csv")
+    text = study.path.read_text()
+    try:
+        study.path.write_text(text.replace('"DK"', "1000.0\npue = 1.0"))
+        assert run(read_study(study.path)).count("done before") == 2
+        other = pd.read_csv(study.results / "runs.csv")
+    finally:
+        study.path.write_text(text)
+        run(read_study(study.path))
+    assert other["energy_kwh"].tolist() == danish["energy_kwh"].tolist()
+    assert other["carbon_g"].tolist() == pytest.approx((other["energy_kwh"] * 1000).tolist())
+
+
+def test_energy_of_attempts_without_a_result_is_kept(finished: tuple[Study, str]) -> None:
+    study, _ = finished
+    source = study.directory / study.runs[0].name
+    spent = FootprintRecord.from_dict(read_result(source)["footprint"]).energy_kwh
+    left = study.directory / f"{study.runs[0].name}.superseded-then"
+    left.mkdir()
+    shutil.copy(source / "footprint.json", left)
+    try:
+        run(study)
+        abandoned = json.loads((study.results / "manifest.json").read_text())["abandoned"]
+    finally:
+        shutil.rmtree(left)
+        run(study)
+    assert abandoned["attempts"] == 1
+    assert abandoned["energy_kwh"] == pytest.approx(spent)
+
+
+def test_crops_too_small_are_refused_before_any_run(discs: CropArchive, tmp_path: Path) -> None:
+    study = make_root(tmp_path / "root", discs, TEXT.replace("depth = 2", "depth = 7"))
+    with pytest.raises(InputError, match="crops of 32 × 32 px"):
+        run(study)
+    assert not list(study.directory.glob("filters-*"))
+
+
 def test_a_failing_run_is_named_and_the_others_go_on(discs: CropArchive, tmp_path: Path) -> None:
     study = make_root(tmp_path / "root", discs, TEXT)
     notebook = study.root / "notebooks" / "train_unet.ipynb"
@@ -134,6 +173,11 @@ def test_a_failing_run_is_named_and_the_others_go_on(discs: CropArchive, tmp_pat
     assert "no luck with two filters" in shown.getvalue()
     assert pd.read_csv(study.results / "runs.csv")["run"].tolist() == ["filters-3-seed-0"]
     assert json.loads((study.results / "manifest.json").read_text())["runs_left_out"] == ["filters-2-seed-0"]
+    nbformat.write(nbformat.v4.new_notebook(), notebook)  # now every run would fail
+    study.path.write_text(TEXT.replace("epochs = 2", "epochs = 3"))
+    with pytest.raises(InputError, match="2 of 2 runs failed"):
+        run(read_study(study.path))
+    assert pd.read_csv(study.results / "runs.csv")["run"].tolist() == ["filters-3-seed-0"]  # not replaced by nothing
 
 
 def test_a_killed_study_goes_on_where_it_was(discs: CropArchive, tmp_path: Path) -> None:
@@ -146,6 +190,9 @@ def test_a_killed_study_goes_on_where_it_was(discs: CropArchive, tmp_path: Path)
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    # Its papermill goes on: a second runner beside it would write into the same directory.
+    with pytest.raises(InputError, match="another process is running this study"):
+        run(study)
     _kill_notebooks_of(study.root)
     assert not (study.results / "runs.csv").exists()
     assert run(study).count("done before") == 1
