@@ -203,9 +203,12 @@ def test_a_killed_study_goes_on_where_it_was(discs: CropArchive, tmp_path: Path)
 def _kill_notebooks_of(root: Path) -> None:
     import psutil
 
+    killed = []
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(root):
                 process.kill()
+                killed.append(process)
         except psutil.Error:
             continue
+    psutil.wait_procs(killed, timeout=60)
