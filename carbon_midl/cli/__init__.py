@@ -1,0 +1,48 @@
+"""The command ``carbon-midl``: a module a room, each of which adds its actions to the parser."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from carbon_midl import __version__
+from carbon_midl.cli import book, crops, study
+from carbon_midl.errors import InputError
+
+_EPILOG = """\
+examples:
+  carbon-midl study run studies/demo.toml            train the demo study, skipping runs that are done
+  carbon-midl book build                             render its results as a book
+  carbon-midl crops import-slices SLICES data/lidc   real crops, as they circulate publicly
+  carbon-midl crops info data/lidc                   what an archive holds, with a contact sheet
+  papermill notebooks/train_unet.ipynb out.ipynb -p crops data/lidc -p filters 16
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for bad input, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except InputError as error:
+        print(f"carbon-midl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "carbon-midl: interrupted; what is done is kept, and the same command goes on from there.", file=sys.stderr
+        )
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="carbon-midl",
+        description="Carbon footprint driven deep learning model selection for medical imaging.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
+    rooms = parser.add_subparsers(title="what to work on", metavar="ROOM", required=True)
+    for room in (crops, study, book):
+        room.add_actions(rooms)
+    return parser

@@ -1,0 +1,47 @@
+"""What the rooms of the command line share."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def room(rooms: Any, name: str, about: str) -> Any:
+    """Add a room and return the group to which its actions are added."""
+    return rooms.add_parser(name, help=about, description=sentence(about)).add_subparsers(
+        title="what to do", metavar="ACTION", required=True
+    )
+
+
+def action(
+    group: Any, name: str, command: Callable[[argparse.Namespace], None], about: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Add an action that calls ``command`` with the parsed options."""
+    parser: argparse.ArgumentParser = group.add_parser(
+        name,
+        help=about,
+        description=sentence(about),
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def sentence(about: str) -> str:
+    """The short help as a sentence."""
+    return f"{about[0].upper()}{about[1:]}."
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def bar(unit: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """A progress bar over whatever is wrapped in it; nothing is drawn where standard error is no terminal."""
+    from tqdm import tqdm
+
+    return lambda items: tqdm(items, unit=unit, disable=None)
