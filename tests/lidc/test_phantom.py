@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import Nodule, Scan, read_scans
 from carbon_midl.lidc.contours import reader_masks, window_around
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.phantom import render_nodule, render_phantom
+from carbon_midl.lidc.phantom import ScanPhantom, render_phantom
+from carbon_midl.lidc.phantom.anatomy import Anatomy, Chest
+from carbon_midl.lidc.phantom.space import Space
 
 Bool = NDArray[np.bool_]
 
@@ -35,9 +39,14 @@ def rated(nodule: Nodule, **ratings: int) -> Nodule:
     return replace(nodule, readings=readings)
 
 
+def crops(scan: Scan, nodule: Nodule, size: int) -> tuple[NDArray[np.int16], Bool]:
+    """The crops of a nodule in a scan that has no other."""
+    return ScanPhantom(replace(scan, nodules=(nodule,)), seed=0).crops(nodule, size)
+
+
 def inside_hu(scan: Scan, nodule: Nodule) -> float:
     """Mean HU where all readers agree."""
-    images, masks = render_nodule(scan, nodule, seed=0, size=64)
+    images, masks = crops(scan, nodule, 64)
     return float(images[masks[:, : len(nodule.readings)].all(axis=1)].mean())
 
 
@@ -103,8 +112,8 @@ def test_images_look_like_ct_of_the_chest(archive: CropArchive) -> None:
 def test_neighbouring_slices_show_the_same_surroundings(scan: Scan) -> None:
     nodule = max(scan.nodules, key=lambda nodule: len(nodule.slice_indices()))
     other = next(other for other in scan.nodules if other is not nodule)
-    images, _ = render_nodule(scan, nodule, seed=0, size=128)
-    others, _ = render_nodule(scan, other, seed=0, size=128)
+    images, _ = crops(scan, nodule, 128)
+    others, _ = crops(scan, other, 128)
     neighbours = np.corrcoef(images[0].ravel(), images[1].ravel())[0, 1]
     strangers = np.corrcoef(images[0].ravel(), others[0].ravel())[0, 1]
     assert neighbours > 0.7
@@ -126,6 +135,55 @@ def test_crops_of_a_patient_do_not_depend_on_how_many_there_are(tmp_path: Path) 
     np.testing.assert_array_equal(few.images, more.images[more.rows_of(few.patients)])
 
 
+@settings(max_examples=12)
+@given(data=st.data())
+def test_a_voxel_is_the_same_in_every_box(data: st.DataObject) -> None:
+    """To the last bit, whatever is rendered with it: only so can crops equal whole slices."""
+    scan = read_scans(["LIDC-IDRI-0003"])[0]
+    nodule = data.draw(st.sampled_from(scan.nodules))
+    index = data.draw(st.sampled_from(nodule.slice_indices()))
+    first, size = st.integers(0, 511), st.integers(1, 90)
+    rows, columns = (
+        range(start, min(start + length, 512)) for start, length in data.draw(st.tuples(*[st.tuples(first, size)] * 2))
+    )
+    slices = range(max(index - 1, 0), min(index + 2, len(scan.slice_z_mm)))
+    phantom = ScanPhantom(scan, data.draw(st.integers(0, 1)))
+    box = phantom.render(slices, rows, columns)
+    np.testing.assert_array_equal(
+        box[index - slices.start], phantom.slice(index)[rows.start : rows.stop, columns.start : columns.stop]
+    )
+
+
+def test_crops_are_cut_from_the_slices(scan: Scan) -> None:
+    phantom = ScanPhantom(scan, seed=4)
+    for nodule in scan.nodules:
+        images, _ = phantom.crops(nodule, 96)
+        slices = nodule.slice_indices()
+        window = window_around(nodule, 96)
+        for index in slices[:: max(len(slices) - 1, 1)]:
+            whole = np.pad(ScanPhantom(scan, seed=4).slice(index), 96, constant_values=-1024)
+            expected = whole[window.row + 96 : window.row + 192, window.column + 96 : window.column + 192]
+            np.testing.assert_array_equal(images[index - slices.start], expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wall_and_organs_keep_out_of_every_nodule_of_a_scan(seed: int) -> None:
+    for scan in read_scans(["LIDC-IDRI-0003", "LIDC-IDRI-0078", "LIDC-IDRI-0252"]):
+        rng = np.random.default_rng(seed)
+        chest = Chest.of_patient(512 * scan.pixel_spacing_mm, scan.contrast_used, rng)
+        anatomy = Anatomy(chest, scan.pixel_spacing_mm, rng)
+        outlined: list[tuple[Space, Bool]] = []
+        for nodule in scan.nodules:
+            window = window_around(nodule, 96)
+            rows, columns = (range(first, first + 96) for first in (window.row, window.column))
+            space = Space(scan, nodule.slice_indices(), rows, columns)
+            outlined.append((space, np.any(reader_masks(nodule, window), axis=1)))
+            anatomy.make_room(*outlined[-1])
+        for space, where in outlined:
+            # A later nodule that the wall shall touch may draw it a little towards an earlier one.
+            assert (anatomy.around(space).lung_mm[where] >= -0.01).mean() > 0.95
+
+
 def test_density_follows_the_texture_rating(scan: Scan) -> None:
     nodule = max(scan.nodules, key=lambda nodule: nodule.mean_rating("subtlety"))
     by_texture = [inside_hu(scan, rated(nodule, texture=texture, calcification=6)) for texture in range(1, 6)]
@@ -144,8 +202,8 @@ def test_subtle_nodules_are_fainter_and_calcified_ones_brighter(scan: Scan) -> N
 
 def test_spicules_reach_beyond_the_outlines(scan: Scan) -> None:
     nodule = max(scan.nodules, key=lambda nodule: len(nodule.slice_indices()))
-    smooth, _ = render_nodule(scan, rated(nodule, spiculation=1), seed=0, size=64)
-    spiculated, masks = render_nodule(scan, rated(nodule, spiculation=5), seed=0, size=64)
+    smooth, _ = crops(scan, rated(nodule, spiculation=1), 64)
+    spiculated, masks = crops(scan, rated(nodule, spiculation=5), 64)
     outside = ~masks.any(axis=1)
     assert ((spiculated > -600) & outside).sum() > ((smooth > -600) & outside).sum() + 50
 

@@ -3,10 +3,10 @@
 What is real: each nodule's shape on each slice as up to four radiologists outlined it, its place in the scan, the
 scan's pixel spacing, slice positions and thickness, and the readers' ratings. What is invented: every grey value.
 `nodule` gives the nodule its density, `anatomy` draws chest wall, bones and mediastinum, `vessels` the tree, `noise`
-the texture and the scanner's noise; `render` puts them together for one nodule, and `archive` for many patients.
+the texture and the scanner's noise; `scan` puts them together, and `archive` cuts the crops of many patients.
 """
 
-from carbon_midl.lidc.phantom.archive import VERSION, render_phantom
-from carbon_midl.lidc.phantom.render import render_nodule
+from carbon_midl.lidc.phantom.archive import render_phantom
+from carbon_midl.lidc.phantom.scan import VERSION, ScanPhantom
 
-__all__ = ["VERSION", "render_nodule", "render_phantom"]
+__all__ = ["VERSION", "ScanPhantom", "render_phantom"]

@@ -1,17 +1,18 @@
-"""The chest around a nodule: lung field, chest wall with ribs, spine, heart and great vessels.
+"""The chest of one scan: lung field, chest wall with ribs, spine, heart and great vessels, diaphragm.
 
 A simplified chest of ellipses in mm, scaled to the scan's field of view, that gives way wherever a radiologist's
 outline shows that there is lung. Distances are to the pleura, positive inside the lung.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from carbon_midl.lidc.phantom.noise import grain
+from carbon_midl.lidc.phantom.noise import Grain
 from carbon_midl.lidc.phantom.space import Space, Volume
 
 Size = float | Volume
@@ -24,7 +25,7 @@ MARROW_HU = 140
 CORTEX_HU = 620
 CANAL_HU = 30
 LIVER_HU, SPLEEN_HU = 65, 50
-DOME_BEGINS = 0.72  # share of the scan, from the top, below which the diaphragm rises into the lungs
+DOME_BEGINS = (0.66, 0.74)  # share of the scan, from the top, below which the right and the left dome rise
 BLADE_ABOVE = 0.5  # height in the scan
 TOUCHING_WITHIN_MM = 8.0  # pleura as near as this may touch the nodule
 CLEARANCE_MM = 2.0  # and otherwise keeps off it
@@ -60,151 +61,210 @@ class Chest:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Surroundings:
+class Surroundings(NamedTuple):
     """Everything that is not lung, ``(slices, rows, columns)``: `hu` its density, `lung_mm` the distance to it."""
 
     hu: Volume
     lung_mm: Volume
 
 
-def surroundings(chest: Chest, space: Space, nodule: NDArray[np.bool_], rng: Generator) -> Surroundings:
-    """Draw the chest around a nodule.
+class _Retreat(NamedTuple):
+    """How far a surface gives way to a nodule: most at its middle, less around it; mm."""
+
+    middle_mm: tuple[float, float, float]
+    reach_mm: float
+    by_mm: float
+
+    def share(self, space: Space) -> Volume:
+        """How much of the movement each voxel takes part in, 0 to 1."""
+        x, y, z = (
+            (axis - np.float32(middle)) / np.float32(self.reach_mm)
+            for axis, middle in zip((space.x_mm, space.y_mm, space.z_mm), self.middle_mm, strict=True)
+        )
+        fall = 1 + x * x + y * y + z * z
+        return 1 / (fall * fall)
+
+
+class Anatomy:
+    """The chest around all nodules of a scan.
 
     Args:
         chest: the patient's.
-        space: voxel positions.
-        nodule: bool ``(slices, rows, columns)``, what any reader outlined; wall and organs keep out of it.
-        rng: decides whether a nodule near the pleura touches it, and draws the texture of the soft tissue.
+        pixel_mm: pixel spacing, mm.
+        rng: decides whether nodules near a surface touch it, and draws the waviness and texture of soft tissue.
     """
-    x = (space.x_mm - np.float32(chest.centre_mm[0]))[None, None, :]
-    y = (space.y_mm - np.float32(chest.centre_mm[1]))[None, :, None]
-    z = (space.z_mm - space.z_mm.mean())[:, None, None]
-    waviness = grain(space, 30.0, rng)
-    texture = grain(space, 2.0, rng)
 
-    apex = np.clip((space.height - 0.72) / 0.28, 0, 1)  # the lungs taper above about the aortic arch
-    taper = 1 - 0.35 * apex - 0.0015 * z * (apex > 0)
-    wall = -_ellipse_mm(x, y, 0, 0, chest.half_width_mm * taper, chest.half_depth_mm * taper) + 1.5 * waviness
-    organ_mm, organ_hu = _organs(chest, space, x, y, z)
-    organ_mm = organ_mm + 1.6 * waviness
+    def __init__(self, chest: Chest, pixel_mm: float, rng: Generator) -> None:
+        self.chest = chest
+        self._rng = rng
+        self._waviness = Grain(pixel_mm, 30.0, rng)
+        self._texture = Grain(pixel_mm, 2.0, rng)
+        self._wall_retreats: list[_Retreat] = []
+        self._organ_retreats: list[_Retreat] = []
 
-    # The wall gives way as a whole; an organ is dented, or it would shrink to a strip.
-    everywhere = np.ones_like(wall[:1])
-    from_nodule_mm = np.hypot(space.x_mm - space.x_mm.mean(), (space.y_mm - space.y_mm.mean())[:, None])
-    nodule_mm = space.pixel_mm * np.sqrt(nodule.sum(axis=(1, 2)).max() / np.pi)
-    nearby = np.exp(-0.5 * (from_nodule_mm[None] / np.float32(nodule_mm + 14)) ** 2)
-    wall = wall + _give_way(wall, nodule, everywhere, touching=rng.random() < 0.55)
-    organ_mm = organ_mm + _give_way(organ_mm, nodule, nearby, touching=rng.random() < 0.25)
+    def make_room(self, space: Space, outlined: NDArray[np.bool_]) -> None:
+        """Let wall and organs give way to a nodule, or come close enough to touch it.
 
-    hu = _chest_wall(chest, space, x, y, z, -wall, waviness)
-    inside = wall > 0
-    hu = np.where(inside | (organ_mm < np.minimum(wall, 0)), organ_hu, hu) + 8 * texture
-    return Surroundings(hu.astype(np.float32), np.minimum(wall, organ_mm).astype(np.float32))
+        Args:
+            space: a box around the nodule.
+            outlined: bool ``(slices, rows, columns)``, what any reader outlined.
+        """
+        if not outlined.any():
+            return
+        k, i, j = (int(np.median(indices)) for indices in np.nonzero(outlined))
+        middle = float(space.x_mm[0, 0, j]), float(space.y_mm[0, i, 0]), float(space.z_mm[k, 0, 0])
+        radius_mm = space.pixel_mm * math.sqrt(float(outlined.sum(axis=(1, 2)).max()) / math.pi)
+        # The wall gives way as a whole; an organ is dented, or it would shrink to a strip.
+        for retreats, surface_mm, reach_mm, touching in (
+            (self._wall_retreats, self._wall_mm(space), radius_mm + 90, 0.55),
+            (self._organ_retreats, self._organs(space)[0], 1.5 * radius_mm + 22, 0.25),
+        ):
+            retreat = _Retreat(middle, reach_mm, 1.0)
+            distance_mm = surface_mm[outlined]
+            share = np.broadcast_to(retreat.share(space), outlined.shape)[outlined]
+            touches = self._rng.random() < touching and float(distance_mm.min()) < TOUCHING_WITHIN_MM
+            by_mm = (-distance_mm if touches else (CLEARANCE_MM - distance_mm).clip(0)) / share
+            retreats.append(retreat._replace(by_mm=float(by_mm.max())))
 
+    def around(self, space: Space) -> Surroundings:
+        """Draw the chest in a box."""
+        wall_mm = self._wall_mm(space)
+        organ_mm, organ_hu = self._organs(space)
+        hu = self._chest_wall(space, -wall_mm)
+        hu = np.where((wall_mm > 0) | (organ_mm < np.minimum(wall_mm, 0)), organ_hu, hu) + 8 * self._texture.at(space)
+        return Surroundings(hu, np.minimum(wall_mm, organ_mm))
 
-def _give_way(distance_mm: Volume, nodule: NDArray[np.bool_], where: Volume, touching: bool) -> Volume:
-    """How far to move a surface off the nodule, or, where it is close and shall touch, towards it; mm.
+    def in_lung(self, points_mm: Volume) -> NDArray[np.bool_]:
+        """Whether points ``(n, 3)`` may lie in the lung, or less than a centimetre beyond it."""
+        x, y, _ = (points_mm - np.array([*self.chest.centre_mm, 0.0])).T
+        return _ellipse_mm(x, y, 0, 0, self.chest.half_width_mm, self.chest.half_depth_mm) < 10
 
-    `where`, 1 or less, says how much of the movement each voxel takes part in.
-    """
-    if not nodule.any():
-        return np.zeros_like(where)
-    distance, weight = distance_mm[nodule], np.broadcast_to(where, nodule.shape)[nodule]
-    if touching and distance.min() < TOUCHING_WITHIN_MM:
-        return where * (-distance / weight).max()
-    return where * np.maximum((CLEARANCE_MM - distance) / weight, 0).max()
+    def _from_centre(self, space: Space) -> tuple[Volume, Volume]:
+        x_mm, y_mm = self.chest.centre_mm
+        return space.x_mm - np.float32(x_mm), space.y_mm - np.float32(y_mm)
 
+    def _wall_mm(self, space: Space) -> Volume:
+        chest = self.chest
+        x, y = self._from_centre(space)
+        apex = np.clip((space.height - np.float32(0.72)) / np.float32(0.28), 0, 1)
+        taper = 1 - np.float32(0.35) * apex  # the lungs taper above about the aortic arch
+        wall_mm = np.float32(1.5) * self._waviness.at(space) - _ellipse_mm(
+            x, y, 0, 0, chest.half_width_mm * taper, chest.half_depth_mm * taper
+        )
+        return _moved(wall_mm, self._wall_retreats, space)
 
-def _organs(chest: Chest, space: Space, x: Volume, y: Volume, z: Volume) -> tuple[Volume, Volume]:
-    """Distance to, and density of, the nearest of what lies between, behind and below the lungs."""
-    width, depth = chest.half_width_mm, chest.half_depth_mm
-    low = 1 - space.height
-    heart = chest.heart_scale * (0.55 + 0.6 * min(low, 0.75))
-    spine_mm = _ellipse_mm(x, y, 0, 0.82 * depth, 0.145 * width, 0.185 * depth)
-    arch_mm = _ellipse_mm(x, y, 0, 1.1 * depth, 0.14 * width, 0.17 * depth)
-    canal_mm = _ellipse_mm(x, y, 0, 1.08 * depth, 0.075 * width, 0.09 * depth)
-    bone_mm = np.minimum(spine_mm, arch_mm)
-    bone_hu = MARROW_HU + (CORTEX_HU - MARROW_HU) * _shell(bone_mm, 1.0)
-    aorta_mm = _ellipse_mm(x, y, 0.19 * width, 0.44 * depth, 0.095 * width, 0.095 * width)
-    heart_mm = _ellipse_mm(x, y, 0.13 * width * heart, -0.2 * depth, 0.37 * width * heart, 0.45 * depth * heart)
-    midline_mm = _ellipse_mm(x, y, 0, -0.1 * depth, 0.13 * width, 0.95 * depth)
-    organs: list[tuple[Any, Volume]] = [
-        (np.where(canal_mm < 0, np.float32(CANAL_HU), bone_hu), bone_mm),
-        (np.float32(chest.blood_hu), aorta_mm),
-        (np.float32(0.8 * chest.blood_hu + 10), heart_mm),
-        (np.float32(FAT_HU + 60), midline_mm),
-    ]
-    if low > DOME_BEGINS:
-        growth = np.sqrt(max((low - DOME_BEGINS) / (1 - DOME_BEGINS), 0.05)) - 0.006 * z
-        organs += [
-            (
-                np.float32(tissue_hu),
-                _ellipse_mm(x, y, side * 0.48 * width, 0.05 * depth, 0.36 * width * growth, 0.62 * depth * growth),
-            )
-            for side, tissue_hu in ((-1, LIVER_HU), (1, SPLEEN_HU))
+    def _organs(self, space: Space) -> tuple[Volume, Volume]:
+        """Distance to, and density of, the nearest of what lies between, behind and below the lungs."""
+        chest = self.chest
+        width, depth = chest.half_width_mm, chest.half_depth_mm
+        x, y = self._from_centre(space)
+        low = 1 - space.height
+        heart = np.float32(chest.heart_scale) * (np.float32(0.55) + np.float32(0.6) * np.minimum(low, 0.75))
+        spine_mm = _ellipse_mm(x, y, 0, 0.82 * depth, 0.145 * width, 0.185 * depth)
+        arch_mm = _ellipse_mm(x, y, 0, 1.1 * depth, 0.14 * width, 0.17 * depth)
+        canal_mm = _ellipse_mm(x, y, 0, 1.08 * depth, 0.075 * width, 0.09 * depth)
+        bone_mm = np.minimum(spine_mm, arch_mm)
+        bone_hu = MARROW_HU + (CORTEX_HU - MARROW_HU) * _shell(bone_mm, 1.0)
+        aorta_mm = _ellipse_mm(x, y, 0.19 * width, 0.44 * depth, 0.095 * width, 0.095 * width)
+        heart_mm = _ellipse_mm(x, y, 0.13 * width * heart, -0.2 * depth, 0.37 * width * heart, 0.45 * depth * heart)
+        midline_mm = _ellipse_mm(x, y, 0, -0.1 * depth, 0.13 * width, 0.95 * depth)
+        organs: list[tuple[Any, Volume]] = [
+            (np.where(canal_mm < 0, np.float32(CANAL_HU), bone_hu), bone_mm),
+            (np.float32(chest.blood_hu), aorta_mm),
+            (np.float32(0.8 * chest.blood_hu + 10), heart_mm),
+            (np.float32(FAT_HU + 60), midline_mm),
         ]
-    hu, surface_mm = organs[0]
-    nearest_mm: Volume = surface_mm
-    for organ_hu, organ_mm in organs[1:]:
-        hu = np.where(organ_mm < nearest_mm, organ_hu, hu)
-        nearest_mm = np.minimum(organ_mm, nearest_mm)
-        surface_mm = _rounded_union(organ_mm, surface_mm, 9.0)
-    return surface_mm, hu
+        for side, tissue_hu, begins in zip((-1, 1), (LIVER_HU, SPLEEN_HU), DOME_BEGINS, strict=True):
+            risen = np.sqrt(np.clip((low - np.float32(begins)) / np.float32(1 - begins), 1e-4, 1))
+            dome_mm = _ellipse_mm(x, y, side * 0.48 * width, 0.05 * depth, 0.36 * width * risen, 0.62 * depth * risen)
+            organs.append((np.float32(tissue_hu), np.where(low > begins, dome_mm, np.float32(1e3))))
+        hu, surface_mm = organs[0]
+        nearest_mm: Volume = surface_mm
+        for organ_hu, organ_mm in organs[1:]:
+            hu = np.where(organ_mm < nearest_mm, organ_hu, hu)
+            nearest_mm = np.minimum(organ_mm, nearest_mm)
+            surface_mm = _rounded_union(organ_mm, surface_mm, 9.0)
+        surface_mm = surface_mm + np.float32(1.6) * self._waviness.at(space)
+        return _moved(surface_mm, self._organ_retreats, space), hu
+
+    def _chest_wall(self, space: Space, depth_mm: Volume) -> Volume:
+        """Density at a depth beyond the pleura: muscle with ribs and shoulder blade, fat, skin, air."""
+        chest = self.chest
+        x, y = self._from_centre(space)
+        waviness = self._waviness.at(space)
+        around_mm = _angle(y, x * np.float32(chest.half_depth_mm / chest.half_width_mm)) * np.float32(
+            (chest.half_width_mm + chest.half_depth_mm) / 2
+        )
+        # Ribs run downwards to the front: a slice cuts each one obliquely, and the cut wanders from slice to slice.
+        period = np.float32(chest.rib_period_mm)
+        place = (around_mm + np.float32(1.6) * space.z_mm + np.float32(chest.rib_phase_mm)) / period
+        rib = np.floor(place)
+        along_mm = (place - rib - np.float32(0.5)) * period
+        variety = 2 * _fraction(rib * np.float32(0.618)) - 1  # from rib to rib
+        rib_mm = _ellipse_mm(
+            along_mm,
+            depth_mm - 7 - (np.float32(0.1) + np.float32(0.05) * variety) * along_mm + waviness,
+            0,
+            0,
+            (np.float32(0.28) + np.float32(0.08) * variety) * period,
+            np.float32(3.6) + np.float32(0.7) * variety,
+        )
+        blade_mm = _ellipse_mm(
+            np.abs(x) - 0.78 * np.float32(chest.half_width_mm), depth_mm - 24 - 3 * waviness, 0, 0, 30.0, 2.6
+        )
+        bone_mm = np.where((space.height > BLADE_ABOVE) & (y >= 0), np.minimum(rib_mm, blade_mm), rib_mm)
+        bone = MARROW_HU + (CORTEX_HU - MARROW_HU) * _shell(bone_mm, 0.9) + 40 * waviness
+        muscle_mm = np.float32(chest.muscle_mm) + 4 * waviness + np.clip(y / 5, 0, 8)
+        in_streak = np.abs(2 * _fraction(depth_mm / np.float32(13.8) + waviness / 3) - 1) > np.float32(0.77)
+        streaks = np.where(in_streak, np.float32(FAT_HU + 40), np.float32(MUSCLE_HU))
+        skin_mm = chest.muscle_mm + chest.fat_mm + 8
+        layers: list[tuple[NDArray[np.bool_], Any]] = [
+            (bone_mm < np.float32(0.6), bone),
+            (depth_mm < 2 + 9 * (waviness > -1), np.float32(MUSCLE_HU)),
+            (depth_mm < muscle_mm, streaks),
+            (depth_mm < np.float32(skin_mm), np.float32(FAT_HU)),
+            (depth_mm < np.float32(skin_mm + 2), np.float32(SKIN_HU)),
+        ]
+        return np.select([where for where, _ in layers], [tissue for _, tissue in layers], np.float32(AIR_HU))
 
 
-def _chest_wall(
-    chest: Chest, space: Space, x: Volume, y: Volume, z: Volume, depth_mm: Volume, waviness: Volume
-) -> Volume:
-    """Density at a depth beyond the pleura: muscle with ribs and shoulder blade, fat, skin, air."""
-    around_mm = np.arctan2(y, x * np.float32(chest.half_depth_mm / chest.half_width_mm)) * np.float32(
-        (chest.half_width_mm + chest.half_depth_mm) / 2
-    )
-    # Ribs run downwards to the front, so that a slice cuts each one obliquely and the cut wanders from slice to slice.
-    period = np.float32(chest.rib_period_mm)
-    shifted_mm = around_mm + 1.6 * z + np.float32(chest.rib_phase_mm)
-    along_mm = shifted_mm % period - period / 2
-    variety = np.sin(np.floor(shifted_mm / period) * 2.4)  # from rib to rib
-    rib_mm = _ellipse_mm(
-        along_mm,
-        depth_mm - 7 - (0.1 + 0.05 * variety) * along_mm + waviness,
-        0,
-        0,
-        (0.28 + 0.08 * variety) * period,
-        np.float32(3.6) + 0.7 * variety,
-    )
-    blade_mm = _ellipse_mm(
-        np.abs(x) - 0.78 * np.float32(chest.half_width_mm), depth_mm - 24 - 3 * waviness, 0, 0, 30.0, 2.6
-    ) + 40 * (y < 0)
-    bone_mm = np.minimum(rib_mm, blade_mm) if space.height > BLADE_ABOVE else rib_mm
-    bone = MARROW_HU + (CORTEX_HU - MARROW_HU) * _shell(bone_mm, 0.9) + 40 * waviness
-    muscle_mm = chest.muscle_mm + 4 * waviness + np.clip(y / 5, 0, 8)
-    streaks = np.where(np.sin(depth_mm / 2.2 + 2 * waviness) > 0.75, FAT_HU + 40, MUSCLE_HU)
-    skin_mm = chest.muscle_mm + chest.fat_mm + 8
-    layers: list[tuple[NDArray[np.bool_], Any]] = [
-        (bone_mm < 0.6, bone),
-        (depth_mm < 2 + 9 * (waviness > -1), np.float32(MUSCLE_HU)),
-        (depth_mm < muscle_mm, streaks),
-        (depth_mm < skin_mm, np.float32(FAT_HU)),
-        (depth_mm < skin_mm + 2, np.float32(SKIN_HU)),
-    ]
-    return np.select([where for where, _ in layers], [tissue for _, tissue in layers], np.float32(AIR_HU))
+def _moved(distance_mm: Volume, retreats: list[_Retreat], space: Space) -> Volume:
+    for retreat in retreats:
+        if retreat.by_mm:
+            distance_mm = distance_mm + np.float32(retreat.by_mm) * retreat.share(space)
+    return distance_mm
 
 
 def _rounded_union(a: Volume, b: Volume, radius_mm: float) -> Volume:
     """Distance to either of two shapes, with the groove between them filled (polynomial smooth minimum)."""
-    share = np.clip(0.5 + (b - a) / np.float32(2 * radius_mm), 0, 1)
+    share = np.clip(np.float32(0.5) + (b - a) / np.float32(2 * radius_mm), 0, 1)
     return b + share * (a - b) - np.float32(radius_mm) * share * (1 - share)
 
 
 def _shell(distance_mm: Volume, thickness_mm: float) -> Volume:
     """1 within a bone's cortex, falling to 0 inside."""
-    return np.clip(1.3 - np.abs(distance_mm + thickness_mm / 2) / thickness_mm, 0, 1)
+    from_middle = np.abs(distance_mm + np.float32(thickness_mm / 2)) / np.float32(thickness_mm)
+    return np.clip(np.float32(1.3) - from_middle, 0, 1)
 
 
-def _ellipse_mm(x: Volume, y: Volume, x0: float, y0: float, half_width: Size, half_depth: Size) -> Volume:
+def _fraction(values: Volume) -> Volume:
+    return values - np.floor(values)
+
+
+def _angle(y: Volume, x: Volume) -> Volume:
+    """Angle of a point in radians to within 0.004, by arithmetic that rounds alike everywhere (see `Space`)."""
+    larger = np.maximum(np.maximum(np.abs(x), np.abs(y)), np.float32(1e-6))
+    ratio = np.minimum(np.abs(x), np.abs(y)) / larger
+    octant = ratio * (np.float32(math.pi / 4) + np.float32(0.273) * (1 - ratio))
+    quadrant = np.where(np.abs(y) > np.abs(x), np.float32(math.pi / 2) - octant, octant)
+    half = np.where(x < 0, np.float32(math.pi) - quadrant, quadrant)
+    return np.where(y < 0, -half, half)
+
+
+def _ellipse_mm(x: Volume, y: Volume, x0: Size, y0: float, half_width: Size, half_depth: Size) -> Volume:
     """First-order distance to an ellipse, positive outside, mm (value over gradient of its implicit function)."""
-    dx, dy = x - np.float32(x0), y - np.float32(y0)
-    value = np.sqrt((dx / half_width) ** 2 + (dy / half_depth) ** 2) + np.float32(1e-3)
-    gradient = np.sqrt((dx / half_width**2) ** 2 + (dy / half_depth**2) ** 2) + np.float32(1e-5)
+    across, down = (x - np.float32(x0)) / half_width, (y - np.float32(y0)) / half_depth
+    value = np.sqrt(across * across + down * down) + np.float32(1e-3)
+    across, down = across / half_width, down / half_depth
+    gradient = np.sqrt(across * across + down * down) + np.float32(1e-5)
     return value * (value - 1) / gradient

