@@ -1,10 +1,11 @@
 """From nodules to a crop archive of phantom images."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import CITATION, LICENCE, Scan, patients_with_nodules, read_scans
@@ -42,11 +43,24 @@ def render_phantom(
     scans = read_scans(chosen)
     with CropWriter(out, size, LUNG_WINDOW, _source(patients, seed)) as crops:
         for scan in progress(scans):
-            phantom = ScanPhantom(scan, seed)
-            for nodule in scan.nodules:
-                images, masks = phantom.crops(nodule, size)
-                for number, (image, readers) in enumerate(zip(images, masks, strict=True)):
-                    crops.add(image, readers, patient_id=scan.patient_id, nodule=nodule.number, slice=number)
+            for image, readers, place in phantom_crops(scan, seed, size):
+                crops.add(image, readers, **place)
+
+
+def phantom_crops(
+    scan: Scan, seed: int, size: int
+) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_], dict[str, Any]]]:
+    """Render every slice of every nodule of a scan.
+
+    Yields:
+        The image in HU ``(size, size)``, the readers' masks ``(4, size, size)``, and what identifies the crop in an
+        archive: ``patient_id``, ``nodule``, ``slice``.
+    """
+    phantom = ScanPhantom(scan, seed)
+    for nodule in scan.nodules:
+        images, masks = phantom.crops(nodule, size)
+        for number, (image, readers) in enumerate(zip(images, masks, strict=True)):
+            yield image, readers, {"patient_id": scan.patient_id, "nodule": nodule.number, "slice": number}
 
 
 def choose_patients(number: int, seed: int) -> list[str]:
