@@ -50,6 +50,12 @@ LABELLED = {
 }
 """The systems that are named in the figure of growth, with the place of the name beside the point, pt."""
 
+LARGEST_BIN_MM = 30
+"""Where the histogram of diameters ends; a lesion larger than 30 mm is called a mass."""
+SMALLEST_LABELLED_SHARE = 0.06
+"""Of a bar's part that has room for a digit."""
+READER_DASHES = ("-", "--", "-.", ":")
+
 Draw = Callable[[Axes, pd.DataFrame, Theme], None]
 
 
@@ -262,6 +268,110 @@ def crops(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
                 inset.contour(mask, levels=[0.5], colors=[DARK.accents[reader % 4]], linewidths=1.1)
         inset.set_axis_off()
         inset.set_title(row.title, fontsize=10, color=theme.foreground)
+
+
+def lidc_sizes(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Nodules by diameter, stacked by how many readers outlined them (``diameter_mm``, ``readers``, ``nodules``).
+
+    A bin is 1 mm; the last one holds all that are larger.
+    """
+    last = LARGEST_BIN_MM
+    by_bin = table.assign(bin=table["diameter_mm"].clip(upper=last)).pivot_table(
+        "nodules", "bin", "readers", aggfunc="sum", fill_value=0
+    )
+    below = pd.Series(0, index=by_bin.index)
+    for readers, colour in zip(by_bin.columns[::-1], sns.color_palette(theme.ramp, len(by_bin.columns)), strict=True):
+        axes.bar(
+            by_bin.index + 0.5, by_bin[readers], 0.9, below,
+            color=colour, edgecolor=theme.page, linewidth=0.5, label=str(readers),
+        )  # fmt: skip
+        below = below + by_bin[readers]
+    axes.set_xticks([*range(0, last, 5), last + 0.5], [*map(str, range(0, last, 5)), f"{last}+"])
+    axes.grid(visible=False, axis="x")
+    axes.set(xlabel="Diameter (mm)", ylabel="Nodules")
+    axes.legend(title="Readers", loc="upper right")
+
+
+def lidc_ratings(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """How often each value was given, a bar a rating (``rating``, ``value``, ``share``)."""
+    ratings = list(dict.fromkeys(table["rating"]))
+    values = range(1, int(table["value"].max()) + 1)
+    shares = table.pivot_table("share", "rating", "value", fill_value=0).reindex(index=ratings, columns=values)
+    left = pd.Series(0.0, index=ratings)
+    for value, colour in zip(values, sns.color_palette(theme.ramp, len(values)), strict=True):
+        share = shares[value].fillna(0)
+        axes.barh(ratings, share, 0.72, left, color=colour, edgecolor=theme.page, linewidth=0.5)
+        red, green, blue = colour
+        readable = "#10151a" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "#ffffff"
+        for position, part in enumerate(share):
+            if part >= SMALLEST_LABELLED_SHARE:
+                axes.text(
+                    left.iloc[position] + part / 2, position, str(value),
+                    ha="center", va="center", color=readable, fontsize=9.5,
+                )  # fmt: skip
+        left = left + share
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
+    axes.set(xlabel="Share of readings", xlim=(0, 1))
+
+
+def lidc_outlines(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """A nodule slice by slice as its readers outlined it (``slice``, ``reader``, ``outline``, ``row``, ``column``)."""
+    axes.set_axis_off()
+    slices = sorted(table["slice"].unique())
+    columns = -(-len(slices) // 2)
+    rows, (low, high) = -(-len(slices) // columns), _square(table)
+    for number, name in enumerate(slices):
+        down, across = divmod(number, columns)
+        inset = axes.inset_axes((across / columns, 1 - (down + 1) / rows, 1 / columns, 0.88 / rows))
+        for (reader, _), points in table[table["slice"] == name].groupby(["reader", "outline"]):
+            closed = pd.concat([points, points.iloc[:1]])
+            inset.plot(
+                closed["column"], closed["row"], READER_DASHES[int(reader) - 1],
+                color=theme.accents[int(reader) - 1], linewidth=1.5,
+            )  # fmt: skip
+        inset.set(xlim=(low, high), ylim=(high, low), aspect="equal", title=f"slice {name + 1}")
+        inset.title.set(fontsize=10, color=theme.foreground)
+        inset.set_axis_off()
+
+
+def _square(table: pd.DataFrame) -> tuple[float, float]:
+    """Limits of both axes that hold all points."""
+    points = table[["row", "column"]]
+    return float(points.min().min()) - 1, float(points.max().max()) + 1
+
+
+def lidc_agreement(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Mean Dice of two readers by size of the nodule (``compared``, ``size``, ``mean``, ``low``, ``high``)."""
+    sizes = list(dict.fromkeys(table["size"]))
+    kinds = list(dict.fromkeys(table["compared"]))
+    for number, kind in enumerate(kinds):
+        rows = table[table["compared"] == kind].set_index("size").reindex(sizes)
+        axes.errorbar(
+            [position + 0.24 * (number - (len(kinds) - 1) / 2) for position in range(len(sizes))], rows["mean"],
+            yerr=[rows["mean"] - rows["low"], rows["high"] - rows["mean"]],
+            fmt="osD"[number], color=theme.accents[number], markersize=6.5, elinewidth=1.5, capsize=3, label=kind,
+        )  # fmt: skip
+    axes.set_xticks(range(len(sizes)), sizes)
+    axes.grid(visible=False, axis="x")
+    axes.set(xlabel="Diameter of the nodule", ylabel="Dice of two readers")
+    axes.margins(x=0.08, y=0.12)
+    axes.legend(loc="upper left")
+
+
+def lidc_leak(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Dice of a copycat by split (``split``, ``dice_from``, ``dice_to``, ``share``, ``mean``, ``readers``)."""
+    for number, (split, rows) in enumerate(table.groupby("split", sort=False)):
+        colour = theme.accents[number]
+        edges = [*rows["dice_from"], rows["dice_to"].iloc[-1]]
+        axes.stairs(rows["share"], edges, color=colour, linewidth=1.8, label=f"split {split}")
+        axes.stairs(rows["share"], edges, color=colour, fill=True, alpha=0.16)
+        axes.axvline(rows["mean"].iloc[0], color=colour, linewidth=1.6, linestyle=("--", ":")[number])
+    axes.axvline(table["readers"].iloc[0], color=theme.foreground, linewidth=1.4, label="two readers, mean")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
+    axes.set(xlabel="Dice of the copycat on a test slice", ylabel="Share of test slices", xlim=(0, 1))
+    axes.legend(loc="upper left")
 
 
 def _plain_log(axes: Axes) -> None:

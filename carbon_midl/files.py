@@ -54,6 +54,18 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}). Make the file again or restore it.") from None
 
 
+def refuse_occupied(path: Path) -> None:
+    """Refuse a place for a new directory where there is something already.
+
+    Raises:
+        InputError: ``path`` exists and is not an empty directory.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(
+            f"{path}: already exists and is not an empty directory. Choose another place, or remove it first."
+        )
+
+
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling directory that becomes ``path`` on success and is removed on failure.
@@ -62,10 +74,7 @@ def new_directory(path: Path) -> Iterator[Path]:
         InputError: ``path`` exists and is not an empty directory.
     """
     path = Path(path).absolute()
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(
-            f"{path}: already exists and is not an empty directory. Choose another place, or remove it first."
-        )
+    refuse_occupied(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:

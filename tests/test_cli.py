@@ -13,7 +13,11 @@ from carbon_midl.lidc.crops import CropArchive
     "command",
     [
         ["--help"],
+        ["lidc", "download", "--help"],
+        ["lidc", "statistics", "--help"],
+        ["crops", "build", "--help"],
         ["crops", "phantom", "--help"],
+        ["phantom", "--help"],
         ["crops", "info", "--help"],
         ["study", "run", "--help"],
         ["book", "build", "--help"],

@@ -1,12 +1,14 @@
-"""Write all that the book takes from results: numbers, figures, tables and the executed notebooks."""
+"""Write all that the book takes from results and from LIDC-IDRI's annotations: numbers, figures, tables, notebooks."""
 
 import csv
 import io
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carbon_midl import figures
+from carbon_midl.book import collection
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
@@ -14,6 +16,7 @@ from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.tables import TABLES, Table
 from carbon_midl.files import write_json, write_text
+from carbon_midl.lidc.statistics import Statistics, recorded
 from carbon_midl.study.tables import named_rows
 
 if TYPE_CHECKING:
@@ -22,35 +25,43 @@ if TYPE_CHECKING:
 GENERATED = Path("book/_generated")
 STAGING = Path("book/_build/prepared")
 FACTS = Path("book/data/training-compute.csv")
+COLLECTION = Path("book/_build/collection.json")
 
 
-def prepare(results_dir: Path, runs_dir: Path, root: Path) -> None:
+def prepare(
+    results_dir: Path, runs_dir: Path, root: Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
+) -> None:
     """Make ``book/_generated`` anew; what an earlier preparation left there goes.
 
     Args:
         results_dir: recorded results (``runs.csv``, ``epochs.csv``, ``slices.csv.gz``, ``manifest.json``).
         runs_dir: where each run of ``runs.csv`` has a directory of its name with its executed notebook.
         root: the repository.
+        progress: wraps the nodules of LIDC-IDRI as they are measured, which is done once and kept in `COLLECTION`.
 
     Raises:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
     evidence = Evidence.read(results_dir, root / FACTS)
+    statistics = recorded(root / COLLECTION, progress)
     generated = root / GENERATED
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        _write(evidence, runs_dir, find_archive(root / "data", evidence), staging)
+        _write(evidence, statistics, runs_dir, find_archive(root / "data", evidence), staging)
         shutil.rmtree(generated, ignore_errors=True)
         staging.rename(generated)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write(evidence: Evidence, runs_dir: Path, archive: "CropArchive | None", out: Path) -> None:
-    write_json(out / "numbers.json", book_numbers(evidence))
+def _write(
+    evidence: Evidence, statistics: Statistics, runs_dir: Path, archive: "CropArchive | None", out: Path
+) -> None:
+    write_json(out / "numbers.json", book_numbers(evidence) | collection.collection_numbers(statistics))
     alternatives = {}
     pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
+    pictures |= {name: picture(statistics) for name, picture in collection.PICTURES.items()}
     if archive is not None:
         pictures["crops"] = example_crops(archive)
     write_text(out / "examples.md", examples_text(archive))
@@ -60,8 +71,10 @@ def _write(evidence: Evidence, runs_dir: Path, archive: "CropArchive | None", ou
             write_text(out / "data" / f"{name}.csv", made.data.to_csv(index=False))
         alternatives[name] = made.alt
     write_json(out / "figures.json", alternatives)
-    for name, table in TABLES.items():
-        write_text(out / "tables" / f"{name}.csv", as_csv(table(evidence)))
+    tables = {name: table(evidence) for name, table in TABLES.items()}
+    tables |= {name: table(statistics) for name, table in collection.TABLES.items()}
+    for name, printed in tables.items():
+        write_text(out / "tables" / f"{name}.csv", as_csv(printed))
     write_json(out / "edition.json", {"announcement": announcement(evidence)})
     digits = len(str(max(evidence.bootstrap.widths)))
     for row in named_rows(evidence.results.runs):

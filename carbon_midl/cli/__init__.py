@@ -1,26 +1,30 @@
 """The command ``carbon-midl``: a module a room, each of which adds its actions to the parser."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from carbon_midl import __version__
-from carbon_midl.cli import book, crops, study
+from carbon_midl.cli import book, crops, footprint, lidc, phantom, report, study
 from carbon_midl.errors import InputError
 
 _EPILOG = """\
 examples:
   carbon-midl study run studies/demo.toml            train the demo study, skipping runs that are done
   carbon-midl book build                             render its results as a book
+  carbon-midl lidc download data/ct --max-gb 5       CT of some LIDC-IDRI patients; shows the size and asks first
   carbon-midl crops import-slices SLICES data/lidc   real crops, as they circulate publicly
   carbon-midl crops info data/lidc                   what an archive holds, with a contact sheet
+  carbon-midl footprint sensors                      what can be measured here, and how to allow more
+  carbon-midl report runs/demo/results               what a study used, for a paper or a model card
   papermill notebooks/train_unet.ipynb out.ipynb -p crops data/lidc -p filters 16
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for bad input, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(footprint.with_measure(sys.argv[1:] if arguments is None else arguments))
     try:
         options.command(options)
     except InputError as error:
@@ -31,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "carbon-midl: interrupted; what is done is kept, and the same command goes on from there.", file=sys.stderr
         )
         return 130
+    except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -43,6 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
     rooms = parser.add_subparsers(title="what to work on", metavar="ROOM", required=True)
-    for room in (crops, study, book):
+    for room in (lidc, crops, phantom, study, book, footprint, report):
         room.add_actions(rooms)
     return parser

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from carbon_midl.cli.parsing import action, room
+from carbon_midl.cli.parsing import action, bar, room
 
 
 def add_actions(rooms: Any) -> None:
@@ -22,5 +22,5 @@ def _build(options: argparse.Namespace) -> None:
     from carbon_midl.study.spec import read_study
 
     study = read_study(options.study)
-    prepare(study.results, study.directory, study.root)
+    prepare(study.results, study.directory, study.root, bar("nodule"))
     print(f"Book: {build(study.root)}")

@@ -6,6 +6,16 @@ from typing import Any
 
 from carbon_midl.cli.parsing import action, bar, positive, room
 
+_BUILD_EPILOG = """\
+Files and series that cannot be used are left out and listed in OUT/report.csv. What is cut is kept beside OUT until the
+archive stands: a build that was stopped goes on from there with the same command.
+
+examples:
+  carbon-midl crops build data/lidc --dicom LIDC-IDRI --dry-run
+  carbon-midl crops build data/lidc --dicom LIDC-IDRI --min-readers 2 --spacing 0.5
+  carbon-midl crops build data/few --dicom LIDC-IDRI --patients LIDC-IDRI-0001 LIDC-IDRI-0003
+"""
+
 
 def add_actions(rooms: Any) -> None:
     """Add the room ``crops``."""
@@ -29,6 +39,8 @@ def add_actions(rooms: Any) -> None:
     )
     imported.add_argument("out", type=Path, metavar="OUT", help="the archive to make")
 
+    _add_build(crops)
+
     phantom = action(
         crops, "phantom", _phantom, "render synthetic CT crops around real LIDC-IDRI outlines (no download)"
     )
@@ -36,6 +48,62 @@ def add_actions(rooms: Any) -> None:
     phantom.add_argument("--patients", type=int, default=40, metavar="N", help="patients (default: %(default)s)")
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: %(default)s)")
     phantom.add_argument("--size", type=int, default=128, metavar="PX", help="height and width (default: %(default)s)")
+
+
+def _add_build(crops: Any) -> None:
+    build = action(crops, "build", _build, "cut crops around nodules from LIDC-IDRI's CT (DICOM)", _BUILD_EPILOG)
+    build.add_argument("out", type=Path, metavar="OUT", help="the archive to make")
+    build.add_argument(
+        "--dicom",
+        type=Path,
+        required=True,
+        metavar="ROOT",
+        help="holds the DICOM files, in whatever folders and with whatever names; only read",
+    )
+    build.add_argument(
+        "--patients",
+        nargs="+",
+        metavar="ID|FILE",
+        help="patients such as LIDC-IDRI-0001, or a file with one a line (default: all whose CT is there)",
+    )
+    build.add_argument(
+        "--min-readers",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="only nodules that at least K of four readers outlined (default: %(default)s)",
+    )
+    build.add_argument(
+        "--max-gb",
+        type=float,
+        metavar="G",
+        help="the archive's greatest size; patients are taken in order, whole, as long as they fit (default: no limit)",
+    )
+    build.add_argument("--size", type=int, default=128, metavar="PX", help="height and width (default: %(default)s)")
+    build.add_argument(
+        "--spacing",
+        type=_spacing,
+        metavar="MM",
+        help="size of a pixel to resample to, such as 0.5, or native to keep each scan's own (default: native)",
+    )
+    build.add_argument(
+        "--jobs", type=positive, metavar="N", help="processes that read and cut (default: one a processor)"
+    )
+    build.add_argument(
+        "--index",
+        type=Path,
+        metavar="FILE",
+        help="where to keep what headers say, so that they are read once (default: a hidden file beside OUT)",
+    )
+    build.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="cut nothing; tell what would be, and estimate time and size for all of LIDC-IDRI",
+    )
+
+
+def _spacing(text: str) -> float | None:
+    return None if text == "native" else float(text)
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -74,6 +142,36 @@ def _import_slices(options: argparse.Namespace) -> None:
 
     count = import_slices(options.slices, options.out, bar("slice"))
     print(f"{count:,} crops written to {options.out}. Look at them with: carbon-midl crops info {options.out}")
+
+
+def _build(options: argparse.Namespace) -> None:
+    import os
+    import signal
+
+    from carbon_midl.files import refuse_occupied
+    from carbon_midl.lidc.build.archive import build_archive
+    from carbon_midl.lidc.build.plan import patients_of, plan_build
+    from carbon_midl.lidc.build.projection import project
+    from carbon_midl.lidc.build.report import built_text, plan_text, projection_text
+    from carbon_midl.lidc.build.settings import Settings
+    from carbon_midl.lidc.tree import index_beside, read_tree
+
+    # A scheduler's request to end is handled like Ctrl-C: what is being cut is finished and kept.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    jobs = options.jobs or len(os.sched_getaffinity(0))
+    settings = Settings(options.size, options.spacing, options.min_readers)
+    settings.check()
+    if not options.dry_run:
+        refuse_occupied(options.out)
+    patients = patients_of(options.patients)
+    tree = read_tree(options.dicom, options.index or index_beside(options.out, options.dicom), jobs, bar("256 files"))
+    plan = plan_build(tree, settings, patients, options.max_gb)
+    print(plan_text(plan, settings))
+    if options.dry_run:
+        print(projection_text(project(tree, plan, settings, jobs, bar("10 patients")), jobs))
+        return
+    built = build_archive(tree, plan, options.out, settings, jobs, bar("series"))
+    print(built_text(built, plan, options.out))
 
 
 def _phantom(options: argparse.Namespace) -> None:

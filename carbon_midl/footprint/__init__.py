@@ -1,7 +1,7 @@
 """The footprint of a run: energy by component, how it was obtained, and the carbon derived from it.
 
-Energy before PUE, in kWh, is the primary record. gCO2eq = kWh × PUE × carbon intensity is derived from it and can
-be derived again for any grid. A `Tracker` makes a `FootprintRecord` while a program runs:
+Energy before PUE, in kWh, is the primary record. gCO2eq = kWh × PUE × carbon intensity is derived from it and can be
+derived again for any grid. A `Tracker` makes a `FootprintRecord` while a program runs:
 
     tracker = Tracker(log_dir, epochs=10, intensity=carbon_intensity("DK"))
     with tracker, tracker.window("training"):
@@ -10,24 +10,65 @@ be derived again for any grid. A `Tracker` makes a `FootprintRecord` while a pro
                 ...
     print(tracker.record.describe())
 
-Nothing here uses the network.
+Windows nest. Before a window opens or closes, queued work on the GPU is waited for. Each figure says how it was
+obtained, best first:
+
+=================================  =====================================================================
+``measured: NVML energy counter``  what a GPU has counted, with sampled power recorded beside it as a check
+``measured: RAPL``                 what the processor has counted for itself and its memory
+``sampled: NVML power``            an older GPU's power, read four times a second
+``estimated: TDP × utilisation``   no sensor: the processor's TDP times its share that was kept busy
+``estimated: half TDP``            no sensor: half of the TDP, as carbontracker does
+``estimated: W per GB``            no sensor: a typical power of memory
+=================================  =====================================================================
+
+A run that stops early for its budget, and goes on another day:
+
+    budget = Budget(carbon_g=100)
+    tracker = Tracker(log_dir, epochs=100, earlier=read_footprint(run_directory))  # lost work counts, too
+    with tracker, tracker.window("training"):
+        for epoch in range(41, 101):
+            with tracker.epoch(epoch):
+                ...
+            decision = budget.check(tracker.record)
+            if decision.stop:
+                tracker.note(decision.reason)
+                break
+
+Afterwards: `recost_run(run_directory, "FR", pue=1.2)` is the same run on another grid, and
+`record.with_embodied(known_embodied("NVIDIA H100 80GB HBM3"))` adds, apart, a share of making the hardware.
+
+Nothing here uses the network, unless asked for a live intensity: `carbon_intensity("live:DK")`.
 """
 
+from carbon_midl.footprint.budget import Budget, Decision
+from carbon_midl.footprint.embodied import Embodied, known_embodied
 from carbon_midl.footprint.grid import DEFAULT_PUE, DEFAULT_PUE_SOURCE, CarbonIntensity, carbon_intensity
+from carbon_midl.footprint.prediction import Interval, Prediction, predict
 from carbon_midl.footprint.record import CarbontrackerFigures, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import Sensor, SensorError
+from carbon_midl.footprint.stored import read_footprint, recost_run
 from carbon_midl.footprint.tracker import Tracker
 
 __all__ = [
     "DEFAULT_PUE",
     "DEFAULT_PUE_SOURCE",
+    "Budget",
     "CarbonIntensity",
     "CarbontrackerFigures",
     "ComponentEnergy",
+    "Decision",
+    "Embodied",
     "FootprintRecord",
+    "Interval",
+    "Prediction",
     "Sensor",
     "SensorError",
     "Tracker",
     "Window",
     "carbon_intensity",
+    "known_embodied",
+    "predict",
+    "read_footprint",
+    "recost_run",
 ]

@@ -1,20 +1,95 @@
-"""Where nothing measures the processor: half of its thermal design power (TDP), whatever the load.
+"""Where nothing measures the processor: an estimate from its thermal design power (TDP).
 
-That is how carbontracker estimates it, with the same table of processors, so that the two figures can be compared. It
-knows nothing of the load, nor of how many of the processor's cores the program has: an estimate, and called one.
+Ours is TDP × utilisation: the CPU time that the program and the processes it started have used, as a share of all the
+processor's logical cores. It follows the load and does not charge a run for its neighbours. It leaves out what the
+processor draws when idle, and on a virtual machine it takes the cores that are visible for the whole processor.
+
+Carbontracker takes half of the TDP whatever the load, with the same table of processors; `HalfTdpSensor` does that, so
+that the two figures can be compared. Both are estimates, and called so.
 """
 
 import platform
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
+from carbon_midl.errors import InputError
 from carbon_midl.footprint.bundled import bundled_table
+from carbon_midl.footprint.sensors import MAX_POWER_W
+
+CpuEstimate = Literal["TDP × utilisation", "half TDP"]
 
 # The mean of the 3,923 processors in carbontracker 2.4.7's table, which it also takes for an unknown processor.
 DEFAULT_TDP_W = 71.22
-_UTILISATION = 0.5
+_HALF = 0.5
 _CPUINFO = Path("/proc/cpuinfo")
 _TDP_TABLE = "cpu_power.csv"
+
+
+def estimate_cpu(cpu: str, how: CpuEstimate = "TDP × utilisation") -> "UtilisationSensor | HalfTdpSensor":
+    """The estimate of that kind for the processor of that name.
+
+    Raises:
+        InputError: there is no such kind.
+    """
+    if how not in get_args(CpuEstimate):
+        raise InputError(f"cpu_estimate: found {how!r}, expected {' or '.join(map(repr, get_args(CpuEstimate)))}")
+    return HalfTdpSensor(cpu) if how == "half TDP" else UtilisationSensor(cpu, processor_count())
+
+
+class UtilisationSensor:
+    """TDP times the share of the processor's logical cores that this program and its child processes keep busy.
+
+    Args:
+        cpu: the processor's name as the operating system gives it.
+        processors: how many of them the machine has.
+    """
+
+    component = "cpu"
+    method = "estimated: TDP × utilisation"
+    quantity: Literal["energy_j", "power_w"] = "energy_j"
+    sample_interval_s: float | None = None
+    max_power_w = MAX_POWER_W
+
+    def __init__(self, cpu: str, processors: int = 1) -> None:
+        import psutil
+
+        self.hardware = cpu if processors == 1 else f"{processors} × {cpu}"
+        tdp_w, origin = find_tdp(cpu)
+        cores = psutil.cpu_count() or 1
+        self.core_power_w = processors * tdp_w / cores
+        several = "" if processors == 1 else f" in each of {processors} processors"
+        self.coverage = (
+            f"CPU time of this program and its child processes at {self.core_power_w:.3g} W for each of {cores} "
+            f"logical cores, from {origin}{several}; takes the cores that are visible for the whole processor, and "
+            "leaves out what it draws when idle"
+        )
+        self._process = psutil.Process()
+        self._last_s = self._cpu_time_s()
+        self._total_s = 0.0
+
+    def read(self) -> float:
+        """Joules since the sensor was made."""
+        now_s = self._cpu_time_s()
+        # A process that ended without being waited for takes its time with it.
+        self._total_s += max(0.0, now_s - self._last_s)
+        self._last_s = now_s
+        return self.core_power_w * self._total_s
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _cpu_time_s(self) -> float:
+        import psutil
+
+        total_s = 0.0
+        for process in [self._process, *self._process.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+            except psutil.Error:
+                continue  # it has ended in this moment
+            total_s += times.user + times.system + _waited_for_s(times)
+        return total_s
 
 
 class HalfTdpSensor:
@@ -28,11 +103,12 @@ class HalfTdpSensor:
     method = "estimated: half TDP"
     quantity: Literal["energy_j", "power_w"] = "power_w"
     sample_interval_s: float | None = None
+    max_power_w = MAX_POWER_W
 
     def __init__(self, cpu: str) -> None:
         self.hardware = cpu
         tdp_w, origin = find_tdp(cpu)
-        self.power_w = _UTILISATION * tdp_w
+        self.power_w = _HALF * tdp_w
         self.coverage = f"one whole processor at {self.power_w:g} W whatever its load: half of {origin}"
 
     def read(self) -> float:
@@ -45,15 +121,16 @@ class HalfTdpSensor:
 
 def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
     """The processor's name from Linux's cpuinfo, or else from Python's `platform`, or else "unknown processor"."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() == "model name" and value.strip():
-            return value.strip()
-    return platform.processor() or "unknown processor"
+    names = _cpuinfo_values("model name", cpuinfo)
+    return names[0] if names else platform.processor() or "unknown processor"
+
+
+def processor_count(cpuinfo: Path = _CPUINFO) -> int:
+    """Processors (sockets) from Linux's cpuinfo; 1 on virtual machines, where sockets are made up, and elsewhere."""
+    flags = _cpuinfo_values("flags", cpuinfo)
+    if flags and "hypervisor" in flags[0].split():
+        return 1
+    return len(set(_cpuinfo_values("physical id", cpuinfo))) or 1
 
 
 def find_tdp(cpu: str) -> tuple[float, str]:
@@ -81,6 +158,19 @@ def find_tdp(cpu: str) -> tuple[float, str]:
         least, most = min(table[name] for name in containing), max(table[name] for name in containing)
         origin += f", the first of {len(containing)} that contain the name ({least:g} to {most:g} W)"
     return table[first], origin
+
+
+def _waited_for_s(times: Any) -> float:
+    """CPU time of children that have ended, which not every system counts."""
+    return float(getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0))
+
+
+def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [value.strip() for value in re.findall(rf"^{key}[ \t]*:(.*\S.*)$", text, re.MULTILINE)]
 
 
 def _tdp_table() -> dict[str, float]:

@@ -36,6 +36,7 @@ class CarbonIntensity:
     year: int | None
 
 
+LIVE = "live:"
 WORLD = CarbonIntensity(445.0, "world", "world average of 2024, IEA Electricity 2025 (as carbontracker 2.4.7)", 2024)
 
 
@@ -44,13 +45,19 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
 
     Args:
         where: "world"; an ISO 3166-1 country code, "DK" or "DNK", for the national yearly average that ships with
-            carbontracker; or a number in gCO2eq/kWh.
+            carbontracker; a number in gCO2eq/kWh; or "live:DK" for what Electricity Maps says now, by network and with
+            a key from the environment (see `carbon_midl.footprint.live`).
 
     Raises:
-        InputError: the code is not known (near matches are listed), or the number is negative or not finite.
+        InputError: the code is not known (near matches are listed), the number is negative or not finite, or there is
+            no live value.
     """
     if isinstance(where, str):
         text = where.strip()
+        if text.lower().startswith(LIVE):
+            from carbon_midl.footprint.live import live_intensity
+
+            return live_intensity(text[len(LIVE) :])
         if text.lower() == WORLD.place:
             return WORLD
         try:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from carbon_midl.footprint.sensors import MAX_POWER_W
+
 # Lannelongue, Grealey and Inouye, "Green Algorithms: Quantifying the Carbon Footprint of Computation",
 # Advanced Science 8 (2021) 2100707, doi:10.1002/advs.202100707.
 WATTS_PER_GB = 0.3725
@@ -22,6 +24,7 @@ class MemoryEstimate:
     method = "estimated: W per GB"
     quantity: Literal["energy_j", "power_w"] = "power_w"
     sample_interval_s: float | None = None
+    max_power_w = MAX_POWER_W
 
     def __init__(self, memory_gb: float) -> None:
         self.hardware = f"{memory_gb:.1f} GB"

@@ -1,7 +1,8 @@
 """Energy of NVIDIA GPUs through NVML.
 
-Volta and later count their energy; for older ones power is sampled. `nvidia-ml-py` (the module `pynvml`) is imported
-only when sensors are looked for; without it, or without a driver, there is no GPU.
+Volta and later count their energy; their power is sampled beside it, as a check. For older ones sampled power is all
+there is. `nvidia-ml-py` (the module `pynvml`) is imported only when sensors are looked for; without it, or without a
+driver, there is no GPU.
 """
 
 import importlib
@@ -9,26 +10,41 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from carbon_midl.footprint.sensors import Found, SensorError
+from carbon_midl.footprint.cuda_visible import VisibleGpu, as_text, visible_gpus
+from carbon_midl.footprint.sensors import MAX_POWER_W, Found, SensorError
 
 POWER_INTERVAL_S = 0.25
+# The edges of windows would be enough, if counters were never reset.
+COUNTER_INTERVAL_S = 1.0
 _MILLI = 1e-3
-_COVERAGE = "the whole board, with whatever else runs on it"
+# Boards overshoot their power limit for moments, never so far.
+_OVERSHOOT = 2.0
 
 
-class NvmlEnergySensor:
+class _GpuSensor:
+    """What the two sensors of a GPU share."""
+
+    def __init__(self, nvml: Any, gpu: VisibleGpu, component: str, hardware: str) -> None:
+        self.component = component
+        self.hardware = hardware
+        self.coverage = "the whole board, with whatever else runs on it"
+        if gpu.is_shared:
+            self.coverage += "; this program has only an instance (MIG) of it"
+        self.max_power_w = _max_power_w(nvml, gpu.handle)
+        self._nvml = nvml
+        self._handle = gpu.handle
+
+    def close(self) -> None:
+        """Give back this sensor's share of NVML."""
+        _shut_down(self._nvml)
+
+
+class NvmlEnergySensor(_GpuSensor):
     """The energy counter of one GPU."""
 
     method = "measured: NVML energy counter"
-    coverage = _COVERAGE
     quantity: Literal["energy_j", "power_w"] = "energy_j"
-    sample_interval_s: float | None = None
-
-    def __init__(self, nvml: Any, handle: Any, component: str, hardware: str) -> None:
-        self.component = component
-        self.hardware = hardware
-        self._nvml = nvml
-        self._handle = handle
+    sample_interval_s: float | None = COUNTER_INTERVAL_S
 
     def read(self) -> float:
         """Joules since the driver was loaded.
@@ -41,24 +57,13 @@ class NvmlEnergySensor:
         except self._nvml.NVMLError as error:
             raise SensorError(f"NVML: {error}") from error
 
-    def close(self) -> None:
-        """Give back this sensor's share of NVML."""
-        _shut_down(self._nvml)
 
-
-class NvmlPowerSensor:
+class NvmlPowerSensor(_GpuSensor):
     """The power of one GPU, to be sampled."""
 
     method = "sampled: NVML power"
-    coverage = _COVERAGE
     quantity: Literal["energy_j", "power_w"] = "power_w"
     sample_interval_s: float | None = POWER_INTERVAL_S
-
-    def __init__(self, nvml: Any, handle: Any, component: str, hardware: str) -> None:
-        self.component = component
-        self.hardware = hardware
-        self._nvml = nvml
-        self._handle = handle
 
     def read(self) -> float:
         """Watts now.
@@ -71,18 +76,13 @@ class NvmlPowerSensor:
         except self._nvml.NVMLError as error:
             raise SensorError(f"NVML: {error}") from error
 
-    def close(self) -> None:
-        """Give back this sensor's share of NVML."""
-        _shut_down(self._nvml)
-
 
 def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> Found:
     """A sensor for each GPU that this program may use, "gpu 0", "gpu 1", …
 
     Args:
         nvml: a module with the functions of `pynvml`; None imports it.
-        environment: `CUDA_VISIBLE_DEVICES` in it names the devices, by index or by (a beginning of) UUID. An index is
-            NVML's, which is CUDA's too under `CUDA_DEVICE_ORDER=PCI_BUS_ID` or where all GPUs are alike.
+        environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
     """
     if nvml is None:
         try:
@@ -94,54 +94,49 @@ def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> 
     except nvml.NVMLError as error:
         return Found((), (f"GPU: none seen by NVML ({error})",))
     sensors: list[NvmlEnergySensor | NvmlPowerSensor] = []
+    checks: list[NvmlPowerSensor] = []
     missing: list[str] = []
     try:
-        handles = _visible_handles(nvml, environment.get("CUDA_VISIBLE_DEVICES"))
-        for number, handle in enumerate(handles):
-            try:
-                sensors.append(_open_sensor(nvml, handle, f"gpu {number}"))
-            except nvml.NVMLError as error:
-                missing.append(f"gpu {number}: neither energy nor power can be read ({error})")
-        if not handles:
+        gpus = visible_gpus(nvml, environment.get("CUDA_VISIBLE_DEVICES"))
+        for number, gpu in enumerate(gpus):
+            counts = _can(nvml.nvmlDeviceGetTotalEnergyConsumption, gpu, nvml)
+            has_power = _can(nvml.nvmlDeviceGetPowerUsage, gpu, nvml)
+            if not counts and not has_power:
+                missing.append(f"gpu {number}: neither energy nor power can be read")
+            if counts:
+                sensors.append(_open(NvmlEnergySensor, nvml, gpu, number))
+            if has_power:
+                (checks if counts else sensors).append(_open(NvmlPowerSensor, nvml, gpu, number))
+        if not gpus:
             missing.append("GPU: none visible to this program")
     except nvml.NVMLError as error:
         missing.append(f"GPU: NVML failed ({error})")
     finally:
         # NVML counts how often it was initialised: each sensor has its own share.
         _shut_down(nvml)
-    return Found(tuple(sensors), tuple(missing))
+    return Found(tuple(sensors), tuple(missing), tuple(checks))
 
 
-def _visible_handles(nvml: Any, visible: str | None) -> list[Any]:
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    if visible is None:
-        return handles
-    uuids = [_text(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-    chosen: list[Any] = []
-    for entry in (part.strip() for part in visible.split(",")):
-        if entry.isdecimal() and int(entry) < len(handles):
-            chosen.append(handles[int(entry)])
-        elif entry.startswith("MIG-"):
-            chosen.append(nvml.nvmlDeviceGetHandleByUUID(entry))
-        elif entry.startswith("GPU-") and any(uuid.startswith(entry) for uuid in uuids):
-            chosen.append(next(h for h, uuid in zip(handles, uuids, strict=True) if uuid.startswith(entry)))
-        else:
-            # CUDA, too, ignores everything from the first invalid entry on.
-            break
-    return chosen
-
-
-def _open_sensor(nvml: Any, handle: Any, component: str) -> NvmlEnergySensor | NvmlPowerSensor:
-    hardware = _text(nvml.nvmlDeviceGetName(handle))
-    kind: type[NvmlEnergySensor] | type[NvmlPowerSensor]
+def _can(read: Any, gpu: VisibleGpu, nvml: Any) -> bool:
     try:
-        nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        kind = NvmlEnergySensor
+        read(gpu.handle)
     except nvml.NVMLError:
-        nvml.nvmlDeviceGetPowerUsage(handle)
-        kind = NvmlPowerSensor
+        return False
+    return True
+
+
+def _open(kind: Any, nvml: Any, gpu: VisibleGpu, number: int) -> Any:
+    sensor = kind(nvml, gpu, f"gpu {number}", as_text(nvml.nvmlDeviceGetName(gpu.handle)))
     nvml.nvmlInit()
-    return kind(nvml, handle, component, hardware)
+    return sensor
+
+
+def _max_power_w(nvml: Any, handle: Any) -> float:
+    try:
+        _, limit_mw = nvml.nvmlDeviceGetPowerManagementLimitConstraints(handle)
+    except nvml.NVMLError:
+        return MAX_POWER_W
+    return _OVERSHOOT * float(limit_mw) * _MILLI or MAX_POWER_W
 
 
 def _shut_down(nvml: Any) -> None:
@@ -150,7 +145,3 @@ def _shut_down(nvml: Any) -> None:
     except nvml.NVMLError:
         # The driver has gone away; there is nothing left to give back.
         return
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name

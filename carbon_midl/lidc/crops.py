@@ -12,6 +12,7 @@ It is written whole or not at all, and checked when it is opened.
 
 import csv
 import hashlib
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
@@ -104,6 +105,10 @@ class CropWriter:
         self._mask_file.write(np.packbits(masks, axis=-1).tobytes())
         self._rows.append((patient_id, int(nodule), int(slice), int(masks.any(axis=(1, 2)).sum())))
 
+    def attach(self, name: str, text: str) -> None:
+        """Put a text file beside the crops, such as a report on what was left out."""
+        (self._directory / name).write_text(text, encoding="utf-8")
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -127,9 +132,11 @@ class CropWriter:
         }
         for name, dtype in (("images", self._dtype), ("masks", np.dtype(np.uint8))):
             raw = self._directory / f"{name}.raw"
-            array = open_memmap(self._directory / f"{name}.npy", mode="w+", dtype=dtype, shape=shapes[name])
-            array[...] = np.memmap(raw, dtype=dtype, mode="r", shape=shapes[name])
-            array.flush()
+            # Copied as a file: memory maps of both would fill memory with an archive's pages.
+            with raw.open("rb") as source, (self._directory / f"{name}.npy").open("wb") as array:
+                header = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shapes[name]}
+                write_array_header_1_0(array, header)
+                shutil.copyfileobj(source, array, 1 << 20)
             raw.unlink()
         with (self._directory / "index.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")

@@ -1,22 +1,34 @@
+import functools
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carbon_midl.book.build import build
-from carbon_midl.book.prepare import prepare
+from carbon_midl.book.prepare import COLLECTION, prepare
+from carbon_midl.files import write_json
+from carbon_midl.lidc.annotations import patients_with_nodules
+from carbon_midl.lidc.statistics import fingerprint, measure, to_json
 from tests.book.synthetic import make_study
 
 ROOT = Path(__file__).parents[2]
 
 
 def copy_book(root: Path) -> Path:
-    """Copy the sources of the book, without anything prepared or built."""
+    """Copy the sources of the book, with nothing prepared or built but the numbers of some patients of LIDC-IDRI."""
     root.mkdir(parents=True, exist_ok=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_generated", "_build", "__pycache__"))
+    write_json(root / COLLECTION, {"fingerprint": fingerprint(), "tables": some_patients()})
     return root
+
+
+@functools.cache
+def some_patients() -> dict[str, Any]:
+    """The collection's tables from few of its patients; measuring them all takes half a minute."""
+    return to_json(measure(patients_with_nodules()[:80]))
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,11 @@ def test_every_chapter_is_in_the_table_of_contents() -> None:
         ("learning", [*(f"F = {width}" for width in WIDTHS), "Best validation Dice so far"]),
         ("selection-price", [*(f"F = {width}" for width in WIDTHS)]),
         ("dice-size", ["readers", "Area of the nodule in the slice"]),
+        ("lidc-sizes", ["Nodules", "Diameter (mm)", "30+"]),
+        ("lidc-ratings", ["malignancy", "internal structure", "Share of readings"]),
+        ("lidc-outlines", ["slice 1", "slice 6"]),
+        ("lidc-agreement", ["under 6 mm", "on a slice both outlined", "over the whole nodule"]),
+        ("lidc-leak", ["split by slice", "split by patient", "two readers, mean"]),
     ],
 )
 def test_figures_come_light_and_dark_with_their_labels(prepared: Path, name: str, labels: list[str]) -> None:

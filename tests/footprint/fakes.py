@@ -1,9 +1,10 @@
-"""Stand-ins for clocks, sensors and NVML, so that no test needs hardware or waits."""
+"""Stand-ins for clocks and sensors, so that no test needs hardware or waits."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from carbon_midl.footprint import SensorError
+from carbon_midl.footprint.sensors import MAX_POWER_W
 
 
 class FakeClock:
@@ -31,12 +32,14 @@ class FakeSensor:
         quantity: Literal["energy_j", "power_w"] = "power_w",
         method: str = "estimated: half TDP",
         sample_interval_s: float | None = None,
+        max_power_w: float = MAX_POWER_W,
     ) -> None:
         self.component = component
         self.hardware = f"fake {component}"
         self.method = method
         self.quantity: Literal["energy_j", "power_w"] = quantity
         self.sample_interval_s = sample_interval_s
+        self.max_power_w = max_power_w
         self.closed = False
         self._value = value
 
@@ -53,50 +56,3 @@ def constant(component: str, power_w: float, method: str = "estimated: half TDP"
 
 def silent() -> float:
     raise SensorError("no answer")
-
-
-class FakeNvml:
-    """The functions of `pynvml` that are used here, over GPUs given as dicts: uuid, power_mw, energy_mj (or None)."""
-
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self, *gpus: dict[str, Any], driver: bool = True) -> None:
-        self.gpus = list(gpus)
-        self.driver = driver
-        self.initialised = 0
-
-    def nvmlInit(self) -> None:
-        if not self.driver:
-            raise self.NVMLError("Driver Not Loaded")
-        self.initialised += 1
-
-    def nvmlShutdown(self) -> None:
-        self.initialised -= 1
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.gpus)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> dict[str, Any]:
-        return self.gpus[index]
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> dict[str, Any]:
-        raise self.NVMLError(f"Not Found: {uuid}")
-
-    def nvmlDeviceGetUUID(self, gpu: dict[str, Any]) -> str:
-        return str(gpu["uuid"])
-
-    def nvmlDeviceGetName(self, gpu: dict[str, Any]) -> bytes:
-        return b"NVIDIA Fake"
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, gpu: dict[str, Any]) -> int:
-        return self._value(gpu, "energy_mj")
-
-    def nvmlDeviceGetPowerUsage(self, gpu: dict[str, Any]) -> int:
-        return self._value(gpu, "power_mw")
-
-    def _value(self, gpu: dict[str, Any], name: str) -> int:
-        value = gpu.get(name)
-        if value is None:
-            raise self.NVMLError("Not Supported")
-        return int(value)

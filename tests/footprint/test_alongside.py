@@ -79,6 +79,15 @@ def test_figures_are_those_of_its_own_log_parser(tmp_path: Path, capfd: pytest.C
     assert capfd.readouterr().out == ""
 
 
+def test_its_difference_to_our_record_is_recorded(tmp_path: Path) -> None:
+    record = train(tmp_path, [0.1, 0.1])
+    figures = figures_of(record)
+    assert figures.energy_before_pue_kwh is not None
+    ours_kwh = record.epoch(1).energy_kwh + record.epoch(2).energy_kwh
+    assert figures.difference_kwh == pytest.approx(figures.energy_before_pue_kwh - ours_kwh)
+    assert "more than ours over the same epochs" in record.describe()
+
+
 def test_it_takes_the_place_of_the_run(tmp_path: Path) -> None:
     record = train(tmp_path, [0.1], intensity=carbon_intensity("FR"))
     figures = figures_of(record)

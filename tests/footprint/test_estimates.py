@@ -1,11 +1,23 @@
 import statistics
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
 
+from carbon_midl.errors import InputError
 from carbon_midl.footprint import cpu_estimate, discovery
-from carbon_midl.footprint.cpu_estimate import DEFAULT_TDP_W, HalfTdpSensor, cpu_name, find_tdp
+from carbon_midl.footprint.cpu_estimate import (
+    DEFAULT_TDP_W,
+    HalfTdpSensor,
+    UtilisationSensor,
+    cpu_name,
+    find_tdp,
+    processor_count,
+)
 from carbon_midl.footprint.discovery import discover_sensors
 from carbon_midl.footprint.memory_estimate import WATTS_PER_GB, MemoryEstimate, usable_memory_gb
 from carbon_midl.footprint.sensors import Found
@@ -44,6 +56,104 @@ def test_half_of_the_tdp() -> None:
     assert sensor.power_w == 70
     assert sensor.method == "estimated: half TDP"
     assert "140 W" in sensor.coverage
+
+
+class Times(NamedTuple):
+    user: float
+    system: float
+    children_user: float = 0.0
+    children_system: float = 0.0
+
+
+class Process:
+    """Stands for a `psutil.Process`; times of None stand for one that has just ended."""
+
+    def __init__(self, times: Times | None, *children: "Process") -> None:
+        self.times = times
+        self.descendants = list(children)
+
+    def children(self, recursive: bool) -> list["Process"]:
+        assert recursive
+        return self.descendants
+
+    def cpu_times(self) -> Times:
+        if self.times is None:
+            raise psutil.NoSuchProcess(1)
+        return self.times
+
+
+def utilisation_sensor(monkeypatch: pytest.MonkeyPatch, process: Process, cores: int = 36) -> UtilisationSensor:
+    monkeypatch.setattr(psutil, "Process", lambda: process)
+    monkeypatch.setattr(psutil, "cpu_count", lambda: cores)
+    return UtilisationSensor("Intel Xeon Gold 6140")  # TDP 140 W
+
+
+def test_tdp_times_utilisation_follows_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Process(Times(2.0, 1.0))
+    own = Process(Times(10.0, 5.0), child)
+    sensor = utilisation_sensor(monkeypatch, own)
+    assert sensor.read() == 0.0
+    own.times = Times(28.0, 5.0)  # 18 core-seconds more: half of 36 cores for one second
+    assert sensor.read() == pytest.approx(70.0)
+    child.times = Times(20.0, 1.0)
+    assert sensor.read() == pytest.approx(140.0)
+    assert sensor.method == "estimated: TDP × utilisation"
+    assert "140 W" in sensor.coverage
+    assert "leaves out what it draws when idle" in sensor.coverage
+
+
+def test_a_child_that_has_ended_stays_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Process(Times(18.0, 0.0))
+    own = Process(Times(0.0, 0.0), child)
+    sensor = utilisation_sensor(monkeypatch, own)
+    child.times = Times(36.0, 0.0)
+    assert sensor.read() == pytest.approx(70.0)
+    own.descendants = []
+    own.times = Times(0.0, 0.0, children_user=36.0)  # it was waited for
+    assert sensor.read() == pytest.approx(70.0)
+    own.times = Times(18.0, 0.0, children_user=36.0)
+    assert sensor.read() == pytest.approx(140.0)
+
+
+def test_a_child_that_is_lost_never_makes_energy_fall(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Process(Times(100.0, 0.0))
+    own = Process(Times(0.0, 0.0), child)
+    sensor = utilisation_sensor(monkeypatch, own)
+    child.times = None
+    assert sensor.read() == 0.0
+    own.times = Times(36.0, 0.0)
+    assert sensor.read() == pytest.approx(140.0)
+
+
+def test_work_of_this_process_and_its_children_is_seen() -> None:
+    sensor = UtilisationSensor("Intel Xeon Gold 6140")
+    before_s = time.process_time()
+    while time.process_time() < before_s + 0.3:
+        pass
+    own_j = sensor.read()
+    assert own_j == pytest.approx(0.3 * sensor.core_power_w, rel=0.25)
+    code = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert sensor.read() - own_j == pytest.approx(0.3 * sensor.core_power_w, rel=0.25)
+
+
+def test_sockets_are_counted_but_not_those_a_virtual_machine_makes_up(tmp_path: Path) -> None:
+    cores = "".join(f"processor\t: {n}\nphysical id\t: {n // 2}\nflags\t\t: fpu vme{{}}\n\n" for n in range(4))
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(cores.format("", "", "", ""))
+    assert processor_count(cpuinfo) == 2
+    cpuinfo.write_text(cores.replace("{}", " hypervisor"))
+    assert processor_count(cpuinfo) == 1
+    assert processor_count(tmp_path / "absent") == 1
+    assert UtilisationSensor("A CPU", 2).core_power_w == 2 * UtilisationSensor("A CPU").core_power_w
+
+
+def test_the_kind_of_estimate_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "find_rapl", lambda cpu: Found(()))
+    assert discover_sensors().sensors[0].method == "estimated: TDP × utilisation"
+    assert discover_sensors("half TDP").sensors[0].method == "estimated: half TDP"
+    with pytest.raises(InputError, match="cpu_estimate: found 'TDP'"):
+        discover_sensors("TDP")  # type: ignore[arg-type]
 
 
 def test_an_ambiguous_name_says_how_wide_the_choice_is() -> None:

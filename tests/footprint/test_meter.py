@@ -57,8 +57,40 @@ def test_counter_energy_is_last_minus_first(steps_j: list[float]) -> None:
 
 def test_a_counter_that_was_reset_goes_on_from_zero() -> None:
     meter = metered([1000.0, 1100.0, 30.0, 130.0], "energy_j")
-    assert meter.energy_j == pytest.approx(230)
-    assert "reset 1 times" in meter.notes[0]
+    assert meter.energy_j == pytest.approx(300)  # 100 W before it, 100 W after it
+    assert "reset or jumped 1 times" in meter.notes[0]
+
+
+def test_a_counter_that_jumps_goes_on_from_there() -> None:
+    meter = metered([0.0, 100.0, 1e9, 1e9 + 100, 1e9 + 200], "energy_j")
+    assert meter.energy_j == pytest.approx(400)
+    assert "reset or jumped 1 times" in meter.notes[0]
+
+
+@pytest.mark.parametrize("glitch", [0.0, 7.0, 1e9])
+def test_one_wrong_reading_of_a_counter_is_left_out(glitch: float) -> None:
+    meter = metered([1000.0, 1100.0, glitch, 1300.0, 1400.0], "energy_j")
+    assert meter.energy_j == pytest.approx(400)
+    assert "1 readings left out" in meter.notes[0]
+
+
+def test_energy_between_readings_lies_on_a_straight_line() -> None:
+    meter = metered([0.0, 100.0, None, None, 400.0], "energy_j")
+    assert [meter.energy_at(time_s) for time_s in (-1.0, 0.0, 0.5, 2.0, 3.0, 9.0)] == [0, 0, 50, 200, 300, 400]
+    assert meter.settled(4.0)
+    assert not meter.settled(4.1)
+
+
+def test_a_counter_that_has_not_ticked_yet_gives_later_what_it_hid() -> None:
+    # It ticks every second reading.
+    meter = metered([0.0, 0.0, 20.0, 20.0, 40.0], "energy_j", step_s=0.1)
+    assert meter.energy_at(0.1) == pytest.approx(10)
+    assert meter.energy_at(0.3) == pytest.approx(30)
+
+
+def test_a_counter_that_stands_still_for_long_is_at_rest() -> None:
+    meter = metered([0.0, 100.0, 100.0, 100.0, 200.0], "energy_j", step_s=2.0)
+    assert [meter.energy_at(time_s) for time_s in (2.0, 6.0, 8.0)] == [100, 100, 200]
 
 
 def test_a_drop_out_of_a_counter_costs_nothing() -> None:

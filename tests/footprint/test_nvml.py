@@ -1,40 +1,59 @@
+import importlib
+import inspect
 import sys
 
 import pytest
 
 from carbon_midl.footprint import SensorError
 from carbon_midl.footprint.nvml import find_gpus
-from tests.footprint.fakes import FakeNvml
+from carbon_midl.footprint.sensors import MAX_POWER_W
+from tests.footprint.fakes import FakeClock
+from tests.footprint.simulated_nvml import SimulatedGpu, SimulatedNvml
 
 
-def machine() -> FakeNvml:
-    return FakeNvml(
-        {"uuid": "GPU-aaaa-1", "energy_mj": 5_000, "power_mw": 100_000},
-        {"uuid": "GPU-bbbb-2", "energy_mj": None, "power_mw": 250_000},
-        {"uuid": "GPU-cccc-3", "energy_mj": 9_000, "power_mw": 300_000},
+def machine(clock: FakeClock | None = None) -> SimulatedNvml:
+    return SimulatedNvml(
+        clock or FakeClock(),
+        SimulatedGpu("GPU-aaaa-1", power_w=[100.0], offset_j=5.0),
+        SimulatedGpu("GPU-bbbb-2", power_w=[250.0], has_counter=False, limit_w=None),
+        SimulatedGpu("GPU-cccc-3", power_w=[300.0], offset_j=9.0),
+        instances={"MIG-1": 2, "MIG-2": 2},
     )
 
 
-def test_energy_counter_where_there_is_one_and_power_where_not() -> None:
-    nvml = machine()
-    found = find_gpus(nvml, {})
-    assert [sensor.component for sensor in found.sensors] == ["gpu 0", "gpu 1", "gpu 2"]
-    assert [sensor.method for sensor in found.sensors] == [
-        "measured: NVML energy counter",
-        "sampled: NVML power",
-        "measured: NVML energy counter",
+def test_the_stand_in_has_the_functions_of_the_real_module() -> None:
+    real = importlib.import_module("pynvml")
+    simulated = [name for name in vars(SimulatedNvml) if name.startswith("nvml")]
+    assert len(simulated) >= 10
+    for name in simulated:
+        ours = list(inspect.signature(getattr(SimulatedNvml, name)).parameters)[1:]
+        theirs = inspect.signature(inspect.unwrap(getattr(real, name))).parameters
+        required = [parameter.name for parameter in theirs.values() if parameter.default is parameter.empty]
+        # Decorated functions show only *args.
+        assert len(ours) == len(required) or "args" in theirs, name
+    assert issubclass(real.NVMLError, Exception)
+
+
+def test_energy_counter_with_power_beside_it_and_power_alone_where_there_is_no_counter() -> None:
+    found = find_gpus(machine(), {})
+    assert [(s.component, s.method, s.quantity, s.read()) for s in found.sensors] == [
+        ("gpu 0", "measured: NVML energy counter", "energy_j", 5.0),
+        ("gpu 1", "sampled: NVML power", "power_w", 250.0),
+        ("gpu 2", "measured: NVML energy counter", "energy_j", 9.0),
     ]
-    assert [sensor.quantity for sensor in found.sensors] == ["energy_j", "power_w", "energy_j"]
-    assert [sensor.read() for sensor in found.sensors] == [5.0, 250.0, 9.0]
-    assert [sensor.sample_interval_s is None for sensor in found.sensors] == [True, False, True]
-    assert found.sensors[0].hardware == "NVIDIA Fake"
+    assert [(s.component, s.method, s.read()) for s in found.checks] == [
+        ("gpu 0", "sampled: NVML power", 100.0),
+        ("gpu 2", "sampled: NVML power", 300.0),
+    ]
+    assert found.sensors[0].hardware == "NVIDIA Simulated"
+    assert [sensor.max_power_w for sensor in found.sensors] == [1400.0, MAX_POWER_W, 1400.0]
 
 
 def test_nvml_is_held_while_sensors_are_open_and_given_back_after() -> None:
     nvml = machine()
     found = find_gpus(nvml, {})
-    assert nvml.initialised == 3
-    for sensor in found.sensors:
+    assert nvml.initialised == 5
+    for sensor in (*found.sensors, *found.checks):
         sensor.close()
     assert nvml.initialised == 0
 
@@ -44,28 +63,57 @@ def test_nvml_is_held_while_sensors_are_open_and_given_back_after() -> None:
     [
         ("2", [9.0]),
         ("2,0", [9.0, 5.0]),
+        (" 2 , 0 ", [9.0, 5.0]),
         ("GPU-cccc-3", [9.0]),
-        ("GPU-aaaa, GPU-cccc", [5.0, 9.0]),
+        ("GPU-aaaa,GPU-cccc", [5.0, 9.0]),
+        ("GPU-a", [5.0]),
+        ("GPU-", []),  # it may be any of them
+        ("GPU-aaaa,GPU-dddd,GPU-cccc", [5.0]),
         ("0,-1,2", [5.0]),
         ("0,7,2", [5.0]),
+        ("0,no,2", [5.0]),
+        ("0gpu,2gpu", [5.0, 9.0]),
         ("", []),
         ("-1", []),
+        ("0,2,0", []),
+        ("GPU-aaaa,GPU-aaaa-1", []),
+        ("MIG-1", [9.0]),
+        ("MIG-1,MIG-2", [9.0]),  # two instances of one board
+        ("MIG-9,MIG-1", []),
+        ("0,MIG-9", [5.0]),
     ],
 )
 def test_only_visible_devices_count(visible: str, energies: list[float]) -> None:
     found = find_gpus(machine(), {"CUDA_VISIBLE_DEVICES": visible})
     assert [sensor.read() for sensor in found.sensors] == energies
     assert [sensor.component for sensor in found.sensors] == [f"gpu {n}" for n in range(len(energies))]
+    assert [bool(energies)] == [found.missing == ()]
 
 
-def test_a_share_of_a_gpu_is_not_available_and_says_so() -> None:
-    found = find_gpus(machine(), {"CUDA_VISIBLE_DEVICES": "MIG-1234"})
-    assert found.sensors == ()
-    assert "MIG-1234" in found.missing[0]
+@pytest.mark.parametrize("visible", ["", "1", "2,0", "0,9", "-1", "1x,0", "0,0", "GPU-aaaa", "GPU-cccc,GPU-aaaa"])
+def test_the_list_is_read_as_torch_reads_it(visible: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    uuids = [gpu.uuid for gpu in machine().gpus]
+    parsed = torch.cuda._parse_visible_devices()
+    if parsed and isinstance(parsed[0], str):
+        parsed = torch.cuda._transform_uuid_to_ordinals(parsed, uuids)
+    theirs = []
+    for index in parsed:
+        if not 0 <= int(index) < 3:
+            break
+        theirs.append([5.0, 250.0, 9.0][int(index)])
+    assert [sensor.read() for sensor in find_gpus(machine()).sensors] == theirs
+
+
+def test_a_share_of_a_gpu_counts_the_whole_board_and_says_so() -> None:
+    (sensor,) = find_gpus(machine(), {"CUDA_VISIBLE_DEVICES": "MIG-1"}).sensors
+    assert "only an instance (MIG)" in sensor.coverage
 
 
 def test_no_driver_no_gpu() -> None:
-    found = find_gpus(FakeNvml(driver=False), {})
+    found = find_gpus(SimulatedNvml(FakeClock(), driver=False), {})
     assert found.sensors == ()
     assert "Driver Not Loaded" in found.missing[0]
 
@@ -78,7 +126,7 @@ def test_no_library_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_gpu_that_gives_neither_is_named() -> None:
-    nvml = FakeNvml({"uuid": "GPU-x", "energy_mj": None, "power_mw": None})
+    nvml = SimulatedNvml(FakeClock(), SimulatedGpu("GPU-x", has_counter=False, has_power=False))
     found = find_gpus(nvml, {})
     assert found.sensors == ()
     assert "gpu 0" in found.missing[0]
@@ -86,10 +134,12 @@ def test_a_gpu_that_gives_neither_is_named() -> None:
 
 
 def test_failure_in_mid_run_is_a_drop_out() -> None:
-    nvml = machine()
-    counter, power, _ = find_gpus(nvml, {}).sensors
+    clock = FakeClock()
+    nvml = machine(clock)
+    found = find_gpus(nvml, {})
     for gpu in nvml.gpus:
-        gpu["energy_mj"] = gpu["power_mw"] = None
-    for sensor in (counter, power):
-        with pytest.raises(SensorError, match="NVML"):
+        gpu.silent = [(5.0, float("inf"))]
+    clock.advance(10)
+    for sensor in (*found.sensors, *found.checks):
+        with pytest.raises(SensorError, match="NVML: GPU is lost"):
             sensor.read()

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,15 +12,40 @@ from carbon_midl.footprint import (
     CarbonIntensity,
     CarbontrackerFigures,
     ComponentEnergy,
+    Embodied,
     FootprintRecord,
+    Interval,
+    Prediction,
     Window,
     carbon_intensity,
+    recost_run,
 )
 
 energies = st.floats(min_value=0, max_value=1e4)
 texts = st.text(max_size=20)
 components = st.builds(
-    ComponentEnergy, st.sampled_from(["cpu", "memory", "gpu 0", "gpu 1"]), energies, st.sampled_from(["a", "b"])
+    ComponentEnergy,
+    st.sampled_from(["cpu", "memory", "gpu 0", "gpu 1"]),
+    energies,
+    st.sampled_from(["a", "b"]),
+    st.none() | energies,
+)
+intervals = st.builds(Interval, energies, energies, energies)
+predictions = st.builds(
+    Prediction,
+    st.integers(1, 99),
+    st.integers(1, 99),
+    intervals,
+    intervals,
+    energies,
+    energies,
+    energies,
+    energies,
+    st.integers(2, 99),
+    st.floats(0.5, 0.99),
+    st.none() | st.integers(1, 99),
+    st.none() | st.floats(-1, 10),
+    st.none() | st.floats(-1, 10),
 )
 windows = st.builds(
     Window,
@@ -39,10 +66,19 @@ records = st.builds(
     intensity=st.builds(CarbonIntensity, energies, texts, texts, st.none() | st.integers(1990, 2100)),
     carbontracker=st.none()
     | st.builds(
-        CarbontrackerFigures, st.none() | energies, energies, energies, st.none() | texts, st.integers(0, 99), texts
+        CarbontrackerFigures,
+        st.none() | energies,
+        energies,
+        energies,
+        st.none() | texts,
+        st.integers(0, 99),
+        texts,
+        st.none() | st.floats(-1e4, 1e4),
     ),
     hardware=st.dictionaries(texts, texts, max_size=3),
     notes=st.lists(texts, max_size=3).map(tuple),
+    embodied=st.none() | st.builds(Embodied, texts, st.floats(0.1, 1e4), st.integers(1, 8), share=st.floats(0.01, 1)),
+    predictions=st.lists(predictions, max_size=2).map(tuple),
 )
 
 
@@ -61,7 +97,7 @@ def example() -> FootprintRecord:
         ),
         epochs_planned=2,
         intensity=carbon_intensity("DK"),
-        carbontracker=CarbontrackerFigures(0.02, 5.0, 90.0, "2.4.7", 2, "a caveat"),
+        carbontracker=CarbontrackerFigures(0.02, 5.0, 90.0, "2.4.7", 2, "a caveat", 0.01),
         hardware={"cpu": "A CPU", "gpu 0": "A GPU"},
         notes=("a note",),
     )
@@ -132,15 +168,68 @@ def test_windows_of_one_name_are_added_up() -> None:
 
 def test_an_earlier_attempt_counts() -> None:
     first, second = example(), example()
-    record = second.resumed_from(first)
+    record = second.with_earlier(first)
     assert record.energy_kwh == pytest.approx(2 * first.energy_kwh)
     assert record.window("training").duration_s == 200
     assert [window.attempt for window in record.windows] == [1] * 4 + [2] * 4
+    assert record.attempts == 2
     assert record.epochs == 1
     assert record.carbontracker is not None
     assert record.carbontracker.energy_before_pue_kwh == pytest.approx(0.04)
     assert record.carbontracker.measured_epochs == 4
-    assert [window.attempt for window in example().resumed_from(record).windows] == [1] * 4 + [2] * 4 + [3] * 4
+    assert record.carbontracker.difference_kwh == pytest.approx(0.02)
+    assert [window.attempt for window in example().with_earlier(record).windows] == [1] * 4 + [2] * 4 + [3] * 4
+    assert "2 attempts together" in record.describe()
+
+
+def test_an_epoch_is_that_of_its_last_attempt() -> None:
+    part = (ComponentEnergy("cpu", 0.5, "measured: RAPL"),)
+    other = (ComponentEnergy("cpu", 0.7, "measured: RAPL"),)
+    first = FootprintRecord((Window("epoch 1", "a", 2.0, part), Window("epoch 2", "b", 1.0, part, finished=False)), 3)
+    second = FootprintRecord((Window("epoch 2", "c", 3.0, other), Window("epoch 3", "d", 3.0, part)), 3)
+    record = second.with_earlier(first)
+    assert [record.epoch(number).energy_kwh for number in (1, 2, 3)] == [0.5, 0.7, 0.5]
+    assert record.window("epoch 2").energy_kwh == pytest.approx(1.2)
+    assert record.energy_kwh == record.all_epochs().energy_kwh == pytest.approx(2.2)
+    assert record.epochs == 3
+
+
+def test_a_check_that_misses_a_part_is_no_check() -> None:
+    with_check = Window("epoch 1", "a", 1.0, (ComponentEnergy("gpu 0", 1.0, "m", 1.1),))
+    without = Window("epoch 1", "b", 1.0, (ComponentEnergy("gpu 0", 1.0, "m"),))
+    assert FootprintRecord((with_check, with_check), 1).window("epoch 1").components[0].sampled_kwh == 2.2
+    assert FootprintRecord((with_check, without), 1).window("epoch 1").components[0].sampled_kwh is None
+
+
+def test_embodied_carbon_is_kept_apart() -> None:
+    record = example().with_embodied(Embodied("A GPU", 164.0, devices=2, lifetime_years=3))
+    assert record.carbon_g() == example().carbon_g()
+    assert record.embodied_g() == pytest.approx(2 * 164e3 * 110 / (3 * 365.25 * 86400))
+    assert record.embodied_g("test") == pytest.approx(2 * 164e3 * 10 / (3 * 365.25 * 86400))
+    assert example().embodied_g() is None
+    assert "Embodied, apart from the above" in record.describe()
+
+
+def test_net_energy_needs_idle_power() -> None:
+    assert example().net_kwh() is None
+    idle = Window("idle", "2025", 2.0, (ComponentEnergy("gpu 0", 2 * 50 / 3.6e6, "measured: NVML energy counter"),))
+    record = dataclasses.replace(example(), windows=(idle, *example().windows))
+    assert record.idle_w == {"gpu 0": pytest.approx(50)}
+    assert record.net_kwh() == pytest.approx(0.020 - 50 * 100 / 3.6e6)  # of gpu 0 alone
+    assert record.net_kwh("test") is None
+
+
+def test_a_record_of_before_these_fields_is_read(tmp_path: Path) -> None:
+    stored = json.loads((Path(__file__).parent / "data" / "record-1.json").read_text())
+    record = FootprintRecord.from_dict(stored)
+    assert record.window("training").energy_kwh == pytest.approx(0.00035)
+    assert record.epoch(1).method == "estimated: half TDP; estimated: W per GB"
+    assert record.epoch(1).attempt == 1
+    assert (record.embodied, record.predictions, record.idle_w) == (None, (), {})
+    assert record.carbontracker is not None
+    assert record.carbontracker.difference_kwh is None
+    (tmp_path / "footprint.json").write_text(json.dumps(stored))
+    assert recost_run(tmp_path, "FR", 1.0).carbon_g() == pytest.approx(0.00035 * 44.179085)
 
 
 def test_an_unknown_window_is_named_with_those_that_are_there() -> None:
@@ -154,9 +243,17 @@ def test_describe_names_energy_origin_factors_and_caveats() -> None:
     text = example().describe()
     for expected in ("gpu 0", "20 Wh", "measured: NVML energy counter", "total", "51 Wh", "PUE 1.58", "143.3 g/kWh"):
         assert expected in text
-    for expected in ("Denmark", "Carbontracker 2.4.7: 20 Wh", "a caveat", "a note", "1 of 2 epochs"):
+    for expected in ("Denmark", "Carbontracker 2.4.7: 20 Wh", "10 Wh more than ours", "a note", "1 of 2 epochs"):
         assert expected in text
     assert "11.5 gCO2eq" in text
+
+
+def test_it_is_told_why_carbontracker_s_estimate_differs() -> None:
+    part = ComponentEnergy("cpu", 0.01, "estimated: TDP × utilisation")
+    figures = CarbontrackerFigures(0.02, 5.0, 90.0, "2.4.7", 2)
+    estimated = FootprintRecord((Window("training", "a", 1.0, (part,)),), 1, carbontracker=figures)
+    assert "Carbontracker takes half TDP" in estimated.describe()
+    assert "half TDP for a processor" not in example().describe()
 
 
 def test_frame_has_a_row_for_each_component() -> None:
@@ -172,7 +269,7 @@ def test_another_version_is_refused() -> None:
 
 
 def test_fields_added_later_are_ignored() -> None:
-    assert FootprintRecord.from_dict(example().to_dict() | {"predictions": []}) == example()
+    assert FootprintRecord.from_dict(example().to_dict() | {"forecasts": []}) == example()
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,15 @@ from tests.footprint.fakes import FakeClock, FakeSensor, constant, silent
 J_PER_KWH = 3.6e6
 
 
-def make_tracker(clock: Callable[[], float], *sensors: Sensor, epochs: int = 3) -> Tracker:
+def make_tracker(
+    clock: Callable[[], float], *sensors: Sensor, epochs: int = 3, earlier: FootprintRecord | None = None
+) -> Tracker:
     return Tracker(
         "unused",
         epochs,
         carbontracker=False,
+        earlier=earlier,
+        idle_s=0,
         sensors=sensors,
         clock=clock,
         now=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
@@ -190,6 +194,70 @@ def test_a_device_that_fails_does_not_hide_the_training_s_own_error(monkeypatch:
     with pytest.raises(ValueError, match="NaN loss"), tracker, tracker.window("training"):
         raise ValueError("NaN loss")
     assert any("illegal memory access" in note for note in tracker.record.notes)
+
+
+def test_a_run_that_is_taken_up_counts_what_was_lost() -> None:
+    clock = FakeClock()
+    first = make_tracker(clock, constant("cpu", 36))
+    with first, first.window("training"):
+        with first.epoch(1):
+            clock.advance(100)
+        with first.epoch(2):
+            clock.advance(50)
+        stored = FootprintRecord.from_dict(first.record.to_dict())  # as it was saved before the machine went down
+    second = make_tracker(clock, constant("cpu", 72), earlier=stored)
+    with second, second.window("training"):
+        with second.epoch(2):
+            clock.advance(10)
+        with second.epoch(3):
+            clock.advance(10)
+    record = second.record
+    assert record.energy_kwh == pytest.approx((150 * 36 + 20 * 72) / J_PER_KWH)
+    assert record.window("training").energy_kwh == record.energy_kwh
+    assert record.epoch(2).energy_kwh == pytest.approx(10 * 72 / J_PER_KWH)
+    assert record.epochs == 3
+    assert record.attempts == 2
+    assert record.window("training").finished
+
+
+def test_idle_power_is_measured_where_a_sensor_measures_and_not_for_an_estimate() -> None:
+    clock = FakeClock()
+    for method, names in (("measured: RAPL", ("idle", "training")), ("estimated: half TDP", ("training",))):
+        sensors = [constant("cpu", 30, method), constant("memory", 5, "estimated: W per GB")]
+        tracker = Tracker("unused", 1, carbontracker=False, sensors=sensors, clock=clock, sleep=clock.advance)
+        with tracker, tracker.window("training"):
+            clock.advance(10)
+        assert tracker.record.names == names
+    tracker = Tracker(
+        "unused", 1, carbontracker=False, sensors=[constant("cpu", 30, "measured: RAPL")], clock=clock, idle_s=0
+    )
+    with tracker:
+        assert tracker.record.names == ()
+
+
+def test_an_interruption_while_idle_power_is_measured_lets_go_of_the_sensors() -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    sensor = constant("cpu", 30, "measured: RAPL")
+    tracker = Tracker("unused", 1, carbontracker=False, sensors=[sensor], sleep=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.__enter__()
+    assert sensor.closed
+    assert tracker.record.window("idle").finished is False
+
+
+@pytest.mark.parametrize("idle_s", [-1, True, float("nan"), float("inf"), "2"])
+def test_an_idle_time_that_cannot_be_is_refused(idle_s: object) -> None:
+    with pytest.raises(InputError, match="idle_s"):
+        Tracker("unused", 1, idle_s=idle_s)  # type: ignore[arg-type]
+
+
+def test_a_remark_goes_into_the_record() -> None:
+    tracker = make_tracker(FakeClock(), constant("cpu", 1))
+    with tracker:
+        tracker.note("stopped for its budget")
+    assert "stopped for its budget" in tracker.record.notes
 
 
 def test_misuse_is_refused() -> None:

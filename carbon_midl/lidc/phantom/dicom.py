@@ -33,7 +33,7 @@ def write_phantom(
     seed: int,
     nodule_slices_only: bool = False,
     jobs: int = 1,
-    progress: Callable[..., Iterable[Any]] = iter,
+    progress: Callable[..., Iterable[Any]] = lambda items, total: items,
 ) -> int:
     """Write the series of some patients, in the layout that pylidc expects, and return how many there are.
 

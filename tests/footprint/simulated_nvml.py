@@ -1,0 +1,147 @@
+"""A stand-in for the module `pynvml`: GPUs that follow a power trace on a clock, with the faults of real ones."""
+
+import bisect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class SimulatedGpu:
+    """One GPU, whose power follows straight lines between points; its counter gives their integral.
+
+    Attributes:
+        uuid: as NVML writes it.
+        times_s: of the points, rising from 0; after them power is constant.
+        power_w: at these points.
+        has_counter: whether it counts its energy (Volta and later).
+        has_power: whether it gives its power.
+        tick_s: how often the counter advances.
+        limit_w: the greatest power limit that can be set; None where NVML gives none.
+        silent: stretches of time, (from, to), in which NVML gives errors.
+        resets_s: moments at which the counter starts again from zero.
+        jumps: moments and joules by which the counter jumps.
+        spikes: moments and watts: the first reading of power from then on gives that.
+        offset_j: what the counter stood at when the clock was 0.
+    """
+
+    uuid: str
+    times_s: Sequence[float] = (0.0,)
+    power_w: Sequence[float] = (100.0,)
+    has_counter: bool = True
+    has_power: bool = True
+    tick_s: float = 0.02
+    limit_w: float | None = 700.0
+    silent: Sequence[tuple[float, float]] = ()
+    resets_s: Sequence[float] = ()
+    jumps: Sequence[tuple[float, float]] = ()
+    spikes: list[tuple[float, float]] = field(default_factory=list)
+    offset_j: float = 123_456.0
+
+    def __post_init__(self) -> None:
+        steps_j = np.diff(self.times_s) * (np.array(self.power_w[1:]) + self.power_w[:-1]) / 2
+        self._until_j = [0.0, *np.cumsum(steps_j).tolist()]
+
+    def true_power_w(self, time_s: float) -> float:
+        after = bisect.bisect_right(self.times_s, time_s)
+        if after == len(self.times_s):
+            return self.power_w[-1]
+        share = (time_s - self.times_s[after - 1]) / (self.times_s[after] - self.times_s[after - 1])
+        return self.power_w[after - 1] + share * (self.power_w[after] - self.power_w[after - 1])
+
+    def true_energy_j(self, start_s: float, end_s: float) -> float:
+        return self._energy_until_j(end_s) - self._energy_until_j(start_s)
+
+    def _energy_until_j(self, time_s: float) -> float:
+        before = max(0, bisect.bisect_right(self.times_s, time_s) - 1)
+        since_s = time_s - self.times_s[before]
+        return self._until_j[before] + since_s * (self.power_w[before] + self.true_power_w(time_s)) / 2
+
+    def counter_j(self, time_s: float) -> float:
+        ticked_s = math.floor(time_s / self.tick_s + 1e-9) * self.tick_s
+        last_reset_s = max((reset_s for reset_s in self.resets_s if reset_s <= ticked_s), default=None)
+        jumped_j = sum(joules for moment_s, joules in self.jumps if (last_reset_s or 0) < moment_s <= ticked_s)
+        if last_reset_s is None:
+            return self.offset_j + self.true_energy_j(0.0, ticked_s) + jumped_j
+        return self.true_energy_j(last_reset_s, ticked_s) + jumped_j
+
+
+class SimulatedNvml:
+    """The functions of `pynvml` that are used here, over simulated GPUs.
+
+    Args:
+        clock: the time that the GPUs follow, in s.
+        gpus: in NVML's order.
+        instances: MIG instances by UUID, each with the number of its board.
+        driver: whether one is loaded.
+    """
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *gpus: SimulatedGpu,
+        instances: dict[str, int] | None = None,
+        driver: bool = True,
+    ) -> None:
+        self.gpus = gpus
+        self.initialised = 0
+        self._clock = clock
+        self._instances = instances or {}
+        self._driver = driver
+
+    def nvmlInit(self) -> None:
+        if not self._driver:
+            raise self.NVMLError("Driver Not Loaded")
+        self.initialised += 1
+
+    def nvmlShutdown(self) -> None:
+        self.initialised -= 1
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.gpus)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> SimulatedGpu:
+        return self.gpus[index]
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any:
+        if uuid not in self._instances:
+            raise self.NVMLError("Not Found")
+        return uuid
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, migDevice: str) -> SimulatedGpu:
+        return self.gpus[self._instances[migDevice]]
+
+    def nvmlDeviceGetUUID(self, handle: SimulatedGpu) -> str:
+        return handle.uuid
+
+    def nvmlDeviceGetName(self, handle: SimulatedGpu) -> bytes:
+        return b"NVIDIA Simulated"
+
+    def nvmlDeviceGetPowerManagementLimitConstraints(self, handle: SimulatedGpu) -> list[int]:
+        if handle.limit_w is None:
+            raise self.NVMLError("Not Supported")
+        return [100_000, round(handle.limit_w * 1e3)]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: SimulatedGpu) -> int:
+        self._answer(handle, handle.has_counter)
+        return round(handle.counter_j(self._clock()) * 1e3)
+
+    def nvmlDeviceGetPowerUsage(self, handle: SimulatedGpu) -> int:
+        self._answer(handle, handle.has_power)
+        for spike in handle.spikes:
+            if spike[0] <= self._clock():
+                handle.spikes.remove(spike)
+                return round(spike[1] * 1e3)
+        return round(handle.true_power_w(self._clock()) * 1e3)
+
+    def _answer(self, handle: SimulatedGpu, supported: bool) -> None:
+        if not supported:
+            raise self.NVMLError("Not Supported")
+        if any(start_s <= self._clock() < end_s for start_s, end_s in handle.silent):
+            raise self.NVMLError("GPU is lost")

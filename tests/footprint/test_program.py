@@ -1,0 +1,182 @@
+"""``carbon-midl footprint``: any program, measured from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from carbon_midl.cli import main
+from carbon_midl.cli.footprint import with_measure
+from carbon_midl.footprint import read_footprint
+from carbon_midl.footprint.program import run_program
+from tests.footprint.test_record import example
+
+CLI = [sys.executable, "-m", "carbon_midl.cli"]
+# Says when it is ready, and how often and by what it was asked to end.
+PATIENT = """
+import signal, sys, time
+seen = []
+for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+    signal.signal(getattr(signal, name), lambda number, _: seen.append(signal.Signals(number).name))
+print("ready", flush=True)
+end = time.monotonic() + 20
+while not seen and time.monotonic() < end:
+    time.sleep(0.01)
+time.sleep(0.2)
+print(*seen, flush=True)
+sys.exit(3)
+"""
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_a_program_is_measured_and_its_exit_code_passed_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "footprint.json"
+    code = "import sys; sum(i * i for i in range(2_000_000)); print(sys.argv[1:]); sys.exit(7)"
+    options = ["--grid", "FR", "--pue", "1.2", "--json", str(file), "--embodied", "30", "--idle", "0"]
+    with pytest.raises(SystemExit) as ended:
+        main(["footprint", *options, "--", *python(code), "--json", "--", "x"])
+    assert ended.value.code == 7
+    shown = capfd.readouterr()
+    assert shown.out == "['--json', '--', 'x']\n"
+    record = read_footprint(file)
+    assert (record.pue, record.intensity.place) == (1.2, "FR")
+    assert record.window("program").energy_kwh > 0
+    assert record.embodied is not None
+    assert record.embodied.total_kg == 30
+    assert "PUE 1.2 × 44.18 g/kWh" in shown.err
+    assert "Embodied, apart from the above" in shown.err
+
+
+def test_success_is_success(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["footprint", "--idle", "0", "--", *python("print('done')")]) == 0
+    assert capfd.readouterr().out == "done\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_reach_the_program_once_and_what_it_used_is_counted(number: signal.Signals, tmp_path: Path) -> None:
+    file = tmp_path / "footprint.json"
+    process = subprocess.Popen(
+        [*CLI, "footprint", "--idle", "0", "--json", str(file), "--", *python(PATIENT)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    out, error = process.communicate(timeout=30)
+    assert out == f"{number.name}\n"
+    assert process.returncode == 3
+    assert "how obtained" in error
+    assert read_footprint(file).window("program").duration_s > 0.2
+
+
+def test_a_program_that_a_signal_ends_gives_the_shell_s_exit_code() -> None:
+    assert run_program(python(f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})")) == 128 + signal.SIGKILL
+    assert run_program(["true"]) == 0
+
+
+def test_handlers_of_signals_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run_program(["true"])
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_the_terminal_s_interrupt_is_not_given_twice() -> None:
+    controller, terminal = os.openpty()
+    code = (
+        "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from carbon_midl.cli import main; "
+        f"sys.exit(main({['footprint', '--idle', '0', '--', *python(PATIENT)]!r}))"
+    )
+    process = subprocess.Popen(
+        python(code),
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.write(controller, b"\x03")
+    out, _ = process.communicate(timeout=30)
+    os.close(controller)
+    assert out == "SIGINT\n"
+    assert process.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--", "no-such-program-4711"], "no-such-program-4711: cannot be run"),
+        (["--json", "absent/file.json", "--", "true"], "--json absent/file.json"),
+        (["--grid", "UK", "--", "true"], "did you mean GB"),
+        (["--pue", "0.5", "--", "true"], "pue: found 0.5"),
+        (["--embodied", "much", "--", "true"], "--embodied: found 'much'"),
+        (["--embodied", "--", "true"], "no figure for"),
+        (["--idle", "-1", "--", "true"], "idle_s"),
+        (["recost", "absent"], "absent: no result.json or footprint.json"),
+    ],
+)
+def test_bad_input_is_told_before_anything_runs(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["footprint", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["footprint", "--", "sensors"], ["footprint", "measure", "--", "sensors"]),
+        (["footprint", "--grid", "FR", "--", "x"], ["footprint", "measure", "--grid", "FR", "--", "x"]),
+        (["footprint", "sensors"], ["footprint", "sensors"]),
+        (["footprint", "measure", "--", "x"], ["footprint", "measure", "--", "x"]),
+        (["footprint"], ["footprint"]),
+        (["crops", "--", "x"], ["crops", "--", "x"]),
+        ([], []),
+    ],
+)
+def test_measure_is_what_is_meant_without_an_action(given: list[str], expected: list[str]) -> None:
+    assert with_measure(given) == expected
+
+
+def test_sensors_are_told_with_what_is_missing_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["footprint", "sensors"]) == 0
+    shown = capsys.readouterr().out
+    assert "cpu " in shown
+    assert "memory " in shown
+    assert "measured: " in shown or "missing  RAPL: " in shown
+
+
+def test_a_stored_run_is_recost_for_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = {"format": "carbon-midl run", "footprint": example().to_dict()}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    out = tmp_path / "recost.json"
+    assert main(["footprint", "recost", str(tmp_path), "--grid", "FR", "--pue", "1.2", "--json", str(out)]) == 0
+    assert "× PUE 1.2 × 44.18 g/kWh" in capsys.readouterr().out
+    assert read_footprint(out) == example().recost("FR", 1.2)
+    assert main(["footprint", "recost", str(tmp_path), "--window", "test"]) == 0
+    assert "143.3 g/kWh" in capsys.readouterr().out
+
+
+def test_a_damaged_record_names_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "footprint.json").write_text(json.dumps(example().to_dict() | {"pue": 0.1}))
+    assert main(["footprint", "recost", str(tmp_path)]) == 2
+    assert f"{tmp_path / 'footprint.json'}: pue" in capsys.readouterr().err
