@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dicom", type=Path, required=True, metavar="ROOT", help="whole series, as pylidc wants them")
     parser.add_argument("--patients", type=int, default=24, metavar="N", help="default: %(default)s")
-    parser.add_argument("--size", type=int, default=248, help="px")
+    parser.add_argument("--size", type=int, default=128, help="px; default: %(default)s")
     parser.add_argument("--role", choices=["usual", "peak"], help=argparse.SUPPRESS)  # for the processes that are timed
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

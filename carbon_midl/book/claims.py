@@ -108,6 +108,13 @@ def tracker_agreement(runs: pd.DataFrame) -> str:
 
 def tracker_independence(methods: "pd.Series[str]") -> str:
     """What the agreement of the two instruments is worth."""
+    if methods.astype(str).str.contains("TDP × utilisation").any():
+        return (
+            "Without a sensor the two are not independent: both start from the processor's TDP in the same table, so "
+            "an error in it is in both. They differ because ours follows the processor time that the training used, "
+            "while carbontracker takes half of the TDP whatever the load, and because it leaves out memory that has no "
+            "sensor. Agreement would not show that either is right."
+        )
     if methods.astype(str).str.contains("half TDP").any():
         return (
             "Without a sensor the two are not independent: both take half of the processor's TDP from the same table, "

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import cdist
+from scipy.spatial import cKDTree
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import READERS
@@ -260,7 +260,8 @@ def _closest(a: NDArray[np.int64], b: NDArray[np.int64], beyond: float) -> float
     gap = np.maximum(a.min(axis=0) - b.max(axis=0), b.min(axis=0) - a.max(axis=0)).clip(min=0)
     if np.linalg.norm(gap) > beyond:
         return float("inf")
-    return float(cdist(a, b).min())
+    # A tree, since all distances between two long outlines at once are many.
+    return float(cKDTree(a).query(b)[0].min())
 
 
 def _contour(outline: tuple[bool, float, str], z_mm_ascending: NDArray[np.float64]) -> Contour:

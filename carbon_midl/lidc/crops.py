@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = "carbon-midl crops"
 VERSION = 1
 INDEX_COLUMNS = ("patient_id", "nodule", "slice", "readers_with_mask")
-_WAY_OUT = "Make the archive again with 'carbon-midl crops import-slices' or 'carbon-midl crops phantom'."
+_WAY_OUT = "Make the archive again with 'carbon-midl crops build', 'crops import-slices' or 'crops phantom'."
 
 
 class Intensity(NamedTuple):
@@ -176,8 +176,8 @@ class CropArchive:
         path = Path(path)
         if not (path / "meta.json").is_file():
             raise InputError(
-                f"{path}: not a crop archive (no meta.json). Make one with 'carbon-midl crops phantom' "
-                "or 'carbon-midl crops import-slices', or name the directory of another."
+                f"{path}: not a crop archive (no meta.json). Make one with 'carbon-midl crops build', "
+                "'crops import-slices' or 'crops phantom', or name the directory of another."
             )
         meta = read_json(path / "meta.json")
         if not isinstance(meta, dict) or meta.get("format") != FORMAT:

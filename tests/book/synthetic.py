@@ -64,7 +64,8 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
                 "test_patients": PATIENTS,
                 "duration_s": energy / 3e-6, "energy_kwh": energy, "energy_to_best_kwh": energy * 5 / 6,
                 "energy_whole_run_kwh": energy * 1.1, "energy_cpu_kwh": energy * 0.9, "energy_gpu_kwh": np.nan,
-                "energy_memory_kwh": energy * 0.1, "energy_method": "estimated: half TDP; estimated: memory size",
+                "energy_memory_kwh": energy * 0.1,
+                "energy_method": "estimated: TDP × utilisation; estimated: memory size",
                 "pue": PUE, "intensity_g_per_kwh": INTENSITY,
                 "intensity_source": "world average 2023, carbontracker 2.4.7",
                 "carbon_g": energy * carbon, "carbon_to_best_g": energy * carbon * 5 / 6,
@@ -103,7 +104,7 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
         "hardware": {"cpu": "Example CPU", "cores": 2, "memory_gb": 8, "gpu": []},
         "environments": [{"hardware": {"cpu": "Example CPU", "cores": 2, "memory_gb": 8, "gpu": []}}],
         "versions": {"python": "3.11.4", "torch": "2.13.0", "carbon_midl": "0.1.0"}, "commit": "0123456789abcdef",
-        "sensors": ["estimated: half TDP"], "slices": {"without_target": 20},
+        "sensors": ["estimated: TDP × utilisation"], "slices": {"without_target": 20},
         "pue_sources": ["world average"], "footprint_notes": ["cpu: one whole processor at 60 W"],
         "split": {"train": 42, "validation": 14, "test": 14},
     }  # fmt: skip
