@@ -10,7 +10,6 @@ what is there.
 
 import argparse
 import tempfile
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +19,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carbon_midl.environment import describe_environment
-from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter
 from carbon_midl.lidc.phantom import VERSION
 from carbon_midl.lidc.phantom.archive import phantom_crops
 from carbon_midl.lidc.split import Split, split_patients
+from carbon_midl.lidc.transfer import COLUMNS, RECORDED, read_transfer, transfers
 from carbon_midl.options import RunOptions
 from carbon_midl.training import build_model, build_optimiser, fit, score, select_parts
 
 PHANTOM_SEED = 0
-DRAWS = 4000
 
 
 def main() -> None:
@@ -42,7 +40,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=16, help="width (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="(default: 0 1)")
-    parser.add_argument("--out", type=Path, default=Path("results/phantom-transfer"), help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=RECORDED, help="(default: %(default)s)")
     parser.add_argument("--report", action="store_true", help="train nothing, print what is there")
     options = parser.parse_args()
     table = options.out / "scores.csv"
@@ -73,9 +71,7 @@ def main() -> None:
                 **describe_environment(),
             },
         )
-    if not table.exists():
-        raise InputError(f"{table}: no scores. Run this once without --report.")
-    print(report(pd.read_csv(table)).to_string(index=False))
+    print(report(read_transfer(options.out)[0]))
 
 
 def make_phantom(real: CropArchive, split: Split, out: Path) -> CropArchive:
@@ -83,13 +79,13 @@ def make_phantom(real: CropArchive, split: Split, out: Path) -> CropArchive:
     min_max = real.images.dtype == np.uint8
     with CropWriter(out, real.size, real.intensity, {"kind": "phantom"}) as crops:
         for scan in read_scans([*split.train, *split.validation, *split.test]):
-            for image, readers, place in phantom_crops(scan, PHANTOM_SEED, real.size):
+            for image, readers, place in phantom_crops(scan, PHANTOM_SEED, real.size, keep_padding=min_max):
                 crops.add(to_bytes(image) if min_max else image, readers, **place)
     return CropArchive.open(out)
 
 
 def to_bytes(image: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Scale one crop from its own minimum to its own maximum, as the public crops were."""
+    """Scale one crop from its own minimum to its own maximum, padding included, as the public crops were."""
     low, high = int(image.min()), int(image.max())
     return np.rint((image.astype(np.float32) - low) * (255 / max(high - low, 1))).astype(np.uint8)
 
@@ -116,43 +112,20 @@ def train_and_score(
     tested = []
     for other, archive in archives.items():
         slices = pd.DataFrame(score(model, archive, select_parts(archive, split, options).test, options))
-        tested.append(slices[["patient_id", "nodule", "slice", "dice"]].assign(tested_on=other))
-    return pd.concat(tested).assign(seed=options.seed, trained_on=side)
+        patients = slices.groupby("patient_id")["dice"].agg(slices="size", dice="mean").reset_index()
+        tested.append(patients.assign(tested_on=other))
+    return pd.concat(tested).assign(seed=options.seed, trained_on=side)[list(COLUMNS)]
 
 
-def report(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean Dice over slices and seeds, its 95 % interval over patients, and the share of the real-trained Dice."""
-    return pd.DataFrame(rows(scores))
-
-
-def rows(scores: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """A row a pair of training and test side."""
-    for tested_on, tested in scores.groupby("tested_on"):
-        sums = tested.groupby(["patient_id", "trained_on"])["dice"].agg(["sum", "size"]).unstack("trained_on")
-        draws = np.random.default_rng(0).integers(len(sums), size=(DRAWS, len(sums)))
-        means = {
-            side: sums[("sum", side)].to_numpy()[draws].sum(axis=1) / sums[("size", side)].to_numpy()[draws].sum(axis=1)
-            for side in ("real", "phantom")
-        }
-        for side in ("real", "phantom"):
-            dice = tested.loc[tested["trained_on"] == side, "dice"].mean()
-            share = dice / tested.loc[tested["trained_on"] == "real", "dice"].mean()
-            yield {
-                "trained on": side,
-                "tested on": tested_on,
-                "seeds": tested["seed"].nunique(),
-                "patients": len(sums),
-                "slices": len(tested) // tested["seed"].nunique() // 2,
-                "Dice": f"{dice:.3f}",
-                "95 %": interval(means[side]),
-                "of real-trained": f"{share:.0%}",
-                "95 % ": interval(means[side] / means["real"]),
-            }
-
-
-def interval(draws: NDArray[np.float64]) -> str:
-    """Percentile interval."""
-    return "{:.3f} to {:.3f}".format(*np.quantile(draws, [0.025, 0.975]))
+def report(scores: pd.DataFrame) -> str:
+    """The table of what was recorded."""
+    return "\n".join(
+        f"trained on {found.trained_on:<7} tested on {found.tested_on:<7} "
+        f"Dice {found.dice:.3f} ({found.dice_low:.3f} to {found.dice_high:.3f}), "
+        f"{found.share:.0%} ({found.share_low:.0%} to {found.share_high:.0%}) of training on {found.tested_on} crops; "
+        f"{found.seeds} seeds, {found.patients} patients, {found.slices} slices"
+        for found in transfers(scores)
+    )
 
 
 if __name__ == "__main__":

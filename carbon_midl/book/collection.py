@@ -1,5 +1,6 @@
 """LIDC-IDRI in the book: the data chapter's numbers, tables and figures, from the annotations alone."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from carbon_midl.lidc.bootstrap import DRAWS
 from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE
 from carbon_midl.lidc.split import FRACTIONS
 from carbon_midl.lidc.statistics import EXAMPLE_SLICES, Statistics
+from carbon_midl.lidc.transfer import read_transfer, transfers
 from carbon_midl.selection.patients import Interval
 from carbon_midl.study.tables import named_rows
 
@@ -31,6 +33,24 @@ def collection_numbers(statistics: Statistics) -> dict[str, str]:
         **_leak_numbers(statistics),
     }
     return {name: w.unbroken(text) for name, text in numbers.items()}
+
+
+def phantom_transfer(directory: Path) -> str:
+    """What the phantom is worth on real crops, from the record of ``benchmarks/transfer.py``."""
+    if not directory.is_dir():
+        return "How far a network trained on the phantom gets on CT has not been recorded in this copy of the book."
+    scores, manifest = read_transfer(directory)
+    found = {(one.trained_on, one.tested_on): one for one in transfers(scores)}
+    real, phantom = found["real", "real"], found["phantom", "real"]
+    text = (
+        f"We measured how far it carries. A U-Net of F = {manifest['filters']} was trained on phantom crops around the "
+        f"nodules of {manifest['training_patients']} patients, another on their CT crops, and both were tested on CT "
+        f"crops of {real.patients} other patients ({real.slices:,} slices, {w.plural(real.seeds, 'seed')}). Trained on "
+        f"CT, it reached a Dice of {_dice(real.dice, real.dice_low, real.dice_high)}; trained on the phantom, "
+        f"{_dice(phantom.dice, phantom.dice_low, phantom.dice_high)}, which is "
+        f"{_percents(phantom.share, phantom.share_low, phantom.share_high)} of it."
+    )
+    return w.unbroken(text)
 
 
 def _count_numbers(statistics: Statistics) -> dict[str, str]:

@@ -17,6 +17,7 @@ from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.tables import TABLES, Table
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.statistics import Statistics, recorded
+from carbon_midl.lidc.transfer import RECORDED
 from carbon_midl.study.tables import named_rows
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def prepare(
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        _write(evidence, statistics, runs_dir, find_archive(root / "data", evidence), staging)
+        transfer = collection.phantom_transfer(root / RECORDED)
+        _write(evidence, statistics, transfer, runs_dir, find_archive(root / "data", evidence), staging)
         shutil.rmtree(generated, ignore_errors=True)
         staging.rename(generated)
     finally:
@@ -56,9 +58,15 @@ def prepare(
 
 
 def _write(
-    evidence: Evidence, statistics: Statistics, runs_dir: Path, archive: "CropArchive | None", out: Path
+    evidence: Evidence,
+    statistics: Statistics,
+    transfer: str,
+    runs_dir: Path,
+    archive: "CropArchive | None",
+    out: Path,
 ) -> None:
-    write_json(out / "numbers.json", book_numbers(evidence) | collection.collection_numbers(statistics))
+    numbers = book_numbers(evidence) | collection.collection_numbers(statistics) | {"phantom_transfer": transfer}
+    write_json(out / "numbers.json", numbers)
     alternatives = {}
     pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
     pictures |= {name: picture(statistics) for name, picture in collection.PICTURES.items()}

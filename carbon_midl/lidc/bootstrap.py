@@ -36,7 +36,7 @@ def mean_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = DRAW
         InputError: there is no value.
     """
     numbers, codes, count = _by_patient(values, patients)
-    weights = _draws(count, draws)
+    weights = patient_draws(count, draws)
     sums, sizes = np.bincount(codes, numbers, count), np.bincount(codes, minlength=count)
     means = (weights @ sums) / (weights @ sizes)
     low, high = np.quantile(means, [0.025, 0.975]).tolist()
@@ -49,7 +49,7 @@ def median_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = DR
     order = np.argsort(numbers, kind="stable")
     numbers, codes = numbers[order], codes[order]
     medians = np.empty(draws)
-    for draw, weights in enumerate(_draws(count, draws)):
+    for draw, weights in enumerate(patient_draws(count, draws)):
         below = weights[codes].cumsum()
         medians[draw] = numbers[np.searchsorted(below, below[-1] / 2)]
     low, high = np.quantile(medians, [0.025, 0.975]).tolist()
@@ -66,6 +66,6 @@ def _by_patient(values: ArrayLike, patients: ArrayLike) -> tuple[NDArray[np.floa
 
 
 @lru_cache(maxsize=8)
-def _draws(patients: int, draws: int) -> NDArray[Any]:
+def patient_draws(patients: int, draws: int = DRAWS) -> NDArray[Any]:
     """How often each patient is in each draw, ``(draws, patients)``; always the same for equal arguments."""
     return np.random.default_rng(0).multinomial(patients, np.full(patients, 1 / patients), size=draws).astype(float)

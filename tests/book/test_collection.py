@@ -6,9 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from carbon_midl.book.collection import PICTURES, TABLES, collection_numbers
+from carbon_midl.book.collection import PICTURES, TABLES, collection_numbers, phantom_transfer
+from carbon_midl.files import write_json
 from carbon_midl.lidc.statistics import Statistics, from_json
 from tests.book.conftest import some_patients
+from tests.lidc.test_transfer import made_up
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +71,15 @@ def test_alternative_texts_follow_the_data(statistics: Statistics, name: str) ->
 def test_what_a_figure_shows_can_be_downloaded(prepared: Path) -> None:
     for name in PICTURES:
         assert len(pd.read_csv(prepared / f"book/_generated/data/{name}.csv")) > 1
+
+
+def test_what_the_phantom_is_worth_is_told_from_the_record(tmp_path: Path) -> None:
+    assert "has not been recorded" in phantom_transfer(tmp_path / "nowhere")
+    made_up().to_csv(tmp_path / "scores.csv", index=False)
+    write_json(tmp_path / "manifest.json", {"filters": 16, "training_patients": 90})
+    text = plain(phantom_transfer(tmp_path))
+    assert "F = 16" in text
+    assert "30 other patients (300 slices, 2 seeds)" in text
+    assert "0.800" in text
+    assert "0.600" in text
+    assert "75" in text

@@ -22,7 +22,6 @@ FAT_HU = -95
 MUSCLE_HU = 50
 SKIN_HU = 20
 MARROW_HU = 140
-CORTEX_HU = 620
 CANAL_HU = 30
 LIVER_HU, SPLEEN_HU = 65, 50
 DOME_BEGINS = (0.66, 0.74)  # share of the scan, from the top, below which the right and the left dome rise
@@ -41,6 +40,9 @@ class Chest:
     heart_scale: float
     muscle_mm: float
     fat_mm: float
+    fattiness: float
+    marbling_hu: float
+    cortex_hu: float
     rib_period_mm: float
     rib_phase_mm: float
     blood_hu: float
@@ -53,8 +55,11 @@ class Chest:
             half_width_mm=field_of_view_mm * rng.uniform(0.365, 0.40),
             half_depth_mm=field_of_view_mm * rng.uniform(0.265, 0.30),
             heart_scale=rng.uniform(0.85, 1.2),
-            muscle_mm=rng.uniform(11, 20),
+            muscle_mm=rng.uniform(9, 30),
             fat_mm=rng.uniform(4, 26),
+            fattiness=rng.normal(0.9, 0.5),
+            marbling_hu=rng.uniform(8, 36),
+            cortex_hu=rng.uniform(750, 1500),
             rib_period_mm=rng.uniform(46, 64),
             rib_phase_mm=rng.uniform(0, 64),
             blood_hu=rng.uniform(90, 230) if contrast_used else rng.uniform(35, 55),
@@ -99,6 +104,8 @@ class Anatomy:
         self._rng = rng
         self._waviness = Grain(pixel_mm, 30.0, rng)
         self._texture = Grain(pixel_mm, 2.0, rng)
+        self._marbling = Grain(pixel_mm, 4.0, rng)
+        self._strands = Grain(pixel_mm, 9.0, rng)
         self._wall_retreats: list[_Retreat] = []
         self._organ_retreats: list[_Retreat] = []
 
@@ -131,6 +138,7 @@ class Anatomy:
         wall_mm = self._wall_mm(space)
         organ_mm, organ_hu = self._organs(space)
         hu = self._chest_wall(space, -wall_mm)
+        organ_hu = organ_hu + np.float32(self.chest.marbling_hu / 2) * self._marbling.at(space)
         hu = np.where((wall_mm > 0) | (organ_mm < np.minimum(wall_mm, 0)), organ_hu, hu) + 8 * self._texture.at(space)
         return Surroundings(hu, np.minimum(wall_mm, organ_mm))
 
@@ -164,7 +172,7 @@ class Anatomy:
         arch_mm = _ellipse_mm(x, y, 0, 1.1 * depth, 0.14 * width, 0.17 * depth)
         canal_mm = _ellipse_mm(x, y, 0, 1.08 * depth, 0.075 * width, 0.09 * depth)
         bone_mm = np.minimum(spine_mm, arch_mm)
-        bone_hu = MARROW_HU + (CORTEX_HU - MARROW_HU) * _shell(bone_mm, 1.0)
+        bone_hu = MARROW_HU + np.float32(chest.cortex_hu - MARROW_HU) * _shell(bone_mm, 1.0)
         aorta_mm = _ellipse_mm(x, y, 0.19 * width, 0.44 * depth, 0.095 * width, 0.095 * width)
         heart_mm = _ellipse_mm(x, y, 0.13 * width * heart, -0.2 * depth, 0.37 * width * heart, 0.45 * depth * heart)
         midline_mm = _ellipse_mm(x, y, 0, -0.1 * depth, 0.13 * width, 0.95 * depth)
@@ -213,16 +221,22 @@ class Anatomy:
             np.abs(x) - 0.78 * np.float32(chest.half_width_mm), depth_mm - 24 - 3 * waviness, 0, 0, 30.0, 2.6
         )
         bone_mm = np.where((space.height > BLADE_ABOVE) & (y >= 0), np.minimum(rib_mm, blade_mm), rib_mm)
-        bone = MARROW_HU + (CORTEX_HU - MARROW_HU) * _shell(bone_mm, 0.9) + 40 * waviness
+        marbling, strands = self._marbling.at(space), self._strands.at(space)
+        bone = MARROW_HU + np.float32(chest.cortex_hu - MARROW_HU) * _shell(bone_mm, 0.9) + 40 * waviness + 60 * marbling
         muscle_mm = np.float32(chest.muscle_mm) + 4 * waviness + np.clip(y / 5, 0, 8)
-        in_streak = np.abs(2 * _fraction(depth_mm / np.float32(13.8) + waviness / 3) - 1) > np.float32(0.77)
-        streaks = np.where(in_streak, np.float32(FAT_HU + 40), np.float32(MUSCLE_HU))
+        # Muscle in layers along the wall, with fat between them and, in some patients, all through them.
+        between = np.abs(2 * _fraction(depth_mm / np.float32(13.8) + waviness / 3 + strands / 9) - 1) > np.float32(0.8)
+        fat = np.clip(2 * (strands + np.float32(0.5) * marbling - np.float32(chest.fattiness)), 0, 1)
+        fat = np.where(between, np.maximum(fat, np.float32(0.7)), fat)
+        muscle = MUSCLE_HU + np.float32(chest.marbling_hu) * marbling
+        muscle = muscle + fat * (FAT_HU - muscle)
+        fibrous = np.clip(1 - np.abs(strands + np.float32(0.3) * marbling) * 9, 0, 1)
+        subcutaneous = FAT_HU + 8 * marbling + 70 * fibrous
         skin_mm = chest.muscle_mm + chest.fat_mm + 8
         layers: list[tuple[NDArray[np.bool_], Any]] = [
             (bone_mm < np.float32(0.6), bone),
-            (depth_mm < 2 + 9 * (waviness > -1), np.float32(MUSCLE_HU)),
-            (depth_mm < muscle_mm, streaks),
-            (depth_mm < np.float32(skin_mm), np.float32(FAT_HU)),
+            (depth_mm < muscle_mm, muscle),
+            (depth_mm < np.float32(skin_mm), subcutaneous),
             (depth_mm < np.float32(skin_mm + 2), np.float32(SKIN_HU)),
         ]
         return np.select([where for where, _ in layers], [tissue for _, tissue in layers], np.float32(AIR_HU))

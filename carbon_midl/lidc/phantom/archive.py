@@ -48,9 +48,9 @@ def render_phantom(
 
 
 def phantom_crops(
-    scan: Scan, seed: int, size: int
+    scan: Scan, seed: int, size: int, keep_padding: bool = False
 ) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_], dict[str, Any]]]:
-    """Render every slice of every nodule of a scan.
+    """Render every slice of every nodule of a scan; `keep_padding` as in `ScanPhantom.crops`.
 
     Yields:
         The image in HU ``(size, size)``, the readers' masks ``(4, size, size)``, and what identifies the crop in an
@@ -58,7 +58,7 @@ def phantom_crops(
     """
     phantom = ScanPhantom(scan, seed)
     for nodule in scan.nodules:
-        images, masks = phantom.crops(nodule, size)
+        images, masks = phantom.crops(nodule, size, keep_padding)
         for number, (image, readers) in enumerate(zip(images, masks, strict=True)):
             yield image, readers, {"patient_id": scan.patient_id, "nodule": nodule.number, "slice": number}
 

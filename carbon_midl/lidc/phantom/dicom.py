@@ -96,7 +96,10 @@ def write_series(scan: Scan, root: Path, seed: int, nodule_slices_only: bool = F
     phantom = ScanPhantom(scan, seed)
     with new_directory(directory) as staging:
         for index, name in names.items():
-            _dataset(scan, seed, index, phantom.slice(index)).save_as(staging / name, enforce_file_format=True)
+            image = _dataset(scan, seed, index, phantom.slice(index))
+            if phantom.padding_hu is not None:
+                image.add_new("PixelPaddingValue", "SS", phantom.padding_hu - LOWEST_HU)
+            image.save_as(staging / name, enforce_file_format=True)
 
 
 def _dataset(scan: Scan, seed: int, index: int, hu: NDArray[np.int16]) -> "FileDataset":

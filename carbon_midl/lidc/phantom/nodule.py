@@ -58,7 +58,7 @@ def nodule_density(
         hu += core * (CORE_HU - hu)
     hu = _contents(nodule, hu, from_middle, space, rng)
     # One reader of four has seen what three have not, or not held to be a nodule: such ones are fainter as well.
-    contrast = float(np.interp(nodule.mean_rating("subtlety"), RATING, CONTRAST)) * (0.84 + 0.04 * readers)
+    contrast = float(np.interp(nodule.mean_rating("subtlety"), RATING, CONTRAST)) * (0.66 + 0.04 * readers)
     return NoduleDensity(share, lung_hu + np.float32(contrast) * (hu - lung_hu))
 
 

@@ -20,6 +20,10 @@ from carbon_midl.lidc.phantom.vessels import VesselTree, bronchi, occupancy
 VERSION = 2  # another number whenever the same seed gives other images
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 BRONCHUS_WALL_HU = -250
+PADDING_HU = (
+    -3024
+)  # that some scanners put outside the circle they reconstruct: -2000, with a rescale intercept of -1024
+PADDED = 0.9  # of the scans
 AROUND_NODULE_MM = 8.0  # that its blurred edge and its spicules may reach beyond the outlines, besides
 AROUND_NODULE_SHARE = 0.25  # of its size
 
@@ -36,20 +40,24 @@ class Look(NamedTuple):
     blur_mm: float
     sharpness_per_mm: float
     noise_hu: float
+    padding_hu: int | None
+    circle_px: float
 
     @classmethod
     def of_scan(cls, scan: Scan, rng: Generator) -> "Look":
         """Draw a look; thin slices are noisier (fewer photons), and so are sharp kernels."""
         chest = Chest.of_patient(IMAGE_SIZE * scan.pixel_spacing_mm, scan.contrast_used, rng)
         sharpness = rng.uniform(0.25, 0.6)
-        noise_hu = 24 * math.sqrt(2 / scan.slice_thickness_mm) * sharpness / 0.4
+        noise_hu = 16 * math.sqrt(2 / scan.slice_thickness_mm) * sharpness / 0.4
         return cls(
             chest=chest,
             lung_hu=rng.normal(-855, 22),
             texture_hu=rng.uniform(10, 26),
             blur_mm=0.2 / sharpness,
             sharpness_per_mm=sharpness,
-            noise_hu=min(max(noise_hu, 8.0), 70.0) * rng.uniform(0.7, 1.4),
+            noise_hu=min(max(noise_hu, 5.0), 60.0) * math.exp(rng.normal(0, 0.5)),
+            padding_hu=PADDING_HU if rng.random() < PADDED else None,
+            circle_px=IMAGE_SIZE / 2 * rng.uniform(0.92, 1),
         )
 
 
@@ -83,8 +91,16 @@ class ScanPhantom:
         hila_mm = np.array([[x_mm + side * side_mm, y_mm, half_height_mm] for side in (-1, 1)])
         self._vessels = VesselTree(hila_mm, self._anatomy.in_lung, (seed, scan.id, VESSELS))
 
-    def crops(self, nodule: Nodule, size: int) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    def crops(
+        self, nodule: Nodule, size: int, keep_padding: bool = False
+    ) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
         """Render all slices of one nodule.
+
+        Args:
+            nodule: one of the scan's.
+            size: height and width of the crops, px.
+            keep_padding: leave what lies outside the scanner's circle at the value that the files have there; else it
+                is air, as `carbon_midl.lidc.ct` reads it.
 
         Returns:
             Images in HU, int16 ``(slices, size, size)``, and the readers' masks, bool ``(slices, 4, size, size)``.
@@ -93,16 +109,18 @@ class ScanPhantom:
         images = np.full((len(nodule.slice_indices()), size, size), LOWEST_HU, dtype=np.int16)
         rows, columns = (range(max(first, 0), min(first + size, IMAGE_SIZE)) for first in (window.row, window.column))
         within = self.render(nodule.slice_indices(), rows, columns)
+        if not keep_padding:
+            within = np.maximum(within, LOWEST_HU)
         images[:, rows.start - window.row :, columns.start - window.column :][:, : len(rows), : len(columns)] = within
         return images, reader_masks(nodule, window)
 
     def slice(self, index: int) -> NDArray[np.int16]:
-        """Render one whole slice, HU, int16 ``(512, 512)``; `index` counts in ascending z."""
+        """Render one whole slice as the files have it, HU, int16 ``(512, 512)``; `index` counts in ascending z."""
         picture: NDArray[np.int16] = self.render(range(index, index + 1), range(IMAGE_SIZE), range(IMAGE_SIZE))[0]
         return picture
 
     def render(self, slices: range, rows: range, columns: range) -> NDArray[np.int16]:
-        """Render a box of voxels inside the image, HU, int16 ``(slices, rows, columns)``."""
+        """Render a box of voxels inside the image, HU, int16 ``(slices, rows, columns)``, padding included."""
         look = self._look
         blur_px = look.blur_mm / self.scan.pixel_spacing_mm
         margin = math.ceil(2.5 * blur_px) + 1
@@ -110,7 +128,17 @@ class ScanPhantom:
         hu = self._tissue(space.widened(margin))
         hu = gaussian_filter(hu, (0, blur_px, blur_px), truncate=2.5)[:, margin:-margin, margin:-margin]
         hu += reconstruction_noise(space, look.sharpness_per_mm, look.noise_hu, (self._seed, self.scan.id, NOISE))
-        return np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+        image = np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+        if look.padding_hu is not None:
+            radius_mm = look.circle_px * space.pixel_mm
+            outside = space.x_mm * space.x_mm + space.y_mm * space.y_mm > np.float32(radius_mm * radius_mm)
+            image[np.broadcast_to(outside, image.shape)] = look.padding_hu
+        return image
+
+    @property
+    def padding_hu(self) -> int | None:
+        """What the files have outside the circle that the scanner reconstructs; None where they have air."""
+        return self._look.padding_hu
 
     def _tissue(self, space: Space) -> Volume:
         """Densities before the scanner's blur and noise."""
