@@ -222,7 +222,8 @@ class Anatomy:
         )
         bone_mm = np.where((space.height > BLADE_ABOVE) & (y >= 0), np.minimum(rib_mm, blade_mm), rib_mm)
         marbling, strands = self._marbling.at(space), self._strands.at(space)
-        bone = MARROW_HU + np.float32(chest.cortex_hu - MARROW_HU) * _shell(bone_mm, 0.9) + 40 * waviness + 60 * marbling
+        bone = MARROW_HU + np.float32(chest.cortex_hu - MARROW_HU) * _shell(bone_mm, 0.9)
+        bone = bone + 40 * waviness + 60 * marbling
         muscle_mm = np.float32(chest.muscle_mm) + 4 * waviness + np.clip(y / 5, 0, 8)
         # Muscle in layers along the wall, with fat between them and, in some patients, all through them.
         between = np.abs(2 * _fraction(depth_mm / np.float32(13.8) + waviness / 3 + strands / 9) - 1) > np.float32(0.8)
