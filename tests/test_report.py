@@ -139,7 +139,7 @@ def test_a_study_is_the_sum_of_its_runs_with_those_that_failed(tmp_path: Path) -
     assert compute.abandoned == 1
     assert compute.energy_kwh == pytest.approx(runs["energy_whole_run_kwh"].sum() + 1e-4)
     assert compute.carbon_g == pytest.approx(runs["carbon_whole_run_g"].sum() + 0.07)
-    assert compute.methods == ("estimated: half TDP", "estimated: memory size")
+    assert compute.methods == ("estimated: TDP × utilisation", "estimated: memory size")
     text = to_markdown(compute)
     assert "8 networks of 8 planned (4, 8, 16, 32 initial filters) on Example CPU (2 logical cores), 8 GB" in text
     assert "100 mWh of it in one attempt" in text

@@ -352,7 +352,7 @@ def test_a_second_process_is_kept_off(stored: Stored, tmp_path: Path) -> None:
 
 
 def test_interrupted_it_stops_s5cmd_and_goes_on_later(stored: Stored, line: BreakingLine, tmp_path: Path) -> None:
-    line.pause_s = 0.01  # 200 kB take half a second
+    line.pause_s = 0.03  # 200 kB take more than a second
     fetch(tmp_path, stored.series[:1])
     planned = plan(tmp_path, stored.series)
 
@@ -388,7 +388,7 @@ def test_interrupted_when_a_series_is_whole_it_has_its_name(stored: Stored, tmp_
 
 def test_terminated_from_outside_it_ends_with_s5cmd(stored: Stored, line: BreakingLine, tmp_path: Path) -> None:
     """As a scheduler does it: the whole command in a process of its own, told to end in the middle."""
-    line.pause_s = 0.05
+    line.pause_s = 0.5  # seconds for each slice, so that a busy machine does not miss the middle
     code = f"""
 import sys
 from carbon_midl.lidc import idc
