@@ -94,3 +94,10 @@ def test_the_notebook_explains_each_parameter_and_shares_the_defaults() -> None:
         assert len(parameter["help"]) > 5, f"{name} has no comment"
         if name in defaults:
             assert eval(parameter["default"], {}) == defaults[name], name
+
+
+def test_what_the_readme_shows_and_links_to_is_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    named = re.findall(r'(?:src|srcset)="([^"]+)"', readme) + re.findall(r"\]\((?!https?:)([^)#]+)\)", readme)
+    assert any(name.endswith(".svg") for name in named)
+    assert [name for name in named if not (ROOT / name).exists()] == []
