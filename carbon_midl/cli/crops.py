@@ -157,7 +157,7 @@ def _build(options: argparse.Namespace) -> None:
     from carbon_midl.lidc.tree import index_beside, read_tree
 
     # A scheduler's request to end is handled like Ctrl-C: what is being cut is finished and kept.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     jobs = options.jobs or len(os.sched_getaffinity(0))
     settings = Settings(options.size, options.spacing, options.min_readers)
     settings.check()

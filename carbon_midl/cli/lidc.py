@@ -97,7 +97,7 @@ def _download(options: argparse.Namespace) -> None:
         return
     # A scheduler's or terminal's request to end is handled like Ctrl-C: s5cmd is stopped, too.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(number, signal.default_int_handler)
     _run(planned, options.retries)
     print(f"{len(chosen):,} series are complete in {options.out}.")
 

@@ -22,5 +22,5 @@ def _run(options: argparse.Namespace) -> None:
 
     # A scheduler's or terminal's request to end is handled like Ctrl-C: the run's notebook is stopped, too.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(number, signal.default_int_handler)
     run_study(read_study(options.study), Display())

@@ -498,8 +498,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, small_tree: Pat
 
 
 # The command, which takes its time between series so that there is a middle in which it can be interrupted.
+# Where the tests run in the background, Ctrl-C is ignored by what they start, too; hence the first line.
 UNHURRIED = """
-import sys, time
+import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)
 from carbon_midl.cli import crops, main
 
 def unhurried(unit):
