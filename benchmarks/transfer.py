@@ -10,7 +10,6 @@ what is there.
 
 import argparse
 import tempfile
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from carbon_midl.lidc.phantom.archive import phantom_crops
 from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.lidc.transfer import COLUMNS, RECORDED, read_transfer, transfers
 from carbon_midl.options import RunOptions
-from carbon_midl.training import build_model, build_optimiser, fit, score, select_parts
+from carbon_midl.scoring import score
+from carbon_midl.training import begin, fit, select_parts
 
 PHANTOM_SEED = 0
 
@@ -94,16 +94,14 @@ def train_and_score(
     archives: dict[str, CropArchive], side: str, split: Split, options: RunOptions, folder: Path
 ) -> pd.DataFrame:
     """Train on one side and score the test patients of both: a row a side and test slice."""
-    model = build_model(options)
     parts = select_parts(archives[side], split, options)
+    training = begin(options)
     fit(
-        model,
-        build_optimiser(model, options),
+        training,
         archives[side],
         parts,
         options,
-        weights=folder / f"{side}-{options.seed}.safetensors",
-        epoch_window=lambda epoch: nullcontext(),
+        folder / f"{side}-{options.seed}",
         on_epoch=lambda epoch: print(
             f"seed {options.seed}, trained on {side}: epoch {epoch.epoch}, validation Dice {epoch.val_dice:.3f}",
             flush=True,
@@ -111,7 +109,9 @@ def train_and_score(
     )
     tested = []
     for other, archive in archives.items():
-        slices = pd.DataFrame(score(model, archive, select_parts(archive, split, options).test, options))
+        slices = pd.DataFrame(
+            score(training.model, archive, select_parts(archive, split, options).test, options.readers)
+        )
         patients = slices.groupby("patient_id")["dice"].agg(slices="size", dice="mean").reset_index()
         tested.append(patients.assign(tested_on=other))
     return pd.concat(tested).assign(seed=options.seed, trained_on=side)[list(COLUMNS)]

@@ -1,87 +1,145 @@
-"""Batches of crops and targets for training and scoring."""
+"""Batches of crops and targets, in two ways that give the same numbers.
 
-from collections.abc import Iterator, Sequence
+``LoadedBatches`` is how it is usually done: a ``DataLoader`` whose workers read, turn and stack one crop after another.
+``ResidentBatches`` holds the crops in memory (that of the GPU, where there is one) in the few bits that they have, and
+prepares an epoch in a handful of operations.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, SubsetRandomSampler
+from torch.utils.data import DataLoader, Dataset
 
+from carbon_midl.draws import Draws, batch_slices
+from carbon_midl.lidc import READERS
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.targets import Target
 
+MOST_WORKERS = 4
+# Crops whose readers' masks are unpacked at once.
+_UNPACKED = 512
+_UNTURNED = 0
 
-class CropBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Whole batches of an archive, indexed by a list of positions.
 
-    Reading one crop at a time would cost more than a narrow network does.
+class Batches(Protocol):
+    """One part of a split, as batches of images and targets, each float32 ``(batch, 1, H, W)`` on the device."""
 
-    Args:
-        archive: the crops.
-        rows: the archive's rows that belong to this part.
-        target: how readers become a target.
-        augment: whether to flip and turn at random.
-        generator: draws flips, turns and readers.
-    """
+    def drawn(self, draws: Draws, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go once through the part in the order and orientations of ``draws``, from batch number ``first`` on."""
 
-    def __init__(
-        self,
-        archive: CropArchive,
-        rows: NDArray[np.int64],
-        target: Target,
-        augment: bool,
-        generator: np.random.Generator,
-    ) -> None:
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go once through the part in the order of its rows, unturned."""
+
+
+class CropDataset(Dataset[tuple[Tensor, Tensor]]):
+    """One crop and its target at a time, indexed by position, orientation and readers' draws."""
+
+    def __init__(self, archive: CropArchive, rows: NDArray[np.int64], target: Target) -> None:
         self.archive = archive
         self.rows = rows
         self.target = target
-        self.augment = augment
-        self.generator = generator
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return images and targets, each float32 ``(len(positions), 1, H, W)``."""
-        rows = self.rows[np.asarray(positions)]
-        images = self.archive.inputs(rows)
-        targets = self.target.of(self.archive.reader_masks(rows), self.generator)
-        if self.augment:
-            flip_and_turn(images, targets, self.generator)
-        return torch.from_numpy(images[:, None]), torch.from_numpy(targets[:, None])
+    def __getitem__(self, chosen: tuple[int, int, NDArray[np.float64]]) -> tuple[Tensor, Tensor]:
+        """Return image and target, each float32 ``(1, H, W)``."""
+        position, orientation, reader = chosen
+        row = self.rows[[position]]
+        image = torch.from_numpy(self.archive.inputs(row))
+        target = torch.from_numpy(self.target.of(self.archive.reader_masks(row), reader[None]))
+        return turned(image, orientation), turned(target, orientation)
 
 
-def flip_and_turn(images: NDArray[np.float32], targets: NDArray[np.float32], generator: np.random.Generator) -> None:
-    """Flip and turn each square crop, with its target, into one of its eight orientations; in place.
+class LoadedBatches:
+    """Batches from a ``DataLoader`` with worker processes."""
 
-    Args:
-        images: ``(n, size, size)``.
-        targets: ``(n, size, size)``.
-        generator: draws the orientations.
-    """
-    orientations = generator.integers(8, size=len(images))
-    for array in (images, targets):
-        for orientation in range(1, 8):
-            chosen = orientations == orientation
-            turned = np.rot90(array[chosen], k=orientation % 4, axes=(1, 2))
-            array[chosen] = turned[:, :, ::-1] if orientation >= 4 else turned
+    def __init__(self, archive: CropArchive, rows: NDArray[np.int64], target: Target, where: torch.device) -> None:
+        self._dataset = CropDataset(archive, rows, target)
+        self._where = where
+
+    def drawn(self, draws: Draws, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """As ``Batches.drawn``."""
+        items = [(int(at), int(draws.orientation[at]), draws.reader[at]) for at in draws.order]
+        return self._load([items[part] for part in batch_slices(len(items), batch_size)[first:]])
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """As ``Batches.in_order``."""
+        items = [(position, _UNTURNED, np.zeros(READERS)) for position in range(len(self._dataset))]
+        return self._load([items[start : start + batch_size] for start in range(0, len(items), batch_size)])
+
+    def _load(self, batches: list[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+        loader = DataLoader(
+            self._dataset,
+            batch_sampler=batches,
+            num_workers=worker_count(),
+            pin_memory=self._where.type == "cuda",
+        )
+        for images, targets in loader:
+            yield images.to(self._where), targets.to(self._where)
 
 
-def training_batches(
-    batches: CropBatches, batch_size: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go once through ``batches`` in random order; a last short batch is kept unless it is a single crop.
+class ResidentBatches:
+    """Batches from crops that lie in the device's memory, as stored: 1 or 2 bytes a pixel, and 1 for a hard target."""
 
-    Batch normalisation cannot estimate a variance from one crop's deepest, 1 × 1 px level.
-    """
-    sampler = BatchSampler(SubsetRandomSampler(range(len(batches)), generator=generator), batch_size, drop_last=False)
-    for images, targets in DataLoader(batches, sampler=sampler, batch_size=None):
-        if len(images) > 1 or len(batches) == 1:
-            yield images, targets
+    def __init__(self, archive: CropArchive, rows: NDArray[np.int64], target: Target, where: torch.device) -> None:
+        self._archive = archive
+        self._rows = rows
+        self._target = target
+        self._where = where
+        self._images = torch.from_numpy(np.ascontiguousarray(archive.images[rows])).to(where)
+        # The target "random" is another one in each epoch.
+        self._targets = None if target.kind == "random" else self._make_targets(np.zeros((len(rows), READERS)))
+
+    def drawn(self, draws: Draws, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """As ``Batches.drawn``; the crops are turned and put into order before the first batch."""
+        targets = self._make_targets(draws.reader) if self._targets is None else self._targets
+        images = torch.empty_like(self._images)
+        ordered = torch.empty_like(targets)
+        orientation = draws.orientation[draws.order]
+        for number in np.unique(orientation):
+            to = np.flatnonzero(orientation == number)
+            places = torch.from_numpy(to).to(self._where)
+            positions = torch.from_numpy(draws.order[to]).to(self._where)
+            images[places] = turned(self._images[positions], int(number))
+            ordered[places] = turned(targets[positions], int(number))
+        for part in batch_slices(len(images), batch_size)[first:]:
+            yield self._scaled(images[part]), ordered[part].unsqueeze(1).float()
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """As ``Batches.in_order``."""
+        targets = self._make_targets(np.zeros((len(self._rows), READERS))) if self._targets is None else self._targets
+        for start in range(0, len(self._images), batch_size):
+            part = slice(start, start + batch_size)
+            yield self._scaled(self._images[part]), targets[part].unsqueeze(1).float()
+
+    def _make_targets(self, reader: NDArray[np.float64]) -> Tensor:
+        """``(n, H, W)``, uint8 where the target is a mask."""
+        dtype = np.float32 if self._target.kind == "mean" else np.uint8
+        made = np.empty((len(self._rows), self._archive.size, self._archive.size), dtype)
+        for part in np.array_split(np.arange(len(made)), math.ceil(len(made) / _UNPACKED)):
+            made[part] = self._target.of(self._archive.reader_masks(self._rows[part]), reader[part])
+        return torch.from_numpy(made).to(self._where)
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        """As ``Intensity.to_unit_range``, on the device."""
+        scale = self._archive.intensity
+        return ((images.unsqueeze(1).float() - scale.low) / (scale.high - scale.low)).clamp_(0, 1)
 
 
-def scoring_batches(batches: CropBatches, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go once through ``batches`` in order."""
-    sampler = BatchSampler(SequentialSampler(batches), batch_size, drop_last=False)
-    yield from DataLoader(batches, sampler=sampler, batch_size=None)
+def turned(images: Tensor, orientation: int) -> Tensor:
+    """Turn square images ``(n, size, size)`` into one of their eight orientations: quarter turns, then a flip."""
+    rotated = images.rot90(orientation % 4, dims=(1, 2))
+    return rotated.flip(2) if orientation >= 4 else rotated
+
+
+def worker_count() -> int:
+    """Worker processes of a ``DataLoader``: one a processor that this process may use, four at most."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, usable)

@@ -1,5 +1,6 @@
 """Writing files and directories whole or not at all."""
 
+import gzip
 import json
 import os
 import shutil
@@ -33,6 +34,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8; a reader sees the old file or the new one, never a part."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_gzipped(path: Path, text: str) -> None:
+    """Write ``text`` compressed, whole or not at all; without name and time in it, equal texts make equal files."""
+    with replaced(path) as temporary:
+        temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def write_json(path: Path, content: Any) -> None:

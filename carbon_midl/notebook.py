@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from carbon_midl.footprint import FootprintRecord, Tracker, carbon_intensity
+from carbon_midl.evaluation import size_bands
+from carbon_midl.footprint import Budget, FootprintRecord, Tracker, carbon_intensity
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.options import RunOptions, parse_options
 from carbon_midl.progress import EpochBar
-from carbon_midl.run import Run, prepare_run, write_epochs, write_footprint, write_result
-from carbon_midl.training import Epoch, Fit, build_model, build_optimiser, fit, predict, score
+from carbon_midl.run import Run, earlier_attempts, prepare_run, write_epochs, write_footprint, write_result
+from carbon_midl.run_files import RESULT
 from carbon_midl.unet_size import unet_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from carbon_midl.unet import UNet
+    from carbon_midl.checkpoint import Epoch
+    from carbon_midl.training import Fit, Training
 
-SIZE_BANDS_PX = (0, 30, 100, 300, np.inf)
-SIZE_LABELS = ("under 30 px", "30–99 px", "100–299 px", "300 px and more")
+_TRAIN_FIRST = "train the model first: run the cell with experiment.train()"
 
 
 def project_root() -> Path:
@@ -43,9 +44,9 @@ class Experiment:
     """One run as the notebook goes through it."""
 
     run: Run
-    model: "UNet"
     tracker: Tracker
-    fitted: Fit | None = None
+    trained: "Training | None" = None
+    fitted: "Fit | None" = None
     slices: list[dict[Any, Any]] = field(default_factory=list)
     # The tracker outlives a cell: it opens with the training and closes after the test.
     _tracking: ExitStack = field(default_factory=ExitStack)
@@ -87,32 +88,57 @@ class Experiment:
         )
 
     def train(self) -> pd.DataFrame:
-        """Train inside the footprint window "training" and return the per-epoch table."""
-        options = self.run.options
-        done: list[Epoch] = []
+        """Train inside the footprint window "training" and return the per-epoch table.
+
+        An interrupted training goes on from its checkpoint; what its earlier attempts used counts.
+
+        Raises:
+            InputError: the loss is not finite, or the checkpoint is damaged.
+        """
+        from carbon_midl.training import begin, fit
+
+        options, directory = self.run.options, self.run.directory
         # Before the window opens: loading parts of torch is start-up, the same for every width, and no training.
-        optimiser = build_optimiser(self.model, options)
+        training = begin(options, self.run.checkpoint)
+        done = training.progress.epochs
+        if self.run.checkpoint is not None:
+            print(f"Going on {training.progress.describe()}.")
         self._tracking.enter_context(self.tracker)
-        with EpochBar(options.epochs) as bar, self.tracker.window("training"):
+        try:
+            with EpochBar(options.epochs, len(done)) as bar, self.tracker.window("training"):
 
-            def finished(epoch: Epoch) -> None:
-                done.append(epoch)
-                write_epochs(self.run.directory, done)
-                write_footprint(self.run.directory, self.footprint)
-                bar.finished(epoch)
+                def finished(epoch: "Epoch") -> None:
+                    write_epochs(directory, done)
+                    write_footprint(directory, self.footprint)
+                    bar.finished(epoch)
 
-            self.fitted = fit(
-                self.model,
-                optimiser,
-                self.run.archive,
-                self.run.parts,
-                options,
-                weights=self.run.directory / "weights.safetensors",
-                epoch_window=self.tracker.epoch,
-                on_epoch=finished,
-                on_batch=bar.batch,
-            )
+                self.fitted = fit(
+                    training,
+                    self.run.archive,
+                    self.run.parts,
+                    options,
+                    directory,
+                    self.run.training,
+                    epoch_window=self.tracker.epoch,
+                    on_epoch=finished,
+                    on_batch=bar.batch,
+                    reason_to_stop=self._over_budget,
+                )
+        finally:
+            # However it ends, what it has used is not lost.
+            write_footprint(directory, self.footprint)
+        self.trained = training
+        if self.fitted.stopped:
+            print(f"Stopped {self.fitted.stopped}")
+            self.tracker.note(f"training stopped {self.fitted.stopped}")
         return self._epoch_table()
+
+    def _over_budget(self) -> str:
+        options = self.run.options
+        if not (options.budget_g or options.budget_kwh):
+            return ""
+        decision = Budget(options.budget_g or None, options.budget_kwh or None).check(self.footprint)
+        return f"by the {decision.reason}" if decision.stop else ""
 
     def plot_curves(self) -> "Figure":
         """Plot losses and validation Dice over the epochs."""
@@ -132,25 +158,29 @@ class Experiment:
 
     def test(self) -> pd.DataFrame:
         """Score the test slices inside the window "test", close the footprint record and return the table."""
-        self._fitted()
+        from carbon_midl.scoring import score
+
+        model = self._trained().model
         with self.tracker.window("test"):
-            self.slices = score(self.model, self.run.archive, self.run.parts.test, self.run.options)
+            self.slices = score(model, self.run.archive, self.run.parts.test, self.run.options.readers)
         self._tracking.close()
         return pd.DataFrame(self.slices)
 
     def show_segmentations(self, count: int = 12) -> "Figure":
         """Show test crops from the worst Dice to the best."""
         from carbon_midl.pictures import segmentations, spread
+        from carbon_midl.scoring import predict
 
         scores = pd.DataFrame(self.slices)["dice"]
         chosen = spread(scores, count)
         rows = self.run.parts.test[chosen]
-        return segmentations(self.run.archive, rows, predict(self.model, self.run.archive, rows), scores.iloc[chosen])
+        masks = predict(self._trained().model, self.run.archive, rows)
+        return segmentations(self.run.archive, rows, masks, scores.iloc[chosen])
 
     def dice_by_size(self) -> pd.DataFrame:
         """Return test Dice by the area of the consensus, with the readers' agreement among themselves."""
         table = pd.DataFrame(self.slices)
-        table["nodule area"] = pd.cut(table["target_px"], SIZE_BANDS_PX, right=False, labels=SIZE_LABELS)
+        table["nodule area"] = size_bands(table["target_px"])
         return table.groupby("nodule area", observed=True).agg(
             slices=("dice", "size"),
             patients=("patient_id", "nunique"),
@@ -163,16 +193,21 @@ class Experiment:
 
         Returns the path of the latter, from the checkout where it lies inside.
         """
-        path = write_result(self.run, self._fitted(), self.slices, self.footprint)
+        path = write_result(self.run, self._fitted(), self._trained().recipe.precision, self.slices, self.footprint)
         return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
 
     def _epoch_table(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(epoch) for epoch in self._fitted().epochs]).set_index("epoch")
 
-    def _fitted(self) -> Fit:
+    def _fitted(self) -> "Fit":
         if self.fitted is None:
-            raise RuntimeError("train the model first: run the cell with experiment.train()")
+            raise RuntimeError(_TRAIN_FIRST)
         return self.fitted
+
+    def _trained(self) -> "Training":
+        if self.trained is None:
+            raise RuntimeError(_TRAIN_FIRST)
+        return self.trained
 
 
 def open_experiment(
@@ -203,18 +238,20 @@ def open_experiment(
     checked = parse_options(options, where="notebook parameters")
     archive = phantom_crops(root) if crops == "phantom" else CropArchive.open(root / crops)
     directory = root / output if output else free_directory(root / "runs" / "single", checked)
+    # Made first, since it checks its numbers, and nothing shall be written for a number that cannot be.
     tracker = Tracker(
         directory / "footprint",
         epochs=checked.epochs,
         pue=pue,
         intensity=carbon_intensity(intensity),
         carbontracker=carbontracker,
+        earlier=earlier_attempts(directory),
     )
-    return Experiment(prepare_run(directory, checked, archive), build_model(checked), tracker)
+    return Experiment(prepare_run(directory, checked, archive), tracker)
 
 
 def free_directory(parent: Path, options: RunOptions) -> Path:
     """Return ``filters-F-seed-S`` in ``parent``, or with ``-2``, ``-3``, … where that holds a finished run."""
     name = f"filters-{options.filters}-seed-{options.seed}"
     candidates = (parent / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
-    return next(path for path in candidates if not (path / "result.json").exists())
+    return next(path for path in candidates if not (path / RESULT).exists())

@@ -30,7 +30,16 @@ class RunOptions(BaseModel):
     patience: int = Field(
         0, ge=0, description="stop after so many epochs without a better validation Dice; 0 never stops"
     )
-    recipe: Literal["reference"] = Field("reference", description="how the training is run")
+    loss: Literal["bce+dice", "bce", "dice"] = Field(
+        "bce+dice", description="cross-entropy, one minus soft Dice, or their sum"
+    )
+    recipe: Literal["efficient", "reference"] = Field(
+        "efficient", description="how the training is run: without waste, or as was usual in 2021"
+    )
+    budget_g: float = Field(
+        0.0, ge=0, description="gCO2eq that training must not exceed; it stops when predicted to. 0 for no limit"
+    )
+    budget_kwh: float = Field(0.0, ge=0, description="the same in kWh before PUE; give one of the two")
 
 
 def parse_options(values: dict[str, Any], where: str) -> RunOptions:
@@ -50,6 +59,8 @@ def parse_options(values: dict[str, Any], where: str) -> RunOptions:
     except ValidationError as error:
         raise InputError(f"{where}: {explain(error, list(RunOptions.model_fields))}") from None
     parse_target(options.readers)
+    if options.budget_g and options.budget_kwh:
+        raise InputError(f"{where}: both 'budget_g' and 'budget_kwh' are given; keep one, and leave the other at 0.")
     return options
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from carbon_midl.training import Epoch
+    from carbon_midl.checkpoint import Epoch
 
 
 class EpochBar:
@@ -14,10 +14,12 @@ class EpochBar:
 
     Args:
         epochs: how many epochs are planned.
+        done: how many of them an earlier attempt has finished.
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, done: int = 0) -> None:
         self._epochs = epochs
+        self._done = done
 
     def __enter__(self) -> Self:
         # Redrawn at most once a second: in a notebook each drawing is a message.
@@ -32,7 +34,7 @@ class EpochBar:
     def batch(self, epoch: int, batch: int, batches: int) -> None:
         """Tell that ``batch`` (from 1) of ``batches`` of ``epoch`` (from 1) is done."""
         if self._bar.total is None:
-            self._bar.reset(total=self._epochs * batches)
+            self._bar.reset(total=(self._epochs - self._done) * batches)
         self._bar.set_description(f"epoch {epoch}/{self._epochs}", refresh=False)
         self._bar.update()
 

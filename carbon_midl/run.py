@@ -1,14 +1,4 @@
-"""One run: one U-Net, one seed, one crop archive, and a directory with all that came of it.
-
-====================  ========================================================
-``weights.safetensors``  best-validation weights
-``epochs.csv``           a row an epoch, rewritten after each
-``slices.csv.gz``        a row a test slice
-``footprint.json``       the footprint so far, rewritten after each epoch: it counts even if the run is never finished
-``footprint/``           carbontracker's logs
-``result.json``          everything else; written last, so it marks the run as done
-====================  ========================================================
-"""
+"""One run: one U-Net, one seed, one crop archive, and a directory with all that came of it (see ``run_files``)."""
 
 import hashlib
 import json
@@ -18,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, replaced, write_json, write_text
+from carbon_midl.files import read_json, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.options import RunOptions
+from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, RESULT, RUN_FILES, SLICES
 from carbon_midl.unet_size import unet_size
 
 if TYPE_CHECKING:
@@ -30,14 +21,18 @@ if TYPE_CHECKING:
 
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
-RUN_FILES = ("weights.safetensors", "epochs.csv", "slices.csv.gz", "footprint.json", "footprint", "result.json")
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
     "batches.py",
+    "cuda_graph.py",
+    "draws.py",
     "lidc/crops.py",
     "lidc/split.py",
     "lidc/targets.py",
+    "losses.py",
     "metrics.py",
+    "recipes.py",
+    "scoring.py",
     "training.py",
     "unet.py",
 )
@@ -54,7 +49,10 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is about to be made."""
+    """A run that is about to be made, or to be gone on with.
+
+    ``checkpoint`` is where its training goes on; None where it begins.
+    """
 
     directory: Path
     options: RunOptions
@@ -62,21 +60,33 @@ class Run:
     split: Split
     parts: "Parts"
     fingerprint: Fingerprint
+    training: str
+    checkpoint: Path | None
 
 
 def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> Run:
     """Check that a run can be made, split the patients and make its directory.
 
+    Where the same run was interrupted, or was stopped by a budget that is another one now, it goes on from its
+    checkpoint.
+
     Raises:
-        InputError: the directory holds something that is no run, or a finished one; the crops do not fit the options.
+        InputError: the directory holds something that is no run, a finished one, or another unfinished one; the crops
+            do not fit the options.
     """
     from carbon_midl.training import select_parts
 
     directory = Path(directory)
-    if (directory / "result.json").exists():
+    wanted, training = fingerprint(options, archive), training_fingerprint(options, archive)
+    checkpoint = resumable(directory, training)
+    if (directory / RESULT).exists() and (checkpoint is None or is_finished(directory, wanted)):
         raise InputError(
-            f"{directory}: holds a finished run (result.json). "
-            "Name another directory, or move this one away to repeat it."
+            f"{directory}: holds a finished run ({RESULT}). Name another directory, or move this one away to repeat it."
+        )
+    if checkpoint is None and (directory / CHECKPOINT).exists():
+        raise InputError(
+            f"{directory}: holds an unfinished run ({CHECKPOINT}) with other options, crops or code, or a damaged one. "
+            "Name another directory, or move this one away to begin anew."
         )
     foreign = sorted(path.name for path in directory.glob("*") if not _belongs_to_a_run(path))
     if foreign:
@@ -86,7 +96,33 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
     split = split_patients(archive.patients, options.split_seed)
     parts = select_parts(archive, split, options)
     directory.mkdir(parents=True, exist_ok=True)
-    return Run(directory, options, archive, split, parts, fingerprint(options, archive))
+    return Run(directory, options, archive, split, parts, wanted, training, checkpoint)
+
+
+def is_finished(directory: Path, wanted: Fingerprint) -> bool:
+    """Whether ``directory`` holds the result of a run with the fingerprint ``wanted``."""
+    try:
+        return Fingerprint(**read_result(directory)["fingerprint"]) == wanted
+    except (InputError, KeyError, TypeError):
+        return False
+
+
+def resumable(directory: Path, training: str) -> Path | None:
+    """Return the checkpoint in ``directory`` if it is of the training with this fingerprint."""
+    from carbon_midl.checkpoint import checkpointed_run
+
+    checkpoint = directory / CHECKPOINT
+    return checkpoint if checkpointed_run(checkpoint) == training else None
+
+
+def earlier_attempts(directory: Path) -> "FootprintRecord | None":
+    """What earlier attempts in this directory have used; a torn record tells nothing."""
+    from carbon_midl.footprint import read_footprint
+
+    try:
+        return read_footprint(directory)
+    except InputError:
+        return None
 
 
 def fingerprint(options: RunOptions, archive: CropArchive) -> Fingerprint:
@@ -96,6 +132,12 @@ def fingerprint(options: RunOptions, archive: CropArchive) -> Fingerprint:
         crops=archive.fingerprint[:12],
         code=code_fingerprint(),
     )
+
+
+def training_fingerprint(options: RunOptions, archive: CropArchive) -> str:
+    """Return the fingerprint of a training, which a budget may end early but does not change."""
+    without_budget = options.model_copy(update={"budget_g": 0.0, "budget_kwh": 0.0})
+    return "-".join(asdict(fingerprint(without_budget, archive)).values())
 
 
 def code_fingerprint() -> str:
@@ -108,20 +150,23 @@ def write_epochs(directory: Path, epochs: list["Epoch"]) -> None:
     """Write the per-epoch table so far."""
     import pandas as pd
 
-    write_text(directory / "epochs.csv", pd.DataFrame([asdict(epoch) for epoch in epochs]).to_csv(index=False))
+    write_text(directory / EPOCHS, pd.DataFrame([asdict(epoch) for epoch in epochs]).to_csv(index=False))
 
 
 def write_footprint(directory: Path, footprint: "FootprintRecord") -> None:
     """Write the footprint so far."""
-    write_json(directory / "footprint.json", footprint.to_dict())
+    write_json(directory / FOOTPRINT, footprint.to_dict())
 
 
-def write_result(run: Run, fit: "Fit", slices: list[dict[Any, Any]], footprint: "FootprintRecord") -> Path:
+def write_result(
+    run: Run, fit: "Fit", precision: str, slices: list[dict[Any, Any]], footprint: "FootprintRecord"
+) -> Path:
     """Write the tables of a finished run, then ``result.json``, and return the latter's path.
 
     Args:
         run: the run.
         fit: what training gave.
+        precision: number format of its convolutions.
         slices: the table of test scores.
         footprint: the record with the windows "training" and "test".
     """
@@ -132,9 +177,7 @@ def write_result(run: Run, fit: "Fit", slices: list[dict[Any, Any]], footprint: 
     write_epochs(run.directory, fit.epochs)
     write_footprint(run.directory, footprint)
     table = pd.DataFrame(slices)
-    with replaced(run.directory / "slices.csv.gz") as temporary:
-        # Without a time stamp, equal scores make equal files.
-        table.to_csv(temporary, index=False, compression={"method": "gzip", "mtime": 0})
+    write_gzipped(run.directory / SLICES, table.to_csv(index=False))
     size = unet_size(run.options.filters, run.options.depth, size=run.archive.size)
     result = {
         "format": RESULT_FORMAT,
@@ -158,7 +201,13 @@ def write_result(run: Run, fit: "Fit", slices: list[dict[Any, Any]], footprint: 
             "without_target": run.parts.without_target,
         },
         "model": size._asdict(),
-        "training": {"epochs_trained": len(fit.epochs), "best_epoch": fit.best_epoch, "val_dice": fit.val_dice},
+        "training": {
+            "epochs_trained": len(fit.epochs),
+            "best_epoch": fit.best_epoch,
+            "val_dice": fit.val_dice,
+            "stopped": fit.stopped,
+            "precision": precision,
+        },
         "test": {
             "dice": float(table["dice"].mean()),
             "dice_patients": float(table.groupby("patient_id")["dice"].mean().mean()),
@@ -168,8 +217,11 @@ def write_result(run: Run, fit: "Fit", slices: list[dict[Any, Any]], footprint: 
         "footprint": footprint.to_dict(),
         "environment": describe_environment(),
     }
-    path = run.directory / "result.json"
+    path = run.directory / RESULT
     write_json(path, result)
+    # With a larger budget, training could go on; otherwise nothing is left to be gone on with.
+    if len(fit.epochs) == run.options.epochs or not (run.options.budget_g or run.options.budget_kwh):
+        (run.directory / CHECKPOINT).unlink(missing_ok=True)
     return path
 
 
@@ -179,7 +231,7 @@ def read_result(directory: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it is damaged or of another version.
     """
-    path = Path(directory) / "result.json"
+    path = Path(directory) / RESULT
     result = read_json(path)
     if not isinstance(result, dict) or result.get("format") != RESULT_FORMAT:
         raise InputError(f"{path}: not the result of a run. Repeat the run.")

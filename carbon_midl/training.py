@@ -1,33 +1,36 @@
-"""Fitting one U-Net to one crop archive, and scoring it."""
+"""Fitting one U-Net to one crop archive: epochs, checkpoints, and ends of several kinds."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from carbon_midl.batches import CropBatches, scoring_batches, training_batches
+from carbon_midl.checkpoint import Epoch, Progress, load_checkpoint, save_checkpoint
+from carbon_midl.draws import batch_slices, draw_epoch
 from carbon_midl.errors import InputError
-from carbon_midl.files import replaced
+from carbon_midl.interruption import Asked, asked_to_end
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split
-from carbon_midl.lidc.targets import Target, parse_target
-from carbon_midl.metrics import dice, readers_dice
+from carbon_midl.lidc.targets import parse_target
+from carbon_midl.losses import LOSSES
+from carbon_midl.model_file import ModelCard, load_weights, save_model
 from carbon_midl.options import RunOptions
+from carbon_midl.recipes import RECIPES, Recipe, device, set_learning_rate
+from carbon_midl.run_files import CHECKPOINT, WEIGHTS
+from carbon_midl.scoring import scored_target, validate
 from carbon_midl.unet import UNet
 from carbon_midl.unet_size import check_crop_size
 
-# Scoring holds no gradients, so its batches may be larger; the size has no bearing on the scores.
-SCORING_BATCH = 64
+# Crops whose readers' masks are unpacked at once.
+_UNPACKED = 512
 
 
 @dataclass(frozen=True)
@@ -41,23 +44,18 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One row of the per-epoch table; losses are means over crops, Dice is the mean over validation slices."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_dice: float
-    learning_rate: float
-    duration_s: float
-
-
-@dataclass(frozen=True)
 class Fit:
-    """What training gave: the per-epoch table and the epoch (from 1) whose weights were kept."""
+    """What training gave.
+
+    Attributes:
+        epochs: the per-epoch table.
+        best_epoch: the epoch (from 1) whose weights were kept.
+        stopped: why it ended before the last epoch that was planned; empty where it did not.
+    """
 
     epochs: list[Epoch]
     best_epoch: int
+    stopped: str = ""
 
     @property
     def val_dice(self) -> float:
@@ -65,10 +63,21 @@ class Fit:
         return self.epochs[self.best_epoch - 1].val_dice
 
 
-def scored_target(options: RunOptions) -> Target:
-    """Return what slices are scored against: the training target if it is a mask, else at least 2 of 4 readers."""
-    target = parse_target(options.readers)
-    return target if target.kind == "at least" else Target("at least", 2)
+@dataclass
+class Training:
+    """A training that has begun or can be gone on with.
+
+    Attributes:
+        model: the network, on its device.
+        optimiser: of the network's parameters.
+        recipe: how it is run.
+        progress: how far it is.
+    """
+
+    model: UNet
+    optimiser: torch.optim.Adam
+    recipe: Recipe
+    progress: Progress = field(default_factory=Progress)
 
 
 def select_parts(archive: CropArchive, split: Split, options: RunOptions) -> Parts:
@@ -81,11 +90,11 @@ def select_parts(archive: CropArchive, split: Split, options: RunOptions) -> Par
         InputError: a part has no slice left, or the crops are too small for the depth.
     """
     check_crop_size((archive.size, archive.size), options.depth)
-    target = scored_target(options)
+    target = scored_target(options.readers)
     has_target = np.concatenate(
         [
             target.of(archive.reader_masks(rows)).any(axis=(1, 2))
-            for rows in np.array_split(np.arange(len(archive)), math.ceil(len(archive) / 512))
+            for rows in np.array_split(np.arange(len(archive)), math.ceil(len(archive) / _UNPACKED))
         ]
     )
     chosen = {}
@@ -100,108 +109,170 @@ def select_parts(archive: CropArchive, split: Split, options: RunOptions) -> Par
     return Parts(**chosen, without_target=int((~has_target).sum()))
 
 
-def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy plus one minus soft Dice, the latter crop by crop (Milletari et al., arXiv:1606.04797).
+def build_model(options: RunOptions) -> UNet:
+    """Return the U-Net of ``options``; its weights follow from the seed."""
+    torch.manual_seed(options.seed)
+    return UNet(options.filters, options.depth)
 
-    Summed over a batch instead, soft Dice would be that of its largest nodules, while the score is a mean over slices.
+
+def begin(options: RunOptions, checkpoint: Path | None = None) -> Training:
+    """Make ready to train: network, optimiser and recipe on ``device()``.
 
     Args:
-        logits: ``(N, 1, H, W)``.
-        targets: as ``logits``, in [0, 1].
+        options: how to train.
+        checkpoint: the stored state to go on from; None begins anew.
+
+    Raises:
+        InputError: a checkpoint that is damaged or of another network.
     """
-    probabilities = logits.sigmoid()
-    overlap = (probabilities * targets).sum(dim=(1, 2, 3))
-    total = probabilities.sum(dim=(1, 2, 3)) + targets.sum(dim=(1, 2, 3))
-    soft_dice = (2 * overlap + 1) / (total + 1)
-    return binary_cross_entropy_with_logits(logits, targets) + 1 - soft_dice.mean()
-
-
-def device() -> torch.device:
-    """Return the device to train on: the first GPU that CUDA shows, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def build_model(options: RunOptions) -> UNet:
-    """Return the U-Net of ``options`` on ``device()``; its weights follow from the seed, whatever the device."""
-    torch.manual_seed(options.seed)
-    model = UNet(options.filters, options.depth)
-    return model.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def build_optimiser(model: UNet, options: RunOptions) -> torch.optim.Adam:
-    """Return Adam for ``model``; making the first one loads parts of torch for a second or two."""
-    return torch.optim.Adam(model.parameters(), lr=options.learning_rate)
+    recipe = RECIPES[options.recipe](device())
+    model = recipe.place(build_model(options))
+    training = Training(model, recipe.optimiser(model, options.learning_rate), recipe)
+    if checkpoint is not None:
+        training.progress = load_checkpoint(checkpoint, model, training.optimiser)
+    return training
 
 
 def fit(
-    model: UNet,
-    optimiser: torch.optim.Optimizer,
+    training: Training,
     archive: CropArchive,
     parts: Parts,
     options: RunOptions,
-    weights: Path,
-    epoch_window: Callable[[int], AbstractContextManager[Any]],
+    directory: Path,
+    run: str = "",
+    *,
+    epoch_window: Callable[[int, bool], AbstractContextManager[Any]] = lambda epoch, continued: nullcontext(),
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_batch: Callable[[int, int, int], None] = lambda epoch, batch, batches: None,
+    reason_to_stop: Callable[[], str] = lambda: "",
 ) -> Fit:
-    """Train ``model`` and leave it with the weights of the epoch with the best validation Dice.
+    """Train until the planned epochs are done or there is a reason to stop, and leave the best weights in the model.
+
+    After each epoch, and when the process is asked to end (SIGTERM, Ctrl-C), ``checkpoint.safetensors`` is replaced;
+    ``weights.safetensors`` whenever validation Dice improves.
 
     Args:
-        model: the network, changed in place.
-        optimiser: of the network's parameters.
+        training: from ``begin``; changed in place.
         archive: the crops.
         parts: rows to train on and to validate on.
         options: how to train.
-        weights: safetensors file that gets the best weights, replaced whenever validation Dice improves.
-        epoch_window: opened around each epoch (training and validation), for the footprint.
+        directory: gets the two files.
+        run: fingerprint of the run, written into its checkpoint.
+        epoch_window: opened around each epoch (training and validation) with its number and whether it goes on with one
+            that was interrupted, for the footprint.
         on_epoch: called with each finished epoch.
         on_batch: called after each batch with epoch, batch (both from 1) and the number of batches, for progress bars.
+        reason_to_stop: asked before each epoch but the first; anything but "" ends the training in good order.
 
     Raises:
-        InputError: the loss is not finite; the best weights so far stay in ``weights``.
+        InputError: the loss is not finite; checkpoint and best weights of the last good epoch stay.
+        KeyboardInterrupt, SystemExit: it was asked to end, and its state was saved.
     """
-    target = parse_target(options.readers)
-    per_epoch = math.ceil(len(parts.train) / options.batch_size)
-    order = torch.Generator().manual_seed(options.seed)
-    chance = np.random.default_rng([options.seed, 1])
-    train = CropBatches(archive, parts.train, target, options.augment, chance)
-    where = next(model.parameters()).device
-    epochs: list[Epoch] = []
-    best = 0
-    for number in range(1, options.epochs + 1):
-        started = perf_counter()
-        with epoch_window(number):
-            model.train()
-            losses = 0.0
-            seen = 0
-            for batch, (images, targets) in enumerate(training_batches(train, options.batch_size, order)):
-                rate = learning_rate(options, (number - 1 + batch / per_epoch) / options.epochs)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                optimiser.zero_grad()
-                images, targets = _placed(images, where), targets.to(where)
-                loss = segmentation_loss(model(images), targets)
-                loss.backward()
-                if not math.isfinite(value := loss.item()):
-                    kept = f"The best weights so far are in {weights}. " if best else ""
-                    raise InputError(
-                        f"training loss is {value} in epoch {number}, batch {batch + 1}. {kept}"
-                        f"Use a smaller learning_rate than {options.learning_rate}."
-                    )
-                optimiser.step()
-                losses += value * len(images)
-                seen += len(images)
-                on_batch(number, batch + 1, per_epoch)
-            val_loss, val_dice = validate(model, archive, parts.validation, options)
-        epochs.append(Epoch(number, losses / seen, val_loss, val_dice, rate, perf_counter() - started))
-        if best == 0 or val_dice > epochs[best - 1].val_dice:
-            best = number
-            save_weights(model, weights)
-        on_epoch(epochs[-1])
-        if options.patience and number - best >= options.patience:
-            break
-    load_weights(model, weights)
-    return Fit(epochs, best)
+    hooks = _Hooks(epoch_window, on_epoch, on_batch, reason_to_stop)
+    fitting = _Fitting(training, archive, parts, options, directory, run, hooks)
+    with asked_to_end() as asked:
+        stopped = fitting.until_done(asked)
+    load_weights(training.model, directory / WEIGHTS)
+    return Fit(training.progress.epochs, training.progress.best_epoch, stopped)
+
+
+class _Hooks(NamedTuple):
+    epoch_window: Callable[[int, bool], AbstractContextManager[Any]]
+    on_epoch: Callable[[Epoch], None]
+    on_batch: Callable[[int, int, int], None]
+    reason_to_stop: Callable[[], str]
+
+
+class _Fitting:
+    """One call of ``fit``."""
+
+    def __init__(
+        self,
+        training: Training,
+        archive: CropArchive,
+        parts: Parts,
+        options: RunOptions,
+        directory: Path,
+        run: str,
+        hooks: _Hooks,
+    ) -> None:
+        self._training = training
+        self._options = options
+        self._hooks = hooks
+        self._run = run
+        self._checkpoint, self._weights = directory / CHECKPOINT, directory / WEIGHTS
+        self._card = ModelCard.of(options, archive)
+        recipe = training.recipe
+        self._step = recipe.step(training.model, training.optimiser, LOSSES[options.loss], options.batch_size)
+        self._train = recipe.batches(archive, parts.train, parse_target(options.readers))
+        self._validation = recipe.batches(archive, parts.validation, scored_target(options.readers))
+        self._batches = batch_slices(len(parts.train), options.batch_size)
+        self._crops = len(parts.train)
+
+    def until_done(self, asked: Asked) -> str:
+        """Train epoch after epoch, and return why that ended early, or ""."""
+        progress, options = self._training.progress, self._options
+        if progress.epochs and progress.best_epoch == len(progress.epochs) and not progress.losses:
+            # It may have been killed between the checkpoint and the weights.
+            save_model(self._training.model, self._card, self._weights)
+        while len(progress.epochs) < options.epochs:
+            if progress.epochs and (reason := _out_of_patience(progress, options) or self._hooks.reason_to_stop()):
+                return reason
+            number = len(progress.epochs) + 1
+            with self._hooks.epoch_window(number, bool(progress.losses)):
+                epoch = self._epoch(number, asked)
+            progress.finish(epoch)
+            self._save()
+            if progress.best_epoch == number:
+                save_model(self._training.model, self._card, self._weights)
+            self._hooks.on_epoch(epoch)
+            if asked.by is not None:
+                self._leave(asked)
+        return ""
+
+    def _epoch(self, number: int, asked: Asked) -> Epoch:
+        progress, options, recipe = self._training.progress, self._options, self._training.recipe
+        started = perf_counter() - progress.spent_s
+        draws = draw_epoch(options.seed, number, self._crops, options.augment)
+        losses = list(torch.tensor(progress.losses))
+        self._training.model.train()
+        for images, targets in self._train.drawn(draws, options.batch_size, first=len(losses)):
+            rate = learning_rate(options, (number - 1 + len(losses) / len(self._batches)) / options.epochs)
+            set_learning_rate(self._training.optimiser, rate)
+            losses.append(self._step(images, targets).clone())
+            if recipe.reads_every_loss:
+                self._check_finite(losses[-1:], number, len(losses))
+            self._hooks.on_batch(number, len(losses), len(self._batches))
+            if asked.by is not None and len(losses) < len(self._batches):
+                self._check_finite(losses, number)
+                progress.losses = torch.stack(losses).tolist()
+                progress.spent_s = perf_counter() - started
+                self._save()
+                self._leave(asked)
+        self._check_finite(losses, number)
+        val_loss, val_dice = validate(self._training.model, self._validation, options, recipe)
+        sizes = [batch.stop - batch.start for batch in self._batches]
+        train_loss = float(np.average(torch.stack(losses).double().cpu(), weights=sizes))
+        return Epoch(number, train_loss, val_loss, val_dice, rate, perf_counter() - started)
+
+    def _check_finite(self, losses: list[Tensor], epoch: int, first: int = 1) -> None:
+        """Raise where the loss of a batch is not finite, naming the first."""
+        values = torch.stack(losses).cpu()
+        bad = torch.nonzero(~torch.isfinite(values)).flatten().tolist()
+        if bad:
+            kept = f"The best weights so far are in {self._weights}. " if self._weights.exists() else ""
+            raise InputError(
+                f"training loss is {float(values[bad[0]])} in epoch {epoch}, batch {first + bad[0]}. {kept}"
+                f"Use a smaller learning_rate than {self._options.learning_rate}."
+            )
+
+    def _save(self) -> None:
+        training = self._training
+        save_checkpoint(self._checkpoint, self._run, training.progress, training.model, training.optimiser)
+
+    def _leave(self, asked: Asked) -> NoReturn:
+        told = self._training.progress.describe()
+        asked.leave(f"Stopped {told}; its state is saved. Start it again to go on.")
 
 
 def learning_rate(options: RunOptions, progress: float) -> float:
@@ -211,83 +282,8 @@ def learning_rate(options: RunOptions, progress: float) -> float:
     return options.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
 
-def validate(model: UNet, archive: CropArchive, rows: NDArray[np.int64], options: RunOptions) -> tuple[float, float]:
-    """Return mean loss and mean Dice over the slices in ``rows``."""
-    losses, scores = [], []
-    for logits, targets, _ in _logits(model, archive, rows, scored_target(options)):
-        losses.append(segmentation_loss(logits, targets).item() * len(logits))
-        scores.append(dice(_to_masks(logits), _to_masks(targets - 0.5)))
-    return sum(losses) / len(rows), float(np.concatenate(scores).mean())
-
-
-def predict(model: UNet, archive: CropArchive, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Segment the crops in ``rows``: bool ``(len(rows), H, W)``, true where the probability exceeds one half."""
-    return np.concatenate([_to_masks(logits) for logits, _, _ in _logits(model, archive, rows, Target("at least", 1))])
-
-
-def score(model: UNet, archive: CropArchive, rows: NDArray[np.int64], options: RunOptions) -> list[dict[Any, Any]]:
-    """Score each slice in ``rows`` against the consensus: one row a slice for the table of test scores."""
-    table: list[dict[Any, Any]] = []
-    for logits, targets, batch in _logits(model, archive, rows, scored_target(options)):
-        predicted, wanted = _to_masks(logits), _to_masks(targets - 0.5)
-        columns = zip(
-            archive.index.iloc[batch].to_dict("records"),
-            wanted.sum(axis=(1, 2)),
-            predicted.sum(axis=(1, 2)),
-            dice(predicted, wanted),
-            readers_dice(archive.reader_masks(batch)),
-            strict=True,
-        )
-        table += [
-            {
-                **crop,
-                "target_px": int(target_px),
-                "predicted_px": int(predicted_px),
-                "dice": float(overlap),
-                "readers_dice": float(agreement),
-            }
-            for crop, target_px, predicted_px, overlap, agreement in columns
-        ]
-    return table
-
-
-def save_weights(model: UNet, path: Path) -> None:
-    """Write the weights as safetensors, whole or not at all."""
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with replaced(path) as temporary:
-        save_file(state, temporary)
-
-
-def load_weights(model: UNet, path: Path) -> None:
-    """Read weights that ``save_weights`` wrote; nothing in the file is executed.
-
-    Raises:
-        InputError: missing, damaged, or of another network.
-    """
-    try:
-        model.load_state_dict(load_file(path))
-    except Exception as error:
-        raise InputError(f"{path}: not the weights of this U-Net ({str(error).splitlines()[0]}).") from None
-
-
-def _logits(
-    model: UNet, archive: CropArchive, rows: NDArray[np.int64], target: Target
-) -> Iterator[tuple[Tensor, Tensor, NDArray[np.int64]]]:
-    model.eval()
-    where = next(model.parameters()).device
-    batches = CropBatches(archive, rows, target, augment=False, generator=np.random.default_rng(0))
-    start = 0
-    with torch.inference_mode():
-        for images, targets in scoring_batches(batches, SCORING_BATCH):
-            logits = model(_placed(images, where))
-            yield logits, targets.to(where), rows[start : start + len(images)]
-            start += len(images)
-
-
-def _placed(images: Tensor, where: torch.device) -> Tensor:
-    return images.to(where, memory_format=torch.channels_last)
-
-
-def _to_masks(logits: Tensor) -> NDArray[np.bool_]:
-    masks: NDArray[np.bool_] = (logits[:, 0] > 0).cpu().numpy()
-    return masks
+def _out_of_patience(progress: Progress, options: RunOptions) -> str:
+    without = len(progress.epochs) - progress.best_epoch
+    if not options.patience or without < options.patience:
+        return ""
+    return f"early: validation Dice was best in epoch {progress.best_epoch} and not better in {without} epochs since"

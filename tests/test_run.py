@@ -2,11 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from carbon_midl.checkpoint import Progress, save_checkpoint
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.notebook import free_directory, open_experiment
 from carbon_midl.options import RunOptions
-from carbon_midl.run import fingerprint, prepare_run
+from carbon_midl.run import fingerprint, prepare_run, training_fingerprint
+from carbon_midl.training import begin
 
 QUICK = RunOptions(filters=2, depth=2, epochs=1)
 
@@ -37,6 +39,17 @@ def test_what_an_interrupted_run_left_is_no_obstacle(discs: CropArchive, tmp_pat
     assert len(run.split.test) == 2
 
 
+def test_an_unfinished_run_with_other_options_is_not_taken_for_this_one(discs: CropArchive, tmp_path: Path) -> None:
+    training = begin(QUICK)
+    wanted = training_fingerprint(QUICK, discs)
+    save_checkpoint(tmp_path / "checkpoint.safetensors", wanted, Progress(), training.model, training.optimiser)
+    assert prepare_run(tmp_path, QUICK, discs).checkpoint == tmp_path / "checkpoint.safetensors"
+    limited = QUICK.model_copy(update={"budget_g": 5.0})  # which changes no step of the training
+    assert prepare_run(tmp_path, limited, discs).checkpoint is not None
+    with pytest.raises(InputError, match=r"holds an unfinished run \(checkpoint\.safetensors\) with other options"):
+        prepare_run(tmp_path, QUICK.model_copy(update={"epochs": 2}), discs)
+
+
 def test_a_second_run_of_the_same_name_gets_a_directory_of_its_own(tmp_path: Path) -> None:
     first = free_directory(tmp_path, QUICK)
     assert first == tmp_path / "filters-2-seed-0"
@@ -59,6 +72,9 @@ def test_crops_too_small_for_the_depth_are_refused_before_anything_is_made(discs
         ({"filters": 0}, "notebook parameters: 'filters' is 0"),
         ({"filters": "16"}, "'filters' is '16': input should be a valid integer"),
         ({"widht": 4}, "unknown option 'widht'"),
+        ({"recipe": "quick"}, "'recipe' is 'quick': input should be 'efficient' or 'reference'"),
+        ({"budget_g": 1.0, "budget_kwh": 1.0}, "both 'budget_g' and 'budget_kwh' are given; keep one"),
+        ({"budget_g": -1.0}, "'budget_g' is -1.0: input should be greater than or equal to 0"),
         ({"crops": "nowhere"}, "nowhere: not a crop archive"),
         ({"intensity": "Atlantis"}, "Atlantis"),
         ({"pue": 0.2}, "pue"),

@@ -1,60 +1,50 @@
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from carbon_midl.batches import CropBatches, flip_and_turn, training_batches
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import split_patients
 from carbon_midl.lidc.targets import parse_target
+from carbon_midl.model_file import load_model, load_weights
 from carbon_midl.options import RunOptions
-from carbon_midl.training import (
-    Fit,
-    build_model,
-    build_optimiser,
-    fit,
-    load_weights,
-    predict,
-    score,
-    segmentation_loss,
-    select_parts,
-    validate,
-)
-from carbon_midl.unet import UNet
+from carbon_midl.scoring import predict, score, validate
+from carbon_midl.training import Fit, Training, begin, fit, select_parts
 
 QUICK = RunOptions(filters=4, depth=3, epochs=3, batch_size=8, learning_rate=1e-2)
 
 
-def train(archive: CropArchive, options: RunOptions, weights: Path) -> tuple[UNet, Fit]:
+def train(archive: CropArchive, options: RunOptions, directory: Path) -> tuple[Training, Fit]:
     parts = select_parts(archive, split_patients(archive.patients, options.split_seed), options)
-    model = build_model(options)
-    return model, fit(
-        model, build_optimiser(model, options), archive, parts, options, weights, lambda epoch: nullcontext()
-    )
+    training = begin(options)
+    return training, fit(training, archive, parts, options, directory)
 
 
-def test_it_learns_to_find_discs(discs: CropArchive, tmp_path: Path) -> None:
-    options = QUICK.model_copy(update={"epochs": 12})
+@pytest.mark.parametrize("recipe", ["reference", "efficient"])
+def test_it_learns_to_find_discs(discs: CropArchive, tmp_path: Path, recipe: str) -> None:
+    options = QUICK.model_copy(update={"epochs": 12, "recipe": recipe})
     parts = select_parts(discs, split_patients(discs.patients, 0), options)
-    model, fitted = train(discs, options, tmp_path / "w.safetensors")
+    training, fitted = train(discs, options, tmp_path)
     assert fitted.epochs[-1].train_loss < 0.6 * fitted.epochs[0].train_loss
-    scores = score(model, discs, parts.test, options)
+    scores = score(training.model, discs, parts.test, options.readers)
     assert np.mean([row["dice"] for row in scores]) > 0.85
     assert len(scores) == len(parts.test)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(discs: CropArchive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["reference", "efficient"])
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(
+    discs: CropArchive, tmp_path: Path, recipe: str
+) -> None:
     first, again, other = (
-        train(discs, QUICK.model_copy(update={"seed": seed}), tmp_path / f"{n}.safetensors")
-        for n, seed in enumerate((0, 0, 1))
+        train(discs, QUICK.model_copy(update={"seed": seed, "recipe": recipe}), tmp_path / str(number))
+        for number, seed in enumerate((0, 0, 1))
     )
-    assert all(
-        torch.equal(a, b) for a, b in zip(first[0].state_dict().values(), again[0].state_dict().values(), strict=True)
-    )
+    weights = [training.model.state_dict().values() for training, _ in (first, again)]
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
     assert [epoch.val_dice for epoch in first[1].epochs] == [epoch.val_dice for epoch in again[1].epochs]
     assert first[1].epochs[0].train_loss != other[1].epochs[0].train_loss
 
@@ -62,51 +52,68 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(discs: CropAr
 def test_the_best_validation_weights_are_kept(discs: CropArchive, tmp_path: Path) -> None:
     # A rate this high makes validation Dice go up and down.
     options = QUICK.model_copy(update={"epochs": 6, "learning_rate": 0.05, "schedule": "constant"})
-    model, fitted = train(discs, options, tmp_path / "w.safetensors")
+    training, fitted = train(discs, options, tmp_path)
     assert fitted.best_epoch == 1 + int(np.argmax([epoch.val_dice for epoch in fitted.epochs]))
     parts = select_parts(discs, split_patients(discs.patients, 0), options)
-    assert validate(model, discs, parts.validation, options)[1] == fitted.val_dice
-    fresh = build_model(options)
-    load_weights(fresh, tmp_path / "w.safetensors")
-    assert np.array_equal(predict(fresh, discs, parts.test), predict(model, discs, parts.test))
+    batches = training.recipe.batches(discs, parts.validation, parse_target(options.readers))
+    assert validate(training.model, batches, options, training.recipe)[1] == fitted.val_dice
+    fresh = begin(options).model
+    load_weights(fresh, tmp_path / "weights.safetensors")
+    assert np.array_equal(predict(fresh, discs, parts.test), predict(training.model, discs, parts.test))
 
 
 def test_patience_ends_a_training_that_does_not_improve(discs: CropArchive, tmp_path: Path) -> None:
     options = QUICK.model_copy(update={"epochs": 30, "learning_rate": 1e-9, "patience": 2})
-    _, fitted = train(discs, options, tmp_path / "w.safetensors")
+    _, fitted = train(discs, options, tmp_path)
     assert len(fitted.epochs) < 30
     assert len(fitted.epochs) - fitted.best_epoch == 2
+    assert fitted.stopped == (
+        f"early: validation Dice was best in epoch {fitted.best_epoch} and not better in 2 epochs since"
+    )
 
 
-def test_every_epoch_has_its_window(discs: CropArchive, tmp_path: Path) -> None:
-    opened: list[int] = []
+def test_every_epoch_has_its_window_and_may_be_the_last(discs: CropArchive, tmp_path: Path) -> None:
+    opened: list[tuple[int, bool]] = []
 
     @contextmanager
-    def window(epoch: int) -> Iterator[None]:
-        opened.append(epoch)
+    def window(epoch: int, continues: bool) -> Iterator[None]:
+        opened.append((epoch, continues))
         yield
 
     parts = select_parts(discs, split_patients(discs.patients, 0), QUICK)
-    model = build_model(QUICK)
-    fit(model, build_optimiser(model, QUICK), discs, parts, QUICK, tmp_path / "w.safetensors", window)
-    assert opened == [1, 2, 3]
+    fitted = fit(
+        begin(QUICK),
+        discs,
+        parts,
+        QUICK,
+        tmp_path,
+        epoch_window=window,
+        reason_to_stop=lambda: "for tea" if len(opened) == 2 else "",
+    )
+    assert opened == [(1, False), (2, False)]
+    assert fitted.stopped == "for tea"
+    assert len(fitted.epochs) == 2
 
 
-def test_a_loss_that_is_not_finite_ends_with_advice(discs: CropArchive, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_with_advice_and_keeps_the_last_good_state(
+    discs: CropArchive, tmp_path: Path
+) -> None:
     parts = select_parts(discs, split_patients(discs.patients, 0), QUICK)
-    model = build_model(QUICK)
-    with torch.no_grad():
-        model.out.weight.fill_(float("nan"))
-    with pytest.raises(InputError, match=r"training loss is nan in epoch 1, batch 1\. Use a smaller learning_rate"):
-        fit(
-            model,
-            build_optimiser(model, QUICK),
-            discs,
-            parts,
-            QUICK,
-            tmp_path / "w.safetensors",
-            lambda epoch: nullcontext(),
-        )
+    training = begin(QUICK)
+
+    def spoil(epoch: int, batch: int, batches: int) -> None:
+        if (epoch, batch) == (2, 2):
+            with torch.no_grad():
+                training.model.out.weight.fill_(float("nan"))
+
+    expected = (
+        r"training loss is nan in epoch 2, batch 3\. The best weights so far are in .* Use a smaller learning_rate"
+    )
+    with pytest.raises(InputError, match=expected):
+        fit(training, discs, parts, QUICK, tmp_path, on_batch=spoil)
+    kept, _ = load_model(tmp_path)
+    assert all(torch.isfinite(tensor).all() for tensor in kept.state_dict().values())
+    assert len(begin(QUICK, tmp_path / "checkpoint.safetensors").progress.epochs) == 1
 
 
 def test_no_patient_is_in_two_parts_and_slices_without_consensus_are_counted(discs: CropArchive) -> None:
@@ -117,43 +124,3 @@ def test_no_patient_is_in_two_parts_and_slices_without_consensus_are_counted(dis
     assert not patients[1] & patients[2]
     used = len(parts.train) + len(parts.validation) + len(parts.test)
     assert used + parts.without_target == len(discs)
-
-
-def test_weights_of_another_width_are_refused(discs: CropArchive, tmp_path: Path) -> None:
-    train(discs, QUICK.model_copy(update={"epochs": 1}), tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"w\.safetensors: not the weights of this U-Net"):
-        load_weights(UNet(8, 3), tmp_path / "w.safetensors")
-    (tmp_path / "w.safetensors").write_bytes(b"torn")
-    with pytest.raises(InputError, match=r"w\.safetensors: not the weights"):
-        load_weights(UNet(4, 3), tmp_path / "w.safetensors")
-
-
-def test_the_loss_is_lowest_for_the_target() -> None:
-    targets = (torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.7).float()
-    right, wrong = segmentation_loss(20 * (targets - 0.5), targets), segmentation_loss(-20 * (targets - 0.5), targets)
-    assert right < 0.01
-    assert wrong > 10
-
-
-def test_image_and_target_turn_together_into_all_eight_orientations() -> None:
-    picture = np.arange(16, dtype=np.float32).reshape(4, 4)
-    images = np.repeat(picture[None], 400, axis=0)
-    targets = images.copy()
-    flip_and_turn(images, targets, np.random.default_rng(0))
-    assert np.array_equal(images, targets)
-    turned = [np.rot90(picture, k) for k in range(4)]
-    expected = {array.tobytes() for array in turned} | {np.ascontiguousarray(a[:, ::-1]).tobytes() for a in turned}
-    assert {image.tobytes() for image in images} == expected
-
-
-def test_an_epoch_sees_every_crop_once_in_random_order(discs: CropArchive) -> None:
-    batches = CropBatches(discs, np.arange(20), parse_target("any"), augment=False, generator=np.random.default_rng(0))
-    seen = torch.cat([images for images, _ in training_batches(batches, 8, torch.Generator().manual_seed(1))])[:, 0]
-    order = [next(row for row in range(20) if np.array_equal(discs.inputs([row])[0], image)) for image in seen.numpy()]
-    assert sorted(order) == list(range(20))
-    assert order != list(range(20))
-
-
-def test_a_single_crop_left_over_is_not_trained_on_alone(discs: CropArchive) -> None:
-    batches = CropBatches(discs, np.arange(17), parse_target("any"), False, np.random.default_rng(0))
-    assert [len(images) for images, _ in training_batches(batches, 8, torch.Generator())] == [8, 8]

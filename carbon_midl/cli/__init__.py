@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from carbon_midl import __version__
-from carbon_midl.cli import book, crops, footprint, lidc, phantom, report, study
+from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, report, study
 from carbon_midl.errors import InputError
 
 _EPILOG = """\
@@ -16,6 +16,7 @@ examples:
   carbon-midl lidc download data/ct --max-gb 5       CT of some LIDC-IDRI patients; shows the size and asks first
   carbon-midl crops import-slices SLICES data/lidc   real crops, as they circulate publicly
   carbon-midl crops info data/lidc                   what an archive holds, with a contact sheet
+  carbon-midl evaluate runs/demo/filters-16-seed-0 data/lidc   a trained network on other crops
   carbon-midl footprint sensors                      what can be measured here, and how to allow more
   carbon-midl report runs/demo/results               what a study used, for a paper or a model card
   papermill notebooks/train_unet.ipynb out.ipynb -p crops data/lidc -p filters 16
@@ -49,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
     rooms = parser.add_subparsers(title="what to work on", metavar="ROOM", required=True)
-    for room in (lidc, crops, phantom, study, book, footprint, report):
+    for room in (lidc, crops, phantom, study, model, book, footprint, report):
         room.add_actions(rooms)
     return parser

@@ -58,6 +58,7 @@ class Window:
         parent: the window it is nested in; None at the top.
         finished: False when it was interrupted, or still open when the record was made; what it used so far counts.
         attempt: 1 for a run's first attempt, 2 after it was resumed once, …
+        continues: whether it goes on with what the attempt before has begun under the same name, and has saved.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Window:
     parent: str | None = None
     finished: bool = True
     attempt: int = 1
+    continues: bool = False
 
     @property
     def energy_kwh(self) -> float:
@@ -157,7 +159,7 @@ class FootprintRecord:
         for window in self.windows:
             number = window.name.removeprefix(_EPOCH)
             if window.finished and number != window.name and number.isdecimal():
-                found[int(number)] = window
+                found[int(number)] = self._whole(window)
         return dict(sorted(found.items()))
 
     @property
@@ -199,12 +201,25 @@ class FootprintRecord:
     def epoch(self, number: int) -> Window:
         """The window of one epoch, counted from 1: that of the last attempt, where it was repeated.
 
+        An epoch that was saved in its middle and gone on with is added up over its attempts.
+
         Raises:
             InputError: that epoch was not measured.
         """
         name = f"{_EPOCH}{number}"
         last = self.window(name).attempt
-        return _added_up([window for window in self.windows if window.name == name and window.attempt == last])
+        return self._whole(*(window for window in self.windows if window.name == name and window.attempt == last))
+
+    def _whole(self, *windows: Window) -> Window:
+        """Windows of one name and attempt, with those before that they continue."""
+        parts = list(windows)
+        while parts[0].continues:
+            name, before = parts[0].name, parts[0].attempt - 1
+            begun = [window for window in self.windows if window.name == name and window.attempt == before]
+            if not begun:
+                break
+            parts = [*begun, *parts]
+        return parts[0] if len(parts) == 1 else _added_up(parts)
 
     def all_epochs(self) -> Window:
         """All epochs of all attempts, added up under the name "epochs".

@@ -63,6 +63,7 @@ def _window(data: Any) -> Window:
         parent=fields.get("parent", str | None),
         finished=fields.get("finished", bool),
         attempt=fields.count("attempt", 1),
+        continues=fields.get("continues", bool, False),
     )
 
 

@@ -55,6 +55,7 @@ class _Span:
     start_s: float
     end_s: float | None = None
     finished: bool = False
+    continues: bool = False
 
 
 class Tracker:
@@ -177,8 +178,12 @@ class Tracker:
             self._figures = self._alongside.finish()
 
     @contextmanager
-    def window(self, name: str) -> Iterator[None]:
+    def window(self, name: str, continues: bool = False) -> Iterator[None]:
         """Measure what happens inside under `name`, nested in the window that is open now.
+
+        Args:
+            name: of the window.
+            continues: whether it goes on with what the attempt before has begun under that name, and has saved.
 
         Raises:
             RuntimeError: the tracker is not running.
@@ -186,7 +191,7 @@ class Tracker:
         if not self._running:
             raise RuntimeError(f"window {name!r}: the tracker is not running; open windows inside `with tracker:`")
         parent = self._open[-1].name if self._open else None
-        span = _Span(name, parent, self._now().isoformat(timespec="seconds"), self._read())
+        span = _Span(name, parent, self._now().isoformat(timespec="seconds"), self._read(), continues=continues)
         self._windows.append(span)
         self._open.append(span)
         try:
@@ -197,11 +202,12 @@ class Tracker:
             self._open.remove(span)
 
     @contextmanager
-    def epoch(self, number: int) -> Iterator[None]:
+    def epoch(self, number: int, continues: bool = False) -> Iterator[None]:
         """The window "epoch <number>", and one epoch to carbontracker.
 
         Args:
             number: counted from 1.
+            continues: whether it goes on with an epoch that the attempt before has begun and saved in its middle.
 
         Raises:
             InputError: a number that is no epoch.
@@ -209,7 +215,7 @@ class Tracker:
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise InputError(f"epoch: found {number!r}, expected a whole number counted from 1")
         try:
-            with self.window(f"epoch {number}"):
+            with self.window(f"epoch {number}", continues):
                 if self._alongside is not None:
                     self._alongside.epoch_start()
                 yield
@@ -297,7 +303,15 @@ class Tracker:
             # An estimate has no idle power of its own.
             if meter.covers(span.start_s, end_s) and not (span.name == IDLE and is_estimate(meter.sensor.method))
         )
-        window = Window(span.name, span.started, end_s - span.start_s, components, span.parent, span.finished)
+        window = Window(
+            name=span.name,
+            started=span.started,
+            duration_s=end_s - span.start_s,
+            components=components,
+            parent=span.parent,
+            finished=span.finished,
+            continues=span.continues,
+        )
         if span.end_s is not None and all(meter.settled(end_s) for meter in self._all_meters()):
             self._windows[position] = window
         return window

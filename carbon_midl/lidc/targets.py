@@ -22,12 +22,12 @@ class Target:
     kind: Literal["at least", "random", "mean"]
     k: int = 1
 
-    def of(self, masks: NDArray[np.bool_], generator: np.random.Generator | None = None) -> NDArray[np.float32]:
+    def of(self, masks: NDArray[np.bool_], draws: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
         """Return the target of each crop.
 
         Args:
             masks: ``(n, 4, H, W)`` bool.
-            generator: draws the reader for ``random``; needed only there.
+            draws: ``(n, 4)`` in [0, 1), of which the largest names the reader for ``random``; needed only there.
 
         Returns:
             ``(n, H, W)`` float32 in [0, 1]; all zero where nobody outlined anything.
@@ -39,10 +39,10 @@ class Target:
         if self.kind == "mean":
             readers = np.maximum(present.sum(axis=1), 1).astype(np.float32)
             return votes / readers[:, None, None]
-        if generator is None:
-            raise TypeError("target 'random' needs a generator")
+        if draws is None:
+            raise TypeError("target 'random' needs draws")
         # Readers without an outline get the score -1, so that they are drawn only where there is no other.
-        reader = np.where(present, generator.random(present.shape), -1.0).argmax(axis=1)
+        reader = np.where(present, draws, -1.0).argmax(axis=1)
         return masks[np.arange(len(masks)), reader].astype(np.float32)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, replaced, replaced_directory, write_json, write_text
+from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
 from carbon_midl.footprint import FootprintRecord, carbon_intensity
 from carbon_midl.run import read_result
 from carbon_midl.study.spec import Study
@@ -45,8 +45,7 @@ def _write_tables(
     epochs = [_epoch_table(study.directory / name, name, result, records[name]) for name, result in found.items()]
     write_text(out / "epochs.csv", _joined(epochs).to_csv(index=False))
     slices = [_with_run(pd.read_csv(study.directory / name / "slices.csv.gz"), name, r) for name, r in found.items()]
-    with replaced(out / "slices.csv.gz") as temporary:
-        _joined(slices).to_csv(temporary, index=False, compression={"method": "gzip", "mtime": 0})
+    write_gzipped(out / "slices.csv.gz", _joined(slices).to_csv(index=False))
     write_json(out / "manifest.json", _manifest(study, found, records, left_out))
 
 

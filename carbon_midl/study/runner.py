@@ -1,13 +1,7 @@
 """Execute a study: each run's notebook with papermill, one after the other, skipping those that are done."""
 
-import base64
 import fcntl
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,23 +11,21 @@ from typing import Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.run import Fingerprint, fingerprint, read_result
+from carbon_midl.run import Fingerprint, fingerprint, is_finished, read_result, resumable, training_fingerprint
 from carbon_midl.study.display import Display
+from carbon_midl.study.execution import NOTEBOOK, execute
 from carbon_midl.study.phantom_crops import phantom_crops
 from carbon_midl.study.results import collect_results
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.unet_size import check_crop_size
-
-NOTEBOOK = "notebook.ipynb"
-_POLL_S = 0.5
 
 
 def run_study(study: Study, display: Display) -> Path:
     """Make the runs that are not done yet, collect all into tables and return their directory.
 
     A run is done when its executed notebook is there and its ``result.json`` has the fingerprint that its parameters,
-    the crops and the code have now. A run that is out of date is moved aside, not deleted. A failing run does not stop
-    the others.
+    the crops and the code have now. One that was interrupted goes on from its checkpoint; one that is out of date is
+    moved aside, not deleted. A failing run does not stop the others.
 
     Raises:
         InputError: the crops cannot be opened or are too small, or a run failed; the message says where to look.
@@ -58,9 +50,10 @@ def _run_all(study: Study, archive: CropArchive, notebook: Path, display: Displa
         if is_done(directory, wanted):
             display.skipped(run)
             continue
-        _set_aside(directory)
+        if resumable(directory, training_fingerprint(run.options, archive)) is None:
+            _set_aside(directory)
         display.began(run)
-        if _execute(notebook, directory, _parameters(study, run, archive), partial(display.saw, directory)):
+        if execute(notebook, directory, _parameters(study, run, archive), partial(display.saw, directory)):
             display.finished(run, read_result(directory))
         else:
             failed[run.name] = directory / f"failed-{NOTEBOOK}"
@@ -111,13 +104,8 @@ def open_crops(study: Study, progress: Callable[..., Any] = iter) -> CropArchive
 
 
 def is_done(directory: Path, wanted: Fingerprint) -> bool:
-    """Whether ``directory`` holds a finished run with the fingerprint ``wanted``."""
-    if not (directory / NOTEBOOK).is_file() or not (directory / "result.json").is_file():
-        return False
-    try:
-        return Fingerprint(**read_result(directory)["fingerprint"]) == wanted
-    except (InputError, KeyError, TypeError):
-        return False
+    """Whether ``directory`` holds a finished run with the fingerprint ``wanted``, and its notebook."""
+    return (directory / NOTEBOOK).is_file() and is_finished(directory, wanted)
 
 
 def _parameters(study: Study, run: PlannedRun, archive: CropArchive) -> dict[str, Any]:
@@ -134,57 +122,7 @@ def _parameters(study: Study, run: PlannedRun, archive: CropArchive) -> dict[str
 
 
 def _set_aside(directory: Path) -> None:
-    """Move a run that is stale or was interrupted out of the way; what it holds is kept."""
+    """Move a run that cannot be gone on with out of the way; what it holds is kept."""
     if directory.exists() and any(directory.iterdir()):
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         directory.rename(directory.with_name(f"{directory.name}.superseded-{stamp}"))
-
-
-def _execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: Callable[[], None]) -> bool:
-    """Execute ``notebook`` in a process of its own, so that it can be stopped with its kernel.
-
-    Returns whether it succeeded. The executed notebook gets its name on success; of a failed one the part that was
-    executed is kept as ``failed-notebook.ipynb``.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    executed = directory / f".partial-{NOTEBOOK}"
-    root = notebook.parent.parent
-    # Papermill writes both paths into the notebook; relative ones tell nothing of this machine.
-    paths = [str(path.relative_to(root)) for path in (notebook, executed)]
-    encoded = base64.b64encode(json.dumps(parameters).encode()).decode()
-    options = ["--no-progress-bar", "--log-level", "ERROR", "-b", encoded]
-    with (directory / "papermill.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "papermill", *paths, *options],
-            cwd=root,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            close_fds=False,  # papermill inherits the study's lock
-        )
-        try:
-            while process.poll() is None:
-                poll()
-                time.sleep(_POLL_S)
-        except BaseException:
-            _stop(process)
-            raise
-    if process.returncode == 0 and (directory / "result.json").is_file():
-        executed.rename(directory / NOTEBOOK)
-        return True
-    if executed.exists():
-        executed.rename(directory / f"failed-{NOTEBOOK}")
-    return False
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Interrupt papermill and its kernel, then insist."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(timeout=10)
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            return

@@ -307,3 +307,22 @@ def test_a_missing_field_is_named(field: str) -> None:
 def test_what_is_no_record_is_refused() -> None:
     with pytest.raises(InputError, match="footprint record"):
         FootprintRecord.from_dict([1, 2])
+
+
+def test_an_epoch_that_was_saved_in_its_middle_is_added_up_over_its_attempts() -> None:
+    def window(name: str, kwh: float, **more: object) -> Window:
+        part = ComponentEnergy("cpu", kwh, "estimated: half TDP")
+        return Window(name, "2026-01-01T00:00:00+00:00", 10.0, (part,), **more)  # type: ignore[arg-type]
+
+    first = FootprintRecord((window("epoch 1", 1.0), window("epoch 2", 0.25, finished=False)), 3)
+    second = FootprintRecord((window("epoch 2", 0.5, finished=False, continues=True),), 3)
+    third = FootprintRecord((window("epoch 2", 0.125, continues=True), window("epoch 3", 1.0)), 3)
+    joined = third.with_earlier(second.with_earlier(first))
+    assert joined.epoch(2).energy_kwh == 0.875
+    assert joined.epoch(2).duration_s == 30.0
+    assert {number: epoch.energy_kwh for number, epoch in joined.finished_epochs.items()} == {1: 1.0, 2: 0.875, 3: 1.0}
+    # A second attempt that begins the epoch again does not count what the first one lost as part of it.
+    again = FootprintRecord((window("epoch 2", 0.5),), 3).with_earlier(first)
+    assert again.epoch(2).energy_kwh == 0.5
+    assert again.energy_kwh == 1.75
+    assert FootprintRecord.from_dict(joined.to_dict()) == joined

@@ -13,6 +13,8 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import FootprintRecord
@@ -197,7 +199,56 @@ def test_a_killed_study_goes_on_where_it_was(discs: CropArchive, tmp_path: Path)
     assert not (study.results / "runs.csv").exists()
     assert run(study).count("done before") == 1
     assert len(pd.read_csv(study.results / "runs.csv")) == 2
-    assert list(study.directory.glob(f"{study.runs[1].name}.superseded-*"))
+
+
+def test_an_interrupted_study_gives_the_results_of_one_that_was_not(discs: CropArchive, tmp_path: Path) -> None:
+    text = TEXT.replace("[2, 3]", "[2]").replace("epochs = 2", "epochs = 120")
+    whole, broken = (make_root(tmp_path / name, discs, text) for name in ("whole", "broken"))
+    run(whole)
+    run_of = broken.directory / "filters-2-seed-0"
+    command = [sys.executable, "-m", "carbon_midl.cli", "study", "run", str(broken.path)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while not (run_of / "epochs.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    assert "the same command goes on from there" in process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert (run_of / "checkpoint.safetensors").exists()
+    assert not (run_of / "result.json").exists()
+    before = FootprintRecord.from_dict(json.loads((run_of / "footprint.json").read_text()))
+    assert 1 <= before.epochs < 120
+    run(broken)
+    # Equal to the last bit: weights, and the score of every slice.
+    reference = whole.directory / "filters-2-seed-0"
+    kept, expected = (load_file(directory / "weights.safetensors") for directory in (run_of, reference))
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    assert (run_of / "slices.csv.gz").read_bytes() == (reference / "slices.csv.gz").read_bytes()
+    assert not (run_of / "checkpoint.safetensors").exists()
+    after = FootprintRecord.from_dict(read_result(run_of)["footprint"])
+    assert (before.attempts, after.attempts) == (1, 2)
+    first = sum(window.energy_kwh for window in after.windows if window.attempt == 1 and window.parent is None)
+    assert first == pytest.approx(before.energy_kwh)
+    assert after.energy_kwh > before.energy_kwh
+    epochs = pd.read_csv(broken.results / "epochs.csv")
+    assert epochs["epoch"].tolist() == list(range(1, 121))
+
+
+def test_a_budget_stops_a_run_and_a_larger_one_lets_it_go_on(discs: CropArchive, tmp_path: Path) -> None:
+    text = TEXT.replace("[2, 3]", "[2]").replace("epochs = 2", "epochs = 30\nbudget_g = 1e-7")
+    study = make_root(tmp_path / "root", discs, text)
+    run(study)
+    result = read_result(study.directory / "filters-2-seed-0")
+    assert result["training"]["epochs_trained"] < 30
+    assert result["training"]["stopped"].startswith("by the budget of")
+    assert any("training stopped by the budget of" in note for note in result["footprint"]["notes"])
+    study.path.write_text(text.replace("budget_g = 1e-7", "budget_g = 1000.0"))
+    run(read_study(study.path))
+    result = read_result(study.directory / "filters-2-seed-0")
+    assert result["training"]["epochs_trained"] == 30
+    assert result["training"]["stopped"] == ""
+    assert FootprintRecord.from_dict(result["footprint"]).attempts == 2
+    assert not list(study.directory.glob("*.superseded-*"))
 
 
 def _kill_notebooks_of(root: Path) -> None:

@@ -1,0 +1,113 @@
+"""Segmenting crops with a trained network, and scoring it.
+
+Always in fp32, whatever recipe trained the network, so that a score can be computed again anywhere.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from carbon_midl.batches import Batches, ResidentBatches
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.lidc.targets import Target, parse_target
+from carbon_midl.losses import LOSSES
+from carbon_midl.metrics import dice, readers_dice
+from carbon_midl.options import RunOptions
+from carbon_midl.recipes import Recipe, evaluating
+
+# Scoring holds no gradients, so its batches may be larger; the size has no bearing on the scores.
+SCORING_BATCH = 64
+# Crops whose pixels are in memory at once.
+_CHUNK = 1024
+
+
+def scored_target(readers: str) -> Target:
+    """Return what slices are scored against: the training target if it is a mask, else at least 2 of 4 readers."""
+    target = parse_target(readers)
+    return target if target.kind == "at least" else Target("at least", 2)
+
+
+def validate(model: nn.Module, batches: Batches, options: RunOptions, recipe: Recipe) -> tuple[float, float]:
+    """Return mean loss and mean Dice over the slices of ``batches``, computed as the recipe computes."""
+    losses, scores = [], []
+    with evaluating(model):
+        for images, targets in batches.in_order(SCORING_BATCH):
+            with recipe.computing():
+                logits = model(images)
+            losses.append(LOSSES[options.loss](logits.float(), targets) * len(images))
+            scores.append(dice(_to_masks(logits), _to_masks(targets - 0.5)))
+    overlaps = np.concatenate(scores)
+    return float(torch.stack(losses).sum()) / len(overlaps), float(overlaps.mean())
+
+
+def predict(model: nn.Module, archive: CropArchive, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Segment the crops in ``rows``: bool ``(len(rows), H, W)``, true where the probability exceeds one half."""
+    return np.concatenate([_to_masks(logits) for logits, _ in _logits(model, archive, rows)])
+
+
+def probabilities(
+    model: nn.Module, archive: CropArchive, rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Yield, batch by batch, the lesion's probability ``(n, H, W)`` in [0, 1] and the rows it is of."""
+    for logits, batch in _logits(model, archive, rows):
+        yield logits[:, 0].float().sigmoid().cpu().numpy(), batch
+
+
+def score(model: nn.Module, archive: CropArchive, rows: NDArray[np.int64], readers: str) -> list[dict[Any, Any]]:
+    """Score each slice in ``rows``: one row a slice for the table of test scores.
+
+    Args:
+        model: the network.
+        archive: the crops.
+        rows: of the archive.
+        readers: the target it was trained towards; see ``scored_target``.
+    """
+    target = scored_target(readers)
+    table: list[dict[Any, Any]] = []
+    for logits, batch in _logits(model, archive, rows):
+        masks = archive.reader_masks(batch)
+        predicted, wanted = _to_masks(logits), target.of(masks) > 0.5
+        columns = zip(
+            archive.index.iloc[batch].to_dict("records"),
+            wanted.sum(axis=(1, 2)),
+            predicted.sum(axis=(1, 2)),
+            (wanted & predicted).sum(axis=(1, 2)),
+            dice(predicted, wanted),
+            readers_dice(masks),
+            strict=True,
+        )
+        table += [
+            {
+                **crop,
+                "target_px": int(target_px),
+                "predicted_px": int(predicted_px),
+                "overlap_px": int(overlap_px),
+                "dice": float(overlap),
+                "readers_dice": float(agreement),
+            }
+            for crop, target_px, predicted_px, overlap_px, overlap, agreement in columns
+        ]
+    return table
+
+
+def _logits(
+    model: nn.Module, archive: CropArchive, rows: NDArray[np.int64]
+) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+    where = next(model.parameters()).device
+    with evaluating(model), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for begin in range(0, len(rows), _CHUNK):
+            chunk = rows[begin : begin + _CHUNK]
+            batches = ResidentBatches(archive, chunk, Target("at least", 1), where)
+            start = 0
+            for images, _ in batches.in_order(SCORING_BATCH):
+                yield model(images), chunk[start : start + len(images)]
+                start += len(images)
+
+
+def _to_masks(logits: Tensor) -> NDArray[np.bool_]:
+    masks: NDArray[np.bool_] = (logits[:, 0] > 0).cpu().numpy()
+    return masks

@@ -1,0 +1,114 @@
+"""Predicting and evaluating from the command line, with a network that was trained a little."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.metrics import compute_confusion_matrix_metric, get_confusion_matrix
+
+from carbon_midl.cli import main
+from carbon_midl.evaluation import evaluate
+from carbon_midl.files import write_json
+from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
+from carbon_midl.lidc.split import split_patients
+from carbon_midl.options import RunOptions
+from carbon_midl.training import begin, fit, select_parts
+
+
+@pytest.fixture(scope="module")
+def run(discs: CropArchive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("run")
+    options = RunOptions(filters=4, depth=3, epochs=6, batch_size=8, learning_rate=1e-2)
+    split = split_patients(discs.patients, 0)
+    fit(begin(options), discs, select_parts(discs, split, options), options, directory)
+    write_json(directory / "result.json", {"split": {part: list(names) for part, names in vars(split).items()}})
+    return directory
+
+
+def test_masks_are_written_with_their_index(discs: CropArchive, run: Path, tmp_path: Path) -> None:
+    assert main(["predict", str(run), str(discs.path), str(tmp_path / "out"), "--probabilities"]) == 0
+    masks = np.load(tmp_path / "out" / "masks.npy")
+    soft = np.load(tmp_path / "out" / "probabilities.npy")
+    index = pd.read_csv(tmp_path / "out" / "index.csv")
+    assert masks.dtype == bool
+    assert masks.shape == soft.shape == discs.images.shape
+    assert (masks == (soft > 0.5)).mean() > 0.999  # float16 may round a probability to one half
+    assert index["predicted_px"].tolist() == masks.sum(axis=(1, 2)).tolist()
+    assert index.drop(columns="predicted_px").equals(discs.index)
+    assert (tmp_path / "out" / "segmentations.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "out" / "meta.json").read_text())["crops"] == discs.fingerprint
+    consensus = discs.reader_masks(np.arange(len(discs))).sum(axis=1) >= 2
+    assert (masks & consensus).sum() > 0.7 * consensus.sum()
+
+
+def test_evaluation_agrees_with_monai(
+    discs: CropArchive, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--json", str(tmp_path / "e.json"), "--slices", str(tmp_path / "s.csv")]
+    assert main(["evaluate", str(run), str(discs.path), *files]) == 0
+    shown = capsys.readouterr().out
+    assert "2 of 10 patients, whom it has not seen" in shown
+    main(["predict", str(run), str(discs.path), str(tmp_path / "out")])
+    slices = pd.read_csv(tmp_path / "s.csv")
+    test = split_patients(discs.patients, 0).test
+    assert set(slices["patient_id"]) == set(test)
+    rows = discs.rows_of(test)
+    masks = np.load(tmp_path / "out" / "masks.npy")[rows]
+    consensus = discs.reader_masks(rows).sum(axis=1) >= 2
+    predicted, wanted = (torch.from_numpy(array[:, None].astype(float)) for array in (masks, consensus))
+    counts = get_confusion_matrix(predicted, wanted)
+    found = json.loads((tmp_path / "e.json").read_text())
+    for ours, theirs in (("dice", "f1 score"), ("sensitivity", "sensitivity"), ("precision", "precision")):
+        expected = float(compute_confusion_matrix_metric(theirs, counts).mean())
+        assert found[ours]["estimate"] == pytest.approx(expected, rel=1e-6)
+    assert found["dice"]["low"] <= found["dice"]["estimate"] <= found["dice"]["high"]
+    assert f"{found['dice']['estimate']:.3f}" in shown
+
+
+def test_all_patients_on_request_and_unknown_ones_are_said_to_be(
+    discs: CropArchive, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run), str(discs.path), "--patients", "all"]) == 0
+    assert "all 10 patients, those it was trained on included" in capsys.readouterr().out
+    (tmp_path / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
+    assert main(["evaluate", str(tmp_path / "weights.safetensors"), str(discs.path)]) == 0
+    assert "which of them it was trained on is not known" in capsys.readouterr().out
+
+
+def test_crops_that_the_network_cannot_read_are_refused(
+    discs: CropArchive, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with CropWriter(tmp_path / "hu", discs.size, Intensity("HU", -1000, 400), {"kind": "discs"}) as crops:
+        crops.add(
+            np.zeros((discs.size, discs.size), np.int16),
+            discs.reader_masks([0])[0],
+            patient_id="LIDC-IDRI-0001",
+            nodule=0,
+            slice=0,
+        )
+    assert main(["predict", str(run), str(tmp_path / "hu"), str(tmp_path / "out")]) == 2
+    assert "trained on test 0 … 255; its masks would mean nothing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    assert main(["predict", str(run), str(discs.path), str(tmp_path / "out")]) == 2
+    assert "already exists and is not an empty directory" in capsys.readouterr().err
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400), st.integers(0, 400), st.floats(0, 1)), min_size=1))
+def test_every_figure_is_a_mean_of_what_it_says(rows: list[tuple[int, int, int, float]]) -> None:
+    table = pd.DataFrame(rows, columns=["patient_id", "target_px", "predicted_px", "share"])
+    table["overlap_px"] = (table["share"] * table[["target_px", "predicted_px"]].min(axis=1)).astype(int)
+    table["dice"] = 2 * table["overlap_px"] / (table["target_px"] + table["predicted_px"])
+    found = evaluate(table)
+    assert found.dice.estimate == pytest.approx(table["dice"].mean())
+    assert found.nothing_found == (table["predicted_px"] == 0).sum()
+    assert sum(band.n for band in found.by_size.values()) == len(table)
+    assert sum(b.n * b.estimate for b in found.by_size.values()) == pytest.approx(table["dice"].sum(), abs=1e-9)
+    assert (found.precision is None) == (found.nothing_found == len(table))
+    assert len(found.describe().splitlines()) >= 6

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.crops import CropArchive, Intensity
+from carbon_midl.model_file import ModelCard, load_model, load_weights, save_model
+from carbon_midl.options import RunOptions
+from carbon_midl.unet import UNet
+
+OPTIONS = RunOptions(filters=4, depth=3, readers="at least 3")
+
+
+@pytest.fixture
+def saved(discs: CropArchive, tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    save_model(UNet(4, 3), ModelCard.of(OPTIONS, discs), path)
+    return path
+
+
+def test_a_model_comes_back_with_what_it_needs(discs: CropArchive, tmp_path: Path) -> None:
+    model = UNet(4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    save_model(model, ModelCard.of(OPTIONS, discs), tmp_path / "weights.safetensors")
+    for path in (tmp_path, tmp_path / "weights.safetensors"):
+        again, card = load_model(path)
+        assert card == ModelCard(4, 3, 1, discs.size, discs.intensity, "at least 3", discs.fingerprint)
+        pairs = zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_weights_of_another_network_are_refused(saved: Path) -> None:
+    message = r"weights of a U-Net with filters = 4, depth = 3, channels = 1; expected 8, 3 and 1\."
+    with pytest.raises(InputError, match=message):
+        load_weights(UNet(8, 3), saved)
+
+
+def test_damage_is_named(saved: Path, tmp_path: Path) -> None:
+    whole = saved.read_bytes()
+    for content in (b"torn", whole[: len(whole) // 2], b""):
+        saved.write_bytes(content)
+        with pytest.raises(InputError, match=r"weights\.safetensors: missing, truncated or no safetensors file"):
+            load_model(saved)
+    save_file({"anything": torch.zeros(1)}, saved)
+    with pytest.raises(InputError, match="found weights without a description, expected carbon-midl U-Net 1"):
+        load_model(saved)
+    with pytest.raises(InputError, match="no model there; expected a run's directory"):
+        load_model(tmp_path / "elsewhere")
+
+
+def test_crops_on_another_scale_are_refused(discs: CropArchive, saved: Path) -> None:
+    _, card = load_model(saved)
+    card.check_crops(discs, saved)
+    other = ModelCard(**{**vars(card), "intensity": Intensity("HU", -1000, 400)})
+    with pytest.raises(InputError, match=r"intensity scale test 0 … 255, but .* was trained on HU -1000 … 400"):
+        other.check_crops(discs, saved)

@@ -1,0 +1,120 @@
+"""An interrupted training goes on as if nothing had happened."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from carbon_midl.checkpoint import checkpointed_run, load_checkpoint
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.lidc.split import split_patients
+from carbon_midl.model_file import load_model
+from carbon_midl.options import RunOptions
+from carbon_midl.recipes import RECIPES
+from carbon_midl.training import Training, begin, build_model, fit, select_parts
+
+OPTIONS = RunOptions(filters=3, depth=3, epochs=4, batch_size=8, learning_rate=1e-2, readers="random", patience=3)
+
+
+def go_on(archive: CropArchive, options: RunOptions, directory: Path, stop_at: tuple[int, int] | None) -> Training:
+    """Train from the checkpoint, if there is one; ask for an end after the batch ``stop_at`` of an epoch."""
+    checkpoint = directory / "checkpoint.safetensors"
+    training = begin(options, checkpoint if checkpoint.exists() else None)
+    parts = select_parts(archive, split_patients(archive.patients, 0), options)
+
+    def ask(epoch: int, batch: int, batches: int) -> None:
+        if (epoch, batch) == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    fit(training, archive, parts, options, directory, "this run", on_batch=ask)
+    return training
+
+
+def same(one: Training, other: Training) -> bool:
+    pairs = zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def without_times(training: Training) -> list[dict[str, float]]:
+    return [{key: value for key, value in vars(e).items() if key != "duration_s"} for e in training.progress.epochs]
+
+
+@pytest.mark.parametrize("recipe", ["reference", "efficient"])
+@pytest.mark.parametrize("stops", [[(1, 2)], [(2, 5)], [(1, 3), (1, 4), (3, 1), (4, 2)]])
+def test_weights_are_bit_identical_to_an_uninterrupted_training(
+    discs: CropArchive, tmp_path: Path, recipe: str, stops: list[tuple[int, int]]
+) -> None:
+    options = OPTIONS.model_copy(update={"recipe": recipe})
+    whole = go_on(discs, options, tmp_path / "whole", None)
+    for stop in stops:
+        with pytest.raises(SystemExit) as left:
+            go_on(discs, options, tmp_path / "broken", stop)
+        assert left.value.code == 128 + signal.SIGTERM
+    resumed = go_on(discs, options, tmp_path / "broken", None)
+    assert same(whole, resumed)
+    assert without_times(whole) == without_times(resumed)
+    kept, _ = load_model(tmp_path / "broken")
+    assert all(
+        torch.equal(a, b) for a, b in zip(kept.state_dict().values(), whole.model.state_dict().values(), strict=True)
+    )
+
+
+def test_ctrl_c_saves_too_and_handlers_are_put_back(discs: CropArchive, tmp_path: Path) -> None:
+    parts = select_parts(discs, split_patients(discs.patients, 0), OPTIONS)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    def ask(epoch: int, batch: int, batches: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=r"Stopped after epoch 0, batch 1; its state is saved\. Start it again"):
+        fit(begin(OPTIONS), discs, parts, OPTIONS, tmp_path, "this run", on_batch=ask)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert checkpointed_run(tmp_path / "checkpoint.safetensors") == "this run"
+
+
+def test_a_death_between_checkpoint_and_weights_loses_nothing(discs: CropArchive, tmp_path: Path) -> None:
+    whole = go_on(discs, OPTIONS, tmp_path / "whole", None)
+    options = OPTIONS.model_copy(update={"epochs": 1})
+    go_on(discs, options, tmp_path / "one", None)
+    (tmp_path / "one" / "weights.safetensors").unlink()
+    resumed = go_on(discs, OPTIONS.model_copy(update={"schedule": "cosine"}), tmp_path / "one", None)
+    assert (tmp_path / "one" / "weights.safetensors").exists()
+    assert len(resumed.progress.epochs) == len(whole.progress.epochs)
+
+
+def test_a_finished_training_is_not_trained_further(discs: CropArchive, tmp_path: Path) -> None:
+    first = go_on(discs, OPTIONS, tmp_path, None)
+    again = go_on(discs, OPTIONS, tmp_path, None)
+    assert without_times(first) == without_times(again)
+    assert same(first, again)
+
+
+def test_damaged_and_foreign_checkpoints_are_named(discs: CropArchive, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        go_on(discs, OPTIONS, tmp_path, (1, 2))
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(InputError, match=r"not a checkpoint of this U-Net .* Remove the file to begin again"):
+        begin(OPTIONS.model_copy(update={"filters": 4}), path)
+    with pytest.raises(InputError, match="found carbon-midl checkpoint 1, expected carbon-midl U-Net 1"):
+        load_model(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert checkpointed_run(path) is None
+    with pytest.raises(InputError, match="truncated or no safetensors file"):
+        begin(OPTIONS, path)
+
+
+@pytest.mark.parametrize("recipe", ["reference", "efficient"])
+def test_the_optimisers_state_keeps_the_layout_of_the_weights(discs: CropArchive, tmp_path: Path, recipe: str) -> None:
+    options = OPTIONS.model_copy(update={"recipe": recipe})
+    with pytest.raises(SystemExit):
+        go_on(discs, options, tmp_path, (1, 2))
+    made = RECIPES[recipe](torch.device("cpu"))
+    model = made.place(build_model(options))
+    optimiser = made.optimiser(model, 1e-3)
+    load_checkpoint(tmp_path / "checkpoint.safetensors", model, optimiser)
+    for parameter in model.parameters():
+        assert optimiser.state[parameter]["exp_avg"].stride() == parameter.stride()
+        assert float(optimiser.state[parameter]["step"]) == 2
