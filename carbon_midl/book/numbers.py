@@ -85,6 +85,7 @@ def training_numbers(evidence: Evidence) -> dict[str, str]:
         "learning_rate": str(options["learning_rate"]),
         "schedule": SCHEDULES[options["schedule"]],
         "augmentation": "random flips and quarter turns" if options["augment"] else "no augmentation",
+        "recipe": options["recipe"],
         "depth": w.count(evidence.depth),
         "machines": "One machine" if len(machines) == 1 else f"{w.count(len(machines)).capitalize()} kinds of machine",
         "hardware": f"{processor} and {w.joined(graphics)}" if graphics else f"{processor}, without a GPU",

@@ -14,10 +14,12 @@ from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES
+from carbon_midl.book.recipes import recipes_text
 from carbon_midl.book.tables import TABLES, Table
 from carbon_midl.files import write_json, write_text
+from carbon_midl.lidc import transfer as transfer_record
 from carbon_midl.lidc.statistics import Statistics, recorded
-from carbon_midl.lidc.transfer import RECORDED
+from carbon_midl.selection import recipes as recipe_record
 from carbon_midl.study.tables import named_rows
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def prepare(
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        transfer = collection.phantom_transfer(root / RECORDED)
+        transfer = collection.phantom_transfer(root / transfer_record.RECORDED)
+        write_text(staging / "recipes.md", recipes_text(root / recipe_record.RECORDED))
         _write(evidence, statistics, transfer, runs_dir, find_archive(root / "data", evidence), staging)
         shutil.rmtree(generated, ignore_errors=True)
         staging.rename(generated)

@@ -14,11 +14,9 @@ s5cmd fetches a few series at a time. After each such batch those that are compl
 the others is asked for again, with growing pauses, unless the server said that it does not have it.
 """
 
-import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +24,7 @@ from typing import NamedTuple
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.idc import BYTES_PER_GB, Series
 from carbon_midl.lidc.s5cmd import Failure, sync
+from carbon_midl.locks import sole_holder
 
 PARTIAL = ".partial"
 RETRIES = 5
@@ -126,7 +125,7 @@ def download(planned: Plan, progress: Callable[[int], None] = lambda _: None, re
     out.mkdir(parents=True, exist_ok=True)
     incomplete: list[Incomplete] = []
     not_tried: Sequence[Series] = ()
-    with _sole_downloader(out) as lock:
+    with sole_holder(out / _LOCK, "downloading to this directory") as lock:
         for start in range(0, len(planned.to_fetch), _BATCH):
             batch = _Batch(out, planned.to_fetch[start : start + _BATCH], lock)
             batch.fetch(progress, retries)
@@ -258,22 +257,3 @@ def _is_all(found: Content, series: Series) -> bool:
 def _present_bytes(out: Path, series: Series) -> int:
     directories = series_directory(out, series), _partial_directory(out, series)
     return sum(_content(directory).size_bytes for directory in directories)
-
-
-@contextmanager
-def _sole_downloader(out: Path) -> Iterator[int]:
-    """Keep a second download off `out`, and yield the lock's file descriptor.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    path = out / _LOCK
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{out}: another process is downloading to this directory. Wait for it, or stop it ('fuser {path}' "
-                "names it)."
-            ) from None
-        yield lock.fileno()

@@ -50,7 +50,7 @@ def read_transfer(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     try:
         scores = pd.read_csv(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Record it with: python benchmarks/transfer.py data/lidc") from None
+        raise InputError(f"{path}: no such file. Record it with: python -m benchmarks.transfer data/lidc") from None
     if missing := [name for name in COLUMNS if name not in scores.columns]:
         raise InputError(f"{path}: no column {', '.join(missing)}. Record it again with benchmarks/transfer.py.")
     return scores, manifest

@@ -1,9 +1,7 @@
 """Execute a study: each run's notebook with papermill, one after the other, skipping those that are done."""
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.locks import sole_holder
 from carbon_midl.run import Fingerprint, fingerprint, is_finished, read_result, resumable, training_fingerprint
 from carbon_midl.study.display import Display
 from carbon_midl.study.execution import NOTEBOOK, execute
@@ -35,7 +34,10 @@ def run_study(study: Study, display: Display) -> Path:
     if not notebook.is_file():
         raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
     study.directory.mkdir(parents=True, exist_ok=True)
-    with _sole_runner(study):
+    # Papermill inherits the lock: where only the runner was killed, its run goes on, and a second runner would write
+    # into the same directory.
+    with sole_holder(study.directory / ".lock", "running this study, or is a papermill of it") as lock:
+        os.set_inheritable(lock, True)
         return _run_all(study, archive, notebook, display)
 
 
@@ -65,29 +67,6 @@ def _run_all(study: Study, archive: CropArchive, notebook: Path, display: Displa
         name, path = next(iter(failed.items()))
         raise InputError(f"{study.path}: {len(failed)} of {len(study.runs)} runs failed, first {name}; see {path}.")
     return study.results
-
-
-@contextmanager
-def _sole_runner(study: Study) -> Iterator[None]:
-    """Keep a second runner off the study.
-
-    Papermill inherits the lock: where only the runner was killed, its run goes on, and a second runner would write into
-    the same directory.
-
-    Raises:
-        InputError: another process holds the study.
-    """
-    path = study.directory / ".lock"
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{study.directory}: another process is running this study. Wait for it, or stop it (it may be the "
-                f"papermill of a runner that was killed: 'fuser {path}' names it)."
-            ) from None
-        os.set_inheritable(lock.fileno(), True)
-        yield
 
 
 def open_crops(study: Study, progress: Callable[..., Any] = iter) -> CropArchive:
