@@ -97,7 +97,7 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
         "crops": {"fingerprint": "abc", "kind": kind, "patients": 70, "slices": 280, "size": 64,
                   "source": {"kind": kind}},
         "options": {"epochs": EPOCHS, "batch_size": 16, "learning_rate": 3e-3, "readers": "at least 2",
-                    "schedule": "cosine", "augment": True},
+                    "schedule": "cosine", "augment": True, "recipe": "efficient"},
         "widths": list(WIDTHS), "seeds": list(SEEDS), "runs_done": len(runs), "runs_left_out": [],
         "abandoned": {"attempts": 1, "energy_kwh": 1e-4, "carbon_g": 0.07},
         "dates": {"first": "2025-01-02T10:00:00+00:00", "last": "2025-01-02T10:04:00+00:00"},
