@@ -33,8 +33,8 @@ def recipes_text(directory: Path) -> str:
 def _caption(pair: RecipePair) -> str:
     n = f"{w.plural(pair.patients, 'test patient')}, {w.plural(pair.seeds, 'seed')} each"
     return (
-        f"Both recipes ({n}): test Dice; difference, efficient minus reference, paired over patients, in points; energy of "
-        "a training before PUE, reference to efficient; share of the reference's energy, mean and range over seeds."
+        f"Both recipes ({n}): test Dice; difference, efficient minus reference, paired over patients, in points; "
+        "energy of a training before PUE, reference to efficient; share of the reference's energy, mean and range over seeds."
     )
 
 
