@@ -34,7 +34,8 @@ def _caption(pair: RecipePair) -> str:
     n = f"{w.plural(pair.patients, 'test patient')}, {w.plural(pair.seeds, 'seed')} each"
     return (
         f"Both recipes ({n}): test Dice; difference, efficient minus reference, paired over patients, in points; "
-        "energy of a training before PUE, reference to efficient; share of the reference's energy, mean and range over seeds."
+        "energy of a training before PUE, reference to efficient; share of the reference's energy, mean and range "
+        "over seeds."
     )
 
 

@@ -16,9 +16,9 @@ _RUN_COLUMNS = ("run", "filters", "seed", "recipe", "energy_kwh", "carbon_g", "d
 class RecipePair(NamedTuple):
     """One width under both recipes.
 
-    Dice are means over patients and seeds with 95 % intervals by bootstrap over both; the difference,
-    ``efficient`` minus ``reference``, is paired over patients. Shares are ``efficient`` divided by ``reference`` of the same seed: mean,
-    smallest and largest.
+    Dice are means over patients and seeds with 95 % intervals by bootstrap over both. The difference, ``efficient``
+    minus ``reference``, is paired over patients. Shares are ``efficient`` divided by ``reference`` of the same seed:
+    mean, smallest and largest.
     """
 
     filters: int
