@@ -26,8 +26,9 @@ from carbon_midl.lidc.phantom.archive import phantom_crops
 from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.lidc.transfer import COLUMNS, RECORDED, read_transfer, transfers
 from carbon_midl.options import RunOptions
+from carbon_midl.parts import select_parts
 from carbon_midl.scoring import score
-from carbon_midl.training import begin, fit, select_parts
+from carbon_midl.training import begin, fit
 
 PHANTOM_SEED = 0
 

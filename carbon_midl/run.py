@@ -12,12 +12,14 @@ from carbon_midl.files import read_json, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.options import RunOptions
+from carbon_midl.parts import Parts, select_parts
 from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, RESULT, RUN_FILES, SLICES
 from carbon_midl.unet_size import unet_size
 
 if TYPE_CHECKING:
+    from carbon_midl.checkpoint import Epoch
     from carbon_midl.footprint import FootprintRecord
-    from carbon_midl.training import Epoch, Fit, Parts
+    from carbon_midl.training import Fit
 
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
@@ -31,6 +33,7 @@ DECIDING_MODULES = (
     "lidc/targets.py",
     "losses.py",
     "metrics.py",
+    "parts.py",
     "recipes.py",
     "scoring.py",
     "training.py",
@@ -58,7 +61,7 @@ class Run:
     options: RunOptions
     archive: CropArchive
     split: Split
-    parts: "Parts"
+    parts: Parts
     fingerprint: Fingerprint
     training: str
     checkpoint: Path | None
@@ -74,8 +77,6 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
         InputError: the directory holds something that is no run, a finished one, or another unfinished one; the crops
             do not fit the options.
     """
-    from carbon_midl.training import select_parts
-
     directory = Path(directory)
     wanted, training = fingerprint(options, archive), training_fingerprint(options, archive)
     checkpoint = resumable(directory, training)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from carbon_midl.batches import Batches, ResidentBatches
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.targets import Target, parse_target
+from carbon_midl.lidc.targets import Target, scored_target
 from carbon_midl.losses import LOSSES
 from carbon_midl.metrics import dice, readers_dice
 from carbon_midl.options import RunOptions
@@ -23,12 +23,6 @@ from carbon_midl.recipes import Recipe, evaluating
 SCORING_BATCH = 64
 # Crops whose pixels are in memory at once.
 _CHUNK = 1024
-
-
-def scored_target(readers: str) -> Target:
-    """Return what slices are scored against: the training target if it is a mask, else at least 2 of 4 readers."""
-    target = parse_target(readers)
-    return target if target.kind == "at least" else Target("at least", 2)
 
 
 def validate(model: nn.Module, batches: Batches, options: RunOptions, recipe: Recipe) -> tuple[float, float]:

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from carbon_midl.checkpoint import Epoch, Progress, load_checkpoint, save_checkpoint
@@ -18,29 +17,15 @@ from carbon_midl.draws import batch_slices, draw_epoch
 from carbon_midl.errors import InputError
 from carbon_midl.interruption import Asked, asked_to_end
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import Split
-from carbon_midl.lidc.targets import parse_target
+from carbon_midl.lidc.targets import parse_target, scored_target
 from carbon_midl.losses import LOSSES
 from carbon_midl.model_file import ModelCard, load_weights, save_model
 from carbon_midl.options import RunOptions
+from carbon_midl.parts import Parts
 from carbon_midl.recipes import RECIPES, Recipe, device, set_learning_rate
 from carbon_midl.run_files import CHECKPOINT, WEIGHTS
-from carbon_midl.scoring import scored_target, validate
+from carbon_midl.scoring import validate
 from carbon_midl.unet import UNet
-from carbon_midl.unet_size import check_crop_size
-
-# Crops whose readers' masks are unpacked at once.
-_UNPACKED = 512
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The rows of the archive that each part of the split uses, and how many were left out for having no target."""
-
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
-    without_target: int
 
 
 @dataclass(frozen=True)
@@ -78,35 +63,6 @@ class Training:
     optimiser: torch.optim.Adam
     recipe: Recipe
     progress: Progress = field(default_factory=Progress)
-
-
-def select_parts(archive: CropArchive, split: Split, options: RunOptions) -> Parts:
-    """Choose the rows of each part.
-
-    A slice whose consensus is empty (one reader of four, say) has no lesion to find by the study's own definition, and
-    Dice on it is 0 or 1 by convention; such slices are left out of every part and counted.
-
-    Raises:
-        InputError: a part has no slice left, or the crops are too small for the depth.
-    """
-    check_crop_size((archive.size, archive.size), options.depth)
-    target = scored_target(options.readers)
-    has_target = np.concatenate(
-        [
-            target.of(archive.reader_masks(rows)).any(axis=(1, 2))
-            for rows in np.array_split(np.arange(len(archive)), math.ceil(len(archive) / _UNPACKED))
-        ]
-    )
-    chosen = {}
-    for part, patients in asdict(split).items():
-        rows = archive.rows_of(patients)
-        chosen[part] = rows[has_target[rows]]
-        if not len(chosen[part]):
-            raise InputError(
-                f"{archive.path}: no slice of the {part} patients has a target of readers = {options.readers!r}. "
-                "Use more patients, or ask for fewer readers."
-            )
-    return Parts(**chosen, without_target=int((~has_target).sum()))
 
 
 def build_model(options: RunOptions) -> UNet:
@@ -234,7 +190,8 @@ class _Fitting:
         progress, options, recipe = self._training.progress, self._options, self._training.recipe
         started = perf_counter() - progress.spent_s
         draws = draw_epoch(options.seed, number, self._crops, options.augment)
-        losses = list(torch.tensor(progress.losses))
+        where = next(self._training.model.parameters()).device
+        losses = list(torch.tensor(progress.losses, device=where))
         self._training.model.train()
         for images, targets in self._train.drawn(draws, options.batch_size, first=len(losses)):
             rate = learning_rate(options, (number - 1 + len(losses) / len(self._batches)) / options.epochs)

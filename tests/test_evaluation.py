@@ -17,7 +17,8 @@ from carbon_midl.files import write_json
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
 from carbon_midl.lidc.split import split_patients
 from carbon_midl.options import RunOptions
-from carbon_midl.training import begin, fit, select_parts
+from carbon_midl.parts import select_parts
+from carbon_midl.training import begin, fit
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import split_patients
 from carbon_midl.model_file import load_model
 from carbon_midl.options import RunOptions
+from carbon_midl.parts import select_parts
 from carbon_midl.recipes import RECIPES
-from carbon_midl.training import Training, begin, build_model, fit, select_parts
+from carbon_midl.training import Training, begin, build_model, fit
 
 OPTIONS = RunOptions(filters=3, depth=3, epochs=4, batch_size=8, learning_rate=1e-2, readers="random", patience=3)
 

@@ -12,8 +12,9 @@ from carbon_midl.lidc.split import split_patients
 from carbon_midl.lidc.targets import parse_target
 from carbon_midl.model_file import load_model, load_weights
 from carbon_midl.options import RunOptions
+from carbon_midl.parts import select_parts
 from carbon_midl.scoring import predict, score, validate
-from carbon_midl.training import Fit, Training, begin, fit, select_parts
+from carbon_midl.training import Fit, Training, begin, fit
 
 QUICK = RunOptions(filters=4, depth=3, epochs=3, batch_size=8, learning_rate=1e-2)
 

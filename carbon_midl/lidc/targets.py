@@ -65,3 +65,9 @@ def parse_target(text: str) -> Target:
     raise InputError(
         f"readers = {text!r}: expected 'at least K' with K from 1 to {READERS}, 'any', 'all', 'random' or 'mean'."
     )
+
+
+def scored_target(readers: str) -> Target:
+    """Return what slices are scored against: the training target if it is a mask, else at least 2 of 4 readers."""
+    target = parse_target(readers)
+    return target if target.kind == "at least" else Target("at least", 2)

@@ -21,8 +21,9 @@ from carbon_midl.lidc.phantom.anatomy import Anatomy, Chest
 from carbon_midl.lidc.phantom.space import Space
 from carbon_midl.lidc.split import split_patients
 from carbon_midl.options import RunOptions
+from carbon_midl.parts import select_parts
 from carbon_midl.scoring import score
-from carbon_midl.training import begin, fit, select_parts
+from carbon_midl.training import begin, fit
 
 Bool = NDArray[np.bool_]
 
