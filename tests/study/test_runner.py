@@ -188,7 +188,8 @@ def test_a_killed_study_goes_on_where_it_was(discs: CropArchive, tmp_path: Path)
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     second = study.directory / study.runs[1].name
     deadline = time.monotonic() + 300
-    while not second.exists() and time.monotonic() < deadline:
+    # Papermill writes it: before, there is no process yet that the lock could go to.
+    while not (second / ".partial-notebook.ipynb").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
