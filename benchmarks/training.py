@@ -38,6 +38,9 @@ from carbon_midl.training import build_model
 
 # Enough to outlast the start of worker processes, few enough for a wide network on two cores.
 BATCHES = {4: 12, 8: 10, 16: 6, 24: 4, 32: 3, 48: 3, 64: 3}
+GPU_BATCHES = 200
+# Not timed: workers start, kernels are chosen, a CUDA graph is captured.
+WARM_UP = {"cpu": 1, "cuda": 8}
 PASSES_A_STEP = 3
 Contender = Callable[[], Iterator[Tensor]]
 
@@ -59,8 +62,10 @@ def main() -> None:
     efficient = RECIPES["efficient"](device())
     found = []
     for filters in options.filters:
+        batches = BATCHES[filters] if device().type == "cpu" else GPU_BATCHES
+        crops = (batches + WARM_UP[device().type]) * options.batch_size
         with tempfile.TemporaryDirectory() as folder:
-            archive = random_crops(Path(folder) / "crops", options.size, (BATCHES[filters] + 1) * options.batch_size)
+            archive = random_crops(Path(folder) / "crops", options.size, crops)
             contenders = {
                 "efficient": ours("efficient", archive, filters, options.batch_size),
                 "reference": ours("reference", archive, filters, options.batch_size),
@@ -69,7 +74,7 @@ def main() -> None:
             rates: dict[str, list[float]] = {name: [] for name in contenders}
             for turn in range(options.rounds):
                 for name in np.roll(list(contenders), turn):
-                    rates[name].append(crops_per_s(contenders[name], BATCHES[filters], options.batch_size))
+                    rates[name].append(crops_per_s(contenders[name], batches, options.batch_size))
         ours_gflop, monai_gflop = (
             gflop_a_crop(network, options.size)
             for network in (build_model(RunOptions(filters=filters)), basic(filters))
@@ -140,9 +145,11 @@ def basic(filters: int) -> BasicUNet:
 
 
 def crops_per_s(contender: Contender, batches: int, batch_size: int) -> float:
-    """Speed after the first batch, for which workers start and kernels are chosen."""
+    """Speed after the warm-up."""
     steps = contender()
-    float(next(steps))
+    for _ in range(WARM_UP[device().type]):
+        loss = next(steps)
+    float(loss)
     started = perf_counter()
     for _ in range(batches):
         loss = next(steps)
