@@ -45,7 +45,7 @@ def _cells(pair: RecipePair) -> tuple[str, ...]:
         str(pair.filters),
         w.dice(pair.reference.estimate),
         w.dice(pair.efficient.estimate),
-        w.points_interval(pair.difference),
+        w.points_interval(pair.difference).replace(" points", ""),
         f"{w.energy(pair.reference_kwh)} → {w.energy(pair.efficient_kwh)}",
         f"{w.percent(share)} ({w.percent(least).removesuffix(' %')}–{w.percent(most)})",
     )
@@ -60,8 +60,8 @@ def _sentence(pair: RecipePair) -> str:
     points = w.points_interval(pair.difference)
     if pair.difference.excludes_zero:
         better = "higher" if pair.difference.estimate > 0 else "lower"
-        return w.unbroken(f"{said}Its Dice was {better}: {points} points. The two are not the same, then.")
-    return w.unbroken(f"{said}No difference in Dice was shown: {points} points.")
+        return w.unbroken(f"{said}Its Dice was {better}: {points}. The two are not the same, then.")
+    return w.unbroken(f"{said}No difference in Dice was shown: {points}.")
 
 
 def _origin(pairs: list[RecipePair]) -> str:
