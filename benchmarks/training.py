@@ -37,7 +37,7 @@ from carbon_midl.recipes import RECIPES, Reference, device
 from carbon_midl.training import build_model
 
 # Enough to outlast the start of worker processes, few enough for a wide network on two cores.
-BATCHES = {4: 12, 8: 10, 16: 6, 24: 4, 32: 3, 48: 3, 64: 3}
+BATCHES = {4: 40, 8: 20, 16: 8, 24: 4, 32: 3, 48: 3, 64: 3}
 GPU_BATCHES = 200
 # Not timed: workers start, kernels are chosen, a CUDA graph is captured.
 WARM_UP = {"cpu": 1, "cuda": 8}
