@@ -1,0 +1,96 @@
+"""Candidates to choose from: performance and cost of each, with as many replicates as it has.
+
+:func:`carbon_midl.selection.reading.read_candidates` makes them from a table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from carbon_midl.errors import InputError
+from carbon_midl.selection.cost import Factors
+
+CARBON_UNIT = "gCO2eq"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Performance and cost of n candidates with up to r replicates.
+
+    Attributes:
+        names: n names, in numerical order where they are numbers, otherwise as they first appeared.
+        performance: shape (n, r), between 0 and 1; the replicates come first, NaN fills up.
+        cost: shape (n, r), in ``unit``, with NaN in the same places.
+        paired: whether all have the same replicates, in the same columns.
+        cost_name: "carbon", or the column of another resource.
+        unit: of the cost.
+        performance_name: the column it came from.
+        energy_kwh: shape (n, r), before PUE, where the cost was made from energy.
+        duration_s: shape (n, r), where it is known.
+        factors: that made carbon from energy, where it was.
+        notes: what was left out or assumed, in sentences.
+    """
+
+    names: tuple[str, ...]
+    performance: np.ndarray
+    cost: np.ndarray
+    paired: bool
+    cost_name: str = "carbon"
+    unit: str = CARBON_UNIT
+    performance_name: str = "performance"
+    energy_kwh: np.ndarray | None = None
+    duration_s: np.ndarray | None = None
+    factors: Factors | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How many replicates each candidate has, shape (n,)."""
+        return np.isfinite(self.performance).sum(axis=1)
+
+    @cached_property
+    def mean_performance(self) -> np.ndarray:
+        """Mean over each candidate's replicates, shape (n,)."""
+        return np.nanmean(self.performance, axis=1)
+
+    @cached_property
+    def mean_cost(self) -> np.ndarray:
+        """Mean over each candidate's replicates, in ``unit``, shape (n,)."""
+        return np.nanmean(self.cost, axis=1)
+
+    def without(self, index: int) -> "Candidates":
+        """All but one of them."""
+        return self.only([other for other in range(len(self)) if other != index])
+
+    def only(self, indices: Sequence[int]) -> "Candidates":
+        """Those at the given places."""
+        rows = list(indices)
+        return replace(
+            self,
+            names=tuple(self.names[row] for row in rows),
+            performance=self.performance[rows],
+            cost=self.cost[rows],
+            energy_kwh=None if self.energy_kwh is None else self.energy_kwh[rows],
+            duration_s=None if self.duration_s is None else self.duration_s[rows],
+        )
+
+    def recosted(self, factors: Factors) -> "Candidates":
+        """The same candidates with the carbon of another grid, PUE or embodied share.
+
+        Raises:
+            InputError: their cost was not made from energy, or an embodied share lacks the duration.
+        """
+        if self.energy_kwh is None:
+            raise InputError(
+                f"cost: {self.cost_name} was given as it is, not as energy, so no other grid, PUE or embodied share "
+                "can be applied. Name the energy's column."
+            )
+        cost = factors.carbon_g(self.energy_kwh, self.duration_s)
+        if not np.array_equal(np.isnan(cost), np.isnan(self.cost)):
+            raise InputError("embodied: some runs have no duration; fill it in, or leave the embodied share out.")
+        return replace(self, cost=cost, factors=factors)

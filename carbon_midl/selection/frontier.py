@@ -1,0 +1,95 @@
+"""The Pareto frontier: candidates that no other beats in performance without costing more.
+
+A candidate is *dominated* where another performs at least as well and costs at most as much, one of the two strictly.
+Equal candidates do not dominate one another: all of them are on the frontier, or none is. NaN is never on it.
+"""
+
+import numpy as np
+
+from carbon_midl.errors import InputError
+
+
+def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Which candidates are not dominated (larger performance and smaller cost are better).
+
+    Args:
+        performance: shape (..., n); each set along the last axis is a set of its own.
+        cost: the same shape.
+
+    Returns:
+        Booleans of that shape.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    performance, cost = _same_shape(performance, cost)
+    absent = np.isnan(performance) | np.isnan(cost)
+    # Absent candidates cost more than any other and are worse, so that they change nothing for those present.
+    performance = np.where(absent, -np.inf, performance)
+    cost = np.where(absent, np.inf, cost)
+    order = np.argsort(cost, axis=-1, kind="stable")
+    sorted_cost = np.take_along_axis(cost, order, axis=-1)
+    if (sorted_cost[..., 1:] == sorted_cost[..., :-1]).any():
+        # Among equal costs the best comes first.
+        by_performance = np.argsort(-performance, axis=-1, kind="stable")
+        by_cost = np.argsort(np.take_along_axis(cost, by_performance, axis=-1), axis=-1, kind="stable")
+        order = np.take_along_axis(by_performance, by_cost, axis=-1)
+        sorted_cost = np.take_along_axis(cost, order, axis=-1)
+    sorted_performance = np.take_along_axis(performance, order, axis=-1)
+    best_so_far = np.maximum.accumulate(sorted_performance, axis=-1)
+    new = np.ones(performance.shape, dtype=bool)
+    new[..., 1:] = sorted_performance[..., 1:] > best_so_far[..., :-1]
+    # Equal to the one before it in both, and so on the frontier exactly if that one is: the first of the run decides.
+    equal = (sorted_performance[..., 1:] == sorted_performance[..., :-1]) & (
+        sorted_cost[..., 1:] == sorted_cost[..., :-1]
+    )
+    if equal.any():
+        places = np.broadcast_to(np.arange(performance.shape[-1]), performance.shape).copy()
+        places[..., 1:][equal] = 0
+        first_of_run = np.maximum.accumulate(places, axis=-1)
+        new = np.take_along_axis(new, first_of_run, axis=-1)
+    result = np.empty_like(new)
+    np.put_along_axis(result, order, new, axis=-1)
+    return result & ~absent
+
+
+def hypervolume(
+    performance: np.ndarray, cost: np.ndarray, reference_cost: float, reference_performance: float
+) -> float:
+    """The area that the frontier dominates, up to a reference point that is worse in both.
+
+    In two dimensions it is the area under the frontier's staircase: from each point to the next dearer one, the cost
+    between them times the gain over the reference (Zitzler and Thiele 1998).
+
+    Args:
+        performance: shape (n,).
+        cost: shape (n,).
+        reference_cost: candidates that cost as much or more add nothing.
+        reference_performance: candidates that perform as badly or worse add nothing.
+
+    Returns:
+        Area in units of cost times performance.
+
+    Raises:
+        InputError: the shapes differ, or the reference is not finite.
+    """
+    performance, cost = _same_shape(performance, cost)
+    if not np.isfinite([reference_cost, reference_performance]).all():
+        raise InputError(
+            f"hypervolume: reference ({reference_cost}, {reference_performance}); expected two finite numbers."
+        )
+    counted = on_frontier(performance, cost) & (cost < reference_cost) & (performance > reference_performance)
+    order = np.argsort(cost[counted])
+    costs = cost[counted][order]
+    gains = performance[counted][order] - reference_performance
+    return float(np.sum(np.diff(costs, append=reference_cost) * gains))
+
+
+def _same_shape(performance: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    performance, cost = np.asarray(performance, dtype=float), np.asarray(cost, dtype=float)
+    if performance.shape != cost.shape or performance.ndim == 0:
+        raise InputError(
+            f"frontier: performance of shape {performance.shape}, cost of {cost.shape}; expected one of each "
+            "a candidate."
+        )
+    return performance, cost

@@ -1,0 +1,48 @@
+"""Tables as files, and a recorded study by patient, so that widths are compared on the same patients."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from carbon_midl.errors import InputError
+from carbon_midl.selection.columns import require
+
+PATIENT = "patient_id"
+"""The column of a study's ``slices.csv.gz`` that names the patient."""
+
+
+def by_patient(directory: Path, performance: str) -> pd.DataFrame:
+    """One row a run and test patient, with all that ``runs.csv`` says of the run.
+
+    What then varies between replicates is the patient; a width's seeds are averaged, and how much another seed would
+    change is left out.
+
+    Args:
+        directory: of a recorded study, with ``runs.csv`` and ``slices.csv.gz``.
+        performance: column for the patient's mean Dice, in place of what the run had there.
+
+    Raises:
+        InputError: a table or a column is missing.
+    """
+    runs, slices = read_csv(directory / "runs.csv"), read_csv(directory / "slices.csv.gz")
+    require(runs, "run", "run", str(directory / "runs.csv"))
+    for name, role in (("run", "run"), (PATIENT, "patient"), ("dice", "Dice of a slice")):
+        require(slices, name, role, str(directory / "slices.csv.gz"))
+    dice = slices.groupby(["run", PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
+    return dice.merge(runs.drop(columns=[performance, PATIENT], errors="ignore"), on="run")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV file, compressed or not.
+
+    Raises:
+        InputError: there is no such file, or it is not CSV.
+    """
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a table of candidates as CSV.") from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path}: empty; expected a header and a row a candidate and replicate.") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
+        raise InputError(f"{path}: not readable as CSV ({error}).") from None

@@ -1,0 +1,289 @@
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
+
+from carbon_midl.errors import InputError
+from carbon_midl.selection.choice import Criterion, choose, pick
+from carbon_midl.selection.cost import Factors
+from carbon_midl.selection.criteria import CRITERIA, Best, Budget, Pepr, Weighted
+from carbon_midl.selection.frontier import on_frontier
+from carbon_midl.selection.frontier_criteria import Knee, Marginal
+from carbon_midl.selection.noninferiority import NonInferior
+from carbon_midl.selection.sample import draw, observed
+from tests.selection.made_up import candidates, random_candidates
+
+ALL = [Best(), Budget(200.0), NonInferior(0.02), Weighted(0.6), Pepr(), Knee(), Marginal(5.0)]
+WITHOUT_GRAMS = [criterion for criterion in ALL if not isinstance(criterion, Budget | Marginal)]
+by_name = pytest.mark.parametrize("criterion", ALL, ids=lambda one: one.name)
+
+
+def test_every_criterion_is_tried_here_and_says_what_it_assumes() -> None:
+    assert {criterion.name for criterion in ALL} == set(CRITERIA)
+    for criterion in ALL:
+        assert criterion.assumption.endswith(".")
+        assert criterion.source
+        assert criterion.score_name
+
+
+@by_name
+def test_a_choice_is_explained_and_written_as_json(criterion: Criterion) -> None:
+    choice = choose(random_candidates(1), criterion)
+    assert choice.chosen in choice.reason
+    assert choice.reason.endswith(".")
+    assert choice.runner_up != choice.chosen
+    assert list(choice.scores) == list("abcdef")
+    stored = json.loads(json.dumps(choice.to_dict(), allow_nan=False))
+    assert stored["chosen"] == choice.chosen
+    assert not math.isnan(choice.scores[choice.chosen])
+
+
+@by_name
+def test_equal_candidates_are_said_to_be_equal(criterion: Criterion) -> None:
+    choice = choose(candidates([[0.5, 0.6]] * 3, [[3.0, 3.0]] * 3), criterion)
+    assert choice.chosen == "a"
+    assert choice.tied == ("b", "c")
+    assert "All candidates are equal in performance and cost" in choice.reason
+
+
+@by_name
+def test_one_candidate_is_chosen_without_a_runner_up(criterion: Criterion) -> None:
+    choice = choose(candidates([0.5], [3.0]), criterion)
+    assert (choice.chosen, choice.runner_up, choice.tied) == ("a", None, ())
+    assert "only candidate" in choice.reason
+
+
+@by_name
+@given(seed=st.integers(0, 10**6))
+def test_the_runner_up_is_what_is_chosen_without_the_chosen(criterion: Criterion, seed: int) -> None:
+    made = random_candidates(seed)
+    choice = choose(made, criterion)
+    without = choose(made.without(made.names.index(choice.chosen)), criterion)
+    assert without.chosen == choice.runner_up
+
+
+@pytest.mark.parametrize("criterion", WITHOUT_GRAMS, ids=lambda one: one.name)
+@given(seed=st.integers(0, 10**6), factor=st.floats(1e-3, 1e3))
+def test_one_grid_for_all_changes_no_choice_that_is_not_in_grams(
+    criterion: Criterion, seed: int, factor: float
+) -> None:
+    made = random_candidates(seed)
+    assert choose(made, criterion).chosen == choose(replace(made, cost=made.cost * factor), criterion).chosen
+
+
+@pytest.mark.parametrize("criterion", [one for one in ALL if one.name != "noninferior"], ids=lambda one: one.name)
+@given(seed=st.integers(0, 10**6))
+def test_the_chosen_is_on_the_frontier(criterion: Criterion, seed: int) -> None:
+    made = random_candidates(seed, count=8)
+    chosen = made.names.index(choose(made, criterion).chosen)
+    assert on_frontier(made.mean_performance, made.mean_cost)[chosen]
+
+
+@by_name
+@pytest.mark.parametrize("paired", [True, False])
+def test_many_draws_at_once_choose_as_one_by_one(criterion: Criterion, paired: bool) -> None:
+    made = random_candidates(2, paired=paired)
+    if not paired:
+        performance = made.performance.copy()
+        performance[1, 3] = np.nan
+        made = replace(made, performance=performance, cost=np.where(np.isnan(performance), np.nan, made.cost))
+    for sample in draw(made, 60):
+        together = pick(criterion.utility(sample), sample)
+        for row, chosen in enumerate(together):
+            one = replace(
+                sample,
+                performance=sample.performance[[row]],
+                cost=sample.cost[[row]],
+                paired=None if sample.paired is None else (sample.paired[0], sample.paired[1][[row]]),
+                variance=None if sample.variance is None else sample.variance[[row]],
+            )
+            assert pick(criterion.utility(one), one)[0] == chosen
+
+
+def test_the_order_of_replicates_makes_no_difference_in_the_last_digit() -> None:
+    performance, cost = [0.1, 0.2, 0.3], [0.7, 0.1, 0.6]
+    made = candidates([performance, performance[::-1]], [cost, cost[::-1]])
+    assert made.mean_performance[0] != made.mean_performance[1]
+    choice = choose(made, Best())
+    assert choice.tied
+    assert "All candidates are equal" in choice.reason
+
+
+def test_of_equals_the_cheapest_then_the_best_then_the_first() -> None:
+    choice = choose(candidates([0.7, 0.7, 0.6], [4.0, 3.0, 1.0]), Best())
+    assert (choice.chosen, choice.tied, choice.runner_up) == ("b", ("a",), "a")
+    assert "level with a" in choice.reason
+    nothing_matters = choose(candidates([0.5, 0.7, 0.7], [2.0, 2.0, 2.0]), Weighted(0.0))
+    assert nothing_matters.chosen == "b"
+
+
+def test_best_and_budget() -> None:
+    made = candidates([0.6, 0.7, 0.8], [1.0, 10.0, 100.0])
+    assert choose(made, Best()).chosen == "c"
+    assert choose(made, Budget(100.0)).chosen == "c"
+    within = choose(made, Budget(99.0))
+    assert (within.chosen, within.runner_up) == ("b", "a")
+    assert math.isnan(within.scores["c"])
+    assert "of the 2 of 3 candidates within 99 gCO2eq" in within.reason
+    assert choose(made, Budget(2.0)).runner_up is None
+
+
+def test_a_budget_that_nothing_meets_says_what_it_would_take() -> None:
+    made = candidates([0.6, 0.7], [2.0, 10.0])
+    with pytest.raises(
+        InputError, match=r"within 0.5 gCO2eq; the cheapest, a, costs 2 gCO2eq, 4 times as much"
+    ) as told:
+        choose(made, Budget(0.5))
+    assert "grid" not in str(told.value)
+    with pytest.raises(InputError, match=r"on a grid of at most 100 gCO2eq/kWh \(now 400\)"):
+        choose(replace(made, factors=Factors.of(400)), Budget(0.5))
+
+
+def test_the_weighted_sum_goes_from_the_cheapest_to_the_best() -> None:
+    made = candidates([0.60, 0.79, 0.80], [1.0, 10.0, 100.0])
+    assert [choose(made, Weighted(weight)).chosen for weight in (0.0, 0.5, 1.0)] == ["a", "b", "c"]
+    assert choose(made, Weighted(0.25)).scores["b"] == pytest.approx(0.25 * 0.95 + 0.75 * (1 - 9 / 99))
+
+
+def test_pepr_is_performance_over_one_plus_the_scaled_resource() -> None:
+    made = candidates([0.60, 0.79, 0.80], [1.0, 10.0, 100.0])
+    choice = choose(made, Pepr())
+    assert choice.scores == pytest.approx({"a": 0.6, "b": 0.79 / (1 + 9 / 99), "c": 0.4})
+    assert "PePR-C" in choice.reason
+    assert choose(made, Pepr((0.0, 200.0))).scores["c"] == pytest.approx(0.8 / 1.5)
+    for name, letter in {
+        "memM": "PePR-M",
+        "train_time": "PePR-T",
+        "energy_kwh": "PePR-E",
+        "num_param": "num_param",
+    }.items():
+        assert letter in choose(replace(made, cost_name=name, unit=""), Pepr()).criterion
+
+
+def test_pepr_moves_when_the_dearest_is_left_out() -> None:
+    made = candidates([0.60, 0.70, 0.71], [0.0, 20.0, 200.0])
+    assert choose(made, Pepr()).chosen == "b"
+    assert choose(made.without(2), Pepr()).chosen == "a"
+
+
+def test_the_knee_is_the_point_highest_above_the_line() -> None:
+    angle = np.linspace(np.pi, np.pi / 2, 9)
+    circle = candidates((0.5 + 0.4 * np.sin(angle)).tolist(), (50 + 50 * np.cos(angle)).tolist())
+    choice = choose(circle, Knee())
+    assert choice.chosen == circle.names[4]
+    assert choice.scores[choice.chosen] == pytest.approx(math.sqrt(2) - 1)
+    dominated = candidates([0.5, 0.8, 0.7, 0.9], [1.0, 2.0, 3.0, 10.0])
+    assert math.isnan(choose(dominated, Knee()).scores["c"])
+
+
+@pytest.mark.parametrize(
+    ("performance", "cost", "chosen", "words"),
+    [
+        ([0.5, 0.51, 0.9], [1.0, 9.0, 10.0], "a", "without a knee"),
+        ([0.5, 0.9], [1.0, 10.0], "a", "cheapest of 2 points on a frontier without a knee"),
+        ([0.9, 0.5], [1.0, 10.0], "a", "only point of the frontier"),
+    ],
+)
+def test_frontiers_without_a_knee(performance: list[float], cost: list[float], chosen: str, words: str) -> None:
+    choice = choose(candidates(performance, cost), Knee())
+    assert choice.chosen == chosen
+    assert words in choice.reason
+
+
+def test_the_marginal_criterion_stops_before_the_step_that_is_too_dear() -> None:
+    made = candidates([0.60, 0.70, 0.71, 0.65], [1.0, 11.0, 31.0, 90.0])
+    chosen = {limit: choose(made, Marginal(limit)).chosen for limit in (0.0, 0.9, 1.1, 19.0, 21.0)}
+    assert chosen == {0.0: "a", 0.9: "a", 1.1: "b", 19.0: "b", 21.0: "c"}
+    choice = choose(made, Marginal(5.0))
+    assert choice.scores == pytest.approx({"a": 0.0, "b": 1.0, "c": 20.0, "d": math.nan}, nan_ok=True)
+    assert "a point costs 1 gCO2eq; the next, to c, costs 20 gCO2eq for each point" in choice.reason
+    assert "nothing performs better" in choose(made, Marginal(50.0)).reason
+
+
+def test_a_small_dear_step_does_not_hide_a_large_cheap_one() -> None:
+    made = candidates([0.60, 0.601, 0.80], [1.0, 5.0, 11.0])
+    choice = choose(made, Marginal(1.0))
+    assert choice.chosen == "c"
+    assert choice.scores == pytest.approx({"a": 0.0, "b": math.nan, "c": 0.5}, nan_ok=True)
+
+
+@given(seed=st.integers(0, 10**6), limit=st.floats(0.01, 100))
+def test_the_marginal_choice_is_the_last_step_priced_below_the_limit(seed: int, limit: float) -> None:
+    made = random_candidates(seed, count=9)
+    choice = choose(made, Marginal(limit))
+    paid = {name: price for name, price in choice.scores.items() if not math.isnan(price) and price < limit}
+    assert choice.chosen == max(paid, key=lambda name: made.mean_cost[made.names.index(name)])
+
+
+@given(seed=st.integers(0, 10**6), margin=st.floats(0, 0.1), replicates=st.integers(2, 8))
+def test_noninferiority_is_the_t_test_of_the_paired_differences(seed: int, margin: float, replicates: int) -> None:
+    made = random_candidates(seed, replicates=replicates)
+    choice = choose(made, NonInferior(margin))
+    best = int(made.mean_performance.argmax())
+    passing = [best]
+    for place in range(len(made)):
+        if place != best:
+            test = ttest_1samp(made.performance[place] - made.performance[best], -margin, alternative="greater")
+            interval = test.confidence_interval(0.95)
+            assert choice.scores[made.names[place]] == pytest.approx(interval.low)
+            passing += [place] * bool(test.pvalue < 0.05)
+    assert choice.chosen == made.names[min(passing, key=lambda place: made.mean_cost[place])]
+
+
+def test_pairing_shows_what_independent_replicates_cannot() -> None:
+    hard_and_easy = np.array([0.5, 0.6, 0.7, 0.8])
+    rows = [(hard_and_easy - 0.004 + 0.001 * np.array([1, -1, 1, -1])).tolist(), hard_and_easy.tolist()]
+    paired = choose(candidates(rows, [1.0, 10.0]), NonInferior(0.01))
+    assert paired.chosen == "a"
+    assert "paired t over 4 shared replicates" in paired.reason
+    apart = choose(candidates(rows, [1.0, 10.0], paired=False), NonInferior(0.01))
+    assert apart.chosen == "b"
+    assert "no cheaper candidate was shown to be within 0.01" in apart.reason
+
+
+def test_unshared_replicates_have_welchs_error_and_the_fewer_degrees_of_freedom() -> None:
+    first, second = [0.70, 0.71, 0.72], [0.74, 0.70, 0.71, 0.73, 0.72]
+    choice = choose(candidates([first, second], [1.0, 2.0], paired=False), NonInferior(0.05))
+    error = math.sqrt(np.var(first, ddof=1) / 3 + np.var(second, ddof=1) / 5)
+    assert choice.scores["a"] == pytest.approx(0.71 - 0.72 - 2.919986 * error)
+    assert "Welch's t, 3 and 5 replicates, not shared" in choice.reason
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_single_replicate_has_no_interval(paired: bool) -> None:
+    made = candidates([0.72, 0.73, 0.6], [1.0, 10.0, 0.5], paired)
+    choice = choose(made, NonInferior(0.01))
+    assert choice.chosen == "a"
+    assert "a single replicate, so no interval: by the means alone" in choice.reason
+    assert np.isnan(observed(made).difference_error(np.array([1]))[0, [0, 2]]).all()
+    assert "is within 0.001 of it" in choose(made.without(2), NonInferior(0.001)).reason
+
+
+def test_the_best_that_is_the_cheapest_needs_no_comparison() -> None:
+    assert (
+        "performs best, 0.8000, and costs the least" in choose(candidates([0.8, 0.7], [1.0, 2.0]), NonInferior()).reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Budget(-1), "budget: found -1"),
+        (lambda: Budget(math.nan), "budget"),
+        (lambda: Weighted(1.5), "weight: found 1.5"),
+        (lambda: NonInferior(1.0), r"0.01 is one point"),
+        (lambda: NonInferior(-0.1), "margin"),
+        (lambda: NonInferior(confidence=95), "confidence: found 95"),
+        (lambda: Pepr((2.0, 1.0)), "smaller first"),
+        (lambda: Marginal(-1.0), "price"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()

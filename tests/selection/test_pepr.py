@@ -1,0 +1,108 @@
+"""PePR as published for 131 models on two data sets: https://github.com/raghavian/MIA-Energy, ``make_pepr_data.py``.
+
+There the resource is scaled over all of the authors' runs, not over one data set: what counts as 1 is the largest run
+of ten epochs, what counts as 0 a tenth of the smallest one. The smallest is a run on a third data set, which the table
+at hand leaves out; its value follows from any row.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.choice import choose
+from carbon_midl.selection.criteria import Pepr
+from carbon_midl.selection.reading import Columns, read_candidates
+from tests.selection.made_up import candidates
+
+SHARED = Path(__file__).parents[3] / "shared" / "pepr" / "pepr-lidc-derma.csv"
+EPOCHS = 10
+RESOURCES = [  # scaled and score as published, cost to convergence, of the whole run, and from its unit to the former's
+    ("E_n", "pepr_e", "energy_conv", "energy", 1000),  # Wh, kWh
+    ("C_n", "pepr_c", "co2_conv", "co2", 1),  # g
+    ("T_n", "pepr_t", "time_conv", "train_time", 1),  # s
+]
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    if not SHARED.exists():
+        pytest.skip("no published curves beside the repository")
+    return pd.read_csv(SHARED)
+
+
+def read(table: pd.DataFrame, dataset: str, resource: str) -> Candidates:
+    columns = Columns(candidate=("model",), replicate=None, performance="best_test", resource=resource)
+    return read_candidates(table, columns, where={"dataset": dataset})
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("scaled", "score", "to_convergence", "whole", "unit"), RESOURCES)
+def test_the_published_scores_follow_from_their_normalisation(
+    table: pd.DataFrame, scaled: str, score: str, to_convergence: str, whole: str, unit: float
+) -> None:
+    most = table[whole].max() * unit
+    first = table.iloc[0]
+    least = (first[to_convergence] - first[scaled] * most) / (1 - first[scaled])
+    assert 0 < least < table[whole].min() * unit / EPOCHS
+    for dataset, published in table.groupby("dataset"):
+        scores = choose(read(table, str(dataset), to_convergence), Pepr((least, most))).scores
+        assert len(scores) == 131
+        expected = published.set_index("model")[score]
+        np.testing.assert_allclose([scores[name] for name in expected.index], expected, rtol=0, atol=1e-9)
+
+
+def test_the_published_pepr_m_is_that_of_reserved_memory() -> None:
+    """The table at hand has the active memory (``memM``); the score was made from the reserved one (``memR``, GB)."""
+    models = ["pnasnet5large", "vgg11", "nasnetalarge", "resnetrs270", "densenet121", "convnext_atto"]
+    memory = np.array([22.718447616, 6.327107584, 21.1812352, 20.937965568, 6.25999872, 1.59383552])
+    best = np.array([0.962171052631579, 0.9424342105263158, 0.96875, 0.9572368421052632])
+    best = np.append(best, [0.841733870967742, 0.758064516129032])
+    published = np.array([0.4827019812910574, 0.7702893688193273, 0.5042665342219943, 0.501254611269005])
+    published = np.append(published, [0.6897598056445104, 0.757169604747473])
+    # Two rows give what counts as 0 and as 1; the others are then predicted.
+    scaled = best / published - 1
+    span = (memory[0] - memory[1]) / (scaled[0] - scaled[1])
+    least = float(memory[0] - scaled[0] * span)
+    scores = choose(candidates(best.tolist(), memory.tolist()), Pepr((least, least + float(span)))).scores
+    np.testing.assert_allclose(list(scores.values())[2:], published[2:], rtol=0, atol=1e-9, err_msg=str(models))
+
+
+@pytest.mark.shared
+def test_pepr_m_is_near_but_not_that_of_the_memory_in_the_table(table: pd.DataFrame) -> None:
+    for dataset, published in table.groupby("dataset"):
+        scores = choose(read(table, str(dataset), "memM"), Pepr()).scores
+        difference = published.set_index("model")["pepr_m"] - pd.Series(scores)
+        assert 0.01 < difference.abs().max() < 0.06
+
+
+@pytest.mark.shared
+def test_cost_to_convergence_is_published_as_total_over_epoch(table: pd.DataFrame) -> None:
+    """Total / epoch, so that of two equal runs the one that converges later counts as the cheaper one."""
+    for _, _, to_convergence, whole, unit in RESOURCES:
+        np.testing.assert_allclose(table[to_convergence], table[whole] * unit / table["conv_idx"], rtol=1e-12)
+    accuracies = table[[f"test_{epoch:02d}" for epoch in range(EPOCHS)]].to_numpy()
+    np.testing.assert_allclose(table["best_test"], accuracies.max(axis=1))
+    np.testing.assert_array_equal(table["conv_idx"], accuracies.argmax(axis=1) + 1)
+
+
+@pytest.mark.shared
+def test_energy_spent_up_to_convergence_ranks_and_chooses_otherwise(table: pd.DataFrame) -> None:
+    """Epochs of a run cost about the same, so what is spent up to epoch k of 10 is total × k / 10."""
+    table = table.assign(spent_wh=table["energy"] * 1000 * table["conv_idx"] / EPOCHS)
+    last, first = table[table["conv_idx"] == EPOCHS], table[table["conv_idx"] == 1]
+    # A run that converges last spends all of its energy and counts as a tenth; one that converges first, the reverse.
+    np.testing.assert_allclose(last["spent_wh"], EPOCHS * last["energy_conv"])
+    np.testing.assert_allclose(first["spent_wh"], first["energy_conv"] / EPOCHS)
+    agreement, chosen = {}, {}
+    for name, rows in table.groupby("dataset"):
+        dataset = str(name)
+        agreement[dataset] = spearmanr(rows["spent_wh"], rows["energy_conv"]).statistic
+        chosen[dataset] = [
+            choose(read(table, dataset, reading), Pepr()).chosen for reading in ("energy_conv", "spent_wh")
+        ]
+    assert agreement == pytest.approx({"derma": 0.645, "lidc": -0.140}, abs=0.001)
+    assert chosen == {"derma": ["ese_vovnet19b_dw"] * 2, "lidc": ["mnasnet_100", "gluon_inception_v3"]}

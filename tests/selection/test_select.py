@@ -1,0 +1,196 @@
+"""The action ``select`` and its picture."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+
+from carbon_midl.cli import main
+from carbon_midl.errors import InputError
+from carbon_midl.selection.choice import choose
+from carbon_midl.selection.criteria import CRITERIA, Best
+from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
+from carbon_midl.selection.uncertainty import uncertainty
+from tests.selection.made_up import candidates, random_candidates
+
+SHARED = Path(__file__).parents[3] / "shared" / "pepr" / "pepr-lidc-derma.csv"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    rows = [
+        (width, seed, dice + (0.002 if width == 8 and seed else 0.0) + 0.01 * seed, kwh)
+        for width, dice, kwh in ((4, 0.60, 0.01), (8, 0.70, 0.02), (16, 0.702, 0.2))
+        for seed in range(5)
+    ]
+    pd.DataFrame(rows, columns=["filters", "seed", "test_dice_patients", "energy_kwh"]).to_csv(
+        tmp_path / "runs.csv", index=False
+    )
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main(["select", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_the_example_of_the_help(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(
+        capsys, study, "--criterion", "noninferior", "--margin", "0.01", "--grid", "DK", "--pue", "1.2", "--draws", 500
+    )
+    assert code == 0
+    assert out.startswith("Chosen: 8 (cheapest not worse than the best by more than 0.01, one-sided 95 %)")
+    text = " ".join(out.split())
+    assert "paired t over 5 shared replicates" in text
+    assert "Runner-up: 16." in text
+    assert "Denmark" in text
+    assert "PUE 1.2" in text
+    lines = out.splitlines()
+    header = next(line for line in lines if line.startswith("candidate"))
+    assert header.split() == ["candidate", "test_dice_patients", "gCO2eq", "frontier", "chosen"]
+    assert re.match(r"8 +0\.7216 \[0\.7\d+, 0\.7\d+\] .*yes \(100%\) +100\.0% \*$", lines[lines.index(header) + 1])
+
+
+@pytest.mark.parametrize("criterion", list(CRITERIA))
+def test_every_criterion_has_its_place(criterion: str, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = {"budget": ["--budget", 20], "marginal": ["--price", 3]}.get(criterion, [])
+    code, out, err = run(capsys, study, "--criterion", criterion, "--draws", 100, *extra)
+    assert (code, err) == (0, "")
+    assert out.startswith("Chosen: ")
+    assert f"Source: {CRITERIA[criterion].source}." in " ".join(out.split())
+
+
+def test_json_and_figure_say_what_is_printed(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    as_json, figure = study / "out" / "choice.json", study / "out" / "choice.svg"
+    code, out, _ = run(
+        capsys,
+        study,
+        "--criterion",
+        "budget",
+        "--budget",
+        20,
+        "--grids",
+        "FR,800",
+        "--json",
+        as_json,
+        "--figure",
+        figure,
+    )
+    assert code == 0
+    stored = json.loads(as_json.read_text())
+    assert out.startswith(f"Chosen: {stored['chosen']}")
+    assert stored["chosen"] == "8"
+    assert [row["candidate"] for row in stored["candidates"]] == ["4", "8", "16"]
+    assert [row["label"] for row in stored["grids"]] == ["FR", "800"]
+    assert stored["grids"][0]["chosen"] == "16"
+    assert stored["draws"] == 10_000
+    assert "<svg" in figure.read_text()
+    assert "Alt text: Mean test_dice_patients against carbon of 3 candidates, cost on a logarithmic axis." in out
+
+
+def test_a_single_replicate_is_null_in_the_json(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, study, "--where", "seed=0", "--json", study / "c.json")
+    assert code == 0
+    assert "no interval and no probability can be given" in " ".join(out.split())
+    rows = json.loads((study / "c.json").read_text())["candidates"]
+    assert {row["chosen_probability"] for row in rows} == {None}
+    assert "[" not in out.split("candidate  ")[1]
+
+
+def test_other_peoples_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "models.csv"
+    pd.DataFrame(
+        {"model": ["a", "a", "b", "b"], "fold": [1, 2, 1, 2], "acc": [71, 72, 80, 81], "e": [3.6e6] * 4, "g": [5.0] * 4}
+    ).to_csv(path, index=False)
+    columns = [path, "--candidate", "model", "--replicate", "fold", "--performance", "acc", "--percent", "--draws", 50]
+    code, out, _ = run(capsys, *columns, "--energy", "e", "--energy-unit", "J", "--grid", "100", "--pue", 1)
+    assert code == 0
+    assert "b  " in out
+    assert "100 [100, 100]" in out
+    assert run(capsys, *columns, "--carbon", "g")[0] == 0
+    code, out, _ = run(capsys, *columns, "--resource", "e", "--unit", "J", "--criterion", "weighted")
+    assert code == 0
+    assert "3,600,000" in out
+
+
+@pytest.mark.shared
+def test_the_published_models(capsys: pytest.CaptureFixture[str]) -> None:
+    if not SHARED.exists():
+        pytest.skip("no published curves beside the repository")
+    columns = ["--candidate", "model", "--replicate", "none", "--performance", "best_test", "--energy", "energy"]
+    code, out, _ = run(capsys, SHARED, "--where", "dataset=lidc", *columns, "--criterion", "pepr")
+    assert code == 0
+    assert out.startswith("Chosen: mnasnet_100 (PePR-C)")
+    assert "… and 111 more (--all)" in out
+    code, _, err = run(
+        capsys, SHARED, *columns[:2], "--replicate", "none", "--performance", "best_tset", "--carbon", "co2"
+    )
+    assert code == 2
+    assert "no column 'best_tset' for the performance; did you mean 'best_test'?" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--criterion", "budget"], "needs --budget"),
+        (["--criterion", "marginal"], "needs --price"),
+        (["--criterion", "best", "--margin", "0.01"], "--margin: belongs to --criterion noninferior"),
+        (["--pepr-range", "1", "2"], "--pepr-range: belongs to --criterion pepr"),
+        (["--criterion", "budget", "--budget", "0.001"], "no candidate within 0.001 gCO2eq; the cheapest, 4"),
+        (["--where", "seed"], "expected COLUMN=VALUE"),
+        (["--where", "seed=9"], "no row with seed = 9"),
+        (["--energy", "energy_kwh", "--carbon", "energy_kwh"], "give one of"),
+        (["--carbon", "energy_kwh", "--grid", "DK"], "do not apply"),
+        (["--grid", "Denmrk"], "did you mean DK"),
+        (["--embodied-g-per-h", "5"], "no column 'duration_s' for the duration"),
+        (["--performance", "test_dice"], "did you mean 'test_dice_patients'"),
+        (["--figure", "choice.doc"], "no format '.doc'"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(
+    arguments: list[str], words: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, study, "--draws", 50, *arguments)
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+    assert not (study / "choice.doc").exists()
+
+
+def test_the_picture_shows_every_candidate_and_no_interval_that_is_not_known() -> None:
+    made = candidates([[0.6, 0.7], [0.7, 0.8], [0.65]], [[1.0, 2.0], [3.0, 4.0], [5.0]], paired=False)
+    found = uncertainty(made, Best(), 200)
+    figure = draw_choice(made, choose(made, Best()), found)
+    axes = figure.axes[0]
+    points = {
+        tuple(point) for line in axes.lines for point in np.asarray(line.get_xydata(), dtype=float).round(9).tolist()
+    }
+    assert {(1.5, 0.65), (3.5, 0.75), (5.0, 0.65)} <= points
+    assert {text.get_text() for text in axes.texts} == {"a", "b", "c"}
+    bars = [artist for artist in axes.collections if isinstance(artist, LineCollection)]
+    assert [len(artist.get_segments()) for artist in bars] == [2, 2]
+    alone = candidates([0.6, 0.7], [1.0, 2.0])
+    drawn = draw_choice(alone, choose(alone, Best()), uncertainty(alone, Best()))
+    assert not drawn.axes[0].collections
+
+
+def test_the_alt_text_is_made_from_the_data() -> None:
+    made = random_candidates(0)
+    text = alt_text(made, choose(made, Best()), uncertainty(made, Best(), 100))
+    assert f"{made.mean_performance.max():.3f}" in text
+    assert "of 6 candidates" in text
+    assert f"Chosen: {made.names[int(np.argmax(made.mean_performance))]}" in text
+    assert "% of draws" in text
+
+
+def test_a_picture_of_no_known_format_is_refused(tmp_path: Path) -> None:
+    made = candidates([0.6, 0.7], [1.0, 2.0])
+    figure = draw_choice(made, choose(made, Best()), uncertainty(made, Best()))
+    with pytest.raises(InputError, match="without a suffix"):
+        save_picture(figure, tmp_path / "choice")
+    assert not list(tmp_path.iterdir())
