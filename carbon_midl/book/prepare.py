@@ -40,7 +40,7 @@ def prepare(
         results_dir: recorded results (``runs.csv``, ``epochs.csv``, ``slices.csv.gz``, ``manifest.json``).
         runs_dir: where each run of ``runs.csv`` has a directory of its name with its executed notebook.
         root: the repository.
-        progress: wraps the nodules of LIDC-IDRI as they are measured, which is done once and kept in `COLLECTION`.
+        progress: wraps the scans of LIDC-IDRI as they are measured, which is done once and kept in `COLLECTION`.
 
     Raises:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.

@@ -22,5 +22,5 @@ def _build(options: argparse.Namespace) -> None:
     from carbon_midl.study.spec import read_study
 
     study = read_study(options.study)
-    prepare(study.results, study.directory, study.root, bar("nodule"))
+    prepare(study.results, study.directory, study.root, bar("scan"))
     print(f"Book: {build(study.root)}")

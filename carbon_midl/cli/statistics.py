@@ -31,7 +31,7 @@ def add_statistics(group: Any) -> None:
 def _statistics(options: argparse.Namespace) -> None:
     from carbon_midl.lidc.statistics import measure, to_json
 
-    tables = measure(options.patients, bar("nodule"))
+    tables = measure(options.patients, bar("scan"))
     if options.json:
         print(json.dumps(to_json(tables)))
         return
