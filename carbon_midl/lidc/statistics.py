@@ -51,7 +51,7 @@ def measure(
 
     Args:
         patients: those with an outlined nodule to compute from; all of them by default.
-        progress: wraps the nodules as they are rasterised, to show a bar.
+        progress: wraps the scans as their nodules are rasterised, to show a bar.
 
     Returns:
         Tables by name. Intervals are 95 % by bootstrap over patients, in the columns ``low`` and ``high``; ``n`` counts
