@@ -55,7 +55,7 @@ def test_a_record_that_lacks_something_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.json"):
         read_transfer(tmp_path)
     write_json(tmp_path / "manifest.json", {})
-    with pytest.raises(InputError, match=r"scores\.csv: no such file.*transfer\.py"):
+    with pytest.raises(InputError, match=r"scores\.csv: no such file\. Record it with: python -m benchmarks\.transfer"):
         read_transfer(tmp_path)
     made_up().drop(columns="slices").to_csv(tmp_path / "scores.csv")
     with pytest.raises(InputError, match="no column slices"):
