@@ -668,7 +668,7 @@ def test_patients_come_from_names_and_files(tmp_path: Path) -> None:
 
 def test_two_builds_of_one_archive_do_not_meet(tmp_path: Path, small_tree: Path) -> None:
     def second(series: Any) -> Any:
-        with pytest.raises(InputError, match="another build of this archive is running"):
+        with pytest.raises(InputError, match="another process is building this archive"):
             build(small_tree, tmp_path / "out")
         return series
 

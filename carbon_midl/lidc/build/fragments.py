@@ -1,6 +1,5 @@
 """What a build has cut so far, beside the archive to be: a file a series, each written whole or not at all."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from carbon_midl.files import read_json, replaced, write_json
 from carbon_midl.lidc.build.cutting import LeftOut, SeriesCrops
 from carbon_midl.lidc.build.settings import Settings
 from carbon_midl.lidc.tree import SeriesFiles
+from carbon_midl.locks import sole_holder
 
 VERSION = 1  # another number whenever the same files and settings give other crops
 
@@ -42,13 +42,7 @@ class Fragments:
             InputError: it holds a build with other settings, or one that is running.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"{self.directory}: another build of this archive is running. Wait for it, or stop it first."
-                ) from None
+        with sole_holder(self.directory / "lock", "building this archive"):
             self._check_settings()
             yield
 
