@@ -36,15 +36,25 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content``, whole or not at all."""
+    with replaced(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_gzipped(path: Path, text: str) -> None:
     """Write ``text`` compressed, whole or not at all; without name and time in it, equal texts make equal files."""
-    with replaced(path) as temporary:
-        temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
+    write_bytes(path, gzip.compress(text.encode(), mtime=0))
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_compact_json(path: Path, content: Any) -> None:
+    """Write ``content`` as JSON without spaces, for machines; whole or not at all."""
+    write_text(path, json.dumps(content, separators=(",", ":")))
 
 
 def read_json(path: Path) -> Any:

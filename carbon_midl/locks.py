@@ -1,11 +1,14 @@
-"""One process at a time on a directory."""
+"""One process at a time on a file or directory; a lock ends with the process that holds it, however that ends."""
 
 import fcntl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from carbon_midl.errors import InputError
+
+_POLL_S = 0.2
 
 
 @contextmanager
@@ -13,17 +16,42 @@ def sole_holder(path: Path, what: str) -> Iterator[int]:
     """Hold the lock ``path``, and yield its file descriptor, which a child process may inherit.
 
     Args:
-        path: the lock's file; made when needed. Its lock ends with the process, however that ends.
+        path: the lock's file; made when needed.
         what: what another process is doing that holds it, such as "running this study".
 
     Raises:
         InputError: another process holds it.
     """
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with path.open("a") as lock:
+        if not _taken(lock.fileno(), fcntl.LOCK_EX):
             raise InputError(
                 f"{path.parent}: another process is {what}. Wait for it, or stop it ('fuser {path}' names it)."
-            ) from None
+            )
         yield lock.fileno()
+
+
+@contextmanager
+def next_holder(path: Path, poll: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """As ``sole_holder``, but waits for whoever holds it; ``poll`` is called meanwhile, and may raise to give up."""
+    with path.open("a") as lock:
+        while not _taken(lock.fileno(), fcntl.LOCK_EX):
+            poll()
+            time.sleep(_POLL_S)
+        yield lock.fileno()
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock now."""
+    try:
+        with path.open() as lock:
+            return not _taken(lock.fileno(), fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+def _taken(lock: int, how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

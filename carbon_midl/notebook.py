@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from carbon_midl.evaluation import size_bands
-from carbon_midl.footprint import Budget, FootprintRecord, Tracker, carbon_intensity
+from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker, carbon_intensity
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.options import RunOptions, parse_options
 from carbon_midl.progress import EpochBar
@@ -217,6 +217,7 @@ def open_experiment(
     pue: float,
     intensity: str | float,
     carbontracker: bool,
+    metered_alone: bool = True,
     **options: Any,
 ) -> Experiment:
     """Check the notebook's parameters, open the crops and make ready to train.
@@ -227,6 +228,7 @@ def open_experiment(
         pue: power usage effectiveness.
         intensity: carbon intensity, "world", a country code or g/kWh.
         carbontracker: whether carbontracker measures alongside.
+        metered_alone: whether nothing else runs on the metered device; False is noted in the footprint.
         options: the fields of ``RunOptions``.
 
     Raises:
@@ -247,6 +249,8 @@ def open_experiment(
         carbontracker=carbontracker,
         earlier=earlier_attempts(directory),
     )
+    if not metered_alone:
+        tracker.note(NOT_SEPARABLE)
     return Experiment(prepare_run(directory, checked, archive), tracker)
 
 

@@ -1,21 +1,69 @@
 """``carbon-midl study``: many runs from one file."""
 
 import argparse
+import json
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from carbon_midl.cli.parsing import action, room
+from carbon_midl.cli.parsing import action, positive, room
+
+if TYPE_CHECKING:
+    from carbon_midl.study.status import StudyStatus
+
+_RUN_EPILOG = """\
+A run that is done is not made again; one that was interrupted goes on from its last epoch or batch; one whose options,
+crops or code have changed is moved aside and made anew. Ctrl-C lets each run save its training first.
+
+examples:
+  carbon-midl study run studies/demo.toml
+  carbon-midl study run studies/lidc.toml --devices cuda:0,cuda:1     two runs at a time, each on a GPU of its own
+  carbon-midl study run studies/demo.toml --jobs 2                    two at a time on the processor
+  carbon-midl study run studies/lidc.toml --only filters-16-seed-0    one run; schedulers start them this way
+"""
+_STATUS_EPILOG = """\
+states: done; running; interrupted (goes on from its checkpoint at the next start); failed; stale (finished, but with
+other options, crops or code, and made anew at the next start); waiting.
+
+Energy counts every attempt, also failed and abandoned ones. What is left is predicted from the runs so far.
+"""
+_SHOWN = 40
 
 
 def add_actions(rooms: Any) -> None:
     """Add the room ``study``."""
     study = room(rooms, "study", "studies: many runs from one file")
-    run = action(study, "run", _run, "make the runs of a study that are not done, and collect their tables")
-    run.add_argument("study", type=Path, metavar="FILE", help="the study, such as studies/demo.toml")
+    run = action(
+        study, "run", _run, "make the runs of a study that are not done, and collect their tables", _RUN_EPILOG
+    )
+    run.add_argument(
+        "--devices", type=_names, default=(), metavar="A,B,…", help="cuda:0,cuda:1,… or cpu (default: torch chooses)"
+    )
+    run.add_argument(
+        "--jobs", type=positive, metavar="N", help="runs at the same time (default: one for each of --devices)"
+    )
+    run.add_argument(
+        "--share-meter",
+        action="store_true",
+        help="allow several runs on one metered device; their energy is marked as not separable (default: refuse)",
+    )
+    run.add_argument("--only", metavar="RUN", help="make this run alone, and collect nothing (default: all runs)")
+    status = action(study, "status", _status, "how far a study is, and what it has used", _STATUS_EPILOG)
+    status.add_argument("--json", action="store_true", help="all of it as JSON, to standard output (default: a table)")
+    status.add_argument("--all", action="store_true", help=f"list every run (default: at most {_SHOWN}, the done last)")
+    runs = action(study, "list", _list, "the names of a study's runs, one a line")
+    runs.add_argument("--json", action="store_true", help="with their options, as JSON (default: names only)")
+    collect = action(study, "collect", _collect, "put all runs that are done into tables; 'run' does so at its end")
+    for parser in (run, status, runs, collect):
+        parser.add_argument("study", type=Path, metavar="FILE", help="the study, such as studies/demo.toml")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def _run(options: argparse.Namespace) -> None:
+    from carbon_midl.study.devices import slots
     from carbon_midl.study.display import Display
     from carbon_midl.study.runner import run_study
     from carbon_midl.study.spec import read_study
@@ -23,4 +71,69 @@ def _run(options: argparse.Namespace) -> None:
     # A scheduler's or terminal's request to end is handled like Ctrl-C: the run's notebook is stopped, too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    run_study(read_study(options.study), Display())
+    study = read_study(options.study)
+    places = slots(options.devices, options.jobs, options.share_meter)
+    run_study(study, Display(), places, options.only, options.share_meter)
+
+
+def _status(options: argparse.Namespace) -> None:
+    from carbon_midl.study.spec import read_study
+    from carbon_midl.study.status import study_status
+
+    study = read_study(options.study)
+    status = study_status(study)
+    if options.json:
+        print(json.dumps({"study": study.name, **status.to_dict()}, indent=2))
+    else:
+        _print_status(study.title, status, len(status.runs) if options.all else _SHOWN)
+
+
+def _print_status(title: str, status: "StudyStatus", most: int) -> None:
+    from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
+
+    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(status.counts.items()))
+    print(f"{title}: {len(status.runs):,} runs ({counts})")
+    text = f"Used so far: {energy_text(status.energy_kwh)} before PUE, {carbon_text(status.carbon_g)}"
+    if status.superseded:
+        text += f", {status.superseded} attempts among it that were moved aside"
+    print(text + ".")
+    if status.left is not None and status.left.energy_kwh:
+        print(
+            f"Left, as predicted: {energy_text(status.left.energy_kwh)}, {duration_text(status.left.duration_s)} of "
+            f"training one run after the other; in all {energy_text(status.energy_kwh + status.left.energy_kwh)}."
+        )
+    if status.note:
+        print(status.note)
+    order = ("running", "failed", "interrupted", "stale", "waiting", "done")
+    rows = sorted(status.runs, key=lambda run: order.index(run.state))
+    width = max(len(run.name) for run in rows[:most])
+    print(f"\n{'run':<{width}}  {'state':<11}  {'epoch':>7}  {'Dice':>5}  {'used':>9}")
+    for run in rows[:most]:
+        dice = "–" if run.dice is None else f"{run.dice:.3f}"
+        used = energy_text(run.energy_kwh) if run.energy_kwh else "–"
+        line = f"{run.name:<{width}}  {run.state:<11}  {f'{run.epochs}/{run.planned}':>7}  {dice:>5}  {used:>9}"
+        print(f"{line}  {run.why}".rstrip())
+    if len(rows) > most:
+        print(f"… and {len(rows) - most:,} more (--all)")
+
+
+def _list(options: argparse.Namespace) -> None:
+    from carbon_midl.study.spec import read_study
+
+    runs = read_study(options.study).runs
+    if options.json:
+        print(json.dumps([{"run": run.name, "options": run.options.model_dump()} for run in runs], indent=2))
+    else:
+        print("\n".join(run.name for run in runs))
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from carbon_midl.errors import InputError
+    from carbon_midl.study.display import Display
+    from carbon_midl.study.making import open_crops
+    from carbon_midl.study.runner import collect
+    from carbon_midl.study.spec import read_study
+
+    study = read_study(options.study)
+    if collect(study, open_crops(study), Display()) is None:
+        raise InputError(f"{study.path}: no run is done yet. Make them: carbon-midl study run {study.path}")

@@ -45,7 +45,7 @@ from carbon_midl.footprint.budget import Budget, Decision
 from carbon_midl.footprint.embodied import Embodied, known_embodied
 from carbon_midl.footprint.grid import DEFAULT_PUE, DEFAULT_PUE_SOURCE, CarbonIntensity, carbon_intensity
 from carbon_midl.footprint.prediction import Interval, Prediction, predict
-from carbon_midl.footprint.record import CarbontrackerFigures, ComponentEnergy, FootprintRecord, Window
+from carbon_midl.footprint.record import NOT_SEPARABLE, CarbontrackerFigures, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import Sensor, SensorError
 from carbon_midl.footprint.stored import read_footprint, recost_run
 from carbon_midl.footprint.tracker import Tracker
@@ -53,6 +53,7 @@ from carbon_midl.footprint.tracker import Tracker
 __all__ = [
     "DEFAULT_PUE",
     "DEFAULT_PUE_SOURCE",
+    "NOT_SEPARABLE",
     "Budget",
     "CarbonIntensity",
     "CarbontrackerFigures",

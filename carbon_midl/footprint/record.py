@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IDLE = "idle"
+NOT_SEPARABLE = "other runs shared a metered device, so the energy counts some of theirs: not separable"
+"""The note of a record whose energy is not the run's alone."""
 _EPOCH = "epoch "
 _J_PER_KWH = 3.6e6
 
@@ -141,6 +143,11 @@ class FootprintRecord:
     notes: tuple[str, ...] = ()
     embodied: Embodied | None = None
     predictions: tuple[Prediction, ...] = ()
+
+    @property
+    def separable(self) -> bool:
+        """Whether the energy is this run's alone."""
+        return NOT_SEPARABLE not in self.notes
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -7,21 +7,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from carbon_midl.run_files import RESULT
 
 NOTEBOOK = "notebook.ipynb"
+PARTIAL = f".partial-{NOTEBOOK}"
+FAILED = f"failed-{NOTEBOOK}"
 _POLL_S = 0.5
 # Long enough to end a batch of a wide network on a slow processor and to save.
 _SAVING_S = 60
 _ENDING_S = 10
 
 
-def execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: Callable[[], None]) -> bool:
+def execute(
+    notebook: Path,
+    directory: Path,
+    parameters: dict[str, Any],
+    poll: Callable[[], None],
+    *,
+    root: Path,
+    environment: dict[str, str] | None = None,
+    lock: int | None = None,
+) -> bool:
     """Execute ``notebook`` into ``directory``.
 
     The executed notebook gets its name on success; of a failed one the part that was executed is kept as
@@ -31,14 +44,18 @@ def execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: C
         notebook: to execute.
         directory: of the run.
         parameters: for the notebook's parameters cell.
-        poll: called twice a second while it runs.
+        poll: called twice a second while it runs; what it raises stops the run, which saves its training first.
+        root: the directory that the parameters' paths count from.
+        environment: variables beside those of this process.
+        lock: file descriptor of the run's lock. Papermill holds it, too, so that a run whose runner was killed goes on
+            undisturbed.
 
     Returns:
         Whether it succeeded.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    executed = directory / f".partial-{NOTEBOOK}"
-    root = notebook.parent.parent
+    (directory / FAILED).unlink(missing_ok=True)
+    executed = directory / PARTIAL
     # Papermill writes both paths into the notebook; relative ones tell nothing of this machine.
     paths = [str(path.relative_to(root)) for path in (notebook, executed)]
     # As YAML writes them: papermill would take JSON's 1e-05 for a text.
@@ -50,37 +67,36 @@ def execute(notebook: Path, directory: Path, parameters: dict[str, Any], poll: C
             cwd=root,
             stdout=log,
             stderr=log,
+            env={**os.environ, **(environment or {})},
             start_new_session=True,
-            close_fds=False,  # papermill inherits the study's lock
+            pass_fds=() if lock is None else (lock,),
         )
+        kernels: list[psutil.Process] = []
         try:
             while process.poll() is None:
+                kernels = _children(process) or kernels
                 poll()
                 time.sleep(_POLL_S)
         except BaseException:
             _stop(process)
             raise
+        finally:
+            # Of a papermill that was killed a kernel may be left, still writing.
+            _end(kernels)
     if process.returncode == 0 and (directory / RESULT).is_file():
         executed.rename(directory / NOTEBOOK)
+        (directory / FAILED).unlink(missing_ok=True)
         return True
     if executed.exists():
-        executed.rename(directory / f"failed-{NOTEBOOK}")
+        executed.rename(directory / FAILED)
     return False
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     """Let the kernel save its training, then interrupt papermill, then insist."""
-    import psutil
-
-    try:
-        kernels = psutil.Process(process.pid).children()
-    except psutil.NoSuchProcess:
-        return
-    for kernel in kernels:
-        try:
+    for kernel in _children(process):
+        with suppress(psutil.NoSuchProcess):
             kernel.terminate()
-        except psutil.NoSuchProcess:
-            continue
     # A kernel that has saved ends its cell with an error, and papermill ends with it.
     for number, patience_s in ((None, _SAVING_S), (signal.SIGINT, _ENDING_S), (signal.SIGKILL, _ENDING_S)):
         try:
@@ -92,3 +108,17 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             continue
         except ProcessLookupError:
             return
+
+
+def _children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(kernels: list[psutil.Process]) -> None:
+    for kernel in kernels:
+        with suppress(psutil.NoSuchProcess):
+            kernel.kill()
+    psutil.wait_procs(kernels, timeout=_ENDING_S)

@@ -1,5 +1,7 @@
 """Collect finished runs into tidy tables with their provenance."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
 from carbon_midl.footprint import FootprintRecord, carbon_intensity
 from carbon_midl.run import read_result
+from carbon_midl.run_files import FOOTPRINT, RESULT
 from carbon_midl.study.spec import Study
 
 RESULTS_FORMAT = "carbon-midl results"
 RESULTS_VERSION = 1
+SUPERSEDED = ".superseded-"
+"""In the name of a directory that was moved aside."""
 
 
 def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:
@@ -57,19 +62,27 @@ def _costed(study: Study, record: FootprintRecord) -> FootprintRecord:
     return record.recost(intensity, study.footprint.pue)
 
 
-def abandoned_attempts(study: Study) -> list[FootprintRecord]:
-    """Read what attempts used that gave no result of this study: interrupted, failed, or replaced since."""
+def abandoned_attempts(study: Study) -> list[tuple[str, FootprintRecord]]:
+    """Directory and footprint of attempts that gave no result of this study: interrupted, failed, or replaced since."""
     records = []
-    for planned in study.runs:
-        left = [study.directory / planned.name / "footprint.json"]
-        if (study.directory / planned.name / "result.json").exists():
-            left = []
-        for path in [*left, *study.directory.glob(f"{planned.name}.superseded-*/footprint.json")]:
-            try:
-                records.append(_costed(study, FootprintRecord.from_dict(read_json(path))))
-            except InputError:
-                continue  # written by another version, or never
+    for path in _abandoned(study):
+        try:
+            records.append((path.parent.name, _costed(study, FootprintRecord.from_dict(read_json(path)))))
+        except InputError:
+            continue  # written by another version, or never
     return records
+
+
+def _abandoned(study: Study) -> Iterator[Path]:
+    planned = {run.name for run in study.runs}
+    try:
+        entries = sorted(entry.name for entry in os.scandir(study.directory) if entry.is_dir())
+    except FileNotFoundError:
+        return
+    for name in entries:
+        run, superseded, _ = name.partition(SUPERSEDED)
+        if run in planned and (superseded or not (study.directory / name / RESULT).exists()):
+            yield study.directory / name / FOOTPRINT
 
 
 def _run_row(study: Study, name: str, result: dict[str, Any], record: FootprintRecord) -> dict[str, Any]:
@@ -101,6 +114,7 @@ def _run_row(study: Study, name: str, result: dict[str, Any], record: FootprintR
         "energy_gpu_kwh": window.component_kwh("gpu"),
         "energy_memory_kwh": window.component_kwh("memory"),
         "energy_method": window.method,
+        "energy_separable": record.separable,
         "pue": record.pue,
         "intensity_g_per_kwh": record.intensity.g_per_kwh,
         "intensity_source": record.intensity.source,
@@ -145,7 +159,7 @@ def _manifest(
         "runs_done": len(found),
         "runs_left_out": left_out,
     }
-    abandoned = abandoned_attempts(study)
+    abandoned = [record for _, record in abandoned_attempts(study)]
     manifest["abandoned"] = {
         "attempts": len(abandoned),
         "energy_kwh": sum(record.energy_kwh for record in abandoned),

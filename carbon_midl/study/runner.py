@@ -1,107 +1,166 @@
-"""Execute a study: each run's notebook with papermill, one after the other, skipping those that are done."""
+"""Execute a study: each run's notebook with papermill, several at a time where asked, skipping those that are done."""
 
-import os
-from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import partial
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
 
 from carbon_midl.errors import InputError
+from carbon_midl.files import write_bytes
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.locks import sole_holder
-from carbon_midl.run import Fingerprint, fingerprint, is_finished, read_result, resumable, training_fingerprint
+from carbon_midl.locks import is_held, next_holder
+from carbon_midl.run import fingerprint, read_result
+from carbon_midl.study.devices import Slot, reserved
 from carbon_midl.study.display import Display
-from carbon_midl.study.execution import NOTEBOOK, execute
-from carbon_midl.study.phantom_crops import phantom_crops
+from carbon_midl.study.execution import FAILED
+from carbon_midl.study.making import Outcome, is_done, lock_of, make_run, open_crops
 from carbon_midl.study.results import collect_results
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.unet_size import check_crop_size
 
+_ONE = (Slot(""),)
 
-def run_study(study: Study, display: Display) -> Path:
+
+def run_study(
+    study: Study, display: Display, places: Sequence[Slot] = _ONE, only: str | None = None, share_meter: bool = False
+) -> Path:
     """Make the runs that are not done yet, collect all into tables and return their directory.
 
     A run is done when its executed notebook is there and its ``result.json`` has the fingerprint that its parameters,
     the crops and the code have now. One that was interrupted goes on from its checkpoint; one that is out of date is
-    moved aside, not deleted. A failing run does not stop the others.
+    moved aside, not deleted. A failing run does not stop the others. A run that another process is making is left to
+    it and waited for.
+
+    Args:
+        study: to make.
+        display: told of everything.
+        places: of runs at the same time, from :func:`carbon_midl.study.devices.slots`.
+        only: make just this run, and collect nothing; for schedulers that start every run themselves.
+        share_meter: do not keep other runners from the same metered devices.
+
+    Returns:
+        The directory of the tables; with ``only``, that of the run.
 
     Raises:
-        InputError: the crops cannot be opened or are too small, or a run failed; the message says where to look.
+        InputError: the crops cannot be opened or are too small, there is no run ``only``, a device is in use, or a run
+            failed; the message says where to look.
     """
+    chosen = [run for run in study.runs if only in (None, run.name)]
+    if not chosen:
+        raise InputError(f"{study.path}: no run {only!r}; 'carbon-midl study list {study.path}' names them.")
     archive = open_crops(study, display.wrap)
-    notebook = study.root / "notebooks" / "train_unet.ipynb"
-    if not notebook.is_file():
-        raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
-    study.directory.mkdir(parents=True, exist_ok=True)
-    # Papermill inherits the lock: where only the runner was killed, its run goes on, and a second runner would write
-    # into the same directory.
-    with sole_holder(study.directory / ".lock", "running this study, or is a papermill of it") as lock:
-        os.set_inheritable(lock, True)
-        return _run_all(study, archive, notebook, display)
-
-
-def _run_all(study: Study, archive: CropArchive, notebook: Path, display: Display) -> Path:
     for depth in {run.options.depth for run in study.runs}:
         check_crop_size((archive.size, archive.size), depth)
-    failed: dict[str, Path] = {}
-    display.start(study, archive)
-    for run in study.runs:
-        directory = study.directory / run.name
-        wanted = fingerprint(run.options, archive)
-        if is_done(directory, wanted):
-            display.skipped(run)
-            continue
-        if resumable(directory, training_fingerprint(run.options, archive)) is None:
-            _set_aside(directory)
-        display.began(run)
-        if execute(notebook, directory, _parameters(study, run, archive), partial(display.saw, directory)):
-            display.finished(run, read_result(directory))
-        else:
-            failed[run.name] = directory / f"failed-{NOTEBOOK}"
-            display.failed(run, failed[run.name])
-    done = [run.name for run in study.runs if run.name not in failed]
-    if done:
-        display.collected(study, collect_results(study, done, left_out=sorted(failed)))
+    study.directory.mkdir(parents=True, exist_ok=True)
+    notebook = _notebook(study)
+    with reserved(places, share_meter):
+        display.start(study, archive, len(chosen), len(places))
+        try:
+            failed = _make_all(study, chosen, archive, notebook, places, display)
+        finally:
+            display.end()
+    if only is None:
+        collect(study, archive, display)
     if failed:
         name, path = next(iter(failed.items()))
         raise InputError(f"{study.path}: {len(failed)} of {len(study.runs)} runs failed, first {name}; see {path}.")
-    return study.results
+    return study.results if only is None else study.directory / only
 
 
-def open_crops(study: Study, progress: Callable[..., Any] = iter) -> CropArchive:
-    """Open the study's crops, rendering its phantom where that has not been done.
-
-    Raises:
-        InputError: there is no such archive.
-    """
-    if study.crops.phantom is not None:
-        phantom = study.crops.phantom
-        return phantom_crops(study.root, phantom.patients, phantom.seed, phantom.size, progress)
-    assert study.crops.archive is not None, "read_study accepts exactly one source of crops"
-    return CropArchive.open(study.root / study.crops.archive)
-
-
-def is_done(directory: Path, wanted: Fingerprint) -> bool:
-    """Whether ``directory`` holds a finished run with the fingerprint ``wanted``, and its notebook."""
-    return (directory / NOTEBOOK).is_file() and is_finished(directory, wanted)
-
-
-def _parameters(study: Study, run: PlannedRun, archive: CropArchive) -> dict[str, Any]:
-    crops = archive.path.absolute()
-    footprint = study.footprint
-    return {
-        **run.options.model_dump(),
-        "crops": str(crops.relative_to(study.root) if crops.is_relative_to(study.root) else crops),
-        "output": str((study.directory / run.name).relative_to(study.root)),
-        "pue": footprint.pue,
-        "intensity": footprint.intensity,
-        "carbontracker": footprint.carbontracker,
-    }
+def collect(study: Study, archive: CropArchive, display: Display) -> Path | None:
+    """Put all runs that are done into tables; returns their directory, or None where no run is done."""
+    done: list[str] = []
+    left: list[str] = []
+    for run in study.runs:
+        wanted = fingerprint(run.options, archive)
+        (done if is_done(study.directory / run.name, wanted) else left).append(run.name)
+    if not done:
+        return None
+    locks = study.directory / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with next_holder(locks / "results"):
+        results = collect_results(study, done, left_out=sorted(left))
+    display.collected(results)
+    return results
 
 
-def _set_aside(directory: Path) -> None:
-    """Move a run that cannot be gone on with out of the way; what it holds is kept."""
-    if directory.exists() and any(directory.iterdir()):
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        directory.rename(directory.with_name(f"{directory.name}.superseded-{stamp}"))
+def _make_all(
+    study: Study,
+    runs: Sequence[PlannedRun],
+    archive: CropArchive,
+    notebook: Path,
+    places: Sequence[Slot],
+    display: Display,
+) -> dict[str, Path]:
+    """Make the runs, and return where to look for each that failed."""
+    free: SimpleQueue[Slot] = SimpleQueue()
+    for place in places:
+        free.put(place)
+    stopping = threading.Event()
+    failed: dict[str, Path] = {}
+
+    def make(run: PlannedRun) -> None:
+        if stopping.is_set():
+            return
+        slot, directory = free.get(), study.directory / run.name
+
+        def poll() -> None:
+            if stopping.is_set():
+                raise _Stopped
+            display.saw(run, directory)
+
+        try:
+            outcome = make_run(study, run, archive, notebook, slot, poll, lambda: display.began(run, slot.name))
+            if outcome is Outcome.DONE_BEFORE:
+                display.skipped(run, read_result(directory))
+            elif outcome is Outcome.MADE:
+                display.finished(run, read_result(directory))
+            else:
+                failed[run.name] = directory / FAILED
+                display.failed(run, failed[run.name])
+        except (InputError, OSError) as error:
+            failed[run.name] = directory / FAILED
+            display.failed(run, failed[run.name], str(error))
+        except _Stopped:
+            pass
+        finally:
+            free.put(slot)
+
+    # What another process is making comes last: it may be done by then.
+    ordered = sorted(runs, key=lambda run: is_held(lock_of(study, run)))
+    _in_threads(make, ordered, len(places), stopping)
+    return {run.name: failed[run.name] for run in study.runs if run.name in failed}
+
+
+class _Stopped(Exception):
+    """The study is to end; the run saves its training first."""
+
+
+def _in_threads(
+    make: Callable[[PlannedRun], None], runs: Sequence[PlannedRun], count: int, stopping: threading.Event
+) -> None:
+    with ThreadPoolExecutor(count) as pool:
+        futures: list[Future[None]] = [pool.submit(make, run) for run in runs]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            # Ctrl-C arrives here, in the main thread; an error of the runner itself, too.
+            stopping.set()
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def _notebook(study: Study) -> Path:
+    """A copy of the notebook, so that a study goes on with what it began with if the notebook is edited meanwhile."""
+    notebook = study.root / "notebooks" / "train_unet.ipynb"
+    if not notebook.is_file():
+        raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
+    content = notebook.read_bytes()
+    copy = study.directory / f".notebook-{hashlib.sha256(content).hexdigest()[:12]}.ipynb"
+    if not copy.exists():
+        write_bytes(copy, content)
+    return copy
