@@ -45,7 +45,7 @@ and counted. Probabilities come from a bootstrap over the replicates; a single r
 examples:
   carbon-midl select results/lidc --criterion noninferior --margin 0.01 --grid DK --pue 1.2
   carbon-midl select results/lidc --criterion budget --budget 20 --figure choice.svg
-  carbon-midl select results/lidc --replicate patient_id --margin 0.005
+  carbon-midl select results/lidc --replicate patient_id --margin 0.005 --compare
   carbon-midl select models.csv --candidate model --replicate fold --performance acc --percent --energy joules \\
       --energy-unit J
   carbon-midl select pepr-lidc-derma.csv --where dataset=lidc --candidate model --replicate none \\
@@ -67,6 +67,11 @@ def add_actions(rooms: Any) -> None:
     output.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
     output.add_argument(
         "--grids", metavar="A,B,…", help="also say what would be chosen on these grids, as DK,PL,world (default: none)"
+    )
+    output.add_argument(
+        "--compare",
+        action="store_true",
+        help="also list the differences of all pairs, with intervals and tests corrected by Holm (default: do not)",
     )
     output.add_argument("--all", action="store_true", help=f"list all candidates (default: the first {_SHOWN})")
     output.add_argument("--json", type=Path, metavar="FILE", help="write all of it as JSON (default: do not)")
@@ -129,8 +134,14 @@ def _add_columns(group: Any) -> None:
         "--replicate",
         default="seed",
         metavar="COLUMN",
-        help="seed, fold or patient; patient_id pairs a recorded study over its test patients; none where every row is "
-        "one of its own (default: %(default)s)",
+        help="seed, fold or patient; patient_id pairs a recorded study over its test patients and draws its runs, too; "
+        "none where every row is one of its own (default: %(default)s)",
+    )
+    group.add_argument(
+        "--training",
+        metavar="COLUMN",
+        help="where replicates are patients: what tells a candidate's trainings apart, as the seed; both are drawn "
+        "(default: none, in a recorded study the run)",
     )
     group.add_argument(
         "--performance",
@@ -166,13 +177,17 @@ def _select(options: argparse.Namespace) -> None:
     moves = _moves(candidates, criterion)
     grids = _grids(options, candidates, criterion)
     _print_verdict(candidates, choice, found, moves)
-    _print_table(candidates, choice, found, len(candidates) if options.all else _SHOWN)
+    most = len(candidates) if options.all else _SHOWN
+    _print_table(candidates, choice, found, most)
+    pairs = _pairs(candidates) if options.compare else None
+    if pairs is not None:
+        _print_pairs(pairs, most)
     if grids is not None:
         print("\nOn other grids:")
         for row in grids.to_dict("records"):
             print(f"  {row['label']:<8} {row['g_per_kwh']:7g} g/kWh  {row['chosen'] or row['reason']}")
     if options.json:
-        _write_json(options, candidates, choice, found, moves, grids)
+        _write_json(options, candidates, choice, found, moves, grids, pairs)
     if options.figure:
         from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
 
@@ -208,6 +223,7 @@ def _candidates(options: argparse.Namespace) -> "Candidates":
     columns = Columns(
         candidate=tuple(options.candidate.split(",")),
         replicate=None if options.replicate == "none" else options.replicate,
+        training=options.training,
         performance=options.performance,
         energy=options.energy or Columns.energy,
         energy_unit=options.energy_unit,
@@ -291,7 +307,8 @@ def _print_verdict(
 
 
 def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty", most: int) -> None:
-    from carbon_midl.selection.wording import number
+    from carbon_midl.selection.frontier import standard_hypervolume
+    from carbon_midl.selection.wording import amount, number
 
     # What a reader looks for first: the chosen, then by rank.
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])
@@ -313,8 +330,31 @@ def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
     if len(table) > most:
         print(f"… and {len(table) - most} more (--all)")
+    share, reference = standard_hypervolume(candidates.mean_performance, candidates.mean_cost)
+    frontier = int(table["on_frontier"].sum())
+    print(
+        f"Frontier: {frontier} of {len(table)} candidates; hypervolume {share:.4f} (share of the box from cost 0 and "
+        f"performance 1 to {amount(reference, candidates.unit)} and 0)."
+    )
     if found.draws:
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
+
+
+def _pairs(candidates: "Candidates") -> "pd.DataFrame":
+    from carbon_midl.selection.comparisons import compare
+
+    return compare(candidates)
+
+
+def _print_pairs(pairs: "pd.DataFrame", most: int) -> None:
+    print("\nDifferences in mean performance, 95 % interval of each pair, p corrected for all pairs (Holm):")
+    for row in pairs.head(most).to_dict("records"):
+        interval = (
+            f" [{row['low']:+.4f}, {row['high']:+.4f}]  p {row['p_holm']:.2g}" if row["low"] == row["low"] else ""
+        )
+        print(f"  {row['second']} − {row['first']}: {row['difference']:+.4f}{interval}")
+    if len(pairs) > most:
+        print(f"  … and {len(pairs) - most:,} more (--all)")
 
 
 def _write_json(
@@ -324,9 +364,12 @@ def _write_json(
     found: "Uncertainty",
     moves: dict[str, str | None],
     grids: "pd.DataFrame | None",
+    pairs: "pd.DataFrame | None",
 ) -> None:
     from carbon_midl.files import write_json
+    from carbon_midl.selection.frontier import standard_hypervolume
 
+    share, reference_cost = standard_hypervolume(candidates.mean_performance, candidates.mean_cost)
     content = choice.to_dict() | {
         "table": str(options.table),
         "cost": {
@@ -341,6 +384,8 @@ def _write_json(
         "rank_agreement": found.rank_agreement,
         "without": moves,
         "grids": None if grids is None else _records(grids),
+        "comparisons": None if pairs is None else _records(pairs),
+        "hypervolume": {"share": share, "reference_cost": reference_cost, "reference_performance": 0.0},
         "notes": [*candidates.notes, *found.notes],
     }
     write_json(options.json, content)

@@ -11,6 +11,7 @@ import numpy as np
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.cost import Factors
+from carbon_midl.selection.trainings import Trainings
 
 CARBON_UNIT = "gCO2eq"
 
@@ -30,6 +31,8 @@ class Candidates:
         energy_kwh: shape (n, r), before PUE, where the cost was made from energy.
         duration_s: shape (n, r), where it is known.
         factors: that made carbon from energy, where it was.
+        trainings: where replicates are patients, the trainings that were scored on them; the replicates' performance is
+            then the mean over a candidate's trainings.
         notes: what was left out or assumed, in sentences.
     """
 
@@ -43,6 +46,7 @@ class Candidates:
     energy_kwh: np.ndarray | None = None
     duration_s: np.ndarray | None = None
     factors: Factors | None = None
+    trainings: Trainings | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -77,6 +81,7 @@ class Candidates:
             cost=self.cost[rows],
             energy_kwh=None if self.energy_kwh is None else self.energy_kwh[rows],
             duration_s=None if self.duration_s is None else self.duration_s[rows],
+            trainings=None if self.trainings is None else self.trainings.only(rows),
         )
 
     def recosted(self, factors: Factors) -> "Candidates":
@@ -93,4 +98,5 @@ class Candidates:
         cost = factors.carbon_g(self.energy_kwh, self.duration_s)
         if not np.array_equal(np.isnan(cost), np.isnan(self.cost)):
             raise InputError("embodied: some runs have no duration; fill it in, or leave the embodied share out.")
-        return replace(self, cost=cost, factors=factors)
+        trainings = None if self.trainings is None else self.trainings.recosted(factors)
+        return replace(self, cost=cost, factors=factors, trainings=trainings)

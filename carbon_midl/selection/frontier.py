@@ -93,3 +93,15 @@ def _same_shape(performance: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, 
             "a candidate."
         )
     return performance, cost
+
+
+def standard_hypervolume(performance: np.ndarray, cost: np.ndarray) -> tuple[float, float]:
+    """The hypervolume as a share of the box from no cost and performance 1 to the reference, and the reference's cost.
+
+    The reference performs 0 and costs a tenth more than the dearest candidate, so that every candidate adds something.
+    Only tables with the same dearest candidate can be compared by it; give the reference with it.
+    """
+    reference_cost = 1.1 * float(cost.max())
+    if reference_cost == 0:
+        return float(performance.max()), 0.0
+    return hypervolume(performance, cost, reference_cost, 0.0) / reference_cost, reference_cost

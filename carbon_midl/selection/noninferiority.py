@@ -9,6 +9,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Criterion
 from carbon_midl.selection.sample import Sample, observed
+from carbon_midl.selection.student import t_quantiles
 from carbon_midl.selection.wording import amount
 
 _ROUNDING = 1e-12
@@ -20,7 +21,9 @@ class NonInferior(Criterion):
 
     The limit is one-sided, by a t interval: of the paired differences where replicates are shared, otherwise with
     Welch's standard error and, to be careful, the smaller number of replicates less one as degrees of freedom. Where
-    one of the two has a single replicate there is no interval, and the difference itself is compared with the margin.
+    patients are shared and each candidate was trained several times, the variance between its trainings is added
+    (Welch and Satterthwaite's degrees of freedom). Where one of the two has a single replicate there is no interval,
+    and the difference itself is compared with the margin.
 
     Attributes:
         margin: the loss in performance that does not matter, as a fraction (0.01 is one point).
@@ -53,8 +56,8 @@ class NonInferior(Criterion):
         """The lower limit of the difference from the best; the difference itself where there is no interval."""
         draws, best = np.arange(len(sample.performance)), _best(sample)
         difference = sample.performance - sample.performance[draws, best][:, None]
-        freedom = sample.degrees_of_freedom(best)
-        below = _t_quantiles(int(freedom.max()), self.confidence)[freedom] * sample.difference_error(best)
+        error, freedom = sample.difference_error(best)
+        below = t_quantiles(freedom, self.confidence) * error
         return np.where(np.isnan(below), difference, difference - below)
 
     def describe(self, candidates: Candidates) -> str:
@@ -85,7 +88,10 @@ class NonInferior(Criterion):
         if min(candidates.counts[chosen], candidates.counts[best]) < 2:
             return "a single replicate, so no interval: by the means alone"
         limit = self.scores(sample)[0, chosen]
-        if candidates.paired:
+        if candidates.trainings is not None:
+            trainings = candidates.trainings.counts[chosen]
+            how = f"t over {candidates.counts[chosen]} shared patients and {trainings} trainings"
+        elif candidates.paired:
             how = f"paired t over {candidates.counts[chosen]} shared replicates"
         else:
             how = f"Welch's t, {candidates.counts[chosen]} and {candidates.counts[best]} replicates, not shared"
@@ -96,10 +102,3 @@ def _best(sample: Sample) -> np.ndarray:
     """The place of the best performance on each draw, the cheapest of equals."""
     top = sample.performance.max(axis=1, keepdims=True)
     return np.where(sample.performance >= top - _ROUNDING, sample.cost, np.inf).argmin(axis=1)
-
-
-def _t_quantiles(most: int, confidence: float) -> np.ndarray:
-    """By degrees of freedom from 0 to ``most``; none at 0."""
-    from scipy.stats import t
-
-    return np.array([np.nan, *t.ppf(confidence, np.arange(1, most + 1))])

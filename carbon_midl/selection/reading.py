@@ -22,7 +22,8 @@ from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
 from carbon_midl.selection.columns import labels, numbers
 from carbon_midl.selection.cost import KWH_PER_UNIT, Factors
-from carbon_midl.selection.recorded import PATIENT, by_patient, read_csv
+from carbon_midl.selection.reading_trainings import by_training, ordered
+from carbon_midl.selection.recorded import PATIENT, RUN, by_patient, read_csv
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Columns:
     Attributes:
         candidate: one or several columns that name a candidate together.
         replicate: seed, fold or patient; None where every row is a replicate of its own.
+        training: where the replicates are patients, the column that tells a candidate's trainings apart, such as the
+            seed; both are drawn then. None where there is none.
         performance: between 0 and 1, larger is better.
         energy: before PUE, turned into carbon by the factors. Used unless ``carbon`` or ``resource`` is given.
         energy_unit: kWh, Wh, MJ or J.
@@ -43,6 +46,7 @@ class Columns:
 
     candidate: tuple[str, ...] = ("filters",)
     replicate: str | None = "seed"
+    training: str | None = None
     performance: str = "test_dice_patients"
     energy: str = "energy_kwh"
     energy_unit: str = "kWh"
@@ -66,6 +70,7 @@ def read_candidates(
     Args:
         table: a CSV file (``.gz`` too), the directory of a recorded study, or a data frame. A directory with
             ``patient_id`` as replicate is read by patient, see :func:`carbon_midl.selection.recorded.by_patient`.
+            Only patients on whom all trainings were scored are kept then.
         columns: which column holds what.
         factors: from energy to carbon; by default the world's average grid and data centre.
         where: keep only rows with these values, by column.
@@ -80,14 +85,14 @@ def read_candidates(
     notes = []
     if isinstance(table, Path) and table.is_dir() and columns.replicate == PATIENT:
         frame, origin = by_patient(table, columns.performance), str(table)
-        mean_of_repeats = True
-        notes.append("Patients vary; runs of a candidate are averaged, so what another seed would change is left out.")
+        columns = replace(columns, training=columns.training or RUN)
     else:
         frame, origin = _load(table)
     for name, value in (where or {}).items():
         frame = _kept(frame, name, value, origin)
     tidy, made = _tidy(frame, columns, factors, percent, origin)
-    complete = tidy.dropna(subset=["candidate", "replicate", "performance", "cost"])
+    needed = ["candidate", "replicate", "performance", "cost", *(["training"] if columns.training else [])]
+    complete = tidy.dropna(subset=needed)
     if left_out := len(tidy) - len(complete):
         notes.append(f"{left_out} of {len(tidy)} rows left out: without candidate, replicate, performance or cost.")
     if complete.empty:
@@ -99,6 +104,9 @@ def read_candidates(
     if shared_only:
         complete, dropped = _shared(complete, origin)
         notes += dropped
+    if columns.training:
+        made["trainings"], complete, told = by_training(complete, origin)
+        notes += told
     return replace(_padded(complete), notes=tuple(notes), performance_name=columns.performance, **made)
 
 
@@ -132,6 +140,8 @@ def _tidy(
         tidy["replicate"] = [f"row {number}" for number in range(len(frame))]
     else:
         tidy["replicate"] = labels(frame, (columns.replicate,), "replicate", origin)
+    if columns.training is not None:
+        tidy["training"] = labels(frame, (columns.training,), "training", origin)
     tidy["performance"] = _performance(numbers(frame, columns.performance, "performance", origin), percent, origin)
     if columns.carbon is not None and columns.resource is not None:
         raise InputError("columns: both carbon and another resource; name the one that is the cost.")
@@ -193,7 +203,8 @@ def _not_negative(values: np.ndarray, name: str, origin: str) -> np.ndarray:
 def _unrepeated(
     tidy: pd.DataFrame, columns: Columns, mean_of_repeats: bool, origin: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    repeated = tidy.duplicated(["candidate", "replicate"])
+    keys = ["candidate", *(["training"] if "training" in tidy else []), "replicate"]
+    repeated = tidy.duplicated(keys)
     if not repeated.any():
         return tidy, []
     if not mean_of_repeats:
@@ -203,7 +214,7 @@ def _unrepeated(
             "some of them (--where), name a further column of the candidate (--candidate "
             f"{','.join(columns.candidate)},OTHER) or the replicate's (--replicate), or average them (--repeats mean)."
         )
-    merged = tidy.groupby(["candidate", "replicate"], sort=False, as_index=False).mean()
+    merged = tidy.groupby(keys, sort=False, as_index=False).mean()
     return merged, [f"{len(tidy)} rows averaged to {len(merged)}, one a candidate and replicate."]
 
 
@@ -220,7 +231,7 @@ def _shared(tidy: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, list[str]]:
 
 def _padded(tidy: pd.DataFrame) -> Candidates:
     """Rows into arrays: a row a candidate, its replicates in the order of their names."""
-    names = _ordered(list(tidy["candidate"].unique()))
+    names = ordered(list(tidy["candidate"].unique()))
     row = tidy["candidate"].map({name: place for place, name in enumerate(names)}).to_numpy()
     replicate = pd.factorize(tidy["replicate"], sort=True)[0]
     order = np.lexsort((replicate, row))
@@ -241,10 +252,3 @@ def _padded(tidy: pd.DataFrame) -> Candidates:
         if name in tidy
     }
     return Candidates(names=tuple(names), paired=bool((which == which[0]).all()), **arrays)
-
-
-def _ordered(names: list[str]) -> list[str]:
-    try:
-        return sorted(names, key=float)
-    except ValueError:
-        return names

@@ -9,13 +9,12 @@ from carbon_midl.selection.columns import require
 
 PATIENT = "patient_id"
 """The column of a study's ``slices.csv.gz`` that names the patient."""
+RUN = "run"
+"""The column of all its tables that names the run, which is a training."""
 
 
 def by_patient(directory: Path, performance: str) -> pd.DataFrame:
     """One row a run and test patient, with all that ``runs.csv`` says of the run.
-
-    What then varies between replicates is the patient; a width's seeds are averaged, and how much another seed would
-    change is left out.
 
     Args:
         directory: of a recorded study, with ``runs.csv`` and ``slices.csv.gz``.
@@ -25,11 +24,11 @@ def by_patient(directory: Path, performance: str) -> pd.DataFrame:
         InputError: a table or a column is missing.
     """
     runs, slices = read_csv(directory / "runs.csv"), read_csv(directory / "slices.csv.gz")
-    require(runs, "run", "run", str(directory / "runs.csv"))
-    for name, role in (("run", "run"), (PATIENT, "patient"), ("dice", "Dice of a slice")):
+    require(runs, RUN, "run", str(directory / "runs.csv"))
+    for name, role in ((RUN, "run"), (PATIENT, "patient"), ("dice", "Dice of a slice")):
         require(slices, name, role, str(directory / "slices.csv.gz"))
-    dice = slices.groupby(["run", PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
-    return dice.merge(runs.drop(columns=[performance, PATIENT], errors="ignore"), on="run")
+    dice = slices.groupby([RUN, PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
+    return dice.merge(runs.drop(columns=[performance, PATIENT], errors="ignore"), on=RUN)
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -1,11 +1,13 @@
 """Means of all candidates, as observed or on draws of the bootstrap, and how sure their differences are.
 
 Where replicates are shared, a draw takes the same ones for every candidate, so that differences are paired; otherwise
-each candidate's own are drawn. Performance and cost of a replicate stay together.
+each candidate's own are drawn. Where replicates are patients on whom several trainings were scored, both are drawn
+(see ``trainings``). Performance and cost of a replicate stay together.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,16 @@ BLOCK_CELLS = 250_000
 """Candidates × draws handled at once: a few MB, which a processor's cache holds."""
 
 
+class OwnVariance(NamedTuple):
+    """Variance of each mean performance that is a candidate's own, with its degrees of freedom.
+
+    ``variance`` has the shape (m, n), ``freedom`` (n,); where there is no freedom, the variance is NaN or 0.
+    """
+
+    variance: np.ndarray
+    freedom: np.ndarray
+
+
 @dataclass(frozen=True)
 class Sample:
     """Means of n candidates on m draws.
@@ -22,53 +34,70 @@ class Sample:
     Attributes:
         performance: shape (m, n).
         cost: shape (m, n).
-        counts: replicates of each candidate, shape (n,).
         paired: the replicates' performances, shape (n, r), and the share of each replicate in each draw, shape (m, r);
             None where replicates are not shared.
-        variance: variance of each mean performance, shape (m, n), where they are not; NaN for a single replicate.
+        own: from the replicates where they are not shared, or from the trainings where patients are; None where there
+            is nothing of the kind.
     """
 
     performance: np.ndarray
     cost: np.ndarray
-    counts: np.ndarray
-    paired: tuple[np.ndarray, np.ndarray] | None
-    variance: np.ndarray | None
+    paired: tuple[np.ndarray, np.ndarray] | None = None
+    own: OwnVariance | None = None
 
-    def difference_error(self, reference: np.ndarray) -> np.ndarray:
-        """Standard error of each candidate's difference in performance from a reference.
+    def difference_error(self, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Standard error of each candidate's difference in performance from a reference, and degrees of freedom.
+
+        Of unshared replicates as Welch's, but with the freedom of the smaller of the two, to be careful. Where patients
+        are shared and trainings are not, variances add up and the freedom is Welch and Satterthwaite's.
 
         Args:
             reference: its place on each draw, shape (m,).
 
         Returns:
-            Shape (m, n); 0 for the reference itself, NaN where a single replicate tells nothing.
+            Two arrays of shape (m, n), the second of whole numbers but for the last case. The error is 0 for the
+            reference itself, NaN where a single replicate tells nothing.
         """
         draws = np.arange(len(reference))
         if self.paired is None:
-            assert self.variance is not None
-            error: np.ndarray = np.sqrt(self.variance + self.variance[draws, reference][:, None])
+            assert self.own is not None
+            own, freedom = self.own
+            error = np.sqrt(own + own[draws, reference][:, None])
+            smaller = np.minimum(freedom, freedom[reference][:, None])
+        elif self.own is None:
+            variance = self._paired_variance(*self.paired, reference)
+            error, smaller = np.sqrt(variance), np.full(variance.shape, self.paired[0].shape[1] - 1)
         else:
-            error = self._paired_error(*self.paired, reference)
+            error, smaller = self._both(self._paired_variance(*self.paired, reference), self.own, reference)
         error[draws, reference] = 0.0
-        return error
+        return error, smaller
 
-    def degrees_of_freedom(self, reference: np.ndarray) -> np.ndarray:
-        """For a t interval of that difference, shape (m, n): replicates of the smaller of the two, less one."""
-        smaller: np.ndarray = np.minimum(self.counts, self.counts[reference][:, None])
-        return smaller - 1
+    def _both(self, patients: np.ndarray, own: OwnVariance, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        assert self.paired is not None
+        there = own.variance[np.arange(len(reference)), reference][:, None]
+        variance = patients + own.variance + there
+        parts = (
+            (patients, np.array(self.paired[0].shape[1] - 1)),
+            (own.variance, own.freedom),
+            (there, own.freedom[reference][:, None]),
+        )
+        squares = sum(part**2 / np.maximum(freedom, 1) for part, freedom in parts)
+        with np.errstate(invalid="ignore"):
+            freedom = np.where(squares > 0, variance**2 / squares, self.paired[0].shape[1] - 1.0)
+        return np.sqrt(variance), freedom
 
-    def _paired_error(self, values: np.ndarray, shares: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    def _paired_variance(self, values: np.ndarray, shares: np.ndarray, reference: np.ndarray) -> np.ndarray:
         replicates = values.shape[1]
-        error = np.full(self.performance.shape, np.nan)
+        variance = np.full(self.performance.shape, np.nan)
         if replicates < 2:
-            return error
+            return variance
         for place in np.unique(reference):
             rows = reference == place
             differences = (values - values[place]).T
             mean = shares[rows] @ differences
             spread = np.clip(shares[rows] @ differences**2 - mean**2, 0, None)
-            error[rows] = np.sqrt(spread / (replicates - 1))
-        return error
+            variance[rows] = spread / (replicates - 1)
+        return variance
 
 
 def observed(candidates: Candidates) -> Sample:
@@ -77,9 +106,11 @@ def observed(candidates: Candidates) -> Sample:
     means = candidates.mean_performance[None], candidates.mean_cost[None]
     if candidates.paired:
         shares = np.full((1, replicates), 1 / replicates)
-        return Sample(*means, candidates.counts, (candidates.performance, shares), None)
+        trainings = candidates.trainings
+        own = None if trainings is None else OwnVariance(trainings.variance[None], trainings.counts - 1)
+        return Sample(*means, (candidates.performance, shares), own)
     squares = np.nansum((candidates.performance - candidates.mean_performance[:, None]) ** 2, axis=1)
-    return Sample(*means, candidates.counts, None, _variance_of_mean(squares, candidates.counts)[None])
+    return Sample(*means, None, _own(squares[None], candidates.counts))
 
 
 def draw(candidates: Candidates, draws: int, seed: int = 0) -> Iterator[Sample]:
@@ -94,8 +125,11 @@ def draw(candidates: Candidates, draws: int, seed: int = 0) -> Iterator[Sample]:
 def _draw_shared(candidates: Candidates, size: int, generator: np.random.Generator) -> Sample:
     replicates = candidates.performance.shape[1]
     shares = generator.multinomial(replicates, np.full(replicates, 1 / replicates), size=size) / replicates
-    performance, cost = shares @ candidates.performance.T, shares @ candidates.cost.T
-    return Sample(performance, cost, candidates.counts, (candidates.performance, shares), None)
+    paired = (candidates.performance, shares)
+    if candidates.trainings is None:
+        return Sample(shares @ candidates.performance.T, shares @ candidates.cost.T, paired)
+    performance, cost, variance = candidates.trainings.draw(shares, generator)
+    return Sample(performance, cost, paired, OwnVariance(variance, candidates.trainings.counts - 1))
 
 
 def _draw_own(candidates: Candidates, size: int, generator: np.random.Generator) -> Sample:
@@ -119,10 +153,9 @@ def _draw_own(candidates: Candidates, size: int, generator: np.random.Generator)
         performance[:, rows] = centre + mean
         cost[:, rows] = sums[2] / count
         squares[:, rows] = np.clip(sums[1] - count * mean**2, 0, None)
-    return Sample(performance, cost, candidates.counts, None, _variance_of_mean(squares, candidates.counts))
+    return Sample(performance, cost, None, _own(squares, candidates.counts))
 
 
-def _variance_of_mean(squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _own(squares: np.ndarray, counts: np.ndarray) -> OwnVariance:
     """From sums of squared deviations; NaN for a single replicate."""
-    freedom = np.where(counts > 1, counts * (counts - 1), np.nan)
-    return squares / freedom
+    return OwnVariance(squares / np.where(counts > 1, counts * (counts - 1), np.nan), counts - 1)

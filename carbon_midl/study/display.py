@@ -59,7 +59,9 @@ class Display:
         self._total, self._places = runs, places
         self._forecast = Forecast(study.runs, archive.size)
         kind = "phantom" if archive.is_phantom else archive.source["kind"]
-        self._line(f"{study.title}: {runs} runs on {len(archive):,} {kind} crops of {len(archive.patients)} patients")
+        self._line(
+            f"{study.title}: {runs} run{'' if runs == 1 else 's'} on {len(archive):,} {kind} crops of {len(archive.patients)} patients"
+        )
         if self._terminal:
             self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=2, transient=True)
             self._live.start()

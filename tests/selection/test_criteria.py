@@ -16,7 +16,7 @@ from carbon_midl.selection.criteria import CRITERIA, Best, Budget, Pepr, Weighte
 from carbon_midl.selection.frontier import on_frontier
 from carbon_midl.selection.frontier_criteria import Knee, Marginal
 from carbon_midl.selection.noninferiority import NonInferior
-from carbon_midl.selection.sample import draw, observed
+from carbon_midl.selection.sample import OwnVariance, draw, observed
 from tests.selection.made_up import candidates, random_candidates
 
 ALL = [Best(), Budget(200.0), NonInferior(0.02), Weighted(0.6), Pepr(), Knee(), Marginal(5.0)]
@@ -101,7 +101,7 @@ def test_many_draws_at_once_choose_as_one_by_one(criterion: Criterion, paired: b
                 performance=sample.performance[[row]],
                 cost=sample.cost[[row]],
                 paired=None if sample.paired is None else (sample.paired[0], sample.paired[1][[row]]),
-                variance=None if sample.variance is None else sample.variance[[row]],
+                own=None if sample.own is None else OwnVariance(sample.own.variance[[row]], sample.own.freedom),
             )
             assert pick(criterion.utility(one), one)[0] == chosen
 
@@ -261,7 +261,7 @@ def test_a_single_replicate_has_no_interval(paired: bool) -> None:
     choice = choose(made, NonInferior(0.01))
     assert choice.chosen == "a"
     assert "a single replicate, so no interval: by the means alone" in choice.reason
-    assert np.isnan(observed(made).difference_error(np.array([1]))[0, [0, 2]]).all()
+    assert np.isnan(observed(made).difference_error(np.array([1]))[0][0, [0, 2]]).all()
     assert "is within 0.001 of it" in choose(made.without(2), NonInferior(0.001)).reason
 
 

@@ -44,10 +44,11 @@ def test_a_study_is_paired_over_its_patients(study: Path) -> None:
     bootstrap = PatientBootstrap.draw(patient_dice(pd.read_csv(study / "slices.csv.gz")), draws=10)
     np.testing.assert_allclose(read.mean_performance, bootstrap.observed)
     np.testing.assert_allclose(read.mean_cost / read.mean_cost[0], [1, 2, 4])
-    assert "what another seed would change is left out" in read.notes[0]
+    assert read.trainings is not None
+    assert read.trainings.counts.tolist() == [2] * 3
     choice = choose(read, NonInferior(0.01))
     assert (choice.chosen, choice.runner_up) == ("8", "16")
-    assert "paired t over 25 shared replicates" in choice.reason
+    assert "t over 25 shared patients and 2 trainings" in choice.reason
 
 
 def test_missing_tables_and_columns_are_named(study: Path) -> None:
