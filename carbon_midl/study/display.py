@@ -60,7 +60,8 @@ class Display:
         self._forecast = Forecast(study.runs, archive.size)
         kind = "phantom" if archive.is_phantom else archive.source["kind"]
         self._line(
-            f"{study.title}: {runs} run{'' if runs == 1 else 's'} on {len(archive):,} {kind} crops of {len(archive.patients)} patients"
+            f"{study.title}: {runs} run{'' if runs == 1 else 's'} on {len(archive):,} {kind} crops "
+            f"of {len(archive.patients)} patients"
         )
         if self._terminal:
             self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=2, transient=True)
