@@ -331,10 +331,9 @@ def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty
     if len(table) > most:
         print(f"… and {len(table) - most} more (--all)")
     share, reference = standard_hypervolume(candidates.mean_performance, candidates.mean_cost)
-    frontier = int(table["on_frontier"].sum())
     print(
-        f"Frontier: {frontier} of {len(table)} candidates; hypervolume {share:.4f} (share of the box from cost 0 and "
-        f"performance 1 to {amount(reference, candidates.unit)} and 0)."
+        f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates; hypervolume {share:.4f} (share of "
+        f"the box from cost 0 and performance 1 to {amount(reference, candidates.unit)} and 0)."
     )
     if found.draws:
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")

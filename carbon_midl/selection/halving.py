@@ -45,7 +45,7 @@ class Halving(Policy):
         mean_cost = math.fsum(trial.cost[0] for trial in trials) / len(trials)
         survivors = list(range(len(trials)))
         for number, (allowance, one_of) in enumerate(self.rungs(max(trial.epochs for trial in trials)), start=1):
-            energy, limit = allowance * mean_cost * (1 + _TOLERANCE), math.floor(self.limit(allowance) + _TOLERANCE)
+            energy, limit = allowance * mean_cost * (1 + _TOLERANCE), self.limit(allowance)
             reason = f"rung {number}: one of {len(survivors)}, each given {allowance:.3g} mean epochs"
             reached, steps = [], []
             for place in survivors:
@@ -151,8 +151,8 @@ class ScreenedHalving(Halving):
             yield allowance, self.eta if number else self.screen
 
     def limit(self, allowance: float) -> float:
-        """As many as the mean candidate gets."""
-        return allowance
+        """As many whole epochs as the mean candidate gets."""
+        return math.floor(allowance + _TOLERANCE)
 
     def scores(self, trials: Sequence[Trial]) -> list[float]:
         """Best performance so far, with the trend."""

@@ -1,0 +1,134 @@
+"""Policies replayed on recorded learning curves: what would they have chosen, and what would that have cost?
+
+A replay gives a policy, step by step, the epochs that it asks for, as a live search would. The chosen candidate is then
+trained to its end, as a live search does, and counts with the best performance of its whole curve. Two numbers say how
+good a policy is:
+
+- regret: the best performance of the full sweep minus that of the policy's choice, 0 or more;
+- share: cost of the policy's steps and of finishing the chosen candidate, divided by the full sweep's.
+
+How much they depend on which candidates happened to be in the table is told by draws: candidates are drawn with
+replacement, as many as there are; one drawn twice is in the draw once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from carbon_midl.errors import InputError
+from carbon_midl.selection.curves import Curves
+from carbon_midl.selection.policy import Policy, Step, Trial
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One search on recorded curves.
+
+    Attributes:
+        chosen: name of the candidate.
+        regret: performance that the choice gives away, 0–1.
+        share: cost of the search, the chosen candidate's whole training included, of the full sweep's; 0–1.
+        steps: in the order in which they were done.
+        trained: epochs of each candidate, before the chosen one is finished.
+    """
+
+    chosen: str
+    regret: float
+    share: float
+    steps: tuple[Step, ...]
+    trained: tuple[int, ...]
+
+
+class Summary(NamedTuple):
+    """A policy over draws of the candidates; intervals are 95 % percentile intervals over the draws.
+
+    `within` is the share of draws with a regret of at most `tolerance`.
+    """
+
+    policy: str
+    draws: int
+    tolerance: float
+    within: float
+    regret: float
+    regret_low: float
+    regret_high: float
+    share: float
+    share_low: float
+    share_high: float
+
+
+def replay(curves: Curves, policy: Policy) -> Replay:
+    """Let a policy search through recorded curves.
+
+    Raises:
+        InputError: the policy asks for what is trained already or was never recorded, or chooses before there is a
+            performance.
+    """
+    trials = [Trial(name, float(size), curves.epochs) for name, size in zip(curves.names, curves.sizes, strict=True)]
+    performance, cost = curves.performance.tolist(), curves.cost.tolist()
+    done: list[Step] = []
+    while steps := policy.steps(trials):
+        for step in steps:
+            trial = trials[step.trial]
+            if not trial.trained < step.until <= curves.epochs:
+                raise InputError(
+                    f"{policy.describe()}: asks to train {trial.name} from epoch {trial.trained} to {step.until}; "
+                    f"expected a later one, at most {curves.epochs}."
+                )
+            trials[step.trial] = Trial(
+                trial.name,
+                trial.size,
+                trial.epochs,
+                tuple(performance[step.trial][: step.until]),
+                tuple(cost[step.trial][: step.until]),
+            )
+        done += steps
+    place = policy.choose(trials)
+    spent = sum(trial.spent for trial in trials) + float(curves.cost[place, trials[place].trained :].sum())
+    best = curves.best
+    return Replay(
+        chosen=curves.names[place],
+        regret=float(best.max() - best[place]),
+        share=spent / curves.full_cost if curves.full_cost else 1.0,
+        steps=tuple(done),
+        trained=tuple(trial.trained for trial in trials),
+    )
+
+
+def drawn(curves: Curves, draws: int, seed: int = 0) -> list[Curves]:
+    """Draws of the candidates, with replacement; each draw keeps the table's order and has no candidate twice."""
+    generator = np.random.default_rng(seed)
+    return [curves.part(np.unique(generator.integers(len(curves), size=len(curves)))) for _ in range(draws)]
+
+
+def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = 0.005) -> Summary:
+    """Summarise the replays of one policy, one a draw.
+
+    Args:
+        replays: at least one.
+        policy: theirs.
+        tolerance: regret that does not matter, 0–1.
+
+    Raises:
+        InputError: there is no replay.
+    """
+    if not replays:
+        raise InputError("replays: found none; expected one a draw.")
+    regret, share = (np.array([getattr(one, name) for one in replays]) for name in ("regret", "share"))
+    (regret_low, regret_high), (share_low, share_high) = (
+        np.quantile(values, [0.025, 0.975]).tolist() for values in (regret, share)
+    )
+    return Summary(
+        policy=policy.describe(),
+        draws=len(replays),
+        tolerance=tolerance,
+        within=float((regret <= tolerance).mean()),
+        regret=float(regret.mean()),
+        regret_low=regret_low,
+        regret_high=regret_high,
+        share=float(share.mean()),
+        share_low=share_low,
+        share_high=share_high,
+    )
