@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from carbon_midl import __version__
-from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, report, select, study
+from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, replay, report, select, study
 from carbon_midl.errors import InputError
 
 _EPILOG = """\
@@ -18,6 +18,7 @@ examples:
   carbon-midl crops info data/lidc                   what an archive holds, with a contact sheet
   carbon-midl evaluate runs/demo/filters-16-seed-0 data/lidc   a trained network on other crops
   carbon-midl select runs/demo/results --criterion noninferior    which width to take, and how sure that is
+  carbon-midl replay runs/demo/results               what a search that stops early would have chosen and saved
   carbon-midl footprint sensors                      what can be measured here, and how to allow more
   carbon-midl report runs/demo/results               what a study used, for a paper or a model card
   papermill notebooks/train_unet.ipynb out.ipynb -p crops data/lidc -p filters 16
@@ -51,6 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
     rooms = parser.add_subparsers(title="what to work on", metavar="ROOM", required=True)
-    for room in (lidc, crops, phantom, study, model, select, book, footprint, report):
+    for room in (lidc, crops, phantom, study, model, select, replay, book, footprint, report):
         room.add_actions(rooms)
     return parser

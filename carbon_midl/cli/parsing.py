@@ -1,8 +1,10 @@
 """What the rooms of the command line share."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from carbon_midl.errors import InputError
 
 
 def room(rooms: Any, name: str, about: str) -> Any:
@@ -38,6 +40,21 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
+
+
+def equations(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Parse what was given as NAME=VALUE, by name.
+
+    Raises:
+        InputError: there is no "=" in one.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"{option}: found {text!r}; expected NAME=VALUE.")
+        found[name] = value
+    return found
 
 
 def bar(unit: str) -> Callable[[Iterable[Any]], Iterable[Any]]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from carbon_midl.cli.parsing import action, positive
+from carbon_midl.cli.parsing import action, equations, positive
 from carbon_midl.errors import InputError
 
 if TYPE_CHECKING:
@@ -232,17 +232,11 @@ def _candidates(options: argparse.Namespace) -> "Candidates":
         resource_unit=options.unit,
         duration=options.duration,
     )
-    where = {}
-    for text in options.where:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--where: found {text!r}; expected COLUMN=VALUE.")
-        where[name] = value
     return read_candidates(
         options.table,
         columns,
         _factors(options, options.grid),
-        where=where,
+        where=equations("--where", options.where),
         percent=options.percent,
         mean_of_repeats=options.repeats == "mean",
         shared_only=options.shared_only,

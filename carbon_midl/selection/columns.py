@@ -57,6 +57,21 @@ def labels(table: pd.DataFrame, names: tuple[str, ...], role: str, origin: str) 
     return joined
 
 
+def kept(table: pd.DataFrame, name: str, value: str, origin: str) -> pd.DataFrame:
+    """The rows whose column ``name`` reads ``value``.
+
+    Raises:
+        InputError: there is no such column or row.
+    """
+    found = labels(table, (name,), "choice of rows", origin)
+    rows = table[found == value]
+    if rows.empty:
+        known = list(found.dropna().unique())
+        shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+        raise InputError(f"{origin}: no row with {name} = {value}; found {shown}.")
+    return rows.reset_index(drop=True)
+
+
 def _text(value: object) -> str:
     # A column of whole numbers with a gap in it is read as floats.
     return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)

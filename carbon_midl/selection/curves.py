@@ -81,13 +81,13 @@ class Curves:
 
 
 def curves_of_table(
-    table: Path | pd.DataFrame, candidate: str, size: str, cost: str, performance: str = r"test_\d+"
+    table: Path | pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str = r"test_\d+"
 ) -> Curves:
     """Read curves from a table with a row a candidate and a column an epoch.
 
     Args:
         table: CSV file or data frame.
-        candidate: column that names it.
+        candidate: columns that name it together.
         size: column of what is known before training, such as the number of parameters.
         cost: column of the whole training's cost; every epoch is taken to cost the same share of it, since that is
             all such a table says.
@@ -100,9 +100,9 @@ def curves_of_table(
     epochs = [str(name) for name in frame.columns if re.fullmatch(performance, str(name))]
     if not epochs:
         raise InputError(f"{origin}: no column matches {performance!r}; expected one an epoch.")
-    names = labels(frame, (candidate,), "candidate", origin)
+    names = labels(frame, tuple(candidate), "candidate", origin)
     if names.isna().any() or names.duplicated().any():
-        raise InputError(f"{origin}: column {candidate!r} has gaps or repeats; expected a row a candidate.")
+        raise InputError(f"{origin}: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
     whole = numbers(frame, cost, "cost", origin)
     return Curves(
         tuple(names),

@@ -52,7 +52,7 @@ class EarlyStopping(Policy):
     name: ClassVar[str] = "early-stopping"
     summary: ClassVar[str] = "Train every candidate until it has not improved for some epochs."
     assumption: ClassVar[str] = "A training that has not improved for so long will not improve again by much."
-    source: ClassVar[str] = "Prechelt 1998, Early stopping – but when?"
+    source: ClassVar[str] = "Prechelt 1998, Early stopping – but when? (Neural Networks: Tricks of the Trade)"
 
     def __post_init__(self) -> None:
         _check_whole("patience", self.patience)

@@ -20,7 +20,7 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
-from carbon_midl.selection.columns import labels, numbers
+from carbon_midl.selection.columns import kept, labels, numbers
 from carbon_midl.selection.cost import KWH_PER_UNIT, Factors
 from carbon_midl.selection.reading_trainings import by_training, ordered
 from carbon_midl.selection.recorded import PATIENT, RUN, by_patient, read_csv
@@ -89,7 +89,7 @@ def read_candidates(
     else:
         frame, origin = _load(table)
     for name, value in (where or {}).items():
-        frame = _kept(frame, name, value, origin)
+        frame = kept(frame, name, value, origin)
     tidy, made = _tidy(frame, columns, factors, percent, origin)
     needed = ["candidate", "replicate", "performance", "cost", *(["training"] if columns.training else [])]
     complete = tidy.dropna(subset=needed)
@@ -119,16 +119,6 @@ def _load(table: Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if frame.empty:
         raise InputError(f"{origin}: no rows; expected one a candidate and replicate.")
     return frame.reset_index(drop=True), origin
-
-
-def _kept(frame: pd.DataFrame, name: str, value: str, origin: str) -> pd.DataFrame:
-    found = labels(frame, (name,), "choice of rows", origin)
-    kept = frame[found == value]
-    if kept.empty:
-        known = list(found.dropna().unique())
-        shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
-        raise InputError(f"{origin}: no row with {name} = {value}; found {shown}.")
-    return kept.reset_index(drop=True)
 
 
 def _tidy(

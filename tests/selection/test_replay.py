@@ -118,15 +118,15 @@ def test_curves_of_a_wide_table(tmp_path: Path) -> None:
         {"net": ["a", "b"], "weights": [10, 20], "kwh": [1.0, 3.0], "acc_1": [0.5, 0.6], "acc_2": [0.7, None]}
     )
     table.to_csv(tmp_path / "curves.csv", index=False)
-    curves = curves_of_table(tmp_path / "curves.csv", "net", "weights", "kwh", r"acc_\d")
+    curves = curves_of_table(tmp_path / "curves.csv", ("net",), "weights", "kwh", r"acc_\d")
     np.testing.assert_array_equal(curves.cost, [[0.5, 0.5], [1.5, 1.5]])
     np.testing.assert_array_equal(curves.best, [0.7, 0.6])
     with pytest.raises(InputError, match="no column matches"):
-        curves_of_table(table, "net", "weights", "kwh")
+        curves_of_table(table, ("net",), "weights", "kwh")
     with pytest.raises(InputError, match=r"did you mean 'weights'\?"):
-        curves_of_table(table, "net", "weight", "kwh", r"acc_\d")
+        curves_of_table(table, ("net",), "weight", "kwh", r"acc_\d")
     with pytest.raises(InputError, match="gaps or repeats"):
-        curves_of_table(pd.concat([table, table]), "net", "weights", "kwh", r"acc_\d")
+        curves_of_table(pd.concat([table, table]), ("net",), "weights", "kwh", r"acc_\d")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_the_published_models(capsys: pytest.CaptureFixture[str]) -> None:
         (["--criterion", "best", "--margin", "0.01"], "--margin: belongs to --criterion noninferior"),
         (["--pepr-range", "1", "2"], "--pepr-range: belongs to --criterion pepr"),
         (["--criterion", "budget", "--budget", "0.001"], "no candidate within 0.001 gCO2eq; the cheapest, 4"),
-        (["--where", "seed"], "expected COLUMN=VALUE"),
+        (["--where", "seed"], "expected NAME=VALUE"),
         (["--where", "seed=9"], "no row with seed = 9"),
         (["--energy", "energy_kwh", "--carbon", "energy_kwh"], "give one of"),
         (["--carbon", "energy_kwh", "--grid", "DK"], "do not apply"),
