@@ -7,13 +7,22 @@ from pathlib import Path
 import pandas as pd
 
 from carbon_midl.errors import InputError
+from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs
 from carbon_midl.selection.patients import PatientBootstrap
+from carbon_midl.selection.reading import Columns, read_candidates
+from carbon_midl.selection.recorded import PATIENT, RUN, joined_by_patient
+from carbon_midl.selection.replay import replay_study
+from carbon_midl.selection.side_by_side import all_criteria, on_grids, side_by_side
 from carbon_midl.study.tables import Results, by_size, by_width, carbon_by_width, learning
 from carbon_midl.unet_size import unet_size
 
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
 """The widths of the MIDL 2021 poster."""
+GRIDS = ("NO", "FR", "DK", "GB", "DE", "US", "world", "PL")
+"""National averages on which the study is costed again, from clean to not."""
+CHOICE_DRAWS = 4000
 SYSTEM_COLUMNS = ("system", "published", "training_compute_flop")
 
 
@@ -80,6 +89,30 @@ class Evidence:
         """Carbon of all runs of a width, training and evaluation, and its share of the whole selection."""
         carbon_g = self.results.runs.groupby("filters")["carbon_whole_run_g"].sum()
         return pd.DataFrame({"carbon_g": carbon_g, "share": carbon_g / carbon_g.sum()}).reset_index()
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The widths as candidates: Dice by test patient and training, carbon of training."""
+        columns = Columns(replicate=PATIENT, training=RUN)
+        table = joined_by_patient(self.results.runs, self.results.slices, columns.performance)
+        first = self.results.runs.iloc[0]
+        return read_candidates(table, columns, Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"])))
+
+    @cached_property
+    def choices(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What every criterion chooses, and how probably each width."""
+        return side_by_side(self.candidates, all_criteria(self.candidates), CHOICE_DRAWS)
+
+    @cached_property
+    def choices_on_grids(self) -> pd.DataFrame:
+        """What every criterion chooses on other grids."""
+        factors = {place: Factors.of(place, float(self.results.runs["pue"].iloc[0])) for place in GRIDS}
+        return on_grids(self.candidates, all_criteria(self.candidates), factors)
+
+    @cached_property
+    def replays(self) -> pd.DataFrame:
+        """Every policy on the study's learning curves, a row a policy, over its seeds."""
+        return replay_study(self.results.runs, self.results.epochs)
 
     @cached_property
     def family(self) -> pd.DataFrame:

@@ -103,9 +103,8 @@ def _curves(options: argparse.Namespace) -> tuple[list["Curves"], str]:
 
     candidate = tuple(options.candidate.split(","))
     if options.table.is_dir():
-        seeds = sorted(read_csv(options.table / "runs.csv")["seed"].unique())
-        found = [curves_of_study(options.table, candidate, int(seed)) for seed in seeds]
-        return found, f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}, each a search of {len(found[0])} candidates"
+        found = list(curves_of_study(options.table, candidate).values())
+        return found, f"{len(found)} seed{'' if len(found) == 1 else 's'}, each a search of {len(found[0])} candidates"
     missing = [f"--{name}" for name in ("size", "cost", "curve") if getattr(options, name) is None]
     if missing:
         raise InputError(f"{options.table}: a CSV file needs {', '.join(missing)}. See: carbon-midl replay --help")

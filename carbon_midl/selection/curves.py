@@ -112,46 +112,53 @@ def curves_of_table(
     )
 
 
-def curves_of_study(directory: Path, candidate: Sequence[str] = ("filters",), seed: int | None = None) -> Curves:
-    """Read the curves of a recorded study's runs of one seed: validation Dice and energy (kWh) of each epoch.
+def curves_of_study(directory: Path, candidate: Sequence[str] = ("filters",)) -> dict[int, Curves]:
+    """Read a recorded study's curves, by seed: validation Dice and energy (kWh) of each epoch.
 
     Args:
         directory: with ``runs.csv`` and ``epochs.csv``.
         candidate: columns of ``runs.csv`` that name a candidate together.
-        seed: which; by default the smallest.
 
     Raises:
-        InputError: a table or column is missing, there is no such seed, candidates share a name, or their trainings
-            have different numbers of epochs.
+        InputError: a table or column is missing, candidates of a seed share a name, or their trainings have different
+            numbers of epochs.
     """
     runs, epochs = read_csv(directory / "runs.csv"), read_csv(directory / "epochs.csv")
-    for table, names, origin in (
+    return curves_of_runs(runs, epochs, candidate, str(directory))
+
+
+def curves_of_runs(
+    runs: pd.DataFrame, epochs: pd.DataFrame, candidate: Sequence[str] = ("filters",), origin: str = "results"
+) -> dict[int, Curves]:
+    """As `curves_of_study`, from tables at hand; ``origin`` names them in errors."""
+    for table, names, file in (
         (runs, (RUN, "seed", "macs", *candidate), "runs.csv"),
         (epochs, (RUN, "epoch", "val_dice", "energy_kwh"), "epochs.csv"),
     ):
         for name in names:
-            require(table, name, "curves", str(directory / origin))
-    seed = int(runs["seed"].min()) if seed is None else seed
-    chosen = runs[runs["seed"] == seed]
-    if chosen.empty:
-        known = ", ".join(map(str, sorted(runs["seed"].unique())))
-        raise InputError(f"{directory / 'runs.csv'}: no run of seed {seed}; found {known}.")
-    called = labels(chosen, tuple(candidate), "candidate", str(directory / "runs.csv"))
+            require(table, name, "curves", f"{origin}/{file}")
+    return {
+        seed: _curves_of_seed(runs[runs["seed"] == seed], epochs, tuple(candidate), origin)
+        for seed in sorted(runs["seed"].unique().tolist())
+    }
+
+
+def _curves_of_seed(runs: pd.DataFrame, epochs: pd.DataFrame, candidate: tuple[str, ...], origin: str) -> Curves:
+    called = labels(runs, candidate, "candidate", f"{origin}/runs.csv")
     if called.duplicated().any():
         twice = called[called.duplicated()].iloc[0]
         raise InputError(
-            f"{directory / 'runs.csv'}: several runs of seed {seed} are called {twice!r}. Name more columns that tell "
-            "them apart."
+            f"{origin}/runs.csv: several runs of one seed are called {twice!r}. Name more columns that tell them apart."
         )
-    tables = [epochs[epochs[RUN] == run].sort_values("epoch") for run in chosen[RUN]]
+    tables = [epochs[epochs[RUN] == run].sort_values("epoch") for run in runs[RUN]]
     lengths = sorted({len(table) for table in tables})
     if len(lengths) > 1:
         raise InputError(
-            f"{directory / 'epochs.csv'}: runs have {lengths[0]} to {lengths[-1]} epochs; expected the same number."
+            f"{origin}/epochs.csv: runs have {lengths[0]} to {lengths[-1]} epochs; expected the same number."
         )
     return Curves(
         tuple(called),
-        chosen["macs"].to_numpy(dtype=float),
+        runs["macs"].to_numpy(dtype=float),
         np.array([table["val_dice"].to_numpy(dtype=float) for table in tables]),
         np.array([table["energy_kwh"].to_numpy(dtype=float) for table in tables]),
     )

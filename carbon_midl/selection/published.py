@@ -12,18 +12,13 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
-from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.choice import Criterion, choose
-from carbon_midl.selection.criteria import Best, Budget, Pepr, Weighted
-from carbon_midl.selection.frontier_criteria import Knee, Marginal
-from carbon_midl.selection.noninferiority import NonInferior
+from carbon_midl.selection.choice import choose
 from carbon_midl.selection.reading import Columns, read_candidates
+from carbon_midl.selection.side_by_side import all_criteria
 
 RECORDED = Path("results/published-curves")
 TABLES = ("policies", "tuned", "choices", "convergence")
 MARGIN = 0.005
-PRICE_SHARE = 0.1
-"""Of the median model's energy, for another point of accuracy."""
 
 
 class Record(NamedTuple):
@@ -59,13 +54,13 @@ def choices(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Returns:
         A row a set and criterion: ``criterion`` with its options, ``chosen``, its ``performance`` and ``cost`` (kWh),
-        its rank by performance among ``models``, and the share of the dearest model's energy.
+        its ``rank`` by performance among ``models``, and its energy as ``share_of_best``, of the best model's.
     """
     columns = Columns(candidate=("model",), replicate=None, performance="best_test", resource="energy")
     rows = []
     for name, table in sets.items():
         candidates = read_candidates(table, columns)
-        for criterion in criteria(candidates):
+        for criterion in all_criteria(candidates, MARGIN):
             choice = choose(candidates, criterion)
             place = candidates.names.index(choice.chosen)
             performance, cost = candidates.mean_performance, candidates.mean_cost
@@ -83,17 +78,3 @@ def choices(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def criteria(candidates: Candidates) -> list[Criterion]:
-    """All criteria with options that follow from the table by a stated rule, for lack of anyone who would pay."""
-    median = float(np.median(candidates.mean_cost))
-    return [
-        Best(),
-        Budget(median),
-        NonInferior(MARGIN),
-        Weighted(),
-        Pepr(),
-        Knee(),
-        Marginal(PRICE_SHARE * median),
-    ]

@@ -27,6 +27,11 @@ def by_patient(directory: Path, performance: str) -> pd.DataFrame:
     require(runs, RUN, "run", str(directory / "runs.csv"))
     for name, role in ((RUN, "run"), (PATIENT, "patient"), ("dice", "Dice of a slice")):
         require(slices, name, role, str(directory / "slices.csv.gz"))
+    return joined_by_patient(runs, slices, performance)
+
+
+def joined_by_patient(runs: pd.DataFrame, slices: pd.DataFrame, performance: str) -> pd.DataFrame:
+    """As `by_patient`, from tables that are known to be those of a study."""
     dice = slices.groupby([RUN, PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
     return dice.merge(runs.drop(columns=[performance, PATIENT], errors="ignore"), on=RUN)
 

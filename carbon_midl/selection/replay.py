@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.curves import Curves
+from carbon_midl.selection.curves import Curves, curves_of_runs
+from carbon_midl.selection.policies import POLICIES
 from carbon_midl.selection.policy import Policy, Step, Trial
 
 
@@ -132,3 +134,24 @@ def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = 0.00
         share_low=share_low,
         share_high=share_high,
     )
+
+
+def replay_study(runs: pd.DataFrame, epochs: pd.DataFrame, tolerance: float = 0.005) -> pd.DataFrame:
+    """Every policy with its default options on a study's curves, each seed a search of its own.
+
+    Args:
+        runs: ``runs.csv`` of a recorded study whose candidates are its widths.
+        epochs: its ``epochs.csv``.
+        tolerance: regret that does not matter.
+
+    Returns:
+        A row a policy: the fields of `Summary`, and ``chosen``, the choice of each seed.
+    """
+    by_seed = curves_of_runs(runs, epochs)
+    rows = []
+    for kind in POLICIES.values():
+        policy = kind()
+        replays = [replay(curves, policy) for curves in by_seed.values()]
+        found = summarise(replays, policy, tolerance)
+        rows.append(found._asdict() | {"chosen": ", ".join(dict.fromkeys(one.chosen for one in replays))})
+    return pd.DataFrame(rows)

@@ -59,7 +59,7 @@ def test_one_policy_on_draws_of_a_table(tmp_path: Path, capsys: pytest.CaptureFi
             (RECIPES, "--candidate", "recipe,filters", "--policy", "halvng"),
             "policy: found 'halvng'; expected one of full",
         ),
-        ((RECIPES,), "several runs of seed 0 are called '4'"),
+        ((RECIPES,), "several runs of one seed are called '4'"),
     ],
 )
 def test_bad_input_is_named(arguments: tuple[object, ...], named: str, capsys: pytest.CaptureFixture[str]) -> None:
