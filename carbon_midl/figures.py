@@ -107,6 +107,12 @@ def width_colours(widths: list[int], theme: Theme) -> dict[int, tuple[float, flo
     return dict(zip(widths, sns.color_palette(theme.ramp, len(widths)), strict=True))
 
 
+def readable_on(colour: tuple[float, float, float]) -> str:
+    """Dark or white, whichever can be read on a colour."""
+    red, green, blue = colour
+    return "#10151a" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "#ffffff"
+
+
 def growth(axes: Axes, systems: pd.DataFrame, theme: Theme) -> None:
     """Training compute of well-known systems by date (``system``, ``published``, ``training_compute_flop``)."""
     dates = pd.to_datetime(systems["published"]).dt
@@ -301,8 +307,7 @@ def lidc_ratings(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     for value, colour in zip(values, sns.color_palette(theme.ramp, len(values)), strict=True):
         share = shares[value].fillna(0)
         axes.barh(ratings, share, 0.72, left, color=colour, edgecolor=theme.page, linewidth=0.5)
-        red, green, blue = colour
-        readable = "#10151a" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "#ffffff"
+        readable = readable_on(colour)
         for position, part in enumerate(share):
             if part >= SMALLEST_LABELLED_SHARE:
                 axes.text(

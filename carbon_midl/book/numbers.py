@@ -10,6 +10,7 @@ import pandas as pd
 from carbon_midl.book import claims
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.selection import selection_numbers
 from carbon_midl.selection.patients import DRAWS
 
 SCHEDULES = {"cosine": "falling to zero along a cosine", "constant": "kept constant"}
@@ -24,6 +25,7 @@ def book_numbers(evidence: Evidence) -> dict[str, str]:
         **energy_numbers(evidence),
         **result_numbers(evidence),
         **price_numbers(evidence),
+        **selection_numbers(evidence),
     }
     return {name: w.unbroken(text) for name, text in numbers.items()}
 

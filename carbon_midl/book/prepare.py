@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_midl import figures
-from carbon_midl.book import collection
+from carbon_midl.book import collection, published, selection
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
@@ -19,6 +19,7 @@ from carbon_midl.book.tables import TABLES, Table
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import transfer as transfer_record
 from carbon_midl.lidc.statistics import Statistics, recorded
+from carbon_midl.selection import published as published_record
 from carbon_midl.selection import recipes as recipe_record
 from carbon_midl.study.tables import named_rows
 
@@ -47,13 +48,14 @@ def prepare(
     """
     evidence = Evidence.read(results_dir, root / FACTS)
     statistics = recorded(root / COLLECTION, progress)
+    record = published_record.read_published(root / published_record.RECORDED)
     generated = root / GENERATED
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
         transfer = collection.phantom_transfer(root / transfer_record.RECORDED)
         write_text(staging / "recipes.md", recipes_text(root / recipe_record.RECORDED))
-        _write(evidence, statistics, transfer, runs_dir, find_archive(root / "data", evidence), staging)
+        _write(evidence, statistics, record, transfer, runs_dir, find_archive(root / "data", evidence), staging)
         shutil.rmtree(generated, ignore_errors=True)
         staging.rename(generated)
     finally:
@@ -63,16 +65,20 @@ def prepare(
 def _write(
     evidence: Evidence,
     statistics: Statistics,
+    record: published_record.Record,
     transfer: str,
     runs_dir: Path,
     archive: "CropArchive | None",
     out: Path,
 ) -> None:
     numbers = book_numbers(evidence) | collection.collection_numbers(statistics) | {"phantom_transfer": transfer}
+    numbers |= published.published_numbers(record)
     write_json(out / "numbers.json", numbers)
     alternatives = {}
     pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
+    pictures |= {name: picture(evidence) for name, picture in selection.PICTURES.items()}
     pictures |= {name: picture(statistics) for name, picture in collection.PICTURES.items()}
+    pictures |= {name: picture(record) for name, picture in published.PICTURES.items()}
     if archive is not None:
         pictures["crops"] = example_crops(archive)
     write_text(out / "examples.md", examples_text(archive))
@@ -82,8 +88,9 @@ def _write(
             write_text(out / "data" / f"{name}.csv", made.data.to_csv(index=False))
         alternatives[name] = made.alt
     write_json(out / "figures.json", alternatives)
-    tables = {name: table(evidence) for name, table in TABLES.items()}
+    tables = {name: table(evidence) for name, table in (TABLES | selection.TABLES).items()}
     tables |= {name: table(statistics) for name, table in collection.TABLES.items()}
+    tables |= {name: table(record) for name, table in published.TABLES.items()}
     for name, printed in tables.items():
         write_text(out / "tables" / f"{name}.csv", as_csv(printed))
     write_json(out / "edition.json", {"announcement": announcement(evidence)})

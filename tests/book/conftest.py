@@ -10,6 +10,7 @@ from carbon_midl.book.prepare import COLLECTION, prepare
 from carbon_midl.files import write_json
 from carbon_midl.lidc.annotations import patients_with_nodules
 from carbon_midl.lidc.statistics import fingerprint, measure, to_json
+from carbon_midl.selection.published import RECORDED as PUBLISHED
 from tests.book.synthetic import make_study
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +22,7 @@ def copy_book(root: Path) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_generated", "_build", "__pycache__"))
+    shutil.copytree(ROOT / PUBLISHED, root / PUBLISHED)
     write_json(root / COLLECTION, {"fingerprint": fingerprint(), "tables": some_patients()})
     return root
 

@@ -1,0 +1,100 @@
+"""The record of the published curves: it follows its own rule, and from the published table."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from carbon_midl.errors import InputError
+from carbon_midl.selection.convergence import per_epoch_to_best, readings, up_to_best
+from carbon_midl.selection.curves import curves_of_table
+from carbon_midl.selection.published import RECORDED, Record, choices, read_published
+from carbon_midl.selection.replay import Summary, drawn
+from carbon_midl.selection.tuning import LEAST, cheapest_within, grid, summaries
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "pepr" / "pepr-lidc-derma.csv"
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    return read_published(ROOT / RECORDED)
+
+
+@pytest.fixture(scope="module")
+def published(record: Record) -> dict[str, pd.DataFrame]:
+    if not SHARED.exists():
+        pytest.skip("no published curves beside the repository")
+    assert hashlib.sha256(SHARED.read_bytes()).hexdigest() == record.manifest["sha256"]
+    table = pd.read_csv(SHARED)
+    return {str(name): part.reset_index(drop=True) for name, part in table.groupby("dataset")}
+
+
+def test_the_tuned_policies_are_those_that_the_rule_takes(record: Record) -> None:
+    for name, rows in record.policies.groupby("dataset"):
+        found = [Summary(*row) for row in rows[list(Summary._fields)].itertuples(index=False)]
+        chosen = found[cheapest_within(found, LEAST)]
+        own = record.tuned[record.tuned["tuned_on"] == name]
+        assert set(own["policy"]) == {chosen.policy}
+        assert own.loc[own["on"] == name, "share"].iloc[0] == chosen.share
+        assert own["draws_seed"].nunique() == 2  # tested on other draws than those it was chosen on
+
+
+def test_every_policy_of_the_grid_was_replayed_on_both_sets(record: Record) -> None:
+    expected = [policy.describe() for policy in grid()]
+    for _, rows in record.policies.groupby("dataset"):
+        assert list(rows["policy"]) == expected
+
+
+@pytest.mark.shared
+def test_choices_and_convergence_follow_from_the_published_table(
+    record: Record, published: dict[str, pd.DataFrame]
+) -> None:
+    pd.testing.assert_frame_equal(choices(published), record.choices, rtol=1e-9)
+    pd.testing.assert_frame_equal(readings(published), record.convergence, rtol=1e-9)
+
+
+@pytest.mark.shared
+def test_a_replayed_policy_gives_the_recorded_numbers(record: Record, published: dict[str, pd.DataFrame]) -> None:
+    curves = curves_of_table(published["derma"], ("model",), "num_param", "energy")
+    draws = drawn(curves, record.manifest["tuning_draws"], seed=0)
+    place = next(k for k, policy in enumerate(grid()) if policy.name == "halving")
+    row = record.policies[record.policies["dataset"] == "derma"].iloc[place]
+    (found,) = summaries(draws, [grid()[place]])
+    assert found.policy == row["policy"]
+    for name in Summary._fields[1:]:
+        assert getattr(found, name) == pytest.approx(row[name], rel=1e-9), name
+
+
+@pytest.mark.shared
+def test_the_published_cost_to_convergence_falls_with_the_epoch(published: dict[str, pd.DataFrame]) -> None:
+    for table in published.values():
+        divided = per_epoch_to_best(table["energy"].to_numpy() * 1000, table["conv_idx"].to_numpy())
+        assert divided == pytest.approx(table["energy_conv"].to_numpy(), rel=1e-9)  # Wh
+        spent = up_to_best(table["energy"].to_numpy() * 1000, table["conv_idx"].to_numpy(), 10)
+        late = table["conv_idx"] == 10
+        assert spent[late] == pytest.approx(1000 * table.loc[late, "energy"].to_numpy())
+        assert late.any()
+        assert divided[late] == pytest.approx(spent[late] / 10)
+
+
+def test_no_row_of_the_published_table_is_in_the_record(record: Record) -> None:
+    """Only what follows from it: of its 131 models no more are named than criteria choose."""
+    text = "".join(path.read_text() for path in (ROOT / RECORDED).iterdir())
+    assert not re.search(r"test_0\d|num_param|train_time", text)
+    named = {*record.choices["chosen"], *record.convergence.filter(like="pepr_").to_numpy().ravel()}
+    assert len(named) < 12
+
+
+def test_a_missing_record_says_how_it_is_made(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"policies\.csv: no such file\. Record it with: python -m benchmarks\.published"
+    ):
+        read_published(tmp_path)
+    shutil.copytree(ROOT / RECORDED, tmp_path / "record")
+    (tmp_path / "record" / "tuned.csv").unlink()
+    with pytest.raises(InputError, match=r"tuned\.csv: no such file"):
+        read_published(tmp_path / "record")
