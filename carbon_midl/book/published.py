@@ -88,14 +88,17 @@ def convergence_sentences(table: pd.DataFrame) -> str:
 
 
 def published_choices(record: Record) -> Table:
-    """What each criterion chooses, a row a data set and criterion."""
+    """The chosen models, a row a data set and model, with the criteria that choose it."""
     rows = []
-    for row in named_rows(record.choices):
-        rows.append([
-            DATASETS[row.dataset], CRITERION_LABELS[row.name], row.chosen.replace("_", " "), f"{row.performance:.3f}",
-            f"{row.rank} of {row.models}", w.energy(row.cost), w.percent(row.share_of_best),
-        ])  # fmt: skip
-    return ["Data", "Criterion", "Chosen", "Accuracy", "Rank", "Energy", "of the best's"], rows
+    for name, label in DATASETS.items():
+        for _, group in record.choices[record.choices["dataset"] == name].groupby("chosen", sort=False):
+            row: Any = group.iloc[0]
+            criteria = ", ".join(CRITERION_LABELS[one] for one in group["name"]).replace("best Dice", "best accuracy")
+            rows.append([
+                f"{label}: {criteria}", row["chosen"].replace("_", " "), f"{row['performance']:.3f}",
+                str(row["rank"]), w.energy(row["cost"]), w.percent(row["share_of_best"]),
+            ])  # fmt: skip
+    return ["Data: criteria", "Model", "Accuracy", "Rank", "Energy", "Share"], rows
 
 
 def published_tuned(record: Record) -> Table:
@@ -103,7 +106,7 @@ def published_tuned(record: Record) -> Table:
     rows = []
     for row in named_rows(record.tuned):
         rows.append([
-            DATASETS[row.tuned_on], row.policy, DATASETS[row.on], w.percent(row.within),
+            f"{DATASETS[row.tuned_on]}: {row.policy}", DATASETS[row.on], w.percent(row.within),
             f"{w.significant(100 * row.regret, 2)} ({w.significant(100 * row.regret_high, 2)})",
             f"{w.percent(row.share)} ({w.percent(row.share_low)} to {w.percent(row.share_high)})",
         ])  # fmt: skip

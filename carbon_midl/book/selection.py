@@ -6,7 +6,7 @@ from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import GRIDS, Evidence
 from carbon_midl.book.pictures import Picture
 from carbon_midl.selection import figures
-from carbon_midl.selection.figures import CRITERION_LABELS
+from carbon_midl.selection.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.selection.side_by_side import PRICE_SHARE, all_criteria
 from carbon_midl.study.tables import named_rows
 
@@ -90,8 +90,8 @@ def replay_reading(replays: pd.DataFrame) -> str:
     if cheapest.share > 0.99:
         return "On these curves no policy saves anything without losing more than half a point in some seed."
     return (
-        f"Of the policies that lose at most half a point in every seed, the cheapest is *{cheapest.policy}*, with "
-        f"{w.percent(cheapest.share)} of the full sweep's energy."
+        "Of the policies that lose at most half a point in every seed, the cheapest is "
+        f"{POLICY_LABELS[cheapest.name]}, with {w.percent(cheapest.share)} of the full sweep's energy."
     )
 
 
@@ -113,10 +113,9 @@ def replay_table(evidence: Evidence) -> Table:
     rows = []
     for row in named_rows(evidence.replays):
         rows.append([
-            row.policy, w.joined([f"F = {name}" for name in row.chosen.split(", ")]),
-            w.signed(-100 * row.regret) if row.regret else "0", w.percent(row.share),
+            POLICY_LABELS[row.name], w.joined(row.chosen.split(", ")), f"{100 * row.regret:.1f}", w.percent(row.share),
         ])  # fmt: skip
-    return ["Policy", "Chosen", "Dice points lost", "Energy of the sweep's"], rows
+    return ["Policy", "Chosen F", "Points lost", "Energy"], rows
 
 
 def probability_picture(evidence: Evidence) -> Picture:

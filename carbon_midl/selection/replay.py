@@ -145,7 +145,7 @@ def replay_study(runs: pd.DataFrame, epochs: pd.DataFrame, tolerance: float = 0.
         tolerance: regret that does not matter.
 
     Returns:
-        A row a policy: the fields of `Summary`, and ``chosen``, the choice of each seed.
+        A row a policy: ``name``, the fields of `Summary`, and ``chosen``, the different choices of the seeds.
     """
     by_seed = curves_of_runs(runs, epochs)
     rows = []
@@ -153,5 +153,7 @@ def replay_study(runs: pd.DataFrame, epochs: pd.DataFrame, tolerance: float = 0.
         policy = kind()
         replays = [replay(curves, policy) for curves in by_seed.values()]
         found = summarise(replays, policy, tolerance)
-        rows.append(found._asdict() | {"chosen": ", ".join(dict.fromkeys(one.chosen for one in replays))})
+        rows.append(
+            {"name": kind.name} | found._asdict() | {"chosen": ", ".join(dict.fromkeys(one.chosen for one in replays))}
+        )
     return pd.DataFrame(rows)
