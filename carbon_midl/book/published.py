@@ -108,16 +108,9 @@ def published_tuned(record: Record) -> Table:
         rows.append([
             f"{DATASETS[row.tuned_on]}: {row.policy}", DATASETS[row.on], w.percent(row.within),
             f"{w.significant(100 * row.regret, 2)} ({w.significant(100 * row.regret_high, 2)})",
-            f"{w.percent(row.share)} ({w.percent(row.share_low)} to {w.percent(row.share_high)})",
+            w.percent(row.share),
         ])  # fmt: skip
-    return [
-        "Chosen on",
-        "Policy",
-        "Replayed on",
-        "Within half a point",
-        "Regret, points",
-        "Energy of the sweep's",
-    ], rows
+    return ["Chosen on: policy", "Replayed on", "Within", "Regret", "Energy"], rows
 
 
 def policies_picture(record: Record) -> Picture:
