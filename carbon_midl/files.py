@@ -44,7 +44,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_gzipped(path: Path, text: str) -> None:
     """Write ``text`` compressed, whole or not at all; without name and time in it, equal texts make equal files."""
-    write_bytes(path, gzip.compress(text.encode(), mtime=0))
+    write_bytes(path, compressed(text.encode()))
+
+
+def compressed(content: bytes) -> bytes:
+    """The content as gzip writes it, without name and time."""
+    return gzip.compress(content, mtime=0)
 
 
 def write_json(path: Path, content: Any) -> None:

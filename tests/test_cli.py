@@ -20,6 +20,9 @@ from carbon_midl.lidc.crops import CropArchive
         ["phantom", "--help"],
         ["crops", "info", "--help"],
         ["study", "run", "--help"],
+        ["results", "verify", "--help"],
+        ["results", "pack", "--help"],
+        ["results", "merge", "--help"],
         ["book", "build", "--help"],
     ],
 )
@@ -64,6 +67,9 @@ def test_info_describes_an_archive_and_draws_a_sheet(
         ["crops", "import-slices", "nowhere", "out"],
         ["crops", "phantom", "out", "--patients", "0"],
         ["study", "run", "nowhere.toml"],
+        ["results", "verify", "nowhere"],
+        ["results", "pack", "nowhere.toml", "--out", "out.zip"],
+        ["results", "merge", "nowhere", "elsewhere", "--out", "out"],
         ["book", "build", "--study", "nowhere.toml"],
     ],
 )
@@ -97,7 +103,16 @@ def test_importing_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["selection.marginal", "selection.patients", "figures", "study.tables", "book.prepare", "book.build"]
+    "module",
+    [
+        "selection.marginal",
+        "selection.patients",
+        "figures",
+        "study.tables",
+        "sharing.merge",
+        "book.prepare",
+        "book.build",
+    ],
 )
 def test_a_reader_needs_no_torch(module: str) -> None:
     code = f"import sys, carbon_midl.{module}; sys.exit('torch' in sys.modules)"

@@ -1,5 +1,6 @@
 """Collect finished runs into tidy tables with their provenance."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,8 @@ def _write_tables(
     write_text(out / "epochs.csv", _joined(epochs).to_csv(index=False))
     slices = [_with_run(pd.read_csv(study.directory / name / "slices.csv.gz"), name, r) for name, r in found.items()]
     write_gzipped(out / "slices.csv.gz", _joined(slices).to_csv(index=False))
-    write_json(out / "manifest.json", _manifest(study, found, records, left_out))
+    tables = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
+    write_json(out / "manifest.json", _manifest(study, found, records, left_out) | {"sha256": tables})
 
 
 def _costed(study: Study, record: FootprintRecord) -> FootprintRecord:
