@@ -69,7 +69,8 @@ def _verify(options: argparse.Namespace) -> None:
     from carbon_midl.sharing.stored import read_stored
     from carbon_midl.sharing.verify import verify
 
-    findings = verify(read_stored(options.results))
+    stored = read_stored(options.results)
+    findings = verify(stored)
     for group in findings.groups:
         print(group)
     if findings.disagreements:
@@ -77,7 +78,9 @@ def _verify(options: argparse.Namespace) -> None:
         for disagreement in findings.disagreements:
             print(f"  {disagreement}")
         sys.exit(1)
-    print(f"{findings.numbers:,} numbers recomputed, all agree")
+    if "sha256" not in stored.manifest:
+        print("No hashes in the manifest, so that losses and the like are not checked; 'study collect' adds them.")
+    print(f"{findings.numbers:,} numbers checked, all agree")
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -98,6 +101,7 @@ def _pack(options: argparse.Namespace) -> None:
     with _written(options.out):
         write_bytes(options.out, content)
     print(f"{options.out}: {len(stored.runs)} runs, {len(content):,} bytes{', RO-Crate 1.1' if citation else ''}")
+    print(f"Whoever gets it checks it with: carbon-midl results verify {options.out.name}")
     if study is None:
         print(
             f"No study file: there is no studies/{stored.manifest['study']}.toml near {directory}; name it by --study."
@@ -131,6 +135,7 @@ def _merge(options: argparse.Namespace) -> None:
         print(f"Left out, as no part has them: {', '.join(manifest['runs_left_out'])}")
     if len(manifest["sensors"]) > 1:
         print(f"Energy was obtained in several ways: {' | '.join(manifest['sensors'])}. Compare it within a part.")
+    print(f"What it used, for a paper: carbon-midl report {options.out}")
 
 
 @contextmanager

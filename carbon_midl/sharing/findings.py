@@ -1,4 +1,4 @@
-"""What checking stored results gives: how many numbers were recomputed, and which disagree."""
+"""What checking stored results gives: how many numbers were compared with what the others give, and which disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Group:
 
     Attributes:
         title: what is checked.
-        numbers: how many were recomputed and compared.
+        numbers: how many were compared with what the other tables give.
         bounds: how many were only checked to be large enough.
         disagreements: what did not agree.
     """
@@ -97,7 +97,7 @@ class Group:
         self.holds(False, file, column, _text(found.iloc[position]), expected, runs[position], position + 1)
 
     def __str__(self) -> str:
-        numbers = f"{self.numbers:,} numbers recomputed, " if self.numbers else ""
+        numbers = f"{self.numbers:,} numbers checked, " if self.numbers else ""
         bounds = f"{self.bounds:,} bounds checked, " if self.bounds else ""
         verdict = f"{len(self.disagreements):,} disagree" if self.disagreements else "all agree"
         return f"{self.title}: {numbers}{bounds}{verdict}"
@@ -117,7 +117,7 @@ class Findings:
 
     @property
     def numbers(self) -> int:
-        """How many numbers were recomputed."""
+        """How many numbers were compared with what the other tables give."""
         return sum(group.numbers for group in self.groups)
 
     @property

@@ -87,7 +87,7 @@ def _check_each_run_once(parts: Sequence[StoredResults]) -> None:
         both = sorted(set(one.names) & set(other.names), key=_natural)
         if not both:
             continue
-        changed = [run for run in both if _rows(one, run) != _rows(other, run)]
+        changed = sorted(_changed(one, other, both), key=_natural)
         if changed:
             raise InputError(
                 f"{one.where} and {other.where}: run {changed[0]} is in both, with other numbers; "
@@ -102,8 +102,14 @@ def _check_each_run_once(parts: Sequence[StoredResults]) -> None:
         )
 
 
-def _rows(part: StoredResults, run: str) -> list[list[list[str]]]:
-    return [without_part(table[table["run"] == run]).to_numpy().tolist() for table in part.tables.values()]
+def _changed(one: StoredResults, other: StoredResults, both: list[str]) -> set[str]:
+    """Those runs of which one part has a row that the other does not have."""
+    changed: set[str] = set()
+    for file in TABLES:
+        rows = pd.concat([without_part(part.tables[file]) for part in (one, other)])
+        rows = rows[rows["run"].isin(both)]
+        changed |= set(rows.loc[~rows.duplicated(keep=False), "run"])
+    return changed
 
 
 def _manifest(parts: list[StoredResults], runs: pd.DataFrame) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def pack(stored: StoredResults, study: Path | None = None, citation: Citation | 
         "title": stored.manifest["title"],
         "packed_by": f"carbon-midl {__version__}",
         "runs": len(stored.runs),
-        "numbers_recomputed": findings.numbers,
+        "numbers_checked": findings.numbers,
         "machines": machines(stored.manifest["environments"]),
     }
     if citation is not None:

@@ -21,12 +21,14 @@ def hashes(stored: StoredResults) -> Group:
 
 
 def fingerprints(stored: StoredResults) -> Group:
-    """The options' fingerprint is recomputed where the row and the manifest give every option."""
-    group = Group("fingerprints of options and crops")
+    """The options' fingerprint is recomputed where the row and the manifest give every option; the code's is one."""
+    group = Group("fingerprints of options, crops and code")
     known = axes(stored.manifest, stored.names) <= set(COLUMNS)
     for column in COLUMNS.keys() - {"recipe"}:
         stored.counts(RUNS, column)
     whole = stored.manifest["crops"]["fingerprint"]
+    codes = stored.runs["fingerprint"].str.rpartition("-")[2]
+    group.holds(codes.nunique() == 1, RUNS, "fingerprint (code)", ", ".join(sorted(codes.unique())), "one in all rows")
     for row, cells in enumerate(stored.runs.to_dict("records"), start=1):
         options, crops, *_ = [*str(cells["fingerprint"]).split("-"), "", ""]
         if known:

@@ -23,7 +23,7 @@ def verify(stored: StoredResults) -> Findings:
     Raises:
         InputError: a cell that should be a number is none.
     """
-    checks = [_rows, _dice, _test, _training, _energy, _carbon, _model, fingerprints, counts]
+    checks = [_rows, _dice, _pairing, _test, _training, _energy, _carbon, _model, fingerprints, counts]
     if "sha256" in stored.manifest:
         checks.insert(0, hashes)
     if PART in stored.runs.columns or "parts" in stored.manifest:
@@ -77,6 +77,22 @@ def _dice(stored: StoredResults) -> Group:
     group.column(SLICES, "dice", runs, stored.numbers(SLICES, "dice"), recomputed, 1.0)
     group.at_least(SLICES, "target_px", runs, target, overlap)
     group.at_least(SLICES, "predicted_px", runs, predicted, overlap)
+    return group
+
+
+def _pairing(stored: StoredResults) -> Group:
+    """All runs are tested on the same slices and targets, unless split or readers vary: comparisons are paired."""
+    group = Group("the same test slices in all runs")
+    if axes(stored.manifest, stored.names) & {"split_seed", "readers"}:
+        return group
+    key, runs = KEYS[SLICES][1:], list(stored.slices["run"])
+    by_slice = stored.slices.groupby(key)["run"]
+    for position in positions(2 * by_slice.transform("size") <= len(stored.runs)):
+        found = ", ".join(stored.slices[key].iloc[position])
+        group.holds(False, SLICES, ", ".join(key), found, "a slice of the other runs", runs[position], position + 1)
+    for column in ("target_px", "readers_dice"):
+        values = stored.numbers(SLICES, column, optional=column == "readers_dice")
+        group.column(SLICES, column, runs, values, values.groupby(by_slice.ngroup()).transform("median"), 1.0)
     return group
 
 

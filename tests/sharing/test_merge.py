@@ -30,7 +30,7 @@ def test_however_it_is_divided_the_merged_study_is_the_one_made_in_one_piece(
 
     part_of = cache(lambda names: collected(study, names))
 
-    @settings(max_examples=12)
+    @settings(max_examples=8)
     @given(owners, st.randoms(use_true_random=False))
     def divided(owner: list[int], random: Any) -> None:
         names = [tuple(run for run, to in zip(RUNS, owner, strict=True) if to == one) for one in sorted(set(owner))]

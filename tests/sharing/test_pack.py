@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.sharing import archive
-from carbon_midl.sharing.crate import CRATE, Citation
+from carbon_midl.sharing.crate import CRATE, Citation, find_citation, read_citation
 from carbon_midl.sharing.pack import pack
 from carbon_midl.sharing.privacy import refuse_local, without_paths
 from carbon_midl.sharing.stored import RESULTS_FILES, StoredResults, read_stored
@@ -252,6 +252,30 @@ def test_bad_arguments_are_told_and_nothing_is_written(
     assert main(["results", "pack", str(study.path), "--out", str(out), *more]) == 2
     assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["results", "pack", str(directory), "--out", str(tmp_path / "file" / "out.zip")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "content", ["", "authors: [", "license: MIT", "authors:\n  - name: Ada", "authors: [{}]\nlicense: MIT"]
+)
+def test_a_citation_without_authors_or_licence_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "CITATION.cff").write_text(content)
+    with pytest.raises(InputError, match=r"CITATION\.cff: (expected 'authors'|cannot be read)"):
+        read_citation(tmp_path / "CITATION.cff")
+
+
+def test_the_nearest_citation_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "CITATION.cff").write_text("authors:\n  - name: Ada\nlicense: MIT")
+    assert read_citation(find_citation(tmp_path / "runs" / "tiny")) == Citation(({"name": "Ada"},), "MIT")
 
 
 def test_results_that_disagree_are_not_packed(
