@@ -1,7 +1,8 @@
 """What a run's notebook calls, cell by cell."""
 
 import itertools
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from carbon_midl.errors import InputError
 from carbon_midl.evaluation import size_bands
 from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker, carbon_intensity
 from carbon_midl.lidc.crops import CropArchive
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
     from carbon_midl.checkpoint import Epoch
     from carbon_midl.training import Fit, Training
+
+
+class TrainingPaused(Exception):
+    """A training was paused where the parameters said so; its state is saved."""
+
 
 _TRAIN_FIRST = "train the model first: run the cell with experiment.train()"
 
@@ -45,6 +52,7 @@ class Experiment:
 
     run: Run
     tracker: Tracker
+    pause_after: int = 0
     trained: "Training | None" = None
     fitted: "Fit | None" = None
     slices: list[dict[Any, Any]] = field(default_factory=list)
@@ -94,6 +102,7 @@ class Experiment:
 
         Raises:
             InputError: the loss is not finite, or the checkpoint is damaged.
+            TrainingPaused: the epoch ``pause_after`` is done; another start with a later one, or 0, goes on.
         """
         from carbon_midl.training import begin, fit
 
@@ -103,14 +112,24 @@ class Experiment:
         done = training.progress.epochs
         if self.run.checkpoint is not None:
             print(f"Going on {training.progress.describe()}.")
+            # The attempt before may have been killed when its checkpoint was written and the table not yet.
+            write_epochs(directory, done)
+            self._pause_if_due(len(done))
         self._tracking.enter_context(self.tracker)
         try:
             with EpochBar(options.epochs, len(done)) as bar, self.tracker.window("training"):
 
+                @contextmanager
+                def measured(number: int, continued: bool) -> Iterator[None]:
+                    with self.tracker.epoch(number, continued):
+                        yield
+                    # Before the checkpoint: a kill in between repeats the epoch, but what it used is not lost.
+                    write_footprint(directory, self.footprint)
+
                 def finished(epoch: "Epoch") -> None:
                     write_epochs(directory, done)
-                    write_footprint(directory, self.footprint)
                     bar.finished(epoch)
+                    self._pause_if_due(epoch.epoch)
 
                 self.fitted = fit(
                     training,
@@ -119,11 +138,14 @@ class Experiment:
                     options,
                     directory,
                     self.run.training,
-                    epoch_window=self.tracker.epoch,
+                    epoch_window=measured,
                     on_epoch=finished,
                     on_batch=bar.batch,
                     reason_to_stop=self._over_budget,
                 )
+        except TrainingPaused:
+            self._tracking.close()
+            raise
         finally:
             # However it ends, what it has used is not lost.
             write_footprint(directory, self.footprint)
@@ -132,6 +154,10 @@ class Experiment:
             print(f"Stopped {self.fitted.stopped}")
             self.tracker.note(f"training stopped {self.fitted.stopped}")
         return self._epoch_table()
+
+    def _pause_if_due(self, epoch: int) -> None:
+        if self.pause_after and epoch >= self.pause_after:
+            raise TrainingPaused(f"paused after epoch {epoch} of {self.run.options.epochs}; its state is saved")
 
     def _over_budget(self) -> str:
         options = self.run.options
@@ -218,6 +244,7 @@ def open_experiment(
     intensity: str | float,
     carbontracker: bool,
     metered_alone: bool = True,
+    pause_after: int = 0,
     **options: Any,
 ) -> Experiment:
     """Check the notebook's parameters, open the crops and make ready to train.
@@ -229,6 +256,7 @@ def open_experiment(
         intensity: carbon intensity, "world", a country code or g/kWh.
         carbontracker: whether carbontracker measures alongside.
         metered_alone: whether nothing else runs on the metered device; False is noted in the footprint.
+        pause_after: pause the training after this epoch, so that whoever searches can decide; 0 never.
         options: the fields of ``RunOptions``.
 
     Raises:
@@ -238,6 +266,8 @@ def open_experiment(
 
     root = project_root()
     checked = parse_options(options, where="notebook parameters")
+    if isinstance(pause_after, bool) or not isinstance(pause_after, int) or pause_after < 0:
+        raise InputError(f"notebook parameters: pause_after is {pause_after!r}; expected an epoch, or 0 for never.")
     archive = phantom_crops(root) if crops == "phantom" else CropArchive.open(root / crops)
     directory = root / output if output else free_directory(root / "runs" / "single", checked)
     # Made first, since it checks its numbers, and nothing shall be written for a number that cannot be.
@@ -251,7 +281,7 @@ def open_experiment(
     )
     if not metered_alone:
         tracker.note(NOT_SEPARABLE)
-    return Experiment(prepare_run(directory, checked, archive), tracker)
+    return Experiment(prepare_run(directory, checked, archive), tracker, pause_after)
 
 
 def free_directory(parent: Path, options: RunOptions) -> Path:

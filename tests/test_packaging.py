@@ -90,7 +90,16 @@ def test_notebooks_are_stored_without_outputs(path: Path) -> None:
 def test_the_notebook_explains_each_parameter_and_shares_the_defaults() -> None:
     found = inspect_notebook(ROOT / "notebooks" / "train_unet.ipynb")
     defaults = {name: field.default for name, field in RunOptions.model_fields.items()}
-    assert set(found) == {*defaults, "crops", "output", "pue", "intensity", "carbontracker", "metered_alone"}
+    assert set(found) == {
+        *defaults,
+        "crops",
+        "output",
+        "pue",
+        "intensity",
+        "carbontracker",
+        "metered_alone",
+        "pause_after",
+    }
     for name, parameter in found.items():
         assert len(parameter["help"]) > 5, f"{name} has no comment"
         if name in defaults:

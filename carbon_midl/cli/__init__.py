@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from carbon_midl import __version__
-from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, replay, report, results, select, study
+from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, replay, report, results, search, select, study
 from carbon_midl.errors import InputError
 
 _EPILOG = """\
@@ -19,6 +19,7 @@ examples:
   carbon-midl evaluate runs/demo/filters-16-seed-0 data/lidc   a trained network on other crops
   carbon-midl results verify results/recipes         recompute what recorded tables say
   carbon-midl select runs/demo/results --criterion noninferior    which width to take, and how sure that is
+  carbon-midl search studies/demo.toml --budget-g 2  train as a policy asks, and choose within a budget
   carbon-midl replay runs/demo/results               what a search that stops early would have chosen and saved
   carbon-midl footprint sensors                      what can be measured here, and how to allow more
   carbon-midl report runs/demo/results               what a study used, for a paper or a model card
@@ -53,6 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
     rooms = parser.add_subparsers(title="what to work on", metavar="ROOM", required=True)
-    for room in (lidc, crops, phantom, study, results, model, select, replay, book, footprint, report):
+    for room in (lidc, crops, phantom, study, results, model, select, replay, search, book, footprint, report):
         room.add_actions(rooms)
     return parser

@@ -54,7 +54,7 @@ def run_study(
     for depth in {run.options.depth for run in study.runs}:
         check_crop_size((archive.size, archive.size), depth)
     study.directory.mkdir(parents=True, exist_ok=True)
-    notebook = _notebook(study)
+    notebook = notebook_copy(study)
     with reserved(places, share_meter):
         display.start(study, archive, len(chosen), len(places))
         try:
@@ -154,7 +154,7 @@ def _in_threads(
             raise
 
 
-def _notebook(study: Study) -> Path:
+def notebook_copy(study: Study) -> Path:
     """A copy of the notebook, so that a study goes on with what it began with if the notebook is edited meanwhile."""
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     if not notebook.is_file():
