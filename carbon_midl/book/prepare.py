@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_midl import figures
-from carbon_midl.book import collection, published, selection
+from carbon_midl.book import collection, published, search, selection
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
@@ -49,13 +49,16 @@ def prepare(
     evidence = Evidence.read(results_dir, root / FACTS)
     statistics = recorded(root / COLLECTION, progress)
     record = published_record.read_published(root / published_record.RECORDED)
+    searched = search.read_search(root / search.RECORDED)
     generated = root / GENERATED
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
         transfer = collection.phantom_transfer(root / transfer_record.RECORDED)
         write_text(staging / "recipes.md", recipes_text(root / recipe_record.RECORDED))
-        _write(evidence, statistics, record, transfer, runs_dir, find_archive(root / "data", evidence), staging)
+        _write(
+            evidence, statistics, record, searched, transfer, runs_dir, find_archive(root / "data", evidence), staging
+        )
         shutil.rmtree(generated, ignore_errors=True)
         staging.rename(generated)
     finally:
@@ -66,19 +69,21 @@ def _write(
     evidence: Evidence,
     statistics: Statistics,
     record: published_record.Record,
+    searched: search.Recorded,
     transfer: str,
     runs_dir: Path,
     archive: "CropArchive | None",
     out: Path,
 ) -> None:
     numbers = book_numbers(evidence) | collection.collection_numbers(statistics) | {"phantom_transfer": transfer}
-    numbers |= published.published_numbers(record)
+    numbers |= published.published_numbers(record) | search.search_numbers(searched)
     write_json(out / "numbers.json", numbers)
     alternatives = {}
     pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
     pictures |= {name: picture(evidence) for name, picture in selection.PICTURES.items()}
     pictures |= {name: picture(statistics) for name, picture in collection.PICTURES.items()}
     pictures |= {name: picture(record) for name, picture in published.PICTURES.items()}
+    pictures["search-trail"] = search.search_picture(searched)
     if archive is not None:
         pictures["crops"] = example_crops(archive)
     write_text(out / "examples.md", examples_text(archive))

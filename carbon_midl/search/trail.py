@@ -118,10 +118,23 @@ def write_outcome(
         "full_sweep_predicted_g": None if full_kwh is None else full_kwh * g_per_kwh,
     }
     write_json(plan.directory / OUTCOME, outcome)
-    data = table.assign(chosen=table["candidate"] == chosen, full_sweep_kwh=full_kwh)
-    save_pair(draw_trail, data[data["state"] == "done"], plan.directory, PICTURE, (5.6, 3.9))
+    data = picture_data(table, chosen, full_kwh, predicted=True)
+    save_pair(draw_trail, data, plan.directory, PICTURE, (5.6, 3.9))
     write_text(plan.directory / f"{PICTURE}.txt", trail_alt(data, chosen) + "\n")
     return outcome
+
+
+def picture_data(table: pd.DataFrame, chosen: str, full_sweep_kwh: float | None, predicted: bool) -> pd.DataFrame:
+    """What `draw_trail` draws: the steps that were done.
+
+    Args:
+        table: from `trail_table`.
+        chosen: candidate.
+        full_sweep_kwh: of all candidates; None where it is not known.
+        predicted: whether that is a prediction.
+    """
+    done = table[table["state"] == "done"]
+    return done.assign(chosen=done["candidate"] == chosen, full_sweep_kwh=full_sweep_kwh, predicted=predicted)
 
 
 def draw_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
@@ -138,10 +151,11 @@ def draw_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
         )  # fmt: skip
     full_kwh = table["full_sweep_kwh"].iloc[0]
     if pd.notna(full_kwh):
+        label = "full sweep,\npredicted" if table["predicted"].iloc[0] else "full sweep"
         axes.axvline(1000 * full_kwh, color=theme.accents[1], linestyle="--", linewidth=1.5)
         axes.annotate(
-            "full sweep,\npredicted", (1000 * full_kwh, 0.02), (-5, 0), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="right", va="bottom", fontsize=9.5, color=theme.accents[1],
+            label, (1000 * full_kwh, 0.02), (-5, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha="right", va="bottom", fontsize=9.5, color=theme.accents[1],
         )  # fmt: skip
     axes.set(xlabel="Energy of the search so far (Wh, before PUE)", ylabel="Best validation Dice")
     axes.set_xlim(left=0)
@@ -150,14 +164,16 @@ def draw_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 
 def trail_alt(table: pd.DataFrame, chosen: str) -> str:
-    """The picture in words."""
-    done = table[table["state"] == "done"]
+    """The picture in words, from `picture_data`."""
     steps = "; ".join(
         f"{row.candidate} to epoch {row.until}, Dice {row.val_dice:.3f} at {1000 * row.energy_so_far_kwh:.3g} Wh"
-        for row in named_rows(done)
+        for row in named_rows(table)
     )
-    full_kwh = done["full_sweep_kwh"].iloc[0] if len(done) else None
-    swept = "" if pd.isna(full_kwh) else f" A full sweep is predicted to take {1000 * full_kwh:.3g} Wh."
+    first = table.iloc[0]
+    takes = "is predicted to take" if first["predicted"] else "took"
+    swept = (
+        "" if pd.isna(first["full_sweep_kwh"]) else f" A full sweep {takes} {1000 * first['full_sweep_kwh']:.3g} Wh."
+    )
     return f"Best validation Dice against energy so far, step by step: {steps}. Chosen: {chosen}.{swept}"
 
 

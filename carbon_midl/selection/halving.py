@@ -44,7 +44,10 @@ class Halving(Policy):
             return []
         mean_cost = math.fsum(trial.cost[0] for trial in trials) / len(trials)
         survivors = list(range(len(trials)))
-        for number, (allowance, one_of) in enumerate(self.rungs(max(trial.epochs for trial in trials)), start=1):
+        rungs = list(self.rungs(max(trial.epochs for trial in trials)))
+        for number, (allowance, one_of) in enumerate(rungs, start=1):
+            if len(survivors) == 1 and number < len(rungs):
+                continue  # nobody is left to compare it with on the way to the last rung
             energy, limit = allowance * mean_cost * (1 + _TOLERANCE), self.limit(allowance)
             reason = f"rung {number}: one of {len(survivors)}, each given {allowance:.3g} mean epochs"
             reached, steps = [], []

@@ -7,6 +7,7 @@ import pytest
 
 from carbon_midl.book.build import build
 from carbon_midl.book.prepare import COLLECTION, prepare
+from carbon_midl.book.search import RECORDED as SEARCHED
 from carbon_midl.files import write_json
 from carbon_midl.lidc.annotations import patients_with_nodules
 from carbon_midl.lidc.statistics import fingerprint, measure, to_json
@@ -22,7 +23,8 @@ def copy_book(root: Path) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_generated", "_build", "__pycache__"))
-    shutil.copytree(ROOT / PUBLISHED, root / PUBLISHED)
+    for recorded in (PUBLISHED, SEARCHED):
+        shutil.copytree(ROOT / recorded, root / recorded)
     write_json(root / COLLECTION, {"fingerprint": fingerprint(), "tables": some_patients()})
     return root
 

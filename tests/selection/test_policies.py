@@ -162,6 +162,13 @@ def test_halving_gives_equal_energy_and_keeps_half() -> None:
     assert trained == {"cheap good": 4, "cheap bad": 2, "dear good": 1, "dear bad": 1}
 
 
+def test_a_last_survivor_is_trained_on_in_one_step() -> None:
+    full = [curve("good", 1, *[0.5 + 0.05 * k for k in range(8)]), curve("bad", 1, *[0.1] * 8)]
+    policy = SuccessiveHalving(eta=2, first=1)
+    trials = [trial.first(1) for trial in full]
+    assert names_of(policy.steps(trials), full) == [("good", 8)]
+
+
 def test_screening_sees_a_curve_that_is_about_to_overtake() -> None:
     """After two epochs the riser is behind; with its trend it is ahead."""
     full = [
