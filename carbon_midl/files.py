@@ -1,6 +1,7 @@
 """Writing files and directories whole or not at all."""
 
 import gzip
+import io
 import json
 import os
 import shutil
@@ -8,9 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from carbon_midl.errors import InputError
+
+_LEVEL = 6
+"""Of gzip: the highest takes several times as long for some per cent."""
 
 
 @contextmanager
@@ -49,7 +53,17 @@ def write_gzipped(path: Path, text: str) -> None:
 
 def compressed(content: bytes) -> bytes:
     """The content as gzip writes it, without name and time."""
-    return gzip.compress(content, mtime=0)
+    packed = io.BytesIO()
+    with gzip_stream(packed) as out:
+        out.write(content)
+    return packed.getvalue()
+
+
+@contextmanager
+def gzip_stream(out: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield a stream whose content is compressed into ``out``, without name and time."""
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=out, mtime=0) as packed:
+        yield packed  # type: ignore[misc]
 
 
 def write_json(path: Path, content: Any) -> None:

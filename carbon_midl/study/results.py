@@ -1,5 +1,6 @@
 """Collect finished runs into tidy tables with their provenance."""
 
+import gzip
 import hashlib
 import os
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
+from carbon_midl.files import read_json, replaced_directory, write_json, write_text
 from carbon_midl.footprint import FootprintRecord, carbon_intensity
 from carbon_midl.run import read_result
-from carbon_midl.run_files import FOOTPRINT, RESULT
+from carbon_midl.run_files import EPOCHS, FOOTPRINT, RESULT, SLICES
+from carbon_midl.study.joining import joined
+from carbon_midl.study.provenance import Provenance
 from carbon_midl.study.spec import Study
 
 RESULTS_FORMAT = "carbon-midl results"
@@ -32,28 +35,24 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
     Returns:
         The directory of the tables.
     """
-    found = {name: read_result(study.directory / name) for name in names}
-    records = {name: _costed(study, FootprintRecord.from_dict(result["footprint"])) for name, result in found.items()}
     with replaced_directory(study.results) as out:
-        _write_tables(study, out, found, records, left_out)
+        rows, provenance = [], Provenance()
+        with joined(out / "epochs.csv", "energy_kwh") as epochs, joined(out / "slices.csv.gz") as slices:
+            for name in names:
+                directory = study.directory / name
+                result = read_result(directory)
+                record = _costed(study, FootprintRecord.from_dict(result["footprint"]))
+                rows.append(_run_row(study, name, result, record))
+                provenance.add(result, record)
+                whose = (name, result["options"]["filters"], result["options"]["seed"])
+                trained = (directory / EPOCHS).read_text()
+                numbers = range(1, len(trained.splitlines()))
+                epochs.add(*whose, trained, [record.epoch(number).energy_kwh for number in numbers])
+                slices.add(*whose, gzip.decompress((directory / SLICES).read_bytes()).decode())
+        write_text(out / "runs.csv", pd.DataFrame(rows).to_csv(index=False))
+        tables = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
+        write_json(out / "manifest.json", _manifest(study, len(rows), provenance, left_out) | {"sha256": tables})
     return study.results
-
-
-def _write_tables(
-    study: Study,
-    out: Path,
-    found: dict[str, dict[str, Any]],
-    records: dict[str, FootprintRecord],
-    left_out: list[str],
-) -> None:
-    runs = pd.DataFrame([_run_row(study, name, result, records[name]) for name, result in found.items()])
-    write_text(out / "runs.csv", runs.to_csv(index=False))
-    epochs = [_epoch_table(study.directory / name, name, result, records[name]) for name, result in found.items()]
-    write_text(out / "epochs.csv", _joined(epochs).to_csv(index=False))
-    slices = [_with_run(pd.read_csv(study.directory / name / "slices.csv.gz"), name, r) for name, r in found.items()]
-    write_gzipped(out / "slices.csv.gz", _joined(slices).to_csv(index=False))
-    tables = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
-    write_json(out / "manifest.json", _manifest(study, found, records, left_out) | {"sha256": tables})
 
 
 def _costed(study: Study, record: FootprintRecord) -> FootprintRecord:
@@ -130,27 +129,7 @@ def _run_row(study: Study, name: str, result: dict[str, Any], record: FootprintR
     }
 
 
-def _epoch_table(directory: Path, name: str, result: dict[str, Any], record: FootprintRecord) -> pd.DataFrame:
-    table = pd.read_csv(directory / "epochs.csv")
-    table["energy_kwh"] = [record.epoch(int(number)).energy_kwh for number in table["epoch"]]
-    return _with_run(table, name, result)
-
-
-def _with_run(table: pd.DataFrame, name: str, result: dict[str, Any]) -> pd.DataFrame:
-    for position, (column, value) in enumerate(
-        {"run": name, "filters": result["options"]["filters"], "seed": result["options"]["seed"]}.items()
-    ):
-        table.insert(position, column, value)
-    return table
-
-
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def _manifest(
-    study: Study, found: dict[str, dict[str, Any]], records: dict[str, FootprintRecord], left_out: list[str]
-) -> dict[str, Any]:
+def _manifest(study: Study, done: int, provenance: Provenance, left_out: list[str]) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "format": RESULTS_FORMAT,
         "version": RESULTS_VERSION,
@@ -158,7 +137,7 @@ def _manifest(
         "title": study.title,
         "widths": sorted({run.options.filters for run in study.runs}),
         "seeds": sorted({run.options.seed for run in study.runs}),
-        "runs_done": len(found),
+        "runs_done": done,
         "runs_left_out": left_out,
     }
     abandoned = [record for _, record in abandoned_attempts(study)]
@@ -167,23 +146,4 @@ def _manifest(
         "energy_kwh": sum(record.energy_kwh for record in abandoned),
         "carbon_g": sum(record.carbon_g(record.energy_kwh) for record in abandoned),
     }
-    first = next(iter(found.values()))
-    crops, started = first["crops"], [window.started for record in records.values() for window in record.windows]
-    return manifest | {
-        "crops": {**crops, "kind": crops["source"]["kind"]},
-        "options": {key: value for key, value in first["options"].items() if key not in ("filters", "seed")},
-        "split": {part: len(patients) for part, patients in first["split"].items()},
-        "split_patients": first["split"],
-        "slices": first["slices"],
-        "dates": {"first": min(started), "last": max(result["finished"] for result in found.values())},
-        # Runs may come from several machines; each kind is listed once.
-        "environments": _distinct([result["environment"] for result in found.values()]),
-        **first["environment"],
-        "sensors": sorted({record.method() for record in records.values()}),
-        "pue_sources": sorted({record.pue_source for record in records.values()}),
-        "footprint_notes": _distinct([note for record in records.values() for note in record.notes]),
-    }
-
-
-def _distinct(items: list[Any]) -> list[Any]:
-    return [item for position, item in enumerate(items) if item not in items[:position]]
+    return manifest | provenance.to_dict()
