@@ -102,18 +102,31 @@ def _national_average(code: str) -> CarbonIntensity:
         ) from error
     for row in rows:
         if code.upper() in (row["alpha-2"], row["Code"]):
-            year = int(row["Year"])
-            source = (
-                f"{row['Entity']}, national average of {year}, table that ships with "
-                f"carbontracker {carbontracker_version()}"
-            )
-            return CarbonIntensity(float(row[_INTENSITY_COLUMN]), row["alpha-2"], source, year)
+            return _average(row)
     near = _near_matches(code, rows)
     raise InputError(
         f"intensity: no country code {code!r}; "
         + (f"did you mean {', '.join(near)}? " if near else "")
         + 'Expected "world", an ISO 3166-1 code such as "DK" or "DNK", or a number in gCO2eq/kWh'
     )
+
+
+def national_averages() -> dict[str, CarbonIntensity]:
+    """The yearly average of every country of the table that ships with carbontracker, by its name in English.
+
+    Raises:
+        FileNotFoundError: carbontracker is not installed.
+    """
+    rows = sorted(bundled_table(_INTENSITY_TABLE), key=lambda row: row["Entity"])
+    return {row["Entity"]: _average(row) for row in rows}
+
+
+def _average(row: dict[str, str]) -> CarbonIntensity:
+    year = int(row["Year"])
+    source = (
+        f"{row['Entity']}, national average of {year}, table that ships with carbontracker {carbontracker_version()}"
+    )
+    return CarbonIntensity(float(row[_INTENSITY_COLUMN]), row["alpha-2"], source, year)
 
 
 def _near_matches(text: str, rows: tuple[dict[str, str], ...], most: int = 4) -> list[str]:
