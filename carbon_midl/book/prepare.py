@@ -12,6 +12,8 @@ from carbon_midl.book import collection, published, search, selection
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
+from carbon_midl.book.explorer import explorer_data
+from carbon_midl.book.explorer_page import explorer_page
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.recipes import recipes_text
@@ -56,6 +58,7 @@ def prepare(
     try:
         transfer = collection.phantom_transfer(root / transfer_record.RECORDED)
         write_text(staging / "recipes.md", recipes_text(root / recipe_record.RECORDED))
+        write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
         _write(
             evidence, statistics, record, searched, transfer, runs_dir, find_archive(root / "data", evidence), staging
         )

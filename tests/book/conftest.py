@@ -1,18 +1,25 @@
 import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from carbon_midl.book.build import build
-from carbon_midl.book.prepare import COLLECTION, prepare
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.explorer import explorer_data
+from carbon_midl.book.prepare import COLLECTION, FACTS, prepare
 from carbon_midl.book.search import RECORDED as SEARCHED
 from carbon_midl.files import write_json
 from carbon_midl.lidc.annotations import patients_with_nodules
 from carbon_midl.lidc.statistics import fingerprint, measure, to_json
 from carbon_midl.selection.published import RECORDED as PUBLISHED
+from tests.book.browsing import chromium
 from tests.book.synthetic import make_study
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +49,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
+def explorer(study: tuple[Path, Path]) -> dict[str, Any]:
+    """What the explorer computes from, of the made-up study."""
+    return explorer_data(Evidence.read(study[0], ROOT / FACTS))
+
+
+@pytest.fixture(scope="session")
 def prepared(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the book, prepared from the made-up study."""
     root = copy_book(tmp_path_factory.mktemp("book") / "root")
@@ -53,3 +66,10 @@ def prepared(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
 def built(prepared: Path) -> Path:
     """The HTML of the book."""
     return build(prepared).parent
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Headless Chromium."""
+    with chromium() as found:
+        yield found

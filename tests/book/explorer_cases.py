@@ -1,0 +1,83 @@
+"""Studies and settings for the explorer, and the library's side of each."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from carbon_midl.footprint.grid import carbon_intensity
+from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.choice import Criterion
+from carbon_midl.selection.cost import Factors
+from carbon_midl.selection.criteria import CRITERIA
+from carbon_midl.selection.reading import Columns, read_candidates
+
+Settings = dict[str, Any]
+
+OPTIONS = {"budget": "limit", "noninferior": "margin", "weighted": "weight", "marginal": "limit"}
+SETTINGS = {"budget": "budget", "noninferior": "margin", "weighted": "weight", "marginal": "price"}
+"""What the library and the page call the option of a criterion."""
+
+
+def criterion_of(name: str, settings: Settings) -> Criterion:
+    options = {OPTIONS[name]: settings[SETTINGS[name]]} if name in OPTIONS else {}
+    return CRITERIA[name](**options)
+
+
+def candidates_of(study: dict[str, Any]) -> Candidates:
+    """The study as the library reads it."""
+    rows = [
+        (
+            width["name"],
+            f"{width['name']}-{number}",
+            f"p{patient:03d}",
+            dice,
+            training["energy_kwh"],
+            training["duration_s"],
+        )
+        for width in study["widths"]
+        for number, training in enumerate(width["trainings"])
+        for patient, dice in enumerate(training["dice"])
+    ]
+    names = ["filters", "run", "patient_id", "dice", "energy_kwh", "duration_s"]
+    columns = Columns(replicate="patient_id", training="run", performance="dice")
+    return read_candidates(pd.DataFrame(rows, columns=names), columns)
+
+
+def factors_of(settings: Settings) -> Factors:
+    return Factors.of(settings["grid"], settings["pue"], settings["embodied"])
+
+
+def some_study(random: np.random.Generator) -> dict[str, Any]:
+    """Widths, trainings and patients in any number; some widths are equal to another, some trainings cost the same."""
+    patients = int(random.integers(1, 16))
+    ease = random.normal(0, 0.08, patients)
+    widths: list[dict[str, Any]] = []
+    for place in range(int(random.integers(1, 8))):
+        trainings = [
+            {
+                "energy_kwh": float(
+                    random.choice([1e-4, 1e-3]) if random.random() < 0.2 else random.lognormal(-6, 1.5)
+                ),
+                "duration_s": float(random.lognormal(5, 1)),
+                "dice": np.clip(0.6 + 0.02 * place + ease + random.normal(0, 0.05, patients), 0, 1).tolist(),
+            }
+            for _ in range(int(random.integers(1, 5)))
+        ]
+        if widths and random.random() < 0.15:
+            trainings = widths[-1]["trainings"]
+        widths.append({"name": str(2 ** (place + 1)), "low": 0.0, "high": 1.0, "trainings": trainings})
+    grids = [{"code": code, "g_per_kwh": carbon_intensity(code).g_per_kwh} for code in ("world", "NO", "PL")]
+    return {"widths": widths, "grids": grids}
+
+
+def some_settings(random: np.random.Generator) -> Settings:
+    return {
+        "grid": str(random.choice(["world", "NO", "PL", "0", "37.5"])),
+        "pue": float(random.choice([1.0, 1.2, 1.58])),
+        "embodied": float(random.choice([0.0, 3.7, 40.0])),
+        "budget": float(random.lognormal(0, 2)),
+        "margin": float(random.choice([0.0, 0.01, 0.03, 0.1])),
+        "weight": float(random.choice([0.0, 0.3, 0.5, 1.0])),
+        "price": float(random.choice([0.0, 0.05, 0.5, 5.0])),
+    }

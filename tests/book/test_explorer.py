@@ -1,0 +1,197 @@
+"""The explorer's page, driven by mouse and keyboard, against the library."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from carbon_midl.book.explorer_page import explorer_page
+from carbon_midl.errors import InputError
+from carbon_midl.footprint.grid import carbon_intensity
+from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.choice import choose
+from carbon_midl.selection.criteria import CRITERIA
+from tests.book.browsing import listen, needs_chromium
+from tests.book.conftest import ROOT
+from tests.book.explorer_cases import Settings, candidates_of, criterion_of, factors_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, needs_chromium]
+
+
+@pytest.fixture(scope="module")
+def opened(browser: "Browser", explorer: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
+    """The explorer alone on a page, from a disk."""
+    directory = tmp_path_factory.mktemp("explorer")
+    style = (ROOT / "book/_static/explorer.css").read_text()
+    head = f"<!doctype html><html lang='en'><title>explorer</title><style>{style}</style>"
+    body = f"<main><a href='#' id='before'>before</a>{explorer_page(ROOT, explorer)}</main>"
+    (directory / "page.html").write_text(head + body)
+    address = (directory / "page.html").as_uri()
+    page = browser.new_page()
+    said = listen(page, address)
+    page.goto(address)
+    yield page
+    assert said == []
+    page.close()
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def library_says(explorer: dict[str, Any], settings: Settings) -> tuple[str, Candidates]:
+    candidates = candidates_of(explorer).recosted(factors_of(settings))
+    try:
+        return choose(candidates, criterion_of(settings["criterion"], settings)).chosen, candidates
+    except InputError:
+        return "", candidates
+
+
+def page_says(page: "Page") -> tuple[str, list[float]]:
+    cells = page.locator("#explorer-widths tbody tr td:nth-of-type(2) data").all()
+    return page.locator("#explorer").get_attribute("data-chosen") or "", [
+        float(cell.get_attribute("value") or "") for cell in cells
+    ]
+
+
+def agrees(page: "Page", explorer: dict[str, Any], settings: Settings) -> str:
+    """What is chosen, where page and library agree."""
+    chosen, candidates = library_says(explorer, settings)
+    assert page_says(page) == (chosen, pytest.approx(candidates.mean_cost, rel=1e-12))
+    current = page.locator("#explorer-criteria tr[aria-current] td").first.inner_text()
+    assert plain(current) == (f"F = {chosen}" if chosen else "none")
+    return chosen
+
+
+def test_it_opens_as_the_chapter_on_selection_chooses(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.evaluate("location.hash = ''")
+    agrees(opened, explorer, explorer["start"])
+    for row in opened.locator("#explorer-criteria tbody tr").all():
+        label = row.locator("th").evaluate("cell => cell.firstChild.textContent")
+        name = next(each["name"] for each in explorer["criteria"] if each["label"] == label)
+        shown = plain(row.locator("td").first.inner_text())
+        assert shown == f"F = {library_says(explorer, {**explorer['start'], 'criterion': name})[0]}"
+    note = opened.locator("#explorer-note").inner_text()
+    assert "14 test patients, 2 seeds a width; energy estimated" in note
+    for width in explorer["widths"]:
+        row = opened.locator(f"#explorer-widths tr[data-width='{width['name']}']")
+        assert f"{width['low']:.3f}–{width['high']:.3f}" in row.inner_text()
+
+
+def test_the_mouse_moves_the_choice(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.locator("button[type=reset]").click()
+    seen = set()
+    slider = opened.locator("[data-setting=budget] input[type=range]")
+    box = slider.bounding_box()
+    assert box is not None
+    for share in (0.4, 0.6, 0.75, 0.95):
+        slider.click(position={"x": box["width"] * share, "y": box["height"] / 2})
+        budget = float(opened.locator("#explorer-budget").input_value())
+        seen.add(agrees(opened, explorer, {**explorer["start"], "budget": budget}))
+    assert len(seen) >= 3
+    opened.locator("#explorer-grid").select_option("NO")
+    assert float(opened.locator("#explorer-intensity").input_value()) == pytest.approx(
+        carbon_intensity("NO").g_per_kwh, rel=1e-3
+    )
+    agrees(opened, explorer, {**explorer["start"], "budget": budget, "grid": "NO"})
+    opened.locator("[data-setting=pue] input[type=range]").click(position={"x": 1, "y": box["height"] / 2})
+    pue = float(opened.locator("#explorer-pue").input_value())
+    agrees(opened, explorer, {**explorer["start"], "budget": budget, "grid": "NO", "pue": pue})
+    opened.locator("button[type=reset]").click()
+    agrees(opened, explorer, explorer["start"])
+    assert "#" not in opened.url
+
+
+NAME_OF_FOCUSED = """() => {
+  const { activeElement: focused } = document;
+  return focused.getAttribute("aria-label") ?? focused.labels?.[0]?.textContent ?? focused.textContent;
+}"""
+
+
+def test_the_keyboard_reaches_everything_and_does_the_same(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.evaluate("location.hash = '#criterion=noninferior&embodied=2'")
+    opened.wait_for_function("document.querySelector('#explorer-criterion').value === 'noninferior'")
+    opened.locator("#before").focus()
+    reached = []
+    for _ in range(11):
+        opened.keyboard.press("Tab")
+        reached.append(opened.evaluate(NAME_OF_FOCUSED))
+    assert reached == [
+        "Criterion",
+        "Margin: loss of Dice that does not matter",
+        "Margin, slider",
+        "Grid",
+        "Its carbon intensity (g/kWh)",
+        "Carbon intensity, slider",
+        "PUE of the data centre",
+        "PUE, slider",
+        "Embodied share (g CO₂eq an hour)",
+        "Embodied share, slider",
+        "Back to the start",
+    ]
+    opened.locator("[data-setting=margin] input[type=range]").focus()
+    there = {**explorer["start"], "criterion": "noninferior", "embodied": 2.0}
+    seen = {}
+    for keys in ("Home", "ArrowRight " * 8, "End"):
+        for key in keys.split():
+            opened.keyboard.press(key)
+        margin = float(opened.locator("#explorer-margin").input_value())
+        seen[margin] = agrees(opened, explorer, {**there, "margin": margin})
+    assert list(seen) == pytest.approx([0, 0.008, 0.1])
+    assert seen[0.0] != seen[0.1]
+    opened.locator("#explorer-criterion").focus()
+    opened.keyboard.type("knee")
+    agrees(opened, explorer, {**there, "criterion": "knee"})
+    opened.locator("#explorer-intensity").focus()
+    opened.keyboard.press("Control+A")
+    opened.keyboard.type("37.5")
+    agrees(opened, explorer, {**there, "criterion": "knee", "grid": "37.5"})
+    assert opened.locator("#explorer-grid option:checked").inner_text() == "a number of my own"
+    assert opened.url.endswith("#grid=37.5&embodied=2&criterion=knee&margin=0.1")
+
+
+def test_a_number_that_cannot_be_changes_nothing_and_says_why(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.locator("button[type=reset]").click()
+    before = page_says(opened)
+    for text in ("0.5", ""):
+        opened.locator("#explorer-pue").fill(text)
+        assert opened.locator("#explorer-pue").get_attribute("aria-invalid") == "true"
+        assert opened.locator("#explorer-pue-said").inner_text() == "PUE is at least 1."
+        assert page_says(opened) == before
+    opened.locator("#explorer-pue").fill("1.1")
+    assert opened.locator("#explorer-pue").get_attribute("aria-invalid") == "false"
+    agrees(opened, explorer, {**explorer["start"], "pue": 1.1})
+
+
+def test_a_budget_that_nothing_fits_says_what_it_would_take(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.evaluate("location.hash = '#budget=0.01'")
+    opened.wait_for_function("document.querySelector('#explorer').dataset.chosen === ''")
+    cheapest = candidates_of(explorer).recosted(factors_of(explorer["start"])).mean_cost.min()
+    said = plain(opened.locator("#explorer-answer").inner_text())
+    assert said.startswith("At 10 mg no width fits: the cheapest, F = 4, emits")
+    assert f"{cheapest * 1000:.0f} mg" in said
+    assert opened.locator("#explorer-criteria tr[aria-current] td").first.inner_text() == "none"
+
+
+def test_the_answer_is_announced_once_nothing_moves(opened: "Page") -> None:
+    answer = opened.locator("#explorer-answer")
+    assert answer.get_attribute("aria-live") == "polite"
+    opened.locator("#explorer-budget").fill("2")
+    assert answer.get_attribute("aria-busy") == "true"
+    opened.wait_for_function("!document.querySelector('#explorer-answer').hasAttribute('aria-busy')")
+    assert opened.locator("#explorer-picture svg").get_attribute("aria-label").startswith("Test Dice against carbon")  # type: ignore[union-attr]
+
+
+def test_it_fits_a_phone(opened: "Page") -> None:
+    size = opened.viewport_size
+    assert size is not None
+    opened.set_viewport_size({"width": 360, "height": 800})
+    for criterion in CRITERIA:
+        opened.evaluate("name => { location.hash = `#criterion=${name}&grid=PL` }", criterion)
+        opened.wait_for_function("name => document.querySelector('#explorer-criterion').value === name", arg=criterion)
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 360
+        assert opened.evaluate("document.querySelector('#explorer-picture svg').clientWidth") <= 360
+    opened.set_viewport_size(size)

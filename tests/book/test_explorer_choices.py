@@ -1,0 +1,184 @@
+"""The explorer's modules in headless Chromium against the library: every criterion, on studies of all kinds."""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from carbon_midl.book.explorer_page import MODULES
+from carbon_midl.errors import InputError
+from carbon_midl.footprint.grid import carbon_intensity, checked_pue
+from carbon_midl.selection.choice import choose, pick
+from carbon_midl.selection.cost import Factors
+from carbon_midl.selection.criteria import CRITERIA
+from carbon_midl.selection.frontier import on_frontier
+from carbon_midl.selection.sample import OwnVariance, Sample
+from carbon_midl.selection.uncertainty import uncertainty
+from tests.book.browsing import needs_chromium, served
+from tests.book.conftest import ROOT
+from tests.book.explorer_cases import (
+    SETTINGS,
+    Settings,
+    candidates_of,
+    criterion_of,
+    factors_of,
+    some_settings,
+    some_study,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, needs_chromium]
+
+
+@pytest.fixture(scope="module")
+def modules(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
+    """An empty page that can import the explorer's modules, one by one as they are written."""
+    root = tmp_path_factory.mktemp("modules")
+    (root / "empty.html").write_text("<!doctype html><title>empty</title>")
+    for module in (ROOT / MODULES).iterdir():
+        (root / module.name).symlink_to(module)
+    with served(root) as address:
+        page = browser.new_page()
+        page.goto(address + "empty.html")
+        yield page
+        page.close()
+
+
+CHOOSE = """async (cases) => {
+  const [{ choose }, { factorsOf }, { readStudy }, { onFrontier }] = await Promise.all(
+    ["choice", "cost", "study", "frontier"].map((name) => import(`/${name}.js`)));
+  return cases.map(({ study: json, settings, name }) => {
+    const study = readStudy(json);
+    const found = choose(study, factorsOf(settings, study), name, settings);
+    const { performance, cost } = found.sample;
+    return { ...found, sample: undefined, performance, cost, frontier: onFrontier(performance, cost),
+             scores: found.scores.map((score) => (Number.isNaN(score) ? null : score)) };
+  });
+}"""
+
+
+def test_every_choice_is_the_library_s(modules: "Page", explorer: dict[str, Any]) -> None:
+    random = np.random.default_rng(20)
+    studies = [explorer, *(some_study(random) for _ in range(100))]
+    read = [candidates_of(study) for study in studies]
+    cases: list[dict[str, Any]] = [
+        {"study": study, "settings": settings, "name": name}
+        for study in studies
+        for settings in (some_settings(random) for _ in range(3))
+        for name in CRITERIA
+    ]
+    each = len(cases) // len(studies)
+    refused = 0
+    for number, (case, found) in enumerate(zip(cases, modules.evaluate(CHOOSE, cases), strict=True)):
+        candidates = read[number // each].recosted(factors_of(case["settings"]))
+        names = (*candidates.names, None)
+        assert found["cost"] == pytest.approx(candidates.mean_cost, rel=1e-12)
+        assert found["performance"] == pytest.approx(candidates.mean_performance, rel=1e-12)
+        assert found["frontier"] == on_frontier(candidates.mean_performance, candidates.mean_cost).tolist()
+        try:
+            expected = choose(candidates, criterion_of(case["name"], case["settings"]))
+        except InputError:
+            refused += 1
+            assert found["chosen"] == -1
+            continue
+        assert names[found["chosen"]] == expected.chosen
+        assert names[found["runnerUp"]] == expected.runner_up
+        assert tuple(names[place] for place in found["tied"]) == expected.tied
+        scores = [math.nan if score is None else score for score in found["scores"]]
+        assert scores == pytest.approx(list(expected.scores.values()), rel=1e-9, abs=1e-9, nan_ok=True)
+    assert 0 < refused < len(cases) / 7
+
+
+DRAW = """async ({ json, settings, names, count }) => {
+  const [{ CRITERIA }, { factorsOf }, { readStudy }, { pick, sharesOf }, { drawnMeans, sampleOf }] = await Promise.all(
+    ["criteria", "cost", "study", "choice", "sample"].map((name) => import(`/${name}.js`)));
+  const study = readStudy(json);
+  const draws = drawnMeans(study, count, 1);
+  const factors = factorsOf(settings, study);
+  const samples = draws.map((draw) => sampleOf(study, draw, factors));
+  return {
+    draws: samples.map(({ performance, cost, ownVariance, shares }) => ({ performance, cost, ownVariance, shares })),
+    picks: Object.fromEntries(names.map((name) => [name, samples.map((sample) =>
+      pick(CRITERIA[name].utility(sample, settings), sample))])),
+    shares: Object.fromEntries(names.map((name) => [name, sharesOf(study, draws, factors, name, settings)])),
+  };
+}"""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_each_draw_is_judged_as_by_the_library_and_the_draws_are_like_its_own(
+    modules: "Page", explorer: dict[str, Any], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    study = explorer if seed == 0 else some_study(random)
+    settings: Settings = {**some_settings(random), "grid": "world", "budget": explorer["start"]["budget"]}
+    asked = {"json": study, "settings": settings, "names": list(CRITERIA), "count": 1000}
+    found = modules.evaluate(DRAW, asked)
+    candidates = candidates_of(study).recosted(factors_of(settings))
+    assert candidates.trainings is not None
+    drawn = {name: np.array([draw[name] for draw in found["draws"]]) for name in found["draws"][0]}
+    own = OwnVariance(drawn["ownVariance"], candidates.trainings.counts - 1)
+    sample = Sample(drawn["performance"], drawn["cost"], (candidates.performance, drawn["shares"]), own)
+    for name in CRITERIA:
+        criterion = criterion_of(name, settings)
+        assert found["picks"][name] == pick(criterion.utility(sample), sample).tolist(), name
+        theirs = uncertainty(candidates, criterion, 2000).table
+        if candidates.counts.max() > 1:
+            assert found["shares"][name]["chosen"] == pytest.approx(theirs["chosen_probability"].tolist(), abs=0.06)
+            assert found["shares"][name]["frontier"] == pytest.approx(theirs["frontier_probability"].tolist(), abs=0.06)
+
+
+def test_student_s_quantiles_are_those_of_scipy(modules: "Page") -> None:
+    asked = list(itertools.product([0.5, 1, 1.7, 2, 5, 13.4, 41, 300, 5000], [0.6, 0.9, 0.95, 0.975, 0.999]))
+    found = modules.evaluate(
+        "async (asked) => { const { tQuantile } = await import('/statistics.js'); "
+        "return [asked.map(([freedom, at]) => tQuantile(freedom, at)), Number.isNaN(tQuantile(0, 0.95))]; }",
+        asked,
+    )
+    assert found[0] == pytest.approx([stats.t.ppf(at, freedom) for freedom, at in asked], rel=1e-10)
+    assert found[1]
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 0.4, 1.0, 1.5, 1e9, math.inf, math.nan])
+def test_a_number_is_refused_where_the_library_refuses_it(modules: "Page", value: float) -> None:
+    found = modules.evaluate(
+        "async (text) => { const { REFUSALS } = await import('/settings.js'); "
+        "return Object.fromEntries(Object.entries(REFUSALS).map(([name, say]) => [name, say(Number(text))])); }",
+        {math.inf: "Infinity"}.get(value, str(value).replace("nan", "NaN")),
+    )
+    library: dict[str, Callable[[], object]] = {
+        "intensity": lambda: carbon_intensity(value),
+        "pue": lambda: checked_pue(value),
+        "embodied": lambda: Factors.of("world", 1.0, value),
+    }
+    for criterion, option in SETTINGS.items():
+        library[option] = functools.partial(criterion_of, criterion, {option: value})
+    assert set(found) == set(library)
+    for name, ask in library.items():
+        try:
+            ask()
+        except InputError:
+            assert found[name], name
+        else:
+            assert not found[name], name
+
+
+def test_an_address_keeps_the_settings_and_bears_nonsense(modules: "Page", explorer: dict[str, Any]) -> None:
+    ask = (
+        "async ({ hash, study }) => { const { fromHash, toHash } = await import('/settings.js'); "
+        "const found = fromHash(hash, study); return [found, toHash(found, study)]; }"
+    )
+    changed = {**explorer["start"], "grid": "DK", "pue": 1.2, "criterion": "knee", "price": 0.25}
+    hash_ = "#grid=DK&pue=1.2&criterion=knee&price=0.25"
+    assert modules.evaluate(ask, {"hash": hash_, "study": explorer}) == [changed, hash_]
+    own = {**explorer["start"], "grid": "37.5"}
+    assert modules.evaluate(ask, {"hash": "#grid=37.5", "study": explorer}) == [own, "#grid=37.5"]
+    for nonsense in ("", "#a-heading", "#pue=0.5&budget=-1&grid=XX&criterion=toString&weight=&margin=NaN&other=3"):
+        assert modules.evaluate(ask, {"hash": nonsense, "study": explorer}) == [explorer["start"], ""]
