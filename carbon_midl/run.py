@@ -126,12 +126,18 @@ def earlier_attempts(directory: Path) -> "FootprintRecord | None":
         return None
 
 
-def fingerprint(options: RunOptions, archive: CropArchive) -> Fingerprint:
-    """Return the fingerprint of a run with ``options`` on ``archive`` under today's code."""
+def fingerprint(options: RunOptions, archive: CropArchive, code: str | None = None) -> Fingerprint:
+    """Return the fingerprint of a run with ``options`` on ``archive`` under today's code.
+
+    Args:
+        options: of the run.
+        archive: its crops.
+        code: from ``code_fingerprint``, where it was made for other runs a moment ago.
+    """
     return Fingerprint(
         options=_short(json.dumps(options.model_dump(), sort_keys=True).encode()),
         crops=archive.fingerprint[:12],
-        code=code_fingerprint(),
+        code=code or code_fingerprint(),
     )
 
 

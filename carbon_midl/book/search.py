@@ -67,8 +67,8 @@ def price_sentence(record: Recorded) -> str:
     outcome, sweep = record.outcome, record.sweep
     estimated = sweep["energy_method"].astype(str).str.contains("estimated").any()
     return (
-        f"The search took {w.energy(outcome['energy_kwh'])} or {w.carbon(outcome['carbon_g'])} CO₂eq, the trainings of "
-        f"the full sweep {w.energy(float(sweep['energy_whole_run_kwh'].sum()))} or "
+        f"The search took {w.energy(outcome['energy_kwh'])} or {w.carbon(outcome['carbon_g'])} CO₂eq, the full "
+        f"sweep {w.energy(float(sweep['energy_whole_run_kwh'].sum()))} or "
         f"{w.carbon(float(sweep['carbon_whole_run_g'].sum()))} on the same machine, tests included in both (one seed, "
         f"{w.plural(int(sweep['test_patients'].max()), 'test patient')}; the energies are "
         f"{'estimates' if estimated else 'measured'})."

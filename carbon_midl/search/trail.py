@@ -160,7 +160,7 @@ def draw_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     axes.set(xlabel="Energy of the search so far (Wh, before PUE)", ylabel="Best validation Dice")
     axes.set_xlim(left=0)
     axes.margins(x=0.06, y=0.1)
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.0), fontsize=8.5, framealpha=0.7)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
 
 def trail_alt(table: pd.DataFrame, chosen: str) -> str:

@@ -22,7 +22,7 @@ from carbon_midl.search.plan import Plan
 from carbon_midl.search.trainer import Trainer
 from carbon_midl.selection.policies import WithinBudget
 from carbon_midl.selection.policy import Step, Trial
-from carbon_midl.study.making import lock_of
+from carbon_midl.study.run_locks import lock_of
 from carbon_midl.study.spec import PlannedRun
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 """What finished runs say, remembered in one file, so that the status of thousands of runs takes no thousand files."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from carbon_midl.errors import InputError
@@ -19,23 +21,23 @@ class FinishedRuns:
     """
 
     def __init__(self, study: Study) -> None:
-        self._study = study
+        self._directory = str(study.directory)
         self._file = study.directory / ".finished.json"
         self._rows = self._remembered()
         self._changed = False
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Fingerprint, epochs, test Dice, energy, carbon and duration of a finished run; None where there is none."""
-        path = self._study.directory / name / RESULT
+        path = f"{self._directory}/{name}/{RESULT}"
         try:
-            stat = path.stat()
+            stat = os.stat(path)  # noqa: PTH116 (thousands of Path objects would take longer than looking)
         except OSError:
             return None
         known = self._rows.get(name)
         if known is not None and known["file"] == [stat.st_size, stat.st_mtime_ns]:
             return known
         try:
-            row = _summary(read_result(path.parent))
+            row = _summary(read_result(Path(path).parent))
         except (InputError, KeyError, TypeError):
             return None
         self._rows[name] = row | {"file": [stat.st_size, stat.st_mtime_ns]}

@@ -11,10 +11,11 @@ from carbon_midl.files import read_json
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.locks import next_holder
 from carbon_midl.run import Fingerprint, fingerprint, is_finished, resumable, training_fingerprint
+from carbon_midl.study.abandoned import SUPERSEDED
 from carbon_midl.study.devices import Slot
 from carbon_midl.study.execution import NOTEBOOK, PARTIAL, execute
 from carbon_midl.study.phantom_crops import phantom_crops
-from carbon_midl.study.results import SUPERSEDED
+from carbon_midl.study.run_locks import lock_of
 from carbon_midl.study.spec import PlannedRun, Study
 
 
@@ -60,13 +61,6 @@ def make_run(
         parameters = run_parameters(study, run, archive) | {"metered_alone": slot.metered_alone}
         made = execute(notebook, directory, parameters, poll, root=study.root, environment=slot.environment, lock=lock)
         return Outcome.MADE if made else Outcome.FAILED
-
-
-def lock_of(study: Study, run: PlannedRun) -> Path:
-    """The lock of a run: beside its directory, which may be moved."""
-    directory = study.directory / ".locks"
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory / run.name
 
 
 def is_done(directory: Path, wanted: Fingerprint) -> bool:

@@ -2,26 +2,22 @@
 
 import gzip
 import hashlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, replaced_directory, write_json, write_text
-from carbon_midl.footprint import FootprintRecord, carbon_intensity
+from carbon_midl.files import replaced_directory, write_json, write_text
+from carbon_midl.footprint import FootprintRecord
 from carbon_midl.run import read_result
-from carbon_midl.run_files import EPOCHS, FOOTPRINT, RESULT, SLICES
+from carbon_midl.run_files import EPOCHS, SLICES
+from carbon_midl.study.abandoned import abandoned_attempts, costed
 from carbon_midl.study.joining import joined
 from carbon_midl.study.provenance import Provenance
 from carbon_midl.study.spec import Study
 
 RESULTS_FORMAT = "carbon-midl results"
 RESULTS_VERSION = 1
-SUPERSEDED = ".superseded-"
-"""In the name of a directory that was moved aside."""
 
 
 def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:
@@ -41,7 +37,7 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
             for name in names:
                 directory = study.directory / name
                 result = read_result(directory)
-                record = _costed(study, FootprintRecord.from_dict(result["footprint"]))
+                record = costed(study, FootprintRecord.from_dict(result["footprint"]))
                 rows.append(_run_row(study, name, result, record))
                 provenance.add(result, record)
                 whose = (name, result["options"]["filters"], result["options"]["seed"])
@@ -53,37 +49,6 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
         tables = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
         write_json(out / "manifest.json", _manifest(study, len(rows), provenance, left_out) | {"sha256": tables})
     return study.results
-
-
-def _costed(study: Study, record: FootprintRecord) -> FootprintRecord:
-    """The record under the study's own PUE and grid, which may have changed since the run was made."""
-    intensity = carbon_intensity(study.footprint.intensity)
-    if (intensity, study.footprint.pue) == (record.intensity, record.pue):
-        return record
-    return record.recost(intensity, study.footprint.pue)
-
-
-def abandoned_attempts(study: Study) -> list[tuple[str, FootprintRecord]]:
-    """Directory and footprint of attempts that gave no result of this study: interrupted, failed, or replaced since."""
-    records = []
-    for path in _abandoned(study):
-        try:
-            records.append((path.parent.name, _costed(study, FootprintRecord.from_dict(read_json(path)))))
-        except InputError:
-            continue  # written by another version, or never
-    return records
-
-
-def _abandoned(study: Study) -> Iterator[Path]:
-    planned = {run.name for run in study.runs}
-    try:
-        entries = sorted(entry.name for entry in os.scandir(study.directory) if entry.is_dir())
-    except FileNotFoundError:
-        return
-    for name in entries:
-        run, superseded, _ = name.partition(SUPERSEDED)
-        if run in planned and (superseded or not (study.directory / name / RESULT).exists()):
-            yield study.directory / name / FOOTPRINT
 
 
 def _run_row(study: Study, name: str, result: dict[str, Any], record: FootprintRecord) -> dict[str, Any]:

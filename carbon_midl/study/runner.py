@@ -10,13 +10,14 @@ from queue import SimpleQueue
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_bytes
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.locks import is_held, next_holder
-from carbon_midl.run import fingerprint, read_result
+from carbon_midl.locks import next_holder
+from carbon_midl.run import code_fingerprint, fingerprint, read_result
 from carbon_midl.study.devices import Slot, reserved
 from carbon_midl.study.display import Display
 from carbon_midl.study.execution import FAILED
-from carbon_midl.study.making import Outcome, is_done, lock_of, make_run, open_crops
+from carbon_midl.study.making import Outcome, is_done, make_run, open_crops
 from carbon_midl.study.results import collect_results
+from carbon_midl.study.run_locks import held_runs
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.unet_size import check_crop_size
 
@@ -73,8 +74,9 @@ def collect(study: Study, archive: CropArchive, display: Display) -> Path | None
     """Put all runs that are done into tables; returns their directory, or None where no run is done."""
     done: list[str] = []
     left: list[str] = []
+    code = code_fingerprint()
     for run in study.runs:
-        wanted = fingerprint(run.options, archive)
+        wanted = fingerprint(run.options, archive, code)
         (done if is_done(study.directory / run.name, wanted) else left).append(run.name)
     if not done:
         return None
@@ -129,7 +131,8 @@ def _make_all(
             free.put(slot)
 
     # What another process is making comes last: it may be done by then.
-    ordered = sorted(runs, key=lambda run: is_held(lock_of(study, run)))
+    held = held_runs(study)
+    ordered = sorted(runs, key=lambda run: run.name in held)
     _in_threads(make, ordered, len(places), stopping)
     return {run.name: failed[run.name] for run in study.runs if run.name in failed}
 

@@ -4,6 +4,7 @@ import difflib
 import itertools
 import tomllib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,12 @@ class Study:
     footprint: FootprintSection
     runs: tuple[PlannedRun, ...]
 
-    @property
+    @cached_property
     def root(self) -> Path:
         """The directory that relative paths and ``runs/`` count from: the parent of ``studies/``."""
         return self.path.absolute().parent.parent
 
-    @property
+    @cached_property
     def directory(self) -> Path:
         """Where the study's runs go."""
         return self.root / "runs" / self.name

@@ -6,11 +6,12 @@ from typing import Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.run import fingerprint
+from carbon_midl.run import code_fingerprint, fingerprint
+from carbon_midl.study.abandoned import abandoned_attempts
 from carbon_midl.study.finished import FinishedRuns
 from carbon_midl.study.forecast import Cost, Forecast
 from carbon_midl.study.phantom_crops import phantom_directory
-from carbon_midl.study.results import abandoned_attempts
+from carbon_midl.study.run_locks import held_runs
 from carbon_midl.study.spec import Study
 from carbon_midl.study.states import RunState, run_state
 
@@ -57,8 +58,11 @@ def study_status(study: Study) -> StudyStatus:
     """Look where a study stands; nothing is changed or rendered."""
     archive, note = _crops(study)
     finished = FinishedRuns(study)
-    wanted = [fingerprint(run.options, archive) if archive else None for run in study.runs]
-    runs = tuple(run_state(study, run, now, finished) for run, now in zip(study.runs, wanted, strict=True))
+    code, held = code_fingerprint(), held_runs(study)
+    wanted = [fingerprint(run.options, archive, code) if archive else None for run in study.runs]
+    runs = tuple(
+        run_state(study, run, now, finished, run.name in held) for run, now in zip(study.runs, wanted, strict=True)
+    )
     finished.remember()
     planned = {run.name for run in runs}
     aside = [record for name, record in abandoned_attempts(study) if name not in planned]
