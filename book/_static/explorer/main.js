@@ -70,7 +70,7 @@ function start(root) {
     show(settings);
     update();
   });
-  part("note").textContent = `${study.title}, ${study.n}; energy ${study.energy}. Vertical bars: 95 % interval of Dice over patients and seeds; horizontal bars: range of carbon over seeds.`;
+  part("note").textContent = `${study.title}, ${study.n}; energy ${study.energy}. Points: widths F. Vertical bars: 95 % interval of Dice over patients and seeds; horizontal bars: range of carbon over seeds.`;
   root.hidden = false;
   update();
   new ResizeObserver(picture).observe(part("picture"));

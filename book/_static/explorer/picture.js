@@ -5,13 +5,17 @@ import { placeLabels } from "./labels.js";
 import { linearScale, logScale } from "./scales.js";
 import { carbonText, diceText, setCarbonText, widthName } from "./wording.js";
 
+/** Below so many px, names are short. */
 const NARROW = 520;
+/** A tick's number and the space around it, px. */
+const TICK_ROOM = 52;
 
 /** Draw into `place` what `view` holds; the text for those who cannot see it is `label`. */
 export function draw(place, view, label) {
   const width = Math.max(place.clientWidth, 280);
   const height = Math.round(Math.min(Math.max(width * 0.56, 250), 380));
-  const frame = { left: 46, right: width - 10, top: 24, bottom: height - 44 };
+  const frame = { left: 54, right: width - 10, top: 24, bottom: height - 44 };
+  const narrow = width < NARROW;
   const { sample, study } = view;
   const lines = view.criterion === "budget" ? [view.settings.budget] : [];
   const reachable = lines.filter((value) => value > Math.min(...view.ghosts) / 30 && value < Math.max(...view.ghosts) * 30);
@@ -20,14 +24,14 @@ export function draw(place, view, label) {
   const points = study.widths.map((each, at) => ({
     x: x.place(sample.cost[at]),
     y: y.place(sample.performance[at]),
-    words: widthName(each),
+    words: narrow ? each.name : widthName(each),
     across: view.ranges[at].map(x.place),
     down: [each.high, each.low].map(y.place),
   }));
   const labels = placeLabels(points, frame);
   const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   svg.append(
-    ...axes(x, y, frame, width < NARROW),
+    ...axes(x, y, frame, narrow),
     ...limits(view, x, y, frame, reachable),
     ...ghosts(view, x, y),
     frontierLine(view, x, y),
@@ -48,7 +52,7 @@ export function pictureText(view) {
 
 function axes(x, y, frame, narrow) {
   const parts = [];
-  for (const value of thinned(x.ticks, narrow ? 4 : 8)) {
+  for (const value of thinned(x.ticks, (frame.right - frame.left) / TICK_ROOM)) {
     const at = x.place(value);
     parts.push(line(at, frame.top, at, frame.bottom, "explorer-grid"), text(at, frame.bottom + 17, setCarbonText(value), "middle"));
   }
@@ -65,7 +69,7 @@ function axes(x, y, frame, narrow) {
   return parts;
 }
 
-/** Every second or third of too many ticks: of 1, 2, 5, 10 the powers of ten stay. */
+/** The powers of ten, where there is no room for all ticks. */
 function thinned(ticks, most) {
   if (ticks.length <= most) return ticks;
   return ticks.filter((value) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9);

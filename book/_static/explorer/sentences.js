@@ -60,7 +60,7 @@ const REASONS = {
   },
 
   marginal(view) {
-    const { scores, study, chosen } = view;
+    const { scores, study, settings, chosen } = view;
     const here = scores[chosen];
     const later = scores.map((price, place) => (price > Math.max(here, 0) ? place : -1)).filter((place) => place >= 0);
     const next = later.sort((one, other) => scores[one] - scores[other])[0];
@@ -69,7 +69,7 @@ const REASONS = {
         ? `${name(view)} is the cheapest, ${carbon(view)}`
         : `${name(view)} is the last step that pays, ${carbon(view)}: a point of Dice costs ${carbonText(here)}`;
     if (next === undefined) return `${paid}; nothing performs better.`;
-    return `${paid}; the next step, to ${widthName(study.widths[next])}, costs ${carbonText(scores[next])} a point.`;
+    return `${paid}; the next step, to ${widthName(study.widths[next])}, costs ${carbonText(scores[next])} a point, more than ${setCarbonText(settings.price)}.`;
   },
 };
 
