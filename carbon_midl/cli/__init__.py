@@ -1,6 +1,7 @@
 """The command ``carbon-midl``: a module a room, each of which adds its actions to the parser."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,10 @@ examples:
 """
 
 
+_PLACES = (errno.EACCES, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.EDQUOT)
+"""Errors of the operating system that say that a place cannot be written to, and not that something is wrong here."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for bad input, 130 when interrupted."""
     options = _parser().parse_args(footprint.with_measure(sys.argv[1:] if arguments is None else arguments))
@@ -42,6 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None or error.errno not in _PLACES:
+            raise
+        print(
+            f"carbon-midl: {error.filename}: {os.strerror(error.errno)}. Nothing done is lost; see to the place "
+            "(its permissions, its space), and the same command goes on.",
+            file=sys.stderr,
+        )
+        return 2
     return 0
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Va
 
 from carbon_midl.errors import InputError
 from carbon_midl.options import explain
-from carbon_midl.study.results import RESULTS_FORMAT, RESULTS_VERSION
+from carbon_midl.study.format import check_format
 
 
 class _Abandoned(BaseModel):
@@ -78,15 +78,7 @@ def read_manifest(where: str, content: bytes) -> dict[str, Any]:
         manifest = json.loads(content, parse_constant=_refuse_constant)
     except ValueError as error:
         raise InputError(f"{where}: not valid JSON ({error}). Restore it, or collect the study again.") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != RESULTS_FORMAT:
-        raise InputError(f"{where}: not the manifest of a study's results. Collect the study again.")
-    version = manifest.get("version")
-    if version != RESULTS_VERSION:
-        newer = isinstance(version, int) and version > RESULTS_VERSION
-        way_out = "Update carbon-midl to read it." if newer else "Collect the study again with this version."
-        raise InputError(
-            f"{where}: version {version!r} of the format; this carbon-midl has {RESULTS_VERSION}. {way_out}"
-        )
+    check_format(manifest, where)
     try:
         _Manifest(**manifest)
     except ValidationError as error:

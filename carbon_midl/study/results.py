@@ -12,12 +12,10 @@ from carbon_midl.footprint import FootprintRecord
 from carbon_midl.run import read_result
 from carbon_midl.run_files import EPOCHS, SLICES
 from carbon_midl.study.abandoned import abandoned_attempts, costed
+from carbon_midl.study.format import RESULTS_FORMAT, RESULTS_VERSION
 from carbon_midl.study.joining import joined
 from carbon_midl.study.provenance import Provenance
 from carbon_midl.study.spec import Study
-
-RESULTS_FORMAT = "carbon-midl results"
-RESULTS_VERSION = 1
 
 
 def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import write_bytes
+from carbon_midl.files import read_json, write_bytes
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.locks import next_holder
 from carbon_midl.run import code_fingerprint, fingerprint, read_result
@@ -157,12 +157,28 @@ def _in_threads(
             raise
 
 
+def check_parameters_cell(notebook: Path) -> None:
+    """Refuse a notebook that papermill could not give parameters to.
+
+    Raises:
+        InputError: it is no notebook, or has no cell with the tag "parameters".
+    """
+    content = read_json(notebook)
+    cells = content.get("cells", []) if isinstance(content, dict) else []
+    if not any("parameters" in cell.get("metadata", {}).get("tags", []) for cell in cells):
+        raise InputError(
+            f"{notebook}: no cell with the tag 'parameters', behind which papermill puts those of a run. Tag the cell "
+            "with the defaults, or restore the notebook."
+        )
+
+
 def notebook_copy(study: Study) -> Path:
     """A copy of the notebook, so that a study goes on with what it began with if the notebook is edited meanwhile."""
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     if not notebook.is_file():
         raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
     content = notebook.read_bytes()
+    check_parameters_cell(notebook)
     copy = study.directory / f".notebook-{hashlib.sha256(content).hexdigest()[:12]}.ipynb"
     if not copy.exists():
         write_bytes(copy, content)

@@ -1,6 +1,7 @@
 """How far each run of a study is, read from its directory, at any time and from any process."""
 
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from carbon_midl.study.spec import PlannedRun, Study
 
 State = Literal["done", "running", "interrupted", "failed", "stale", "waiting"]
 
+_FULL_BYTES = 2**20
 _CHANGED = {"options": "the options", "crops": "the crops", "code": "the code that decides its numbers"}
 
 
@@ -83,8 +85,10 @@ def run_state(
 
 
 def last_line(directory: Path) -> str:
-    """What papermill said last, which is the error of a failed run."""
+    """What papermill said last, which is the error of a failed run; on a full disk it could not say it."""
     try:
+        if shutil.disk_usage(directory).free < _FULL_BYTES:
+            return f"No space left on device: {directory} is on a full disk. Make room; the same command goes on"
         lines = (directory / "papermill.log").read_text(errors="replace").splitlines()
     except OSError:
         return "no message"

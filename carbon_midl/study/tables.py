@@ -11,6 +11,7 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.selection.patients import PatientBootstrap, patient_dice
+from carbon_midl.study.format import check_format
 
 RUN_COLUMNS = [
     "run",
@@ -57,8 +58,8 @@ class Results:
         """Read ``runs.csv``, ``epochs.csv``, ``slices.csv.gz`` and ``manifest.json``.
 
         Raises:
-            InputError: a file or a column is missing, a table has no rows, or runs of several recipes or
-                other options are mixed.
+            InputError: a file or a column is missing, a table has no rows, the format is of another version, or runs
+                of several recipes or other options are mixed.
         """
         runs = _read_table(directory / "runs.csv", RUN_COLUMNS)
         recipes = sorted(runs["recipe"].astype(str).unique())
@@ -71,11 +72,13 @@ class Results:
                 f"{directory / 'runs.csv'}: several runs of one width and seed; the book compares widths, so its study "
                 "may have no other axes than filters and seed."
             )
+        manifest = read_json(directory / "manifest.json")
+        check_format(manifest, str(directory / "manifest.json"))
         return cls(
             runs=runs.sort_values(["filters", "seed"], ignore_index=True),
             epochs=_read_table(directory / "epochs.csv", EPOCH_COLUMNS),
             slices=_read_table(directory / "slices.csv.gz", SLICE_COLUMNS),
-            manifest=read_json(directory / "manifest.json"),
+            manifest=manifest,
         )
 
     def bootstrap(self) -> PatientBootstrap:

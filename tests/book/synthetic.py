@@ -93,7 +93,7 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
     columns = "run filters seed patient_id nodule slice readers_with_mask target_px predicted_px dice readers_dice"
     pd.DataFrame(slices, columns=columns.split()).to_csv(results / "slices.csv.gz", index=False)
     manifest = {
-        "study": "demo", "title": "Demo study",
+        "format": "carbon-midl results", "version": 1, "study": "demo", "title": "Demo study",
         "crops": {"fingerprint": "abc", "kind": kind, "patients": 70, "slices": 280, "size": 64,
                   "source": {"kind": kind}},
         "options": {"epochs": EPOCHS, "batch_size": 16, "learning_rate": 3e-3, "readers": "at least 2",
