@@ -7,13 +7,14 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced
 from carbon_midl.lidc.crops import CropArchive, Intensity
-from carbon_midl.options import RunOptions
+from carbon_midl.network import network
+from carbon_midl.options import BUILT_IN, RunOptions
 from carbon_midl.run_files import WEIGHTS
-from carbon_midl.unet import UNet
 
 FORMAT = "carbon-midl U-Net"
 VERSION = 1
@@ -31,6 +32,7 @@ class ModelCard:
         intensity: scale of those crops.
         readers: the target it was trained towards.
         crops: fingerprint of their archive.
+        model: "unet", or the ``package.module:function`` that makes the network.
     """
 
     filters: int
@@ -40,6 +42,7 @@ class ModelCard:
     intensity: Intensity
     readers: str
     crops: str
+    model: str = BUILT_IN
 
     @classmethod
     def of(cls, options: RunOptions, archive: CropArchive) -> "ModelCard":
@@ -53,6 +56,7 @@ class ModelCard:
             archive.intensity,
             options.readers,
             archive.fingerprint,
+            options.model,
         )
 
     def check_crops(self, archive: CropArchive, model: Path) -> None:
@@ -69,7 +73,7 @@ class ModelCard:
             )
 
 
-def save_model(model: UNet, card: ModelCard, path: Path) -> None:
+def save_model(model: nn.Module, card: ModelCard, path: Path) -> None:
     """Write weights and card, whole or not at all."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"format": FORMAT, "version": str(VERSION), "card": json.dumps(asdict(card))}
@@ -77,8 +81,10 @@ def save_model(model: UNet, card: ModelCard, path: Path) -> None:
         save_file(state, temporary, metadata)
 
 
-def load_model(path: Path | str) -> tuple[UNet, ModelCard]:
+def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
     """Read a network that ``save_model`` wrote; nothing in the file is executed.
+
+    A network of one's own is made by the function that the file names, which has to be there.
 
     Args:
         path: the file, or the directory of a run with ``weights.safetensors``.
@@ -94,7 +100,7 @@ def load_model(path: Path | str) -> tuple[UNet, ModelCard]:
     try:
         fields = json.loads(metadata["card"])
         card = ModelCard(**{**fields, "intensity": Intensity(*fields["intensity"])})
-        model = UNet(card.filters, card.depth, card.channels)
+        model = network(card.model, card.filters, card.depth, card.channels)
         model.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, InputError) as error:
         reason = str(error).splitlines()[0]
@@ -102,19 +108,24 @@ def load_model(path: Path | str) -> tuple[UNet, ModelCard]:
     return model, card
 
 
-def load_weights(model: UNet, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, card: ModelCard) -> None:
     """Put the weights of a file into ``model``.
+
+    Args:
+        model: the network.
+        path: the file.
+        card: of the network.
 
     Raises:
         InputError: missing, damaged, or of another network.
     """
-    saved, card = load_model(path)
-    wanted = (len(model.down) + 1, model.first[0].out_channels, model.first[0].in_channels)
-    if (card.depth, card.filters, card.channels) != wanted:
-        raise InputError(
-            f"{path}: weights of a U-Net with filters = {card.filters}, depth = {card.depth}, channels = "
-            f"{card.channels}; expected {wanted[1]}, {wanted[0]} and {wanted[2]}. Name the file of that network."
-        )
+    saved, found = load_model(path)
+    for name in ("model", "filters", "depth", "channels"):
+        if getattr(found, name) != getattr(card, name):
+            raise InputError(
+                f"{path}: weights of a network with {name} = {getattr(found, name)}; expected {getattr(card, name)}. "
+                "Name the file of that network."
+            )
     model.load_state_dict(saved.state_dict())
 
 

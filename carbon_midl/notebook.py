@@ -14,11 +14,11 @@ from carbon_midl.errors import InputError
 from carbon_midl.evaluation import size_bands
 from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker, carbon_intensity
 from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.network_size import network_size
 from carbon_midl.options import RunOptions, parse_options
 from carbon_midl.progress import EpochBar
 from carbon_midl.run import Run, earlier_attempts, prepare_run, write_epochs, write_footprint, write_result
 from carbon_midl.run_files import RESULT
-from carbon_midl.unet_size import unet_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +85,7 @@ class Experiment:
     def describe_model(self) -> pd.DataFrame:
         """Return the size of this run's U-Net."""
         options = self.run.options
-        size = unet_size(options.filters, options.depth, size=self.run.archive.size)
+        size = network_size(options, self.run.archive.size)
         return pd.DataFrame(
             {
                 "initial filters F": [options.filters],

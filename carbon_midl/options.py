@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
 
+BUILT_IN = "unet"
+"""The network of ``carbon_midl.unet``."""
+
 
 class RunOptions(BaseModel):
     """What decides the outcome of one run, apart from its crops; part of the run's fingerprint."""
@@ -35,6 +38,11 @@ class RunOptions(BaseModel):
     )
     recipe: Literal["efficient", "reference"] = Field(
         "efficient", description="how the training is run: without waste, or as was usual in 2021"
+    )
+    model: str = Field(
+        BUILT_IN,
+        pattern=r"^(unet|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="network: 'unet', the built-in one, or package.module:function of your own",
     )
     budget_g: float = Field(
         0.0, ge=0, description="gCO2eq that training must not exceed; it stops when predicted to. 0 for no limit"

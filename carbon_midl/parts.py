@@ -10,7 +10,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split
 from carbon_midl.lidc.targets import scored_target
-from carbon_midl.options import RunOptions
+from carbon_midl.options import BUILT_IN, RunOptions
 from carbon_midl.unet_size import check_crop_size
 
 # Crops whose readers' masks are unpacked at once.
@@ -36,7 +36,8 @@ def select_parts(archive: CropArchive, split: Split, options: RunOptions) -> Par
     Raises:
         InputError: a part has no slice left, or the crops are too small for the depth.
     """
-    check_crop_size((archive.size, archive.size), options.depth)
+    if options.model == BUILT_IN:
+        check_crop_size((archive.size, archive.size), options.depth)
     target = scored_target(options.readers)
     has_target = np.concatenate(
         [

@@ -11,10 +11,11 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split, split_patients
-from carbon_midl.options import RunOptions
+from carbon_midl.network_size import network_size
+from carbon_midl.options import BUILT_IN, RunOptions
+from carbon_midl.own_model import source_of
 from carbon_midl.parts import Parts, select_parts
 from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, RESULT, RUN_FILES, SLICES
-from carbon_midl.unet_size import unet_size
 
 if TYPE_CHECKING:
     from carbon_midl.checkpoint import Epoch
@@ -134,10 +135,13 @@ def fingerprint(options: RunOptions, archive: CropArchive, code: str | None = No
         archive: its crops.
         code: from ``code_fingerprint``, where it was made for other runs a moment ago.
     """
+    values, code = options.model_dump(), code or code_fingerprint()
+    if options.model == BUILT_IN:
+        del values["model"]  # runs that were made before there were others stay what they are
+    else:
+        code = _short(code.encode() + source_of(options.model))
     return Fingerprint(
-        options=_short(json.dumps(options.model_dump(), sort_keys=True).encode()),
-        crops=archive.fingerprint[:12],
-        code=code or code_fingerprint(),
+        options=_short(json.dumps(values, sort_keys=True).encode()), crops=archive.fingerprint[:12], code=code
     )
 
 
@@ -185,7 +189,7 @@ def write_result(
     write_footprint(run.directory, footprint)
     table = pd.DataFrame(slices)
     write_gzipped(run.directory / SLICES, table.to_csv(index=False))
-    size = unet_size(run.options.filters, run.options.depth, size=run.archive.size)
+    size = network_size(run.options, run.archive.size)
     result = {
         "format": RESULT_FORMAT,
         "version": RESULT_VERSION,

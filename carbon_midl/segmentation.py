@@ -12,11 +12,14 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, read_json, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.model_file import load_model, model_path
+from carbon_midl.options import BUILT_IN
 from carbon_midl.run_files import RESULT
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from carbon_midl.model_file import ModelCard
-    from carbon_midl.unet import UNet
+
 
 MASKS = "masks.npy"
 PROBABILITIES = "probabilities.npy"
@@ -25,7 +28,7 @@ META = "meta.json"
 _LESION = 0.5
 
 
-def open_for(model: Path, crops: Path) -> tuple["UNet", "ModelCard", CropArchive]:
+def open_for(model: Path, crops: Path) -> tuple["nn.Module", "ModelCard", CropArchive]:
     """Open a network and the crops it is to see, on the device.
 
     Raises:
@@ -37,7 +40,8 @@ def open_for(model: Path, crops: Path) -> tuple["UNet", "ModelCard", CropArchive
     archive = CropArchive.open(crops)
     network, card = load_model(model)
     card.check_crops(archive, model)
-    check_crop_size((archive.size, archive.size), card.depth)
+    if card.model == BUILT_IN:
+        check_crop_size((archive.size, archive.size), card.depth)
     return Efficient(device()).place(network), card, archive
 
 

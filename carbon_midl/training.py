@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from carbon_midl.checkpoint import Epoch, Progress, load_checkpoint, save_checkpoint
 from carbon_midl.draws import batch_slices, draw_epoch
@@ -20,12 +20,13 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.targets import parse_target, scored_target
 from carbon_midl.losses import LOSSES
 from carbon_midl.model_file import ModelCard, load_weights, save_model
-from carbon_midl.options import RunOptions
+from carbon_midl.network import network
+from carbon_midl.options import BUILT_IN, RunOptions
+from carbon_midl.own_model import check_output
 from carbon_midl.parts import Parts
 from carbon_midl.recipes import RECIPES, Recipe, device, set_learning_rate
 from carbon_midl.run_files import CHECKPOINT, WEIGHTS
 from carbon_midl.scoring import validate
-from carbon_midl.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,20 @@ class Training:
         progress: how far it is.
     """
 
-    model: UNet
+    model: nn.Module
     optimiser: torch.optim.Adam
     recipe: Recipe
     progress: Progress = field(default_factory=Progress)
 
 
-def build_model(options: RunOptions) -> UNet:
-    """Return the U-Net of ``options``; its weights follow from the seed."""
+def build_model(options: RunOptions) -> nn.Module:
+    """Return the network of ``options``; its weights follow from the seed.
+
+    Raises:
+        InputError: a network of one's own that cannot be made.
+    """
     torch.manual_seed(options.seed)
-    return UNet(options.filters, options.depth)
+    return network(options.model, options.filters, options.depth)
 
 
 def begin(options: RunOptions, checkpoint: Path | None = None) -> Training:
@@ -128,7 +133,7 @@ def fit(
     fitting = _Fitting(training, archive, parts, options, directory, run, hooks)
     with asked_to_end() as asked:
         stopped = fitting.until_done(asked)
-    load_weights(training.model, directory / WEIGHTS)
+    load_weights(training.model, directory / WEIGHTS, ModelCard.of(options, archive))
     return Fit(training.progress.epochs, training.progress.best_epoch, stopped)
 
 
@@ -158,6 +163,8 @@ class _Fitting:
         self._run = run
         self._checkpoint, self._weights = directory / CHECKPOINT, directory / WEIGHTS
         self._card = ModelCard.of(options, archive)
+        if options.model != BUILT_IN:
+            check_output(training.model, options.model, archive.size)
         recipe = training.recipe
         self._step = recipe.step(training.model, training.optimiser, LOSSES[options.loss], options.batch_size)
         self._train = recipe.batches(archive, parts.train, parse_target(options.readers))

@@ -30,10 +30,10 @@ def test_a_model_comes_back_with_what_it_needs(discs: CropArchive, tmp_path: Pat
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_weights_of_another_network_are_refused(saved: Path) -> None:
-    message = r"weights of a U-Net with filters = 4, depth = 3, channels = 1; expected 8, 3 and 1\."
-    with pytest.raises(InputError, match=message):
-        load_weights(UNet(8, 3), saved)
+def test_weights_of_another_network_are_refused(saved: Path, discs: CropArchive) -> None:
+    other = OPTIONS.model_copy(update={"filters": 8})
+    with pytest.raises(InputError, match=r"weights of a network with filters = 4; expected 8\."):
+        load_weights(UNet(8, 3), saved, ModelCard.of(other, discs))
 
 
 def test_damage_is_named(saved: Path, tmp_path: Path) -> None:

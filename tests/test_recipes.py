@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from carbon_midl.losses import LOSSES
 from carbon_midl.options import RunOptions
 from carbon_midl.recipes import RECIPES, Efficient, Reference, Step, computes_in_bf16, set_learning_rate
 from carbon_midl.training import build_model
-from carbon_midl.unet import UNet
 
 CPU = torch.device("cpu")
 ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -24,7 +23,7 @@ def a_batch(count: int = 8, size: int = 32, where: torch.device = CPU) -> tuple[
     return tuple(torch.from_numpy(a[:, None].astype(np.float32)).to(where) for a in (images, masks))  # type: ignore[return-value]
 
 
-def prepared(recipe_name: str, filters: int, where: torch.device = CPU) -> tuple[UNet, torch.optim.Adam, Step]:
+def prepared(recipe_name: str, filters: int, where: torch.device = CPU) -> tuple[nn.Module, torch.optim.Adam, Step]:
     recipe = RECIPES[recipe_name](where)
     model = recipe.place(build_model(RunOptions(filters=filters)))
     optimiser = recipe.optimiser(model, 1e-3)

@@ -10,11 +10,12 @@ from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import split_patients
 from carbon_midl.lidc.targets import parse_target
-from carbon_midl.model_file import load_model, load_weights
+from carbon_midl.model_file import ModelCard, load_model, load_weights
 from carbon_midl.options import RunOptions
 from carbon_midl.parts import select_parts
 from carbon_midl.scoring import predict, score, validate
 from carbon_midl.training import Fit, Training, begin, fit
+from carbon_midl.unet import UNet
 
 QUICK = RunOptions(filters=4, depth=3, epochs=3, batch_size=8, learning_rate=1e-2)
 
@@ -59,7 +60,7 @@ def test_the_best_validation_weights_are_kept(discs: CropArchive, tmp_path: Path
     batches = training.recipe.batches(discs, parts.validation, parse_target(options.readers))
     assert validate(training.model, batches, options, training.recipe)[1] == fitted.val_dice
     fresh = begin(options).model
-    load_weights(fresh, tmp_path / "weights.safetensors")
+    load_weights(fresh, tmp_path / "weights.safetensors", ModelCard.of(options, discs))
     assert np.array_equal(predict(fresh, discs, parts.test), predict(training.model, discs, parts.test))
 
 
@@ -101,11 +102,13 @@ def test_a_loss_that_is_not_finite_ends_with_advice_and_keeps_the_last_good_stat
 ) -> None:
     parts = select_parts(discs, split_patients(discs.patients, 0), QUICK)
     training = begin(QUICK)
+    model = training.model
+    assert isinstance(model, UNet)
 
     def spoil(epoch: int, batch: int, batches: int) -> None:
         if (epoch, batch) == (2, 2):
             with torch.no_grad():
-                training.model.out.weight.fill_(float("nan"))
+                model.out.weight.fill_(float("nan"))
 
     expected = (
         r"training loss is nan in epoch 2, batch 3\. The best weights so far are in .* Use a smaller learning_rate"

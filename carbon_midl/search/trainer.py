@@ -10,6 +10,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.network_size import network_size
 from carbon_midl.run import fingerprint, read_result, resumable, training_fingerprint
 from carbon_midl.run_files import EPOCHS, FOOTPRINT
 from carbon_midl.search.plan import Plan
@@ -19,7 +20,6 @@ from carbon_midl.study.execution import FAILED, execute
 from carbon_midl.study.making import Outcome, is_done, make_run, run_parameters, set_aside
 from carbon_midl.study.spec import PlannedRun
 from carbon_midl.study.states import last_line
-from carbon_midl.unet_size import unet_size
 
 
 class Trainer(Protocol):
@@ -57,7 +57,7 @@ class NotebookTrainer:
     def trial(self, run: PlannedRun) -> Trial:
         """Validation Dice and energy of each finished epoch; the size is the network's multiply–accumulates."""
         options = run.options
-        size = unet_size(options.filters, options.depth, size=self._archive.size).macs
+        size = network_size(options, self._archive.size).macs
         empty = Trial(run.name, size, options.epochs)
         directory = self._plan.directory / run.name
         if not self._goes_on(run):

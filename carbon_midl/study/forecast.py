@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from carbon_midl.network_size import network_size
 from carbon_midl.options import RunOptions
 from carbon_midl.study.spec import PlannedRun
-from carbon_midl.unet_size import unet_size
 
 
 class Cost(NamedTuple):
@@ -82,4 +82,4 @@ def _without_seed(options: RunOptions) -> str:
 
 
 def _work(options: RunOptions, size: int) -> float:
-    return unet_size(options.filters, options.depth, size=size).macs * options.epochs
+    return network_size(options, size).macs * options.epochs

@@ -11,6 +11,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_bytes
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.locks import next_holder
+from carbon_midl.options import BUILT_IN
 from carbon_midl.run import code_fingerprint, fingerprint, read_result
 from carbon_midl.study.devices import Slot, reserved
 from carbon_midl.study.display import Display
@@ -52,7 +53,7 @@ def run_study(
     if not chosen:
         raise InputError(f"{study.path}: no run {only!r}; 'carbon-midl study list {study.path}' names them.")
     archive = open_crops(study, display.wrap)
-    for depth in {run.options.depth for run in study.runs}:
+    for depth in {run.options.depth for run in study.runs if run.options.model == BUILT_IN}:
         check_crop_size((archive.size, archive.size), depth)
     study.directory.mkdir(parents=True, exist_ok=True)
     notebook = notebook_copy(study)

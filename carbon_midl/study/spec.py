@@ -148,11 +148,20 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
         chosen = dict(zip(file.axes, combination, strict=True))
         options = parse_options({**file.options, **chosen}, where=str(path))
         runs.append(PlannedRun("-".join(f"{_part(axis)}-{_part(value)}" for axis, value in chosen.items()), options))
+    names = [run.name for run in runs]
+    if len(names) > len(set(names)):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise InputError(f"{path}: two runs would be called {twice!r}; rename a value of [axes] so that they differ.")
     return runs
 
 
 def _part(value: Any) -> str:
-    return str(value).replace("_", "-").replace(" ", "-")
+    """In the name of a directory: ``studies.own_models:basic_unet`` becomes ``own-models-basic-unet``."""
+    text = str(value)
+    if isinstance(value, str) and ":" in value:
+        module, _, function = value.partition(":")
+        text = f"{module.rpartition('.')[2]}-{function}"
+    return text.replace("_", "-").replace(" ", "-")
 
 
 def _known_keys() -> list[str]:
