@@ -15,7 +15,7 @@ from carbon_midl.evaluation import size_bands
 from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker, carbon_intensity
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.network_size import network_size
-from carbon_midl.options import RunOptions, parse_options
+from carbon_midl.options import BUILT_IN, RunOptions, parse_options
 from carbon_midl.progress import EpochBar
 from carbon_midl.run import Run, earlier_attempts, prepare_run, write_epochs, write_footprint, write_result
 from carbon_midl.run_files import RESULT
@@ -83,13 +83,13 @@ class Experiment:
         return contact_sheet(self.run.archive, rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)])
 
     def describe_model(self) -> pd.DataFrame:
-        """Return the size of this run's U-Net."""
+        """Return the size of this run's network."""
         options = self.run.options
         size = network_size(options, self.run.archive.size)
+        shape = {"initial filters F": [options.filters], "levels": [options.depth]}
         return pd.DataFrame(
             {
-                "initial filters F": [options.filters],
-                "levels": [options.depth],
+                **(shape if options.model == BUILT_IN else {"network": [options.model]}),
                 "parameters": [f"{size.parameters:,}"],
                 "GMAC a crop": [f"{size.macs / 1e9:.3f}"],
             }

@@ -8,6 +8,7 @@ only a lower bound follows from the tables. What follows from nothing, such as a
 import pandas as pd
 
 from carbon_midl.errors import InputError
+from carbon_midl.options import BUILT_IN
 from carbon_midl.sharing.axes import axes
 from carbon_midl.sharing.findings import Findings, Group, positions
 from carbon_midl.sharing.provenance import counts, fingerprints, hashes, parts
@@ -160,10 +161,11 @@ def _carbon(stored: StoredResults) -> Group:
 
 
 def _model(stored: StoredResults) -> Group:
-    """Parameters and MACs of the U-Net with these filters, where the depth is the same in all runs."""
+    """Parameters and MACs of the built-in U-Net with these filters, where the depth is the same in all runs."""
     group = Group("size of the networks")
-    depth = stored.manifest["options"].get("depth")
-    if depth is None or "depth" in axes(stored.manifest, stored.names):
+    options = stored.manifest["options"]
+    depth, own = options.get("depth"), options.get("model", BUILT_IN) != BUILT_IN
+    if depth is None or own or {"depth", "model"} & axes(stored.manifest, stored.names):
         return group
     filters = stored.numbers(RUNS, "filters")
     sizes = {width: unet_size(int(width), depth, size=stored.manifest["crops"]["size"]) for width in filters.unique()}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from carbon_midl.files import replaced_directory, write_json, write_text
 from carbon_midl.footprint import FootprintRecord
+from carbon_midl.options import RunOptions
 from carbon_midl.run import read_result
 from carbon_midl.run_files import EPOCHS, SLICES
 from carbon_midl.study.abandoned import abandoned_attempts, costed
@@ -30,13 +31,13 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
         The directory of the tables.
     """
     with replaced_directory(study.results) as out:
-        rows, provenance = [], Provenance()
+        rows, provenance, axes = [], Provenance(), other_axes(study)
         with joined(out / "epochs.csv", "energy_kwh") as epochs, joined(out / "slices.csv.gz") as slices:
             for name in names:
                 directory = study.directory / name
                 result = read_result(directory)
                 record = costed(study, FootprintRecord.from_dict(result["footprint"]))
-                rows.append(_run_row(study, name, result, record))
+                rows.append(_run_row(study, axes, name, result, record))
                 provenance.add(result, record)
                 whose = (name, result["options"]["filters"], result["options"]["seed"])
                 trained = (directory / EPOCHS).read_text()
@@ -49,7 +50,16 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
     return study.results
 
 
-def _run_row(study: Study, name: str, result: dict[str, Any], record: FootprintRecord) -> dict[str, Any]:
+def other_axes(study: Study) -> list[str]:
+    """Options in which the study's runs differ, besides those that ``runs.csv`` always has a column of."""
+    known = ("filters", "seed", "recipe", "epochs")
+    names = [name for name in RunOptions.model_fields if name not in known]
+    return [name for name in names if len({getattr(run.options, name) for run in study.runs}) > 1]
+
+
+def _run_row(
+    study: Study, axes: list[str], name: str, result: dict[str, Any], record: FootprintRecord
+) -> dict[str, Any]:
     options, training, test = result["options"], result["training"], result["test"]
     window = record.window("training")
     after_best = range(training["best_epoch"] + 1, training["epochs_trained"] + 1)
@@ -61,6 +71,7 @@ def _run_row(study: Study, name: str, result: dict[str, Any], record: FootprintR
         "filters": options["filters"],
         "seed": options["seed"],
         "recipe": options["recipe"],
+        **{axis: options[axis] for axis in axes},
         **result["model"],
         "epochs": options["epochs"],
         "epochs_trained": training["epochs_trained"],

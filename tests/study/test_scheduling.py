@@ -11,6 +11,7 @@ from carbon_midl.options import RunOptions
 from carbon_midl.study import devices
 from carbon_midl.study.devices import Slot, reserved, slots
 from carbon_midl.study.forecast import Cost, Forecast
+from carbon_midl.study.results import other_axes
 from carbon_midl.study.run_locks import held_runs, lock_of
 from carbon_midl.study.spec import PlannedRun, read_study
 from carbon_midl.study.status import study_status
@@ -122,3 +123,13 @@ def test_what_is_not_there_is_waiting_and_what_is_held_is_running(tmp_path: Path
     (study.directory / study.runs[0].name / "papermill.log").write_text("…\nInputError: no luck\n")
     first = study_status(study).runs[0]
     assert (first.state, first.why) == ("failed", "InputError: no luck")
+
+
+def test_what_a_study_varies_is_a_column(tmp_path: Path) -> None:
+    text = GOOD.replace("[options]", 'learning_rate = [1e-3, 1e-2]\nmodel = ["unet", "a.b:c"]\n[options]')
+    study = read_study(write(tmp_path, text))
+    assert other_axes(study) == ["learning_rate", "model"]
+    assert study.runs[1].name == "filters-4-seed-0-learning-rate-0.001-model-b-c"
+    assert other_axes(read_study(write(tmp_path, GOOD))) == []
+    with pytest.raises(InputError, match="two runs would be called 'filters-4-seed-0-model-b-c'"):
+        read_study(write(tmp_path, GOOD.replace("[options]", 'model = ["a.b:c", "d.b:c"]\n[options]')))
