@@ -1,0 +1,63 @@
+"""The notebook by papermill alone, as someone would run it who knows nothing of studies."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from carbon_midl.lidc.crops import CropArchive
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SECRET = "s3cret-7f1c9a"
+
+
+def papermill(root: Path, *parameters: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "notebooks/train_unet.ipynb", "out.ipynb"]
+    for name, value in zip(parameters[::2], parameters[1::2], strict=True):
+        command += ["-p", str(name), str(value)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ELECTRICITY_MAPS_API_KEY": SECRET, "MY_API_KEY": SECRET}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def root(discs: CropArchive, tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    shutil.copytree(discs.path, tmp_path / "discs")
+    return tmp_path
+
+
+SMALL = ("crops", "discs", "output", "run", "filters", 2, "depth", 2, "epochs", 1, "batch_size", 8)
+
+
+def test_papermill_alone_gives_a_complete_run_and_keeps_no_secret(root: Path) -> None:
+    ended = papermill(root, *SMALL, "learning_rate", 0.01, "augment", False)
+    assert ended.returncode == 0, ended.stderr
+    names = {path.name for path in (root / "run").iterdir()}
+    assert {"result.json", "epochs.csv", "slices.csv.gz", "weights.safetensors", "footprint.json"} <= names
+    result = json.loads((root / "run" / "result.json").read_text())
+    assert result["options"]["learning_rate"] == 0.01
+    assert result["options"]["augment"] is False
+    for path in (*root.glob("*.ipynb"), *(path for path in (root / "run").rglob("*") if path.is_file())):
+        assert SECRET.encode() not in path.read_bytes(), path
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("filters", "sixteen", "'filters' is 'sixteen': input should be a valid integer"),
+        ("epochs", 0, "'epochs' is 0: input should be greater than 0"),
+        ("pue", 0.5, "pue"),
+    ],
+)
+def test_what_cannot_be_ends_with_a_sentence(root: Path, name: str, value: object, message: str) -> None:
+    ended = papermill(root, *SMALL, name, value)
+    assert ended.returncode != 0
+    assert message in ended.stderr
+    assert not (root / "run").exists()
