@@ -117,6 +117,33 @@ def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> 
     return Found(tuple(sensors), tuple(missing), tuple(checks))
 
 
+def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None) -> list[str]:
+    """UUIDs of the boards that this program may use, in CUDA's order; none where NVML tells none.
+
+    A board has the same UUID in all programs, while its number depends on which boards a program is shown: jobs of a
+    cluster that have a GPU each of one machine may all call it 0.
+
+    Args:
+        environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
+        nvml: a module with the functions of `pynvml`; None imports it.
+    """
+    try:
+        nvml = nvml or importlib.import_module("pynvml")
+    except ImportError:
+        return []
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return []
+    try:
+        gpus = visible_gpus(nvml, environment.get("CUDA_VISIBLE_DEVICES"))
+        return [as_text(nvml.nvmlDeviceGetUUID(gpu.handle)) for gpu in gpus]
+    except nvml.NVMLError:
+        return []
+    finally:
+        _shut_down(nvml)
+
+
 def _can(read: Any, gpu: VisibleGpu, nvml: Any) -> bool:
     try:
         read(gpu.handle)

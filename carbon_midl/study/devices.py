@@ -71,15 +71,20 @@ def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None
         InputError: one of them is in use.
     """
     with ExitStack() as stack:
-        for name in sorted({place.name for place in places}):
-            if not share_meter and _meter_is_shared(name):
-                lock = (
-                    Path(tempfile.gettempdir())
-                    / f"carbon-midl-{os.getuid()}-{name.replace(':', '-') or 'default'}.lock"
-                )
-                what = f"training on {_described(name)}, whose meter would count both (--share-meter allows it)"
-                stack.enter_context(sole_holder(lock, what))
+        metered = {} if share_meter else {_board(place): place.name for place in places if _meter_is_shared(place.name)}
+        for board, name in sorted(metered.items()):
+            lock = Path(tempfile.gettempdir()) / f"carbon-midl-{os.getuid()}-{board}.lock"
+            what = f"training on {_described(name)}, whose meter would count both (--share-meter allows it)"
+            stack.enter_context(sole_holder(lock, what))
         yield
+
+
+def _board(place: Slot) -> str:
+    """The GPU that a run is made on, by a name that all processes of this machine know it by, where NVML tells one."""
+    from carbon_midl.footprint.nvml import visible_boards
+
+    boards = visible_boards({**os.environ, **place.environment})
+    return boards[0] if boards else place.name.replace(":", "-") or "cpu"
 
 
 def _environment(name: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from carbon_midl.footprint import SensorError
-from carbon_midl.footprint.nvml import find_gpus
+from carbon_midl.footprint.nvml import find_gpus, visible_boards
 from carbon_midl.footprint.sensors import MAX_POWER_W
 from tests.footprint.fakes import FakeClock
 from tests.footprint.simulated_nvml import SimulatedGpu, SimulatedNvml
@@ -143,3 +143,13 @@ def test_failure_in_mid_run_is_a_drop_out() -> None:
     for sensor in (*found.sensors, *found.checks):
         with pytest.raises(SensorError, match="NVML: GPU is lost"):
             sensor.read()
+
+
+def test_a_board_has_one_name_whichever_boards_a_program_is_shown() -> None:
+    nvml = machine()
+    assert visible_boards({}, nvml) == ["GPU-aaaa-1", "GPU-bbbb-2", "GPU-cccc-3"]
+    assert visible_boards({"CUDA_VISIBLE_DEVICES": "2,0"}, nvml) == ["GPU-cccc-3", "GPU-aaaa-1"]
+    assert visible_boards({"CUDA_VISIBLE_DEVICES": "MIG-1"}, nvml) == ["GPU-cccc-3"]
+    assert visible_boards({"CUDA_VISIBLE_DEVICES": ""}, nvml) == []
+    assert visible_boards({}, SimulatedNvml(FakeClock(), driver=False)) == []
+    assert nvml.initialised == 0

@@ -1,6 +1,8 @@
 """Where runs are made, what they are predicted to take, and what the status says; without training anything."""
 
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from carbon_midl.study.results import other_axes
 from carbon_midl.study.run_locks import held_runs, lock_of
 from carbon_midl.study.spec import PlannedRun, read_study
 from carbon_midl.study.status import study_status
+from tests.footprint.fakes import FakeClock
+from tests.footprint.simulated_nvml import SimulatedGpu, SimulatedNvml
 from tests.study.test_spec import GOOD, write
 
 
@@ -87,6 +91,20 @@ def test_another_runner_is_kept_from_a_metered_device(tmp_path: Path, monkeypatc
 
 def planned(filters: int, seed: int = 0, epochs: int = 10) -> PlannedRun:
     return PlannedRun(f"f{filters}-s{seed}", RunOptions(filters=filters, seed=seed, epochs=epochs))
+
+
+@pytest.mark.usefixtures("metered")
+def test_jobs_of_a_cluster_have_a_gpu_each_though_all_call_it_by_one_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    nvml = SimulatedNvml(FakeClock(), SimulatedGpu("GPU-aaaa"), SimulatedGpu("GPU-bbbb"))
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with reserved(slots()):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+        with reserved(slots()), pytest.raises(InputError, match="training on cuda:5"), reserved([Slot("cuda:5", {})]):
+            pytest.fail("the second GPU is in use")
 
 
 def test_a_forecast_goes_by_the_same_run_with_another_seed_then_by_arithmetic() -> None:
