@@ -27,6 +27,15 @@ other options, crops or code, and made anew at the next start); waiting.
 
 Energy counts every attempt, also failed and abandoned ones. What is left is predicted from the runs so far.
 """
+_PREPARE_EPILOG = """\
+'run' does so at its start. Schedulers that start every run by itself, some at the same time, call this once before: it
+renders the study's phantom, or looks whether its archive is there and fits, and keeps a copy of the notebook.
+
+examples:
+  carbon-midl study prepare studies/demo.toml
+  carbon-midl study list studies/demo.toml | xargs -I{} carbon-midl study run studies/demo.toml --only {}
+  carbon-midl study collect studies/demo.toml
+"""
 _SHOWN = 40
 
 
@@ -48,13 +57,14 @@ def add_actions(rooms: Any) -> None:
         help="allow several runs on one metered device; their energy is marked as not separable (default: refuse)",
     )
     run.add_argument("--only", metavar="RUN", help="make this run alone, and collect nothing (default: all runs)")
+    prepare = action(study, "prepare", _prepare, "make ready what the runs of a study share", _PREPARE_EPILOG)
     status = action(study, "status", _status, "how far a study is, and what it has used", _STATUS_EPILOG)
     status.add_argument("--json", action="store_true", help="all of it as JSON, to standard output (default: a table)")
     status.add_argument("--all", action="store_true", help=f"list every run (default: at most {_SHOWN}, the done last)")
     runs = action(study, "list", _list, "the names of a study's runs, one a line")
     runs.add_argument("--json", action="store_true", help="with their options, as JSON (default: names only)")
     collect = action(study, "collect", _collect, "put all runs that are done into tables; 'run' does so at its end")
-    for parser in (run, status, runs, collect):
+    for parser in (run, prepare, status, runs, collect):
         parser.add_argument("study", type=Path, metavar="FILE", help="the study, such as studies/demo.toml")
 
 
@@ -74,6 +84,16 @@ def _run(options: argparse.Namespace) -> None:
     study = read_study(options.study)
     places = slots(options.devices, options.jobs, options.share_meter)
     run_study(study, Display(), places, options.only, options.share_meter)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from carbon_midl.study.display import Display
+    from carbon_midl.study.runner import prepare
+    from carbon_midl.study.spec import read_study
+
+    study = read_study(options.study)
+    archive, _ = prepare(study, Display())
+    print(f"{study.title}: {len(study.runs):,} runs on {len(archive):,} crops in {archive.path}")
 
 
 def _status(options: argparse.Namespace) -> None:

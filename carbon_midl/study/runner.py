@@ -52,11 +52,7 @@ def run_study(
     chosen = [run for run in study.runs if only in (None, run.name)]
     if not chosen:
         raise InputError(f"{study.path}: no run {only!r}; 'carbon-midl study list {study.path}' names them.")
-    archive = open_crops(study, display.wrap)
-    for depth in {run.options.depth for run in study.runs if run.options.model == BUILT_IN}:
-        check_crop_size((archive.size, archive.size), depth)
-    study.directory.mkdir(parents=True, exist_ok=True)
-    notebook = notebook_copy(study)
+    archive, notebook = prepare(study, display)
     with reserved(places, share_meter):
         display.start(study, archive, len(chosen), len(places))
         try:
@@ -69,6 +65,19 @@ def run_study(
         name, path = next(iter(failed.items()))
         raise InputError(f"{study.path}: {len(failed)} of {len(study.runs)} runs failed, first {name}; see {path}.")
     return study.results if only is None else study.directory / only
+
+
+def prepare(study: Study, display: Display) -> tuple[CropArchive, Path]:
+    """Make ready what all runs of a study share, and return it: the crops, rendered where need be, and the notebook.
+
+    Raises:
+        InputError: the crops cannot be opened or are too small, or there is no notebook.
+    """
+    archive = open_crops(study, display.wrap)
+    for depth in {run.options.depth for run in study.runs if run.options.model == BUILT_IN}:
+        check_crop_size((archive.size, archive.size), depth)
+    study.directory.mkdir(parents=True, exist_ok=True)
+    return archive, notebook_copy(study)
 
 
 def collect(study: Study, archive: CropArchive, display: Display) -> Path | None:
