@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help book test lock clean
+.PHONY: help book test snakemake lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -18,12 +18,23 @@ test: $(VENV)/.installed  ## lint, type-check and test everything, the built boo
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+# In an environment of its own: it holds back packages that the book and the searches use in newer releases.
+snakemake: .venv-snakemake/.installed  ## install Snakemake with its SLURM executor into .venv-snakemake
+
+.venv-snakemake/.installed: cluster/requirements.lock
+	$(PYTHON) -m venv .venv-snakemake
+	.venv-snakemake/bin/python -m pip install --quiet --requirement cluster/requirements.lock
+	touch $@
+
 # torch pins its CUDA packages itself; naming them in the lock would install them on machines without a GPU.
 lock:  ## choose new versions for requirements.lock within the ranges of pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --quiet --no-annotate --no-header --output-file .lock
 	{ echo '# Made by "make lock" from pyproject.toml; do not edit.'; grep -vE '^(nvidia-(cu|nccl|nv)|cuda-|triton)' .lock; } > requirements.lock
+	rm .lock
+	$(BIN)/uv pip compile cluster/requirements.in --universal --upgrade --quiet --no-annotate --no-header --python-version 3.11 --output-file .lock
+	{ echo '# Made by "make lock" from cluster/requirements.in; do not edit.'; cat .lock; } > cluster/requirements.lock
 	rm .lock
 
 clean:  ## remove what was trained, rendered and built (not .venv)

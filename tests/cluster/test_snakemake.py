@@ -1,0 +1,242 @@
+"""A study on Snakemake: on this machine, and on a SLURM with all that befalls jobs there."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from carbon_midl.footprint import FootprintRecord
+from carbon_midl.run import read_result
+from carbon_midl.sharing.stored import read_stored
+from carbon_midl.study.spec import Study, read_study
+from carbon_midl.study.status import study_status
+from tests.cluster.slurm import PARTITION, Slurm, loopback_slurm, missing
+
+ROOT = Path(__file__).parents[2]
+OWN = ROOT / ".venv-snakemake" / "bin" / "snakemake"
+SNAKEMAKE = os.environ.get("SNAKEMAKE") or (str(OWN) if OWN.exists() else shutil.which("snakemake"))
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.skipif(SNAKEMAKE is None, reason="no snakemake (make snakemake)"),
+]
+TEXT = """
+[study]
+name = "tiny"
+title = "Tiny study"
+[crops.phantom]
+patients = 5
+size = 32
+[axes]
+filters = [2, 3, 4]
+seed = [0]
+[options]
+depth = 2
+epochs = 40
+batch_size = 8
+[footprint]
+carbontracker = false
+"""
+STUDY = "studies/tiny.toml"
+NAMES = ["filters-2-seed-0", "filters-3-seed-0", "filters-4-seed-0"]
+# Two nodes of one machine share a processor, which may have a meter.
+CONFIG = [
+    "--config",
+    f"study={STUDY}",
+    f"carbon_midl={shlex.quote(sys.executable)} -m carbon_midl.cli",
+    "run_options=--share-meter",
+]
+# The same order of sums everywhere, so that results are equal to the last digit.
+HERE = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+_PATIENCE_S = 300
+
+
+def new_root(root: Path) -> Study:
+    for name in ("cluster", "notebooks"):
+        shutil.copytree(ROOT / name, root / name)
+    (root / "studies").mkdir()
+    (root / STUDY).write_text(TEXT)
+    return read_study(root / STUDY)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The study as one uninterrupted command makes it on this machine."""
+    study = new_root(tmp_path_factory.mktemp("local") / "root")
+    command = [sys.executable, "-m", "carbon_midl.cli", "study", "run", STUDY]
+    subprocess.run(command, cwd=study.root, env=os.environ | HERE, check=True)
+    return study
+
+
+def snakemake(study: Study, *options: str) -> subprocess.CompletedProcess[str]:
+    assert SNAKEMAKE is not None
+    command = [SNAKEMAKE, "--snakefile", "cluster/Snakefile", "--cores", "1", "--keep-going", *options, *CONFIG]
+    return subprocess.run(
+        command,
+        cwd=study.root,
+        env=os.environ | HERE,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def planned(study: Study) -> list[str]:
+    """The runs that Snakemake would make."""
+    told = snakemake(study, "--dry-run")
+    assert told.returncode == 0, told.stdout
+    return sorted(line.split("run=")[1] for line in told.stdout.splitlines() if "wildcards: run=" in line)
+
+
+@pytest.fixture
+def copy(local: Study, tmp_path: Path) -> Study:
+    shutil.copytree(local.root, tmp_path / "root")
+    return read_study(tmp_path / "root" / STUDY)
+
+
+def test_what_is_done_and_what_is_stale_is_as_the_library_says(copy: Study) -> None:
+    assert planned(copy) == []
+    # Papermill's notebook is missing, so the run is only half there, however new its other files are.
+    (copy.directory / NAMES[1] / "notebook.ipynb").unlink()
+    assert planned(copy) == [NAMES[1]]
+    copy.path.write_text(TEXT.replace("epochs = 40", "epochs = 41"))
+    assert planned(copy) == NAMES
+    copy.path.write_text(TEXT.replace("patients = 5", "patients = 6"))
+    assert planned(copy) == NAMES
+
+
+def test_a_failing_run_names_its_notebook_and_stops_no_other(copy: Study, local: Study) -> None:
+    for name in NAMES[:2]:
+        shutil.rmtree(copy.directory / name)
+    kept = (copy.directory / NAMES[2] / "result.json").stat().st_mtime_ns
+    notebook = copy.root / "notebooks" / "train_unet.ipynb"
+    content = nbformat.read(notebook, as_version=4)
+    parameters = next(
+        place for place, cell in enumerate(content.cells) if "parameters" in cell.metadata.get("tags", [])
+    )
+    content.cells.insert(parameters + 1, nbformat.v4.new_code_cell("1 / (filters - 2)"))
+    nbformat.write(content, notebook)
+    told = snakemake(copy, "--show-failed-logs")
+    assert told.returncode == 1
+    assert f"{NAMES[0]:<24} failed: ZeroDivisionError" in told.stdout
+    assert str(copy.directory / NAMES[0] / "failed-notebook.ipynb") in told.stdout
+    assert study_status(copy).counts == {"done": 2, "failed": 1}
+    assert planned(copy) == NAMES[:1]
+    # What is done was collected, and is what it would have been.
+    assert (copy.directory / NAMES[2] / "result.json").stat().st_mtime_ns == kept
+    ours, theirs = read_stored(copy.directory), read_stored(local.directory)
+    assert ours.manifest["runs_left_out"] == NAMES[:1]
+    assert ours.slices.equals(theirs.slices[theirs.slices["run"] != NAMES[0]].reset_index(drop=True))
+
+
+def test_a_missing_archive_is_told_before_any_job(copy: Study) -> None:
+    shutil.rmtree(copy.directory)
+    copy.path.write_text(TEXT.replace("[crops.phantom]\npatients = 5\nsize = 32", '[crops]\narchive = "data/none"'))
+    told = snakemake(copy)
+    assert told.returncode == 1
+    assert "data/none: not a crop archive" in told.stdout
+    assert "rule train" not in told.stdout
+
+
+def test_a_mistaken_study_file_is_told_in_the_words_of_the_library(copy: Study) -> None:
+    copy.path.write_text(TEXT.replace("epochs", "epocs"))
+    told = snakemake(copy)
+    assert told.returncode == 1
+    assert "did you mean 'epochs'" in told.stdout
+
+
+@pytest.fixture
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    if reason := missing():
+        pytest.skip(reason)
+    with loopback_slurm(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+def test_on_slurm_a_cancelled_job_and_a_drained_node_change_no_result(
+    slurm: Slurm, local: Study, tmp_path: Path
+) -> None:
+    study = new_root(tmp_path / "root")
+    profile = edited_profile(study)
+    log = tmp_path / "snakemake.log"
+    # This SLURM keeps no accounts, and Snakemake is to look at its jobs more often than those of a site.
+    quick = ["--slurm-init-seconds-before-status-checks=3", "--seconds-between-status-checks=2"]
+    options = ["--profile", str(profile), "--slurm-status-command=squeue", "--slurm-no-account", *quick]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [str(SNAKEMAKE), "--snakefile", "cluster/Snakefile", *options, *CONFIG],
+            cwd=study.root,
+            env=slurm.environment | HERE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait(lambda: len(slurm.running()) == 2 and bool(training(study, slurm)), process, log)
+        running = slurm.running()
+        name = training(study, slurm)[0]
+        job, node = running.pop(f"rule_train_wildcards_{name}")
+        [(_, other)] = running.values()
+        slurm.ask("scancel", job)
+        slurm.ask("scontrol", "update", f"nodename={other}", "state=drain", "reason=test")
+        drained = time.strftime("%Y-%m-%dT%H:%M:%S")
+        assert process.wait(_PATIENCE_S) == 0, log.read_text()
+    finally:
+        process.terminate()
+        process.wait()
+    ended = slurm.ended()
+    print(log.read_text(), *(f"{job['JobId']} {job['JobState']} {job['NodeList']}" for job in ended), sep="\n")
+    assert [ended_job["JobId"] for ended_job in ended if ended_job["JobState"] == "CANCELLED"] == [job]
+    assert [ended_job["JobState"] for ended_job in ended].count("COMPLETED") == len(NAMES)
+    # The job on the drained node was left to its end; the one that waited and the one that was repeated went elsewhere.
+    assert [ended_job["NodeList"] for ended_job in ended if ended_job["StartTime"] > drained] == [node] * 2
+    footprint = FootprintRecord.from_dict(read_result(study.directory / name)["footprint"])
+    assert footprint.attempts == 2
+    assert_same_results(study, local)
+
+
+def edited_profile(study: Study) -> Path:
+    """The profile with the two lines edited that the documentation tells a site to edit."""
+    path = study.root / "cluster" / "profile" / "config.yaml"
+    lines = path.read_text().splitlines()
+    partition = next(number for number, line in enumerate(lines) if "slurm_partition:" in line)
+    lines[partition] = f"  slurm_partition: {PARTITION}"
+    assert "slurm_account:" in lines.pop(partition + 1)
+    # The nodes of the test are smaller than those of a site.
+    text = "\n".join(lines).replace("mem_mb: 8000", "mem_mb: 2000").replace("train: 4", "train: 1")
+    path.write_text(text)
+    return path.parent
+
+
+def training(study: Study, slurm: Slurm) -> list[str]:
+    """The runs with a job that is running and an epoch behind them."""
+    jobs = slurm.running()
+    begun = [name for name in NAMES if (study.directory / name / "epochs.csv").exists()]
+    return [name for name in begun if f"rule_train_wildcards_{name}" in jobs]
+
+
+def wait(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + _PATIENCE_S
+    while not ready():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.3)
+
+
+def assert_same_results(found: Study, expected: Study) -> None:
+    """Energy and time are other ones in every training; all else is equal to the last digit."""
+    ours, theirs = read_stored(found.directory), read_stored(expected.directory)
+    assert ours.slices.equals(theirs.slices)
+    scores = ["run", "parameters", "macs", "best_epoch", "val_dice", "test_dice", "test_dice_patients", "fingerprint"]
+    pd.testing.assert_frame_equal(ours.runs[scores], theirs.runs[scores])
+    losses = ["run", "epoch", "train_loss", "val_loss", "val_dice"]
+    pd.testing.assert_frame_equal(ours.epochs[losses], theirs.epochs[losses])
+    assert ours.manifest["runs_left_out"] == []
