@@ -11,6 +11,7 @@ from carbon_midl.files import read_json
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.locks import next_holder
 from carbon_midl.run import Fingerprint, fingerprint, is_finished, resumable, training_fingerprint
+from carbon_midl.run_files import RESULT
 from carbon_midl.study.abandoned import SUPERSEDED
 from carbon_midl.study.devices import Slot
 from carbon_midl.study.execution import NOTEBOOK, PARTIAL, execute
@@ -58,6 +59,9 @@ def make_run(
         on_start()
         if resumable(directory, training_fingerprint(run.options, archive)) is None:
             set_aside(directory)
+        elif is_finished(directory, wanted):
+            # Killed between its result and the end of its notebook: it is tested once more, from its last checkpoint.
+            (directory / RESULT).unlink()
         parameters = run_parameters(study, run, archive) | {"metered_alone": slot.metered_alone}
         made = execute(notebook, directory, parameters, poll, root=study.root, environment=slot.environment, lock=lock)
         return Outcome.MADE if made else Outcome.FAILED

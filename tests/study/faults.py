@@ -34,6 +34,7 @@ from safetensors.numpy import load_file
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import read_footprint
 from carbon_midl.study.spec import Study, read_study
+from carbon_midl.study.states import last_line
 
 ROOT = Path(__file__).parents[2]
 RUN = "import sys; from carbon_midl.cli import main; sys.exit(main())"
@@ -121,7 +122,8 @@ class Harness:
             if self.start().wait(timeout=_LONGEST_S) == 0:
                 return
             self._look()
-        raise AssertionError(f"{self.root}: not complete after five undisturbed starts")
+        said = {run.name: last_line(self.study.directory / run.name) for run in self.study.runs}
+        raise AssertionError(f"{self.root}: not complete after five undisturbed starts: {said}")
 
     def check(self, reference: Path) -> None:
         """Compare with an undisturbed working copy, and look for what should not be there.
