@@ -1,0 +1,11 @@
+// What the theme leaves without a name for those who cannot see it.
+for (const summary of document.querySelectorAll("nav details > summary")) {
+  if (!summary.textContent.trim() && !summary.hasAttribute("aria-label")) {
+    const link = summary.closest("li")?.querySelector("a");
+    summary.setAttribute("aria-label", `Pages under ${link ? link.textContent.trim() : "this one"}`);
+  }
+}
+// An entry of the references is a list item, whatever else it is.
+for (const entry of document.querySelectorAll('.citation-list[role="list"] > *')) {
+  entry.setAttribute("role", "listitem");
+}
