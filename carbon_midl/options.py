@@ -50,6 +50,14 @@ class RunOptions(BaseModel):
     budget_kwh: float = Field(0.0, ge=0, description="the same in kWh before PUE; give one of the two")
 
 
+def fingerprinted(values: dict[str, Any]) -> dict[str, Any]:
+    """Of a run's options, those that its fingerprint is made from.
+
+    The built-in network is not among them: runs that were made before there were others stay what they are.
+    """
+    return {name: value for name, value in values.items() if (name, value) != ("model", BUILT_IN)}
+
+
 def parse_options(values: dict[str, Any], where: str) -> RunOptions:
     """Check ``values`` and return them as options.
 

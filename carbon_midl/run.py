@@ -12,7 +12,7 @@ from carbon_midl.files import read_json, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.network_size import network_size
-from carbon_midl.options import BUILT_IN, RunOptions
+from carbon_midl.options import BUILT_IN, RunOptions, fingerprinted
 from carbon_midl.own_model import source_of
 from carbon_midl.parts import Parts, select_parts
 from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, RESULT, RUN_FILES, SLICES
@@ -135,10 +135,8 @@ def fingerprint(options: RunOptions, archive: CropArchive, code: str | None = No
         archive: its crops.
         code: from ``code_fingerprint``, where it was made for other runs a moment ago.
     """
-    values, code = options.model_dump(), code or code_fingerprint()
-    if options.model == BUILT_IN:
-        del values["model"]  # runs that were made before there were others stay what they are
-    else:
+    values, code = fingerprinted(options.model_dump()), code or code_fingerprint()
+    if options.model != BUILT_IN:
         code = _short(code.encode() + source_of(options.model))
     return Fingerprint(
         options=_short(json.dumps(values, sort_keys=True).encode()), crops=archive.fingerprint[:12], code=code

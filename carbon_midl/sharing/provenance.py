@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from itertools import combinations
 
+from carbon_midl.options import fingerprinted
 from carbon_midl.sharing.axes import COLUMNS, axes, options_of
 from carbon_midl.sharing.findings import Group, positions
 from carbon_midl.sharing.stored import MANIFEST, PART, RUNS, SLICES, TABLES, StoredResults, sha256
@@ -32,7 +33,7 @@ def fingerprints(stored: StoredResults) -> Group:
     for row, cells in enumerate(stored.runs.to_dict("records"), start=1):
         options, crops, *_ = [*str(cells["fingerprint"]).split("-"), "", ""]
         if known:
-            content = json.dumps(options_of(stored.manifest, cells), sort_keys=True).encode()
+            content = json.dumps(fingerprinted(options_of(stored.manifest, cells)), sort_keys=True).encode()
             short = hashlib.sha256(content).hexdigest()[:12]
             group.same(RUNS, "fingerprint (options)", options, short, cells["run"], row)
         group.same(RUNS, "fingerprint (crops)", crops, whole[:12], cells["run"], row)

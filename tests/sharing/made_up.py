@@ -12,6 +12,7 @@ import pandas as pd
 from carbon_midl.files import write_gzipped, write_json
 from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window, carbon_intensity
 from carbon_midl.metrics import dice
+from carbon_midl.options import fingerprinted
 from carbon_midl.run import RESULT_FORMAT, RESULT_VERSION
 from carbon_midl.sharing.stored import StoredResults, read_stored
 from carbon_midl.study.results import collect_results
@@ -83,7 +84,7 @@ def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str
         "version": RESULT_VERSION,
         "finished": "2026-02-03T04:10:06+00:00",
         "fingerprint": {
-            "options": hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12],
+            "options": hashlib.sha256(json.dumps(fingerprinted(options), sort_keys=True).encode()).hexdigest()[:12],
             "crops": crops[:12],
             "code": code,
         },
