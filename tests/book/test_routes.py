@@ -1,0 +1,50 @@
+"""A reader's test: ten questions and more, each answered at most two clicks from the landing page."""
+
+import re
+from pathlib import Path
+from urllib.parse import urldefrag
+
+import pytest
+from bs4 import BeautifulSoup
+
+# Question, the links that are followed from the landing page, and what the answer looks like.
+ROUTES: list[tuple[str, list[str], str]] = [
+    ("Which width would you choose at 50 g?", ["explorer"], r"Budget of one training"),
+    ("How sure is that?", ["selection"], r"a criterion repeats its choice in"),
+    ("What was estimated?", [], r"estimates, not measurements|come from sensors|partly estimates"),
+    ("How do I rerun F = 16?", ["reproduce"], r"-p filters 16"),
+    ("How many patients stand behind it?", [], r"\d+ test patients"),
+    ("Does it agree with the poster?", ["conclusions"], r"poster.s exchange rate"),
+    ("What does another point of Dice cost?", ["results"], r"Marginal cost of a Dice point"),
+    ("Do radiologists agree among themselves?", ["data"], r"Dice of two readers|two readers"),
+    ("How do I use my own copy of LIDC-IDRI?", ["reproduce"], r"crops import-slices"),
+    ("How do I run it on a cluster?", ["reproduce", "cluster"], r"SLURM"),
+    ("How do I cite it?", ["reproduce"], r"CITATION\.cff"),
+    ("Where are the numbers behind a figure?", ["results"], r"Data \(CSV\)"),
+    ("What is PUE?", ["glossary"], r"Power usage effectiveness"),
+    ("What could a search have saved?", ["selection"], r"Energy of the search|energy of the search"),
+    ("What can I do with it in class?", ["course/index"], r"One lesson of 90 minutes"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("question", "clicks", "answer"), ROUTES, ids=[question for question, _, _ in ROUTES])
+def test_the_answer_is_at_most_two_clicks_away(built: Path, question: str, clicks: list[str], answer: str) -> None:
+    assert len(clicks) <= 2
+    page = built / "book" / "index.html"
+    for name in clicks:
+        wanted = (built / "book" / f"{name}.html").resolve()
+        links = {urldefrag(link)[0] for link in links_of(page)}
+        assert wanted in {(page.parent / link).resolve() for link in links if link and "://" not in link}, name
+        page = wanted
+    assert re.search(answer, " ".join(article(page).get_text(" ").split())), question
+
+
+def article(page: Path) -> BeautifulSoup:
+    found = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").article
+    assert found is not None
+    return found  # type: ignore[return-value]
+
+
+def links_of(page: Path) -> list[str]:
+    return [str(link["href"]) for link in article(page).find_all("a", href=True)]
