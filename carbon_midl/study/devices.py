@@ -49,7 +49,8 @@ def slots(devices: Sequence[str] = (), jobs: int | None = None, share_meter: boo
     jobs = len(named) if jobs is None else jobs
     environments = {name: _environment(name) for name in named}
     users = {name: len(range(place, jobs, len(named))) for place, name in enumerate(named)}
-    shared = {name for name, count in users.items() if count > 1 and _meter_is_shared(name)}
+    # Whoever allows it with one run here expects another beside it, started by somebody else, such as a scheduler.
+    shared = {name for name, count in users.items() if (count > 1 or share_meter) and _meter_is_shared(name)}
     if shared and not share_meter:
         raise InputError(
             f"devices: {max(users.values())} runs at once on {_described(min(shared))}, whose meter counts all "

@@ -41,6 +41,7 @@ def test_two_runs_on_one_meter_are_refused_or_marked() -> None:
     with pytest.raises(InputError, match="--share-meter"):
         slots(["cpu"], jobs=3)
     assert [place.metered_alone for place in slots(jobs=2, share_meter=True)] == [False, False]
+    assert [place.metered_alone for place in slots(share_meter=True)] == [False]  # another command's run is beside it
     assert slots() == [Slot("", {}, True)]
 
 
