@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,16 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_over(directory: Path, names: Iterable[str]) -> None:
+    """Remove what `replaced` has left of files of these names where it was killed.
+
+    Only for a directory that nobody else writes to.
+    """
+    for name in names:
+        for path in directory.glob(f".{name}-????????"):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, write_gzipped, write_json, write_text
+from carbon_midl.files import read_json, remove_left_over, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.network_size import network_size
@@ -90,6 +90,7 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
             f"{directory}: holds an unfinished run ({CHECKPOINT}) with other options, crops or code, or a damaged one. "
             "Name another directory, or move this one away to begin anew."
         )
+    remove_left_over(directory, RUN_FILES)
     foreign = sorted(path.name for path in directory.glob("*") if not _belongs_to_a_run(path))
     if foreign:
         raise InputError(

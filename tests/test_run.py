@@ -100,3 +100,14 @@ def test_bad_notebook_parameters_are_named(
     with pytest.raises(InputError, match=message):
         open_experiment(**(given | parameters))  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_write_has_left_is_cleared_away(discs: CropArchive, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".epochs.csv-hg48mdfn").write_text("epoch,tra")
+    prepare_run(run, QUICK, discs)
+    assert not list(run.iterdir())
+    (run / ".epochs.csv.bak").touch()
+    with pytest.raises(InputError, match=r"holds \.epochs\.csv\.bak, which is no part of a run"):
+        prepare_run(run, QUICK, discs)

@@ -10,6 +10,8 @@ import pytest
 
 from carbon_midl.book.build import build
 from carbon_midl.book.prepare import prepare
+from carbon_midl.book.search import RECORDED as SEARCHED
+from carbon_midl.selection.published import RECORDED as PUBLISHED
 from carbon_midl.study.display import Display
 from carbon_midl.study.runner import run_study
 from carbon_midl.study.spec import read_study
@@ -54,6 +56,8 @@ def test_a_study_becomes_a_book(tmp_path: Path) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("_build", "_generated"))
+    for recorded in (PUBLISHED, SEARCHED):
+        shutil.copytree(ROOT / recorded, tmp_path / recorded)
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "tiny.toml").write_text(STUDY)
