@@ -53,10 +53,11 @@ class Experiment:
     run: Run
     tracker: Tracker
     pause_after: int = 0
+    metered_alone: bool = True
     trained: "Training | None" = None
     fitted: "Fit | None" = None
     slices: list[dict[Any, Any]] = field(default_factory=list)
-    # The tracker outlives a cell: it opens with the training and closes after the test.
+    # The tracker outlives a cell: it opens with the training and closes after the test. So does the turn on the GPU.
     _tracking: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -98,7 +99,8 @@ class Experiment:
     def train(self) -> pd.DataFrame:
         """Train inside the footprint window "training" and return the per-epoch table.
 
-        An interrupted training goes on from its checkpoint; what its earlier attempts used counts.
+        An interrupted training goes on from its checkpoint; what its earlier attempts used counts. Where another run
+        trains on the same metered GPU, that is waited for.
 
         Raises:
             InputError: the loss is not finite, or the checkpoint is damaged.
@@ -107,6 +109,7 @@ class Experiment:
         from carbon_midl.training import begin, fit
 
         options, directory = self.run.options, self.run.directory
+        self._take_turn()
         # Before the window opens: loading parts of torch is start-up, the same for every width, and no training.
         training = begin(options, self.run.checkpoint)
         done = training.progress.epochs
@@ -155,6 +158,14 @@ class Experiment:
             self.tracker.note(f"training stopped {self.fitted.stopped}")
         return self._epoch_table()
 
+    def _take_turn(self) -> None:
+        from carbon_midl.footprint.nvml import visible_boards
+        from carbon_midl.footprint.turn import turn
+
+        if self.metered_alone:
+            told = "Waiting for another run to leave the GPU, whose meter would count both."
+            self._tracking.enter_context(turn(visible_boards(), lambda: print(told)))
+
     def _pause_if_due(self, epoch: int) -> None:
         if self.pause_after and epoch >= self.pause_after:
             raise TrainingPaused(f"paused after epoch {epoch} of {self.run.options.epochs}; its state is saved")
@@ -189,6 +200,8 @@ class Experiment:
         model = self._trained().model
         with self.tracker.window("test"):
             self.slices = score(model, self.run.archive, self.run.parts.test, self.run.options.readers)
+        # What is still to be shown is a dozen crops; the GPU is the next run's from here on.
+        model.to("cpu")
         self._tracking.close()
         return pd.DataFrame(self.slices)
 
@@ -281,7 +294,7 @@ def open_experiment(
     )
     if not metered_alone:
         tracker.note(NOT_SEPARABLE)
-    return Experiment(prepare_run(directory, checked, archive), tracker, pause_after)
+    return Experiment(prepare_run(directory, checked, archive), tracker, pause_after, metered_alone)
 
 
 def free_directory(parent: Path, options: RunOptions) -> Path:

@@ -18,6 +18,7 @@ crops or code have changed is moved aside and made anew. Ctrl-C lets each run sa
 examples:
   carbon-midl study run studies/demo.toml
   carbon-midl study run studies/lidc.toml --devices cuda:0,cuda:1     two runs at a time, each on a GPU of its own
+  carbon-midl study run studies/lidc.toml --ahead                     no GPU waits for a notebook to start
   carbon-midl study run studies/demo.toml --jobs 2                    two at a time on the processor
   carbon-midl study run studies/lidc.toml --only filters-16-seed-0    one run; schedulers start them this way
 """
@@ -56,6 +57,11 @@ def add_actions(rooms: Any) -> None:
         action="store_true",
         help="allow several runs on one metered device; their energy is marked as not separable (default: refuse)",
     )
+    run.add_argument(
+        "--ahead",
+        action="store_true",
+        help="start the next run while one trains on the GPU; it waits for its turn (default: one after the other)",
+    )
     run.add_argument("--only", metavar="RUN", help="make this run alone, and collect nothing (default: all runs)")
     prepare = action(study, "prepare", _prepare, "make ready what the runs of a study share", _PREPARE_EPILOG)
     status = action(study, "status", _status, "how far a study is, and what it has used", _STATUS_EPILOG)
@@ -82,7 +88,7 @@ def _run(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     study = read_study(options.study)
-    places = slots(options.devices, options.jobs, options.share_meter)
+    places = slots(options.devices, options.jobs, options.share_meter, options.ahead)
     run_study(study, Display(), places, options.only, options.share_meter)
 
 

@@ -30,16 +30,21 @@ class Slot:
     metered_alone: bool = True
 
 
-def slots(devices: Sequence[str] = (), jobs: int | None = None, share_meter: bool = False) -> list[Slot]:
+def slots(
+    devices: Sequence[str] = (), jobs: int | None = None, share_meter: bool = False, ahead: bool = False
+) -> list[Slot]:
     """Places for runs that are made at the same time.
 
     Args:
         devices: such as "cuda:0", "cuda:1" or "cpu"; none lets torch choose.
         jobs: how many runs at the same time; one a device by default.
         share_meter: allow runs whose energy cannot be told apart; their records say so.
+        ahead: a second place on each GPU, for the next run to start at while one trains. It waits for its turn (see
+            :mod:`carbon_midl.footprint.turn`), so the meter counts one at a time.
 
     Raises:
-        InputError: a device that does not exist, or runs that would share a metered device.
+        InputError: a device that does not exist, runs that would share a metered device, or ``ahead`` where the start
+            of the next run would be counted, too.
     """
     named = list(devices) or [""]
     if repeated := [name for name in named if named.count(name) > 1]:
@@ -61,7 +66,10 @@ def slots(devices: Sequence[str] = (), jobs: int | None = None, share_meter: boo
     cores = max(1, (os.cpu_count() or 1) // jobs)
     threads = {"OMP_NUM_THREADS": str(cores)} if jobs > 1 and "OMP_NUM_THREADS" not in os.environ else {}
     used = [named[place % len(named)] for place in range(jobs)]
-    return [Slot(name, environments[name] | threads, name not in shared) for name in used]
+    places = [Slot(name, environments[name] | threads, name not in shared) for name in used]
+    if ahead:
+        _check_ahead(places)
+    return places * 2 if ahead else places
 
 
 @contextmanager
@@ -80,11 +88,30 @@ def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None
         yield
 
 
-def _board(place: Slot) -> str:
-    """The GPU that a run is made on, by a name that all processes of this machine know it by, where NVML tells one."""
+def _check_ahead(places: Sequence[Slot]) -> None:
+    if any(not place.metered_alone for place in places):
+        raise InputError("--ahead takes turns on the meter, and --share-meter does not; choose one of the two.")
+    if without := [place.name for place in places if not _boards(place)]:
+        raise InputError(
+            f"--ahead: {_described(without[0])} is no GPU that NVML meters, and two runs at once would slow each other "
+            "down. Leave it out, or see --jobs."
+        )
+    if _cpu_is_measured():
+        raise InputError(
+            "--ahead: RAPL measures the whole processor, so the start of the next run would count in the training "
+            "beside it. Leave it out."
+        )
+
+
+def _boards(place: Slot) -> list[str]:
     from carbon_midl.footprint.nvml import visible_boards
 
-    boards = visible_boards({**os.environ, **place.environment})
+    return visible_boards({**os.environ, **place.environment})
+
+
+def _board(place: Slot) -> str:
+    """The GPU that a run is made on, by a name that all processes of this machine know it by, where NVML tells one."""
+    boards = _boards(place)
     return boards[0] if boards else place.name.replace(":", "-") or "cpu"
 
 
@@ -115,10 +142,12 @@ def _meter_is_shared(name: str) -> bool:
     """
     import torch
 
+    return name.startswith("cuda") or (name == "" and torch.cuda.is_available()) or _cpu_is_measured()
+
+
+def _cpu_is_measured() -> bool:
     from carbon_midl.footprint.discovery import discover_sensors
 
-    if name.startswith("cuda") or (name == "" and torch.cuda.is_available()):
-        return True
     sensors = discover_sensors().sensors
     try:
         return any(sensor.component == "cpu" and sensor.method.startswith("measured") for sensor in sensors)

@@ -1,0 +1,37 @@
+"""Taking turns on a metered GPU.
+
+Its counter counts everybody on the board. Whoever trains there keeps the others waiting, so that what was counted is
+the training's; what needs no GPU, such as the start of the next run, goes on beside it.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from carbon_midl.locks import next_holder
+
+
+@contextmanager
+def turn(boards: Sequence[str], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keep others from these boards, once those who are on them have finished.
+
+    Args:
+        boards: their names, the same in every program; see :func:`carbon_midl.footprint.nvml.visible_boards`.
+        on_wait: called once where somebody is there.
+    """
+    told = False
+
+    def waiting() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            on_wait()
+
+    with ExitStack() as stack:
+        # In one order, so that two who want the same two boards do not wait for each other.
+        for board in sorted(set(boards)):
+            lock = Path(tempfile.gettempdir()) / f"carbon-midl-{os.getuid()}-{board}-turn.lock"
+            stack.enter_context(next_holder(lock, waiting))
+        yield
