@@ -109,6 +109,7 @@ class Experiment:
         from carbon_midl.training import begin, fit
 
         options, directory = self.run.options, self.run.directory
+        self.tracker.load()
         self._take_turn()
         # Before the window opens: loading parts of torch is start-up, the same for every width, and no training.
         training = begin(options, self.run.checkpoint)

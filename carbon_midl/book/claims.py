@@ -1,5 +1,7 @@
 """The sentences of the text that depend on results, worded so that they stay true whatever the results say."""
 
+from typing import Any
+
 import pandas as pd
 
 from carbon_midl.book import wording as w
@@ -8,6 +10,8 @@ from carbon_midl.selection.patients import Interval
 
 POSTER_CARBON_PERCENT_PER_DICE_PERCENT = 1500.0
 """Selvan, MIDL 2021: about 1 % Dice for 1500 % more carbon."""
+MOST_NAMED = 4
+"""More runs than these are counted and not named."""
 ABOUT_EQUAL = 1.25
 """Two growth factors within this ratio are called about as fast."""
 
@@ -76,18 +80,36 @@ def abandoned(attempts: dict[str, float]) -> str:
 
 def left_out(runs: list[str]) -> str:
     """Which planned runs are missing from the results."""
-    return "no run was left out" if not runs else f"{w.plural(len(runs), 'run')} left out: {w.joined(runs)}"
+    if not runs:
+        return "no run was left out"
+    named = f": {w.joined(runs)}" if len(runs) <= MOST_NAMED else ""
+    return f"{w.plural(len(runs), 'run')} of those planned left out{named}"
 
 
-def energy_honesty(methods: "pd.Series[str]") -> str:
+def runs_shown(manifest: dict[str, Any], shown: dict[str, Any]) -> str:
+    """Whose executed notebooks the appendix shows."""
+    if shown["study"] == manifest["study"]:
+        return "They are shown as they ran."
+    return (
+        f"Those of this study hold pixels of CT and are not part of the book. In their place the notebooks of another "
+        f"are shown as they ran: *{shown['title']}*, on "
+        f"{'phantoms' if shown['crops']['kind'] == 'phantom' else 'crops of LIDC-IDRI'}. Their Dice is not in the "
+        "chapters."
+    )
+
+
+def energy_honesty(runs: pd.DataFrame) -> str:
     """Whether the energies are measured or estimated, and how."""
-    found = sorted({part.strip() for text in methods.astype(str) for part in text.split(";") if part.strip()})
+    methods = runs["energy_method"].astype(str)
+    found = sorted({part.strip() for text in methods for part in text.split(";") if part.strip()})
     listed = w.joined([f"“{method}”" for method in found])
     estimated = [method for method in found if method.startswith("estimated")]
     if len(estimated) == len(found):
         return f"The energies of this study are **estimates, not measurements** ({listed})."
     if estimated:
-        return f"The energies of this study are **partly estimates** ({listed})."
+        # A GPU's energy is only ever measured or sampled; what else a machine draws is estimated where nothing tells.
+        gpu = w.percent(float(runs["energy_gpu_kwh"].sum() / runs["energy_kwh"].sum()))
+        return f"The energies of this study are **partly estimates** ({listed}); the GPU's are {gpu} of them."
     return f"The energies of this study come from sensors ({listed})."
 
 
@@ -108,6 +130,13 @@ def tracker_agreement(runs: pd.DataFrame) -> str:
 
 def tracker_independence(methods: "pd.Series[str]") -> str:
     """What the agreement of the two instruments is worth."""
+    if methods.astype(str).str.contains("NVML").any():
+        return (
+            "The two are not independent: both ask the GPU's own driver, ours for its energy counter, carbontracker "
+            "for its power, once a second, so a short epoch is known to it only roughly. And the GPU is not all: ours "
+            "follows the processor time that the training used and counts the memory, while carbontracker takes half "
+            "of a TDP whatever the load, and leaves memory out."
+        )
     if methods.astype(str).str.contains("TDP × utilisation").any():
         return (
             "Without a sensor the two are not independent: both start from the processor's TDP in the same table, so "
@@ -198,7 +227,15 @@ def seed_noise(evidence: Evidence) -> str:
     if int(evidence.widths["runs"].max()) < 2:
         return "With one run a width, nothing is known about what another seed would change."
     spread = 100 * float((evidence.widths["seed_dice_max"] - evidence.widths["seed_dice_min"]).max())
-    return f"Runs of one width differ by up to {w.significant(spread, 2)} points between seeds."
+    text = f"Runs of one width differ by up to {w.significant(spread, 2)} points between seeds."
+    if once := [
+        width for width, runs in zip(evidence.widths["filters"], evidence.widths["runs"], strict=True) if runs < 2
+    ]:
+        text += (
+            f" F = {w.joined(once)} {'was' if len(once) == 1 else 'were'} trained once, so their intervals hold no "
+            "spread between seeds: a step to or from them may be chance."
+        )
+    return text
 
 
 def step_price(step: "pd.Series[float]") -> str:

@@ -108,7 +108,7 @@ def energy_numbers(evidence: Evidence) -> dict[str, str]:
     narrow, wide = evidence.widths.iloc[0], evidence.widths.iloc[-1]
     arithmetic, energy = float(wide["macs"] / narrow["macs"]), float(wide["energy_kwh"] / narrow["energy_kwh"])
     return {
-        "energy_honesty": claims.energy_honesty(runs["energy_method"]),
+        "energy_honesty": claims.energy_honesty(runs),
         "pue": w.joined([f"{value:g}" for value in sorted(runs["pue"].unique())]),
         "pue_source": w.joined(manifest["pue_sources"]),
         "energy_notes": claims.energy_notes(manifest["footprint_notes"]),

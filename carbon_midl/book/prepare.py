@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_midl import figures
-from carbon_midl.book import collection, published, search, selection
+from carbon_midl.book import claims, collection, published, search, selection
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
@@ -18,12 +18,14 @@ from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.recipes import recipes_text
 from carbon_midl.book.tables import TABLES, Table
+from carbon_midl.book.trials import trials_text
+from carbon_midl.book.whole_price import whole_price_text
+from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import transfer as transfer_record
 from carbon_midl.lidc.statistics import Statistics, recorded
 from carbon_midl.selection import published as published_record
-from carbon_midl.selection import recipes as recipe_record
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.tables import Results, named_rows
 
 if TYPE_CHECKING:
     from carbon_midl.lidc.crops import CropArchive
@@ -35,13 +37,15 @@ COLLECTION = Path("book/_build/collection.json")
 
 
 def prepare(
-    results_dir: Path, runs_dir: Path, root: Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
+    results_dir: Path, shown_dir: Path, root: Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
 ) -> None:
     """Make ``book/_generated`` anew; what an earlier preparation left there goes.
 
     Args:
-        results_dir: recorded results (``runs.csv``, ``epochs.csv``, ``slices.csv.gz``, ``manifest.json``).
-        runs_dir: where each run of ``runs.csv`` has a directory of its name with its executed notebook.
+        results_dir: recorded results (``runs.csv``, ``epochs.csv``, ``slices.csv.gz``, ``manifest.json``) that the book
+            speaks of.
+        shown_dir: of the study whose executed notebooks are shown. Its own results are in ``results``; each of their
+            runs has a directory of its name. It may be another study: notebooks on CT hold pixels of CT.
         root: the repository.
         progress: wraps the scans of LIDC-IDRI as they are measured, which is done once and kept in `COLLECTION`.
 
@@ -56,12 +60,19 @@ def prepare(
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        transfer = collection.phantom_transfer(root / transfer_record.RECORDED)
-        write_text(staging / "recipes.md", recipes_text(root / recipe_record.RECORDED))
+        shown = Results.read(shown_dir / "results")
+        sentences = {
+            "phantom_transfer": collection.phantom_transfer(root / transfer_record.RECORDED),
+            "leak": leak_text(root),
+            "runs_shown": claims.runs_shown(evidence.results.manifest, shown.manifest),
+        }
+        write_text(staging / "recipes.md", recipes_text(root))
+        write_text(staging / "trials.md", trials_text(evidence, root))
+        write_text(staging / "yardsticks.md", yardsticks_text(evidence, root))
+        write_text(staging / "whole-price.md", whole_price_text(evidence, root))
         write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
-        _write(
-            evidence, statistics, record, searched, transfer, runs_dir, find_archive(root / "data", evidence), staging
-        )
+        _write(evidence, statistics, record, searched, sentences, find_archive(root / "data", evidence), staging)
+        _write_runs(shown, shown_dir, staging / "runs")
         shutil.rmtree(generated, ignore_errors=True)
         staging.rename(generated)
     finally:
@@ -73,12 +84,11 @@ def _write(
     statistics: Statistics,
     record: published_record.Record,
     searched: search.Recorded,
-    transfer: str,
-    runs_dir: Path,
+    sentences: dict[str, str],
     archive: "CropArchive | None",
     out: Path,
 ) -> None:
-    numbers = book_numbers(evidence) | collection.collection_numbers(statistics) | {"phantom_transfer": transfer}
+    numbers = book_numbers(evidence) | collection.collection_numbers(statistics) | sentences
     numbers |= published.published_numbers(record) | search.search_numbers(searched)
     write_json(out / "numbers.json", numbers)
     alternatives = {}
@@ -102,9 +112,12 @@ def _write(
     for name, printed in tables.items():
         write_text(out / "tables" / f"{name}.csv", as_csv(printed))
     write_json(out / "edition.json", {"announcement": announcement(evidence)})
-    digits = len(str(max(evidence.bootstrap.widths)))
-    for row in named_rows(evidence.results.runs):
-        page = out / "runs" / f"filters-{row.filters:0{digits}d}-seed-{row.seed}.ipynb"
+
+
+def _write_runs(results: Results, runs_dir: Path, out: Path) -> None:
+    digits = len(str(results.runs["filters"].max()))
+    for row in named_rows(results.runs):
+        page = out / f"filters-{row.filters:0{digits}d}-seed-{row.seed}.ipynb"
         write_page(executed_notebook(runs_dir / row.run), page, row.filters, row.seed)
 
 

@@ -1,11 +1,11 @@
-"""The chapter on recipes: same Dice, less energy, from the recorded study of both."""
+"""The chapter on recipes: same Dice, less energy, from the recorded studies of both."""
 
 from pathlib import Path
 from typing import Any
 
 from carbon_midl.book import wording as w
 from carbon_midl.files import read_json
-from carbon_midl.selection.recipes import RecipePair, read_recipes
+from carbon_midl.selection.recipes import RECORDED, RecipePair, read_recipes
 
 NOT_RECORDED = (
     "The comparison has not been recorded in this copy of the book. `carbon-midl study run studies/recipes.toml` makes "
@@ -14,16 +14,25 @@ NOT_RECORDED = (
 _HEADER = ("F", "Reference", "Efficient", "Difference (95 %)", "Energy, Wh", "Share, %")
 
 
-def recipes_text(directory: Path) -> str:
-    """Sentences and a table of the recorded comparison, as Markdown, or that there is none."""
-    if not directory.is_dir():
+def recipes_text(root: Path) -> str:
+    """Sentences and a table of each recorded comparison, as Markdown, or that there is none.
+
+    Args:
+        root: the repository.
+    """
+    found = [directories for directories in RECORDED if all((root / part).is_dir() for part in directories)]
+    if not found:
         return NOT_RECORDED
-    pairs = read_recipes(directory)
-    manifest = read_json(directory / "manifest.json")
+    return "\n".join(_comparison([root / part for part in directories]) for directories in found)
+
+
+def _comparison(directories: list[Path]) -> str:
+    pairs = read_recipes(*directories)
+    manifest = read_json(directories[0] / "manifest.json")
     kind, hardware = manifest["crops"]["kind"], manifest["hardware"]
     lines = [
-        f":::{{list-table}} {_caption(pairs[0], kind)}",
-        ":name: table-recipes",
+        f":::{{list-table}} {_caption(pairs, kind)}",
+        f":name: table-recipes-{kind}",
         ":header-rows: 1",
         ":class: numbers",
         "",
@@ -32,18 +41,26 @@ def recipes_text(directory: Path) -> str:
         ":::",
     ]
     return (
-        "\n\n".join([*(_sentence(pair) for pair in pairs), _origin(pairs, hardware)]) + "\n\n" + "\n".join(lines) + "\n"
+        f"**On {_crops(kind)}, {'on a GPU' if hardware['gpu'] else 'without a GPU'}.** "
+        + "\n\n".join([*(_sentence(pair) for pair in pairs), _origin(pairs, hardware)])
+        + "\n\n"
+        + "\n".join(lines)
+        + "\n"
     )
 
 
-def _caption(pair: RecipePair, kind: str) -> str:
-    crops = "phantom crops" if kind == "phantom" else "crops of LIDC-IDRI"
-    n = f"{w.plural(pair.patients, 'test patient')}, {w.plural(pair.seeds, 'seed')} each"
+def _caption(pairs: list[RecipePair], kind: str) -> str:
+    (seeds,) = {pair.seeds for pair in pairs}
+    n = f"{w.plural(pairs[0].patients, 'test patient')}, {w.plural(seeds, 'seed')} each"
     return (
-        f"Both recipes on {crops} ({n}): test Dice of each; difference, efficient minus reference, paired over "
-        "patients, in points; energy of a training before PUE, reference → efficient; share of the reference's energy, "
-        "range over seeds."
+        f"Both recipes on {_crops(kind)} ({n}): test Dice of each; difference, efficient minus reference, paired over "
+        "patients, in points; energy of a training before PUE, reference → efficient; share of the reference's energy"
+        f"{', range over seeds' if seeds > 1 else ''}."
     )
+
+
+def _crops(kind: str) -> str:
+    return "phantom crops" if kind == "phantom" else "crops of LIDC-IDRI"
 
 
 def _cells(pair: RecipePair) -> tuple[str, ...]:
@@ -54,7 +71,7 @@ def _cells(pair: RecipePair) -> tuple[str, ...]:
         w.dice(pair.efficient.estimate),
         w.points_interval(pair.difference).replace(" points", ""),
         f"{w.significant(1000 * pair.reference_kwh)} → {w.significant(1000 * pair.efficient_kwh)}",
-        " – ".join(w.percent(part).removesuffix(" %") for part in (least, most)),
+        " – ".join(dict.fromkeys(w.percent(part).removesuffix(" %") for part in (least, most))),
     )
 
 
@@ -72,10 +89,13 @@ def _sentence(pair: RecipePair) -> str:
 
 
 def _origin(pairs: list[RecipePair], hardware: dict[str, Any]) -> str:
-    estimated = "The energies are *estimates*" if "estimated" in pairs[0].method else "The energies are measured"
+    estimated = "The energies are measured"
+    if "estimated" in pairs[0].method:
+        estimated = f"The energies are {'partly ' if hardware['gpu'] else ''}*estimates*"
+    once = " One seed tells nothing about what another would change." if pairs[0].seeds == 1 else ""
     machine = w.joined([hardware["cpu"], *hardware["gpu"]])
     without = "" if hardware["gpu"] else ", without a GPU; on another machine the shares differ"
-    return f"{estimated} ({pairs[0].method}), on {machine}{without}."
+    return f"{estimated} ({pairs[0].method}), on {machine}{without}.{once}"
 
 
 def _row(cells: tuple[str, ...]) -> list[str]:

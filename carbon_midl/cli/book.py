@@ -6,13 +6,29 @@ from typing import Any
 
 from carbon_midl.cli.parsing import action, bar, room
 
+RECORDED, SHOWN = Path("results/lidc"), Path("studies/demo.toml")
+_BUILD_EPILOG = """\
+examples:
+  carbon-midl book build                                the recorded study, with the notebooks of the demo study
+  carbon-midl book build --study studies/demo.toml      the demo study, after 'carbon-midl study run studies/demo.toml'
+"""
+
 
 def add_actions(rooms: Any) -> None:
     """Add the room ``book``."""
     book = room(rooms, "book", "the book")
-    build = action(book, "build", _build, "render the results of a study as a book")
+    build = action(book, "build", _build, "render the results of a study as a book", _BUILD_EPILOG)
     build.add_argument(
-        "--study", type=Path, default=Path("studies/demo.toml"), metavar="FILE", help="the study (default: %(default)s)"
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help=f"recorded results that the book speaks of (default: those of --study, or else {RECORDED})",
+    )
+    build.add_argument(
+        "--study",
+        type=Path,
+        metavar="FILE",
+        help=f"the study whose executed notebooks are shown (default: {SHOWN})",
     )
 
 
@@ -21,6 +37,7 @@ def _build(options: argparse.Namespace) -> None:
     from carbon_midl.book.prepare import prepare
     from carbon_midl.study.spec import read_study
 
-    study = read_study(options.study)
-    prepare(study.results, study.directory, study.root, bar("scan"))
+    study = read_study(options.study or SHOWN)
+    results = options.results or (study.results if options.study else study.root / RECORDED)
+    prepare(results, study.directory, study.root, bar("scan"))
     print(f"Book: {build(study.root)}")

@@ -15,6 +15,13 @@ examples:
   carbon-midl crops build data/lidc --dicom LIDC-IDRI --min-readers 2 --spacing 0.5
   carbon-midl crops build data/few --dicom LIDC-IDRI --patients LIDC-IDRI-0001 LIDC-IDRI-0003
 """
+_YARDSTICKS_EPILOG = """\
+Each reader is held against the majority of the other three, on the slices that all four outlined. The threshold keeps
+the bright piece nearest to the middle of a crop; its level is chosen on the validation patients.
+
+example:
+  carbon-midl crops yardsticks data/lidc results/lidc-yardsticks
+"""
 
 
 def add_actions(rooms: Any) -> None:
@@ -40,6 +47,7 @@ def add_actions(rooms: Any) -> None:
     imported.add_argument("out", type=Path, metavar="OUT", help="the archive to make")
 
     _add_build(crops)
+    _add_yardsticks(crops)
 
     phantom = action(
         crops, "phantom", _phantom, "render synthetic CT crops around real LIDC-IDRI outlines (no download)"
@@ -48,6 +56,24 @@ def add_actions(rooms: Any) -> None:
     phantom.add_argument("--patients", type=int, default=40, metavar="N", help="patients (default: %(default)s)")
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: %(default)s)")
     phantom.add_argument("--size", type=int, default=128, metavar="PX", help="height and width (default: %(default)s)")
+
+
+def _add_yardsticks(crops: Any) -> None:
+    yardsticks = action(
+        crops,
+        "yardsticks",
+        _yardsticks,
+        "score readers against each other, and a threshold, on a study's test patients",
+        _YARDSTICKS_EPILOG,
+    )
+    yardsticks.add_argument("archive", type=Path, metavar="DIR", help="the archive")
+    yardsticks.add_argument("out", type=Path, metavar="OUT", help="the record to make")
+    yardsticks.add_argument(
+        "--split-seed", type=int, default=0, metavar="S", help="of the study's split by patient (default: %(default)s)"
+    )
+    yardsticks.add_argument(
+        "--readers", default="at least 2", metavar="TARGET", help="the study's target (default: %(default)s)"
+    )
 
 
 def _add_build(crops: Any) -> None:
@@ -142,6 +168,23 @@ def _import_slices(options: argparse.Namespace) -> None:
 
     count = import_slices(options.slices, options.out, bar("slice"))
     print(f"{count:,} crops written to {options.out}. Look at them with: carbon-midl crops info {options.out}")
+
+
+def _yardsticks(options: argparse.Namespace) -> None:
+    from carbon_midl.lidc.crops import CropArchive
+    from carbon_midl.lidc.yardsticks import read_yardsticks, record_yardsticks
+
+    archive = CropArchive.open(options.archive)
+    record_yardsticks(archive, options.out, options.split_seed, options.readers, bar("level"))
+    table, manifest = read_yardsticks(options.out)
+    four = table["reader_dice"].notna()
+    threshold = manifest["threshold"]
+    print(f"{manifest['slices']:,} test slices of {manifest['patients']:,} patients")
+    if four.any():
+        print(f"  a reader against the other three  Dice {table['reader_dice'].mean():.3f} on {four.sum():,} slices")
+    print(f"  pairs of readers                  Dice {table['readers_dice'].mean():.3f}")
+    print(f"  threshold at {threshold['level']:g}                 Dice {table['threshold_dice'].mean():.3f}")
+    print(f"Record: {options.out}")
 
 
 def _build(options: argparse.Namespace) -> None:

@@ -144,12 +144,17 @@ class Tracker:
         self._sync_note = ""
         self._figures: CarbontrackerFigures | None = None
 
+    def load(self) -> None:
+        """Import what a recording needs, some seconds' worth, which belong into no window; entering does it, too."""
+        import scipy.special  # noqa: F401
+
+        if self._alongside is not None:
+            self._alongside.load()
+
     def __enter__(self) -> Tracker:
         if self._used:
             raise RuntimeError("a Tracker records one run: make another one for the next")
-        # What a prediction needs takes some tenths of a second to load, which belong into no window.
-        import scipy.special  # noqa: F401
-
+        self.load()
         self._used = True
         self._found = self._look_for_sensors()
         if self._alongside is not None:

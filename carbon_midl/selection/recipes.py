@@ -8,7 +8,8 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.selection.patients import Interval, PatientBootstrap, patient_dice
 
-RECORDED = Path("results/recipes")
+RECORDED = ((Path("results/lidc"), Path("results/lidc-reference")), (Path("results/recipes"),))
+"""Comparisons: the studies that each is made from."""
 RECIPES = ("reference", "efficient")
 _RUN_COLUMNS = ("run", "filters", "seed", "recipe", "energy_kwh", "carbon_g", "duration_s", "energy_method")
 
@@ -34,15 +35,28 @@ class RecipePair(NamedTuple):
     method: str
 
 
-def read_recipes(directory: Path) -> list[RecipePair]:
-    """Compare the recipes of a recorded study, width by width.
+def read_recipes(*directories: Path) -> list[RecipePair]:
+    """Compare the recipes, width by width and on the seeds that both have.
 
     Args:
-        directory: with ``runs.csv`` and ``slices.csv.gz``.
+        directories: of one study with both recipes, or of two with one each; each holds ``runs.csv`` and
+            ``slices.csv.gz``.
 
     Raises:
-        InputError: a table is missing or lacks a column, or a recipe has no runs.
+        InputError: a table is missing or lacks a column, or no width was trained under both recipes.
     """
+    read = [_read(Path(directory)) for directory in directories]
+    runs, slices = (pd.concat(tables, ignore_index=True) for tables in zip(*read, strict=True))
+    both = runs.groupby(["filters", "seed"])["recipe"].transform("nunique") == len(RECIPES)
+    if not both.any():
+        raise InputError(
+            f"{', '.join(map(str, directories))}: no width was trained under both recipes with one seed; "
+            f"there is {', '.join(sorted(runs['recipe'].unique()))} only."
+        )
+    return compare_recipes(runs[both], slices[slices["run"].isin(runs[both]["run"])])
+
+
+def _read(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     try:
         runs, slices = pd.read_csv(directory / "runs.csv"), pd.read_csv(directory / "slices.csv.gz")
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -51,7 +65,8 @@ def read_recipes(directory: Path) -> list[RecipePair]:
         ) from None
     if missing := [name for name in _RUN_COLUMNS if name not in runs.columns]:
         raise InputError(f"{directory / 'runs.csv'}: no column {', '.join(missing)}. Collect the study again.")
-    return compare_recipes(runs, slices)
+    # Two studies may call their runs alike.
+    return tuple(table.assign(run=directory.name + "/" + table["run"]) for table in (runs, slices))  # type: ignore[return-value]
 
 
 def compare_recipes(runs: pd.DataFrame, slices: pd.DataFrame) -> list[RecipePair]:

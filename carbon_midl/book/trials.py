@@ -1,0 +1,101 @@
+"""The experiment chapter's trials: how step size and augmentation fared on the validation patients."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carbon_midl.book import wording as w
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.files import read_json
+from carbon_midl.study.tables import named_rows
+
+TRIALS = (Path("results/lidc-tuning"), Path("results/lidc-trials"))
+NOT_RECORDED = (
+    "No trials on the validation patients were recorded for this study: its options are the notebook's own.\n"
+)
+_VARIED = ("learning_rate", "augment")
+
+
+def trials_text(evidence: Evidence, root: Path) -> str:
+    """Sentences and a table of the trials on the study's crops, as Markdown, or that there are none.
+
+    Args:
+        evidence: the study.
+        root: the repository, with what was recorded in it.
+    """
+    own = evidence.results.manifest
+    trials = _read(root, own["crops"]["fingerprint"])
+    if trials.empty:
+        return NOT_RECORDED
+    lines = [
+        ":::{list-table} Trials, one seed each: Dice on the validation patients of the epoch that was kept, and energy "
+        "of the training before PUE.",
+        ":name: table-trials",
+        ":header-rows: 1",
+        ":class: numbers wrapped",
+        "",
+        *_lines(["F", "Step size", "Augmented", "Machine", "Validation Dice", "Energy"]),
+    ]
+    for row in named_rows(trials.sort_values(["filters", "learning_rate", "augment"])):
+        lines += _lines([
+            str(row.filters), f"{row.learning_rate:g}", "yes" if row.augment else "no", row.machine,
+            w.dice(row.val_dice), w.unbroken(w.energy(row.energy_kwh)),
+        ])  # fmt: skip
+    said = " ".join([_step_size(trials, own["options"]), _augmentation(trials, own["options"])]).strip()
+    return w.unbroken(said) + "\n\n" + "\n".join([*lines, ":::"]) + "\n"
+
+
+def _read(root: Path, fingerprint: str) -> pd.DataFrame:
+    tables = []
+    for directory in TRIALS:
+        if not (root / directory).is_dir():
+            continue
+        manifest = read_json(root / directory / "manifest.json")
+        if manifest["crops"]["fingerprint"] == fingerprint:
+            runs = pd.read_csv(root / directory / "runs.csv")
+            hardware = manifest["hardware"]
+            given = {name: manifest["options"][name] for name in _VARIED if name not in runs}
+            tables.append(runs.assign(**given, machine=w.joined(hardware["gpu"] or [hardware["cpu"]])))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _step_size(trials: pd.DataFrame, options: dict[str, Any]) -> str:
+    """Which step size was best where several were tried with everything else alike."""
+    used = options["learning_rate"]
+    for (filters, _, _), alike in trials.groupby(["filters", "augment", "machine"]):
+        rates = sorted(alike["learning_rate"])
+        best = alike.sort_values("val_dice")["learning_rate"].iloc[-1]
+        if len(rates) < 2 or best != used:
+            continue
+        edge = {rates[0]: "smallest", rates[-1]: "largest"}.get(used)
+        beyond = {"smallest": "a smaller", "largest": "a larger"}
+        text = (
+            f"At F = {filters}, a step size of {used:g} was the best of {w.count(len(rates))}, and all widths got it."
+        )
+        return text + (f" It is the {edge} that was tried: {beyond[edge]} one may be better still." if edge else "")
+    return ""
+
+
+def _augmentation(trials: pd.DataFrame, options: dict[str, Any]) -> str:
+    """What augmentation did where it was tried both ways with everything else alike."""
+    pairs = trials.pivot_table(index=["filters", "learning_rate", "machine"], columns="augment", values="val_dice")
+    pairs = pairs.dropna() if pairs.shape[1] == 2 else pairs.iloc[:0]
+    if pairs.empty:
+        return ""
+    gains = [100 * float(pair[True] - pair[False]) for _, pair in pairs.iterrows()]
+    found = [
+        f"{w.signed(gain)} points at F = {filters}" for (filters, _, _), gain in zip(pairs.index, gains, strict=True)
+    ]
+    text = f"Flips and quarter turns changed the validation Dice by {w.joined(found)} (one seed each)."
+    worse = all(gain < 0 for gain in gains)
+    if worse == bool(options["augment"]):
+        text += (
+            f" The study was run {'with' if options['augment'] else 'without'} them all the same, as planned before: "
+            "so its Dice is not the best that these networks can reach in so many epochs."
+        )
+    return text
+
+
+def _lines(cells: list[str]) -> list[str]:
+    return [f"{'* ' if position == 0 else '  '}- {cell}" for position, cell in enumerate(cells)]

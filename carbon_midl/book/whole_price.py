@@ -1,0 +1,73 @@
+"""What everything took that was trained on the crops of the book's study: trials and attempts without a result, too."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carbon_midl.book import wording as w
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.files import read_json
+
+
+def whole_price_text(evidence: Evidence, root: Path) -> str:
+    """A sentence and a table of the recorded studies whose networks were trained for the book's study.
+
+    Args:
+        evidence: the study.
+        root: the repository, with other studies below ``results/``.
+    """
+    own = evidence.results.manifest
+    studies = {own["study"]: (own, evidence.results.runs)}
+    for path in sorted((root / "results").glob("*/manifest.json")):
+        manifest = read_json(path)
+        # An archive for the leak holds the same crops under other names, hence another fingerprint.
+        if manifest.get("study") not in (None, *studies) and _collection(manifest) == _collection(own):
+            studies[manifest["study"]] = (manifest, pd.read_csv(path.with_name("runs.csv")))
+    rows = [_row_of(manifest, runs) for manifest, runs in studies.values()]
+    total = {
+        unit: sum(_whole(manifest, runs, unit) for manifest, runs in studies.values())
+        for unit in ("energy_kwh", "carbon_g")
+    }
+    attempts = sum(int(manifest["abandoned"]["attempts"]) for manifest, _ in studies.values())
+    runs_done = sum(len(runs) for _, runs in studies.values())
+    said = (
+        f"The {w.plural(runs_done, 'run')} and {w.plural(attempts, 'attempt')} without a result that were recorded on "
+        f"these crops, trials included, took {w.energy(total['energy_kwh'])} before PUE, or "
+        f"{w.carbon(total['carbon_g'])} CO₂eq."
+    )
+    lines = [
+        ":::{list-table} Everything that was recorded on these crops: runs with a result and attempts without, energy "
+        "before PUE and carbon of both, training and evaluation.",
+        ":name: table-everything",
+        ":header-rows: 1",
+        ":class: numbers wrapped",
+        "",
+        *_lines(["Study", "Runs", "Attempts", "Machine", "Energy", "CO₂eq"]),
+        *(line for row in rows for line in _lines(row)),
+        ":::",
+    ]
+    return w.unbroken(said) + "\n\n" + "\n".join(lines) + "\n"
+
+
+def _collection(manifest: dict[str, Any]) -> tuple[Any, Any, Any]:
+    crops = manifest.get("crops", {})
+    return crops.get("kind"), crops.get("slices"), crops.get("source", {}).get("citation")
+
+
+def _row_of(manifest: dict[str, Any], runs: pd.DataFrame) -> list[str]:
+    machines = {w.joined(one["hardware"].get("gpu") or [one["hardware"]["cpu"]]) for one in manifest["environments"]}
+    return [
+        manifest["title"], str(len(runs)), str(manifest["abandoned"]["attempts"]), w.joined(sorted(machines)),
+        w.unbroken(w.energy(_whole(manifest, runs, "energy_kwh"))),
+        w.unbroken(w.carbon(_whole(manifest, runs, "carbon_g"))),
+    ]  # fmt: skip
+
+
+def _whole(manifest: dict[str, Any], runs: pd.DataFrame, unit: str) -> float:
+    name = {"energy_kwh": "energy_whole_run_kwh", "carbon_g": "carbon_whole_run_g"}[unit]
+    return float(runs[name].sum()) + float(manifest["abandoned"][unit])
+
+
+def _lines(cells: list[str]) -> list[str]:
+    return [f"{'* ' if position == 0 else '  '}- {cell}" for position, cell in enumerate(cells)]

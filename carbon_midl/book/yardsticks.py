@@ -1,0 +1,126 @@
+"""The results chapter's yardsticks: readers, a threshold, and what a leaky split would have shown."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carbon_midl.book import wording as w
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
+from carbon_midl.lidc.yardsticks import RECORDED, read_yardsticks
+from carbon_midl.selection.patients import Interval
+
+LEAK, TRIALS = Path("results/lidc-leak"), Path("results/lidc-trials")
+NOT_RECORDED = (
+    "Readers and a threshold have not been scored on the test patients of this study. `carbon-midl crops yardsticks` "
+    "does it.\n"
+)
+_SLICE = ["patient_id", "nodule", "slice"]
+
+
+def yardsticks_text(evidence: Evidence, root: Path) -> str:
+    """Sentences and a table: networks, readers and a threshold on the same slices; or that there is no record.
+
+    Args:
+        evidence: the study.
+        root: the repository, with what was recorded in it.
+    """
+    if not (root / RECORDED).is_dir():
+        return NOT_RECORDED
+    table, record = read_yardsticks(root / RECORDED)
+    manifest = evidence.results.manifest
+    if (record["crops"]["fingerprint"], record["split_seed"], record["readers"]) != (
+        manifest["crops"]["fingerprint"],
+        manifest["options"].get("split_seed"),
+        manifest["options"]["readers"],
+    ):
+        return NOT_RECORDED
+    networks = evidence.results.slices.groupby(["filters", *_SLICE])["dice"].mean().unstack("filters")
+    joined = table.merge(networks.reset_index(), on=_SLICE, validate="one_to_one")
+    four = joined[joined["reader_dice"].notna()]
+    widths = evidence.bootstrap.widths
+    best = max(widths, key=lambda width: four[width].mean())
+    rows = [
+        ["A reader, against the other three", _cell(four, "reader_dice"), "–"],
+        [
+            "Pairs of readers",
+            _cell(four, "readers_dice"),
+            _cell(joined[joined["readers_dice"].notna()], "readers_dice"),
+        ],
+        *([f"U-Net, F = {width}", _cell(four, width), _cell(joined, width)] for width in widths),
+        ["Threshold", _cell(four, "threshold_dice"), _cell(joined, "threshold_dice")],
+    ]
+    reader, network = _mean(four, "reader_dice"), _mean(four, best)
+    difference = mean_over_patients(four[best] - four["reader_dice"], four["patient_id"])
+    said = (
+        f"On the {reader.n:,} test slices that all four readers outlined ({w.plural(reader.patients, 'patient')}), a "
+        f"reader's Dice with the majority of the other three is {_dice(reader)}. The best width there, F = {best}, "
+        f"reaches {_dice(network)} with the consensus of the four: {_verdict(difference)}. A threshold at "
+        f"{record['threshold']['level']:g} of a crop's range, chosen on the validation patients, reaches "
+        f"{_dice(_mean(joined, 'threshold_dice'))} on all test slices."
+    )
+    lines = [
+        ":::{list-table} Dice with its 95 % interval over patients, each slice counting alike; for a network the mean "
+        "of its seeds.",
+        ":name: table-yardsticks",
+        ":header-rows: 1",
+        ":class: numbers",
+        "",
+        *_row([" ", f"Outlined by all four ({reader.n:,} slices)", f"All test slices ({len(joined):,})"]),
+        *(line for row in rows for line in _row(row)),
+        ":::",
+    ]
+    return w.unbroken(said) + "\n\n" + "\n".join(lines) + "\n"
+
+
+def leak_text(root: Path) -> str:
+    """One sentence: the same training on a split by slice and on one by patient; or that there is no record."""
+    if not (root / LEAK).is_dir() or not (root / TRIALS).is_dir():
+        return "What a network would gain by such a split has not been recorded in this copy of the book."
+    leaky = _scores(root / LEAK)
+    (filters,) = set(leaky["filters"])
+    runs = pd.read_csv(root / TRIALS / "runs.csv")
+    rate = pd.read_csv(root / LEAK / "epochs.csv")["learning_rate"].max()
+    like = runs[(runs["filters"] == filters) & ~runs["augment"]]
+    run = like.loc[(like["learning_rate"] - rate).abs().idxmin(), "run"]
+    honest = _scores(root / TRIALS)
+    honest = honest[honest["run"] == run]
+    # The archive for the leak names its patients by slice; the patient is the first part.
+    by_slice = mean_over_patients(leaky["dice"], leaky["patient_id"].str.rsplit("-", n=2).str[0])
+    by_patient = mean_over_patients(honest["dice"], honest["patient_id"])
+    return w.unbroken(
+        f"A network gains, too: a U-Net of F = {filters}, trained once each way and alike, reached a Dice of "
+        f"{_dice(by_slice)} on a split by slice and {_dice(by_patient)} on one by patient ({by_slice.n:,} and "
+        f"{by_patient.n:,} test slices)."
+    )
+
+
+def _scores(directory: Path) -> pd.DataFrame:
+    return pd.read_csv(directory / "slices.csv.gz")
+
+
+def _verdict(difference: Estimate) -> str:
+    points = w.points_interval(Interval(*difference[:3]))
+    if difference.low > 0:
+        return f"{points}, more than a reader"
+    if difference.high < 0:
+        return f"{points}, less than a reader"
+    return f"{points}, no difference from a reader is shown"
+
+
+def _mean(table: pd.DataFrame, column: Any) -> Estimate:
+    return mean_over_patients(table[column], table["patient_id"])
+
+
+def _dice(found: Estimate) -> str:
+    return w.dice_interval(Interval(*found[:3]))
+
+
+def _cell(table: pd.DataFrame, column: Any) -> str:
+    found = _mean(table, column)
+    return w.unbroken(f"{w.dice(found.estimate)} ({w.dice(found.low)}–{w.dice(found.high)})")
+
+
+def _row(cells: list[str]) -> list[str]:
+    return [f"{'* ' if position == 0 else '  '}- {cell}" for position, cell in enumerate(cells)]
