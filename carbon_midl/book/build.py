@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from carbon_midl.book.icons import keep_shown_icons
 from carbon_midl.book.prepare import GENERATED
 from carbon_midl.errors import InputError
 
@@ -42,6 +43,7 @@ def build(root: Path) -> Path:
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-SAID:]
             raise InputError("The book does not build:\n" + "\n".join(problems))
+        keep_shown_icons(built)
         shutil.rmtree(book, ignore_errors=True)
         built.rename(book)
     finally:

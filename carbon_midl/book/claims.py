@@ -75,7 +75,8 @@ def abandoned(attempts: dict[str, float]) -> str:
     if not number:
         return "no attempt was interrupted, failed or replaced on the way"
     share = f"{w.carbon(attempts['carbon_g'])} CO₂eq"
-    return f"{share} of that went into {w.plural(number, 'attempt')} that failed, or was interrupted or replaced"
+    were = "was" if number == 1 else "were"
+    return f"{share} of that went into {w.plural(number, 'attempt')} that failed, or {were} interrupted or replaced"
 
 
 def left_out(runs: list[str]) -> str:

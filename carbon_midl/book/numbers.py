@@ -80,6 +80,7 @@ def training_numbers(evidence: Evidence) -> dict[str, str]:
         "n": claims.n_text(evidence),
         "runs_done": str(len(runs)),
         "runs_left_out": claims.left_out(manifest["runs_left_out"]),
+        "test_patients": f"{evidence.bootstrap.patients:,}",
         "test_slices": f"{int(runs['test_slices'].max()):,}",
         "epochs": w.joined(sorted(runs["epochs"].unique())),
         "epochs_trained": w.span(int(runs["epochs_trained"].min()), int(runs["epochs_trained"].max())),

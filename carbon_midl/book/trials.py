@@ -35,7 +35,7 @@ def trials_text(evidence: Evidence, root: Path) -> str:
         ":header-rows: 1",
         ":class: numbers wrapped",
         "",
-        *_lines(["F", "Step size", "Augmented", "Machine", "Validation Dice", "Energy"]),
+        *_lines(["F", "Step size", "Augmented", "Machine", "Dice", "Energy"]),
     ]
     for row in named_rows(trials.sort_values(["filters", "learning_rate", "augment"])):
         lines += _lines([
@@ -54,9 +54,8 @@ def _read(root: Path, fingerprint: str) -> pd.DataFrame:
         manifest = read_json(root / directory / "manifest.json")
         if manifest["crops"]["fingerprint"] == fingerprint:
             runs = pd.read_csv(root / directory / "runs.csv")
-            hardware = manifest["hardware"]
             given = {name: manifest["options"][name] for name in _VARIED if name not in runs}
-            tables.append(runs.assign(**given, machine=w.joined(hardware["gpu"] or [hardware["cpu"]])))
+            tables.append(runs.assign(**given, machine=w.machine(manifest["hardware"])))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

@@ -56,7 +56,7 @@ def _collection(manifest: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def _row_of(manifest: dict[str, Any], runs: pd.DataFrame) -> list[str]:
-    machines = {w.joined(one["hardware"].get("gpu") or [one["hardware"]["cpu"]]) for one in manifest["environments"]}
+    machines = {w.machine(one["hardware"]) for one in manifest["environments"]}
     return [
         manifest["title"], str(len(runs)), str(manifest["abandoned"]["attempts"]), w.joined(sorted(machines)),
         w.unbroken(w.energy(_whole(manifest, runs, "energy_kwh"))),

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from carbon_midl.selection.patients import Interval
 
@@ -58,6 +59,12 @@ def carbon(grams: float) -> str:
 def energy(kwh: float) -> str:
     """Energy in Wh or kWh."""
     return f"{significant(kwh)} kWh" if abs(kwh) >= 0.1 else f"{significant(kwh * 1e3)} Wh"
+
+
+def machine(hardware: dict[str, Any]) -> str:
+    """A machine in a word or two for a narrow column: its GPUs, or that it had none."""
+    names = {str(name).removeprefix("NVIDIA ").split()[0] for name in hardware.get("gpu") or []}
+    return joined(sorted(names)) if names else "CPU"
 
 
 def duration(seconds: float) -> str:

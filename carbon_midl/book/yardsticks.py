@@ -42,7 +42,7 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
     widths = evidence.bootstrap.widths
     best = max(widths, key=lambda width: four[width].mean())
     rows = [
-        ["A reader, against the other three", _cell(four, "reader_dice"), "–"],
+        ["A reader, with the others", _cell(four, "reader_dice"), "–"],
         [
             "Pairs of readers",
             _cell(four, "readers_dice"),
@@ -61,13 +61,13 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
         f"{_dice(_mean(joined, 'threshold_dice'))} on all test slices."
     )
     lines = [
-        ":::{list-table} Dice with its 95 % interval over patients, each slice counting alike; for a network the mean "
-        "of its seeds.",
+        ":::{list-table} Dice with its 95 % interval over patients, on the test slices that all four readers outlined "
+        "and on all; each slice counts alike, and a network has the mean of its seeds.",
         ":name: table-yardsticks",
         ":header-rows: 1",
         ":class: numbers",
         "",
-        *_row([" ", f"Outlined by all four ({reader.n:,} slices)", f"All test slices ({len(joined):,})"]),
+        *_row([" ", f"By all four (n = {reader.n:,})", f"All (n = {len(joined):,})"]),
         *(line for row in rows for line in _row(row)),
         ":::",
     ]

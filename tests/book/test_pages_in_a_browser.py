@@ -1,6 +1,7 @@
 """Every page in headless Chromium: silent, offline, no wider than the screen, figures light or dark like the page."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ import pytest
 from tests.book.browsing import listen, needs_chromium, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Request
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, needs_chromium]
+
+LANDING_BYTES, PAGE_BYTES = 1_000_000, 3_000_000
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,25 @@ def test_pages_open(browser: "Browser", address: str, built: Path, width: int, s
             shown += 1
     assert shown >= 7
     context.close()
+
+
+def note_file(asked: set[str], request: "Request") -> None:
+    asked.add(request.url.partition("?")[0])
+
+
+def test_pages_are_light_and_show_their_icons(browser: "Browser", address: str, built: Path) -> None:
+    for name in (path.relative_to(built).as_posix() for path in sorted((built / "book").rglob("*.html"))):
+        page = browser.new_page()
+        asked: set[str] = set()
+        page.on("request", partial(note_file, asked))
+        page.goto(address + name)
+        # The theme draws each icon by a script, in place of an empty element.
+        page.wait_for_function("document.querySelectorAll('i[class*=fa-]').length === 0")
+        assert page.locator("svg[class*=fa-]").count() > 0, name
+        files = [built / url.removeprefix(address) for url in asked if url.startswith(address)]
+        weight = sum(file.stat().st_size for file in files)
+        assert weight < (LANDING_BYTES if name == "book/index.html" else PAGE_BYTES), name
+        page.close()
 
 
 def test_the_first_page_leads_to_the_book(browser: "Browser", address: str) -> None:

@@ -1,0 +1,41 @@
+"""No result is typed by hand: figures in the chapters come from ``{{ names }}``, or are facts or definitions."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.book.conftest import ROOT
+
+SOURCES = [path for path in sorted((ROOT / "book").rglob("*.md")) if not {"_build", "_generated"} & set(path.parts)]
+# A number with a unit of results, a Dice, or a ratio.
+_UNIT = r"mg|g|kg|t|Wh|kWh|MWh|W|%|s|min|h|px|points?|patients?|slices|seeds?|runs?|epochs?|times|Dice|g/kWh"
+_RESULT = re.compile(rf"(?<![\w.])\d[\d.,]*\s?(?:{_UNIT})(?!\w)|(?<![\w.])0\.\d{{2,3}}(?!\.?\d)|\d[\d,.]*-fold")
+DEFINITIONS = {"95 %", "0.01"}
+# What others reported, with their names beside it.
+REPORTED = {"motivation.md": {"300,000-fold"}, "results.md": {"1 %", "1500 %"}}
+# The course's own examples: what a lab asks to be typed, or makes up and says so.
+EXERCISES = {
+    "lab-countries.md": {"0.1 g"},
+    "lab-flaw.md": {"30 %", "294.21 g", "445 g", "10 g", "7 g"},
+    "lab-log.md": {"445 g"},
+}
+
+
+def prose(text: str) -> str:
+    """The text without code, formulas and filled-in numbers."""
+    text = re.sub(r"^```(?!\{).*?^```\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`]*`|\$[^$]*\$|\{\{.*?\}\}", "", text)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_chapter_types_no_result(path: Path) -> None:
+    found = {re.sub(r"\s", " ", match[0]) for match in _RESULT.finditer(prose(path.read_text(encoding="utf-8")))}
+    allowed = DEFINITIONS | REPORTED.get(path.name, set()) | EXERCISES.get(path.name, set())
+    assert found <= allowed, "name it ({{ name }}) and let carbon_midl/book compute it"
+
+
+def test_a_typed_result_would_be_found() -> None:
+    for typed in ("emits 4.9 times as much", "a Dice of 0.754", "took 35.2 Wh", "gains 1.3 points", "a 300-fold rise"):
+        assert _RESULT.search(prose(f"The widest network {typed}."))
+    assert not _RESULT.search(prose("It took {{ total_energy }}; see `x = 0.75`."))
