@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -73,6 +74,18 @@ def save_pair(
             draw(figure.subplots(), data, theme)
             with replaced(directory / f"{name}.{theme.name}.svg") as path:
                 figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+
+
+def save_card(draw: Draw, data: pd.DataFrame, path: Path, title: str) -> None:
+    """Draw ``data`` under a title as a PNG of 1200 × 630 px, the size that is shown beside a shared link."""
+    large = {"font.size": 18, "axes.labelsize": 18, "xtick.labelsize": 16, "ytick.labelsize": 16}
+    with matplotlib.rc_context(_style(LIGHT) | large):
+        layout = ConstrainedLayoutEngine(w_pad=0.5, h_pad=0.3)
+        figure = Figure(figsize=(12, 6.3), dpi=100, layout=layout, facecolor=LIGHT.page)
+        draw(figure.subplots(), data, LIGHT)
+        figure.suptitle(title, fontsize=30, color=LIGHT.foreground)
+        with replaced(path) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def _style(theme: Theme) -> dict[Any, Any]:
@@ -191,9 +204,8 @@ def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     for place, row in enumerate(named_rows(table.sort_values("carbon_g", ignore_index=True))):
         end, offset, side = ((row.dice_low, -5, "top"), (row.dice_high, 5, "bottom"))[place % 2]
         axes.annotate(
-            f"F = {row.filters}", (row.carbon_g, end), (0, offset), textcoords="offset points", ha="center", va=side,
-            fontsize=10,
-        )  # fmt: skip
+            f"F = {row.filters}", (row.carbon_g, end), (0, offset), textcoords="offset points", ha="center", va=side
+        )
     axes.set(xscale="log", xlabel="Carbon footprint of training (gCO₂eq, log scale)", ylabel="Test Dice")
     _plain_log(axes)
     axes.margins(x=0.14, y=0.16)

@@ -2,7 +2,7 @@
 
 - ``{{ name }}`` is filled from ``numbers.json``; a name that is not there is a warning, and so fails the build.
 - ``result-figure`` shows a prepared figure, light or dark like the page, with its caption, its alternative text
-  (made from the data) and a link to the data.
+  (made from the data) and links to the data and to the code that draws it.
 """
 
 import json
@@ -84,12 +84,20 @@ class ResultFigure(SphinxDirective):
             caption.extend(paragraph.children)
         if not (Path(self.env.srcdir) / GENERATED / "data" / f"{name}.csv").is_file():
             return caption
-        link = addnodes.download_reference(
-            "", "", reftarget=f"/{GENERATED}/data/{name}.csv", refdoc=self.env.docname, refdomain="", reftype="download"
-        )
-        link += nodes.Text("Data (CSV)")
-        caption += [nodes.Text(" "), link, nodes.Text(".")]
+        drawn_by = prepared(Path(self.env.srcdir), "code.json")[name]
+        caption += [
+            nodes.Text(" "), self.download(f"data/{name}.csv", "Data (CSV)"),
+            nodes.Text(", "), self.download(f"code/{drawn_by}", "code"), nodes.Text("."),
+        ]  # fmt: skip
         return caption
+
+    def download(self, path: str, text: str) -> addnodes.download_reference:
+        """A link to a prepared file."""
+        link = addnodes.download_reference(
+            "", "", reftarget=f"/{GENERATED}/{path}", refdoc=self.env.docname, refdomain="", reftype="download"
+        )
+        link += nodes.Text(text)
+        return link
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -15,11 +15,12 @@ SAID = 40
 """Lines quoted of a build that failed without a warning."""
 
 
-def build(root: Path) -> Path:
+def build(root: Path, address: str = "") -> Path:
     """Build ``book/_build/html`` from scratch and return its first page; a failed build leaves the earlier book.
 
     Args:
         root: the repository, with ``_config.yml``, ``_toc.yml`` and a prepared ``book/_generated``.
+        address: where it will be published, for its site map, canonical links and cards; empty for nowhere.
 
     Raises:
         InputError: nothing was prepared, or the build warned or failed; the message holds what Jupyter Book said.
@@ -34,9 +35,8 @@ def build(root: Path) -> Path:
     start = "from jupyter_book.cli.main import main; main()"  # this interpreter's Jupyter Book, whatever PATH says
     options = ["--path-output", str(staging), "-n", "-W", "--keep-going", "-q"]
     command = [sys.executable, "-c", start, "build", str(root), *options]
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, env=os.environ | {"PYTHONUTF8": "1"}, check=False
-    )
+    environment = os.environ | {"PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address}
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
     built = staging / "_build" / "html"
     try:
         if done.returncode or not (built / "index.html").is_file():

@@ -1,6 +1,7 @@
 """Write all that the book takes from results and from LIDC-IDRI's annotations: numbers, figures, tables, notebooks."""
 
 import csv
+import inspect
 import io
 import shutil
 from collections.abc import Callable, Iterable
@@ -91,7 +92,7 @@ def _write(
     numbers = book_numbers(evidence) | collection.collection_numbers(statistics) | sentences
     numbers |= published.published_numbers(record) | search.search_numbers(searched)
     write_json(out / "numbers.json", numbers)
-    alternatives = {}
+    alternatives, code = {}, {}
     pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
     pictures |= {name: picture(evidence) for name, picture in selection.PICTURES.items()}
     pictures |= {name: picture(statistics) for name, picture in collection.PICTURES.items()}
@@ -105,7 +106,14 @@ def _write(
         if made.shared:
             write_text(out / "data" / f"{name}.csv", made.data.to_csv(index=False))
         alternatives[name] = made.alt
+        module = inspect.getmodule(made.draw)
+        assert module is not None, "figures are drawn by functions of modules"
+        code[name] = f"{module.__name__.replace('.', '-')}.py"
+        write_text(out / "code" / code[name], inspect.getsource(module))
     write_json(out / "figures.json", alternatives)
+    write_json(out / "code.json", code)
+    card = pictures["dice-carbon"]
+    figures.save_card(card.draw, card.data, out / "card.png", "How much carbon is a point of Dice worth?")
     tables = {name: table(evidence) for name, table in (TABLES | selection.TABLES).items()}
     tables |= {name: table(statistics) for name, table in collection.TABLES.items()}
     tables |= {name: table(record) for name, table in published.TABLES.items()}

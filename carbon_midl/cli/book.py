@@ -30,6 +30,12 @@ def add_actions(rooms: Any) -> None:
         metavar="FILE",
         help=f"the study whose executed notebooks are shown (default: {SHOWN})",
     )
+    build.add_argument(
+        "--address",
+        default="",
+        metavar="URL",
+        help="where the book will be published: adds a site map, canonical links and cards (default: nowhere)",
+    )
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -40,4 +46,4 @@ def _build(options: argparse.Namespace) -> None:
     study = read_study(options.study or SHOWN)
     results = options.results or (study.results if options.study else study.root / RECORDED)
     prepare(results, study.directory, study.root, bar("scan"))
-    print(f"Book: {build(study.root)}")
+    print(f"Book: {build(study.root, options.address)}")

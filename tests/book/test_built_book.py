@@ -1,9 +1,12 @@
 """The book as it is published."""
 
+import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 
@@ -100,3 +103,32 @@ def test_a_name_without_a_number_fails_the_build_and_keeps_the_earlier_book(
 def test_a_book_that_was_not_prepared_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not prepared"):
         build(copy_book(tmp_path / "root"))
+
+
+def test_a_book_with_an_address_has_a_site_map_and_cards(prepared: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(prepared, root, ignore=shutil.ignore_patterns("html"))
+    html = build(root, "https://example.org/carbon").parent
+    locations = [element.text or "" for element in ElementTree.parse(html / "sitemap.xml").iter() if element.text]
+    assert len(locations) == len(list((html / "book").rglob("*.html")))
+    for location in locations:
+        assert (html / location.removeprefix("https://example.org/carbon/")).is_file()
+    head = (html / "book" / "results.html").read_text()
+    assert '<link rel="canonical" href="https://example.org/carbon/book/results.html"' in head
+    assert '<meta property="og:image" content="https://example.org/carbon/card.png" />' in head
+    assert (html / "card.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_book_without_an_address_names_none(built: Path) -> None:
+    assert not (built / "sitemap.xml").exists()
+    assert "og:" not in (built / "book" / "results.html").read_text()
+
+
+def test_every_figure_leads_to_its_data_and_its_code(prepared: Path, built: Path) -> None:
+    shared = {path.stem for path in (prepared / "book/_generated/data").iterdir()}
+    assert len(shared) > 10
+    code = json.loads((prepared / "book/_generated/code.json").read_text())
+    downloads = {path.name for path in built.rglob("_downloads/*/*")}
+    for name in shared:
+        assert {f"{name}.csv", code[name]} <= downloads
+    assert "def dice_carbon(" in (prepared / "book/_generated/code" / code["dice-carbon"]).read_text()
