@@ -19,8 +19,8 @@ from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.recipes import recipes_text
 from carbon_midl.book.tables import TABLES, Table
-from carbon_midl.book.trials import trials_text
-from carbon_midl.book.whole_price import whole_price_text
+from carbon_midl.book.trials import reruns_text, trials_text
+from carbon_midl.book.whole_price import own_footprint, whole_price_text
 from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import transfer as transfer_record
@@ -65,6 +65,8 @@ def prepare(
         sentences = {
             "phantom_transfer": collection.phantom_transfer(root / transfer_record.RECORDED),
             "leak": leak_text(root),
+            "own_footprint": own_footprint(shown, root),
+            "reruns": reruns_text(evidence, root),
             "runs_shown": claims.runs_shown(evidence.results.manifest, shown.manifest),
         }
         write_text(staging / "recipes.md", recipes_text(root))

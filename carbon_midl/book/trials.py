@@ -1,4 +1,7 @@
-"""The experiment chapter's trials: how step size and augmentation fared on the validation patients."""
+"""The experiment chapter's trials: how step size and augmentation fared on the validation patients.
+
+Some trial is the same training as a run of the study, made a second time: it tells how far a run can be repeated.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,8 @@ from carbon_midl.files import read_json
 from carbon_midl.study.tables import named_rows
 
 TRIALS = (Path("results/lidc-tuning"), Path("results/lidc-trials"))
+TOLERANCE = 0.01
+"""Within which the test Dice of a training is to agree when it is made again on a machine of the same kind."""
 NOT_RECORDED = (
     "No trials on the validation patients were recorded for this study: its options are the notebook's own.\n"
 )
@@ -44,6 +49,33 @@ def trials_text(evidence: Evidence, root: Path) -> str:
         ])  # fmt: skip
     said = " ".join([_step_size(trials, own["options"]), _augmentation(trials, own["options"])]).strip()
     return w.unbroken(said) + "\n\n" + "\n".join([*lines, ":::"]) + "\n"
+
+
+def reruns_text(evidence: Evidence, root: Path) -> str:
+    """How far trainings that were made twice agree, or that none was.
+
+    Args:
+        evidence: the study.
+        root: the repository, with what was recorded in it.
+    """
+    own = evidence.results.manifest
+    trials = _read(root, own["crops"]["fingerprint"])
+    runs = evidence.results.runs
+    told = []
+    for row in named_rows(trials):
+        # The same options on the same crops; the code may have changed in what decides no number.
+        alike = runs[runs["fingerprint"].str.rsplit("-", n=1).str[0] == row.fingerprint.rpartition("-")[0]]
+        for first in named_rows(alike):
+            here = row.machine == w.machine(own["hardware"])
+            gap = row.test_dice_patients - first.test_dice_patients
+            within = "within" if abs(gap) <= TOLERANCE else "not within"
+            where = "the same machine" if here else f"a {row.machine}"
+            told.append(
+                f"F = {row.filters}, seed {row.seed}, made again on {where}, gave "
+                f"{w.dice(row.test_dice_patients)} in place of {w.dice(first.test_dice_patients)}"
+                + (f": {within} the tolerance of {w.significant(100 * TOLERANCE, 1)} point." if here else ".")
+            )
+    return w.unbroken(" ".join(told)) if told else "None was made twice here."
 
 
 def _read(root: Path, fingerprint: str) -> pd.DataFrame:

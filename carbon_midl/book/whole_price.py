@@ -8,6 +8,10 @@ import pandas as pd
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.files import read_json
+from carbon_midl.footprint.stored import read_footprint
+from carbon_midl.study.tables import Results
+
+BUILD = Path("results/book-build/footprint.json")
 
 
 def whole_price_text(evidence: Evidence, root: Path) -> str:
@@ -48,6 +52,27 @@ def whole_price_text(evidence: Evidence, root: Path) -> str:
         ":::",
     ]
     return w.unbroken(said) + "\n\n" + "\n".join(lines) + "\n"
+
+
+def own_footprint(shown: Results, root: Path) -> str:
+    """What the book itself took: the notebooks it shows, and one build of its pages where that was recorded.
+
+    Args:
+        shown: results of the study whose notebooks are shown.
+        root: the repository.
+    """
+    kwh, grams = (float(shown.runs[f"{unit}"].sum()) for unit in ("energy_whole_run_kwh", "carbon_whole_run_g"))
+    said = (
+        f"The book has a footprint, too. The notebooks of its appendix took {w.energy(kwh)}, or {w.carbon(grams)} CO₂eq"
+    )
+    if not (root / BUILD).is_file():
+        return w.unbroken(f"{said}; what building its pages takes was not recorded.")
+    build = read_footprint(root / BUILD)
+    how = "estimated" if any("estimated" in window.method for window in build.windows) else "measured"
+    return w.unbroken(
+        f"{said}; building its pages from recorded results takes {w.energy(build.energy_kwh)}, or "
+        f"{w.carbon(build.carbon_g(build.energy_kwh))} CO₂eq, each time ({how}, before PUE)."
+    )
 
 
 def _collection(manifest: dict[str, Any]) -> tuple[Any, Any, Any]:

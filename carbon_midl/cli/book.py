@@ -6,6 +6,7 @@ from typing import Any
 
 from carbon_midl.cli.parsing import action, bar, room
 
+PDF = Path("book/_build/html/paper.pdf")
 RECORDED, SHOWN = Path("results/lidc"), Path("studies/demo.toml")
 _BUILD_EPILOG = """\
 examples:
@@ -36,6 +37,9 @@ def add_actions(rooms: Any) -> None:
         metavar="URL",
         help="where the book will be published: adds a site map, canonical links and cards (default: nowhere)",
     )
+    action(book, "links", _links, "list where the built book leads to outside of itself, with the pages that do")
+    pdf = action(book, "pdf", _pdf, "print the paper part of the built book as one PDF, with Chromium")
+    pdf.add_argument("--out", type=Path, default=PDF, metavar="FILE", help="the PDF (default: %(default)s)")
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -47,3 +51,20 @@ def _build(options: argparse.Namespace) -> None:
     results = options.results or (study.results if options.study else study.root / RECORDED)
     prepare(results, study.directory, study.root, bar("scan"))
     print(f"Book: {build(study.root, options.address)}")
+
+
+def _pdf(options: argparse.Namespace) -> None:
+    from carbon_midl.book.build import BUILT
+    from carbon_midl.book.pdf import print_paper
+
+    root = Path().absolute()
+    pages = print_paper(root, root / BUILT / "html", options.out)
+    print(f"{options.out}: {pages} pages")
+
+
+def _links(options: argparse.Namespace) -> None:
+    from carbon_midl.book.build import BUILT
+    from carbon_midl.book.links import external_links
+
+    for address, pages in external_links(Path(BUILT) / "html").items():
+        print(f"{address}\t{', '.join(pages)}")

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from carbon_midl.book.build import build
+from carbon_midl.book.links import external_links
 from carbon_midl.book.prepare import prepare
 from carbon_midl.errors import InputError
 from tests.book.conftest import copy_book
@@ -132,3 +133,11 @@ def test_every_figure_leads_to_its_data_and_its_code(prepared: Path, built: Path
     for name in shared:
         assert {f"{name}.csv", code[name]} <= downloads
     assert "def dice_carbon(" in (prepared / "book/_generated/code" / code["dice-carbon"]).read_text()
+
+
+def test_links_to_elsewhere_are_listed_with_their_pages(built: Path, tmp_path: Path) -> None:
+    links = external_links(built)
+    assert "book/conclusions.html" in links["https://arxiv.org/abs/2203.02202"]
+    assert all(address.startswith("http") for address in links)
+    with pytest.raises(InputError, match=r"no pages there\. Build the book first"):
+        external_links(tmp_path)

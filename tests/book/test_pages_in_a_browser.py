@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pypdf import PdfReader
 
+from carbon_midl.book.pdf import paper_chapters, print_paper
+from carbon_midl.errors import InputError
 from tests.book.browsing import listen, needs_chromium, served
 
 if TYPE_CHECKING:
@@ -79,3 +82,21 @@ def test_pages_open_without_a_server(browser: "Browser", built: Path) -> None:
     page.goto((built / "book" / "results.html").as_uri())
     assert page.locator(".result-figure img.only-light").first.evaluate("image => image.naturalWidth") > 0
     page.close()
+
+
+def test_the_paper_is_one_pdf(prepared: Path, built: Path, tmp_path: Path) -> None:
+    pages = print_paper(prepared, built, tmp_path / "paper.pdf")
+    printed = PdfReader(tmp_path / "paper.pdf")
+    assert len(printed.pages) == pages
+    titles = [str(entry.title) for entry in printed.outline if not isinstance(entry, list)]
+    assert len(titles) == len(paper_chapters(prepared))
+    assert {"Results", "Conclusions", "What could be wrong"} <= set(titles)
+    text = " ".join(page.extract_text() for page in printed.pages)
+    assert "one training of the dearest width" in " ".join(text.lower().split())
+    assert "Instructors" not in titles
+
+
+def test_a_missing_page_of_the_paper_is_named(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"index\.html: no such page. Build the book first"):
+        print_paper(prepared, tmp_path, tmp_path / "paper.pdf")
+    assert not (tmp_path / "paper.pdf").exists()
