@@ -15,6 +15,7 @@ from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
 from carbon_midl.book.explorer import explorer_data
 from carbon_midl.book.explorer_page import explorer_page
+from carbon_midl.book.labs import write_labs
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.recipes import recipes_text
@@ -69,6 +70,7 @@ def prepare(
             "reruns": reruns_text(evidence, root),
             "runs_shown": claims.runs_shown(evidence.results.manifest, shown.manifest),
         }
+        write_labs(root / "book" / "course", staging / "labs")
         write_text(staging / "recipes.md", recipes_text(root))
         write_text(staging / "trials.md", trials_text(evidence, root))
         write_text(staging / "yardsticks.md", yardsticks_text(evidence, root))

@@ -6,15 +6,19 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+
+from carbon_midl.book.labs import lab_notebook
 
 ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "book" / "course"
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LABS = sorted(COURSE.glob("lab-*.md"))
 
 
 def pieces(lab: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", lab.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return PYTHON.findall(lab.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
@@ -26,6 +30,23 @@ def test_a_lab_runs_with_its_solutions(lab: Path, monkeypatch: pytest.MonkeyPatc
         for number, piece in enumerate(pieces(lab), start=1):
             exec(compile(piece, f"{lab.name}, piece {number}", "exec"), space)
     assert said.getvalue().strip()
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_a_lab_is_a_notebook_with_room_for_answers_and_no_solutions(lab: Path) -> None:
+    text = lab.read_text(encoding="utf-8")
+    notebook = nbformat.reads(lab_notebook(text), as_version=4)
+    nbformat.validate(notebook)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert code.count("# your answer") == text.count(":::{dropdown} Solution")
+    solutions = re.findall(r"^:::\{dropdown\} Solution(.*?)^:::$", text, re.MULTILINE | re.DOTALL)
+    solved = [piece for solution in solutions for piece in PYTHON.findall(solution)]
+    assert [cell for cell in code if cell != "# your answer"] == [
+        piece.rstrip("\n") for piece in pieces(lab) if piece not in solved
+    ]
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert not re.search(r":::|\{doc\}|\{download\}|dropdown", prose)
+    assert f"labs/{lab.stem}.ipynb>`" in text
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
