@@ -94,18 +94,15 @@ def _read(root: Path, fingerprint: str) -> pd.DataFrame:
 def _step_size(trials: pd.DataFrame, options: dict[str, Any]) -> str:
     """Which step size was best where several were tried with everything else alike."""
     used = options["learning_rate"]
-    for (filters, _, _), alike in trials.groupby(["filters", "augment", "machine"]):
-        rates = sorted(alike["learning_rate"])
-        best = alike.sort_values("val_dice")["learning_rate"].iloc[-1]
-        if len(rates) < 2 or best != used:
-            continue
-        edge = {rates[0]: "smallest", rates[-1]: "largest"}.get(used)
-        beyond = {"smallest": "a smaller", "largest": "a larger"}
-        text = (
-            f"At F = {filters}, a step size of {used:g} was the best of {w.count(len(rates))}, and all widths got it."
-        )
-        return text + (f" It is the {edge} that was tried: {beyond[edge]} one may be better still." if edge else "")
-    return ""
+    _, alike = max(trials.groupby(["filters", "augment", "machine"]), key=lambda group: len(group[1]))
+    rates = sorted(alike["learning_rate"])
+    if len(rates) < 2 or alike.sort_values("val_dice")["learning_rate"].iloc[-1] != used:
+        return ""
+    (filters,) = set(alike["filters"])
+    edge = {rates[0]: "smallest", rates[-1]: "largest"}.get(used)
+    beyond = {"smallest": "a smaller", "largest": "a larger"}
+    text = f"At F = {filters}, a step size of {used:g} was the best of {w.count(len(rates))}, and all widths got it."
+    return text + (f" It is the {edge} that was tried: {beyond[edge]} one may be better still." if edge else "")
 
 
 def _augmentation(trials: pd.DataFrame, options: dict[str, Any]) -> str:

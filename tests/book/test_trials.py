@@ -1,0 +1,76 @@
+"""What the chapter on the experiment says of trials and of trainings that were made twice, on made-up records."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.prepare import FACTS
+from carbon_midl.book.trials import reruns_text, trials_text
+from carbon_midl.book.yardsticks import leak_text
+from tests.book.conftest import ROOT
+
+TUNING, TRIALS, LEAK = (Path("results") / name for name in ("lidc-tuning", "lidc-trials", "lidc-leak"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with copies of the records, to be changed."""
+    for record in (TUNING, TRIALS, LEAK):
+        shutil.copytree(ROOT / record, tmp_path / record)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return Evidence.read(ROOT / "results" / "lidc", ROOT / FACTS)
+
+
+def changed(root: Path, record: Path, **columns: object) -> None:
+    path = root / record / "runs.csv"
+    pd.read_csv(path).assign(**columns).to_csv(path, index=False)
+
+
+def test_the_step_size_is_said_to_be_at_an_edge_only_where_it_is(evidence: Evidence, root: Path) -> None:
+    assert "It is the smallest that was tried" in trials_text(evidence, root)
+    rates = pd.read_csv(root / TUNING / "runs.csv")["learning_rate"]
+    changed(root, TUNING, learning_rate=rates.replace({1e-2: 1e-4}))
+    text = trials_text(evidence, root)
+    assert "a step size of 0.001 was the best of three" in text
+    assert "may be better still" not in text
+
+
+def test_augmentation_that_helped_is_not_said_to_have_cost(evidence: Evidence, root: Path) -> None:
+    assert "with them all the same" in trials_text(evidence, root)
+    augmented = pd.read_csv(root / TRIALS / "runs.csv")["augment"]
+    changed(root, TRIALS, val_dice=augmented.map({True: 0.75, False: 0.7}))
+    text = trials_text(evidence, root).replace("\N{NO-BREAK SPACE}", " ")
+    assert "changed the validation Dice by +5.0 points at F = 4" in text
+    assert "all the same" not in text
+
+
+def test_a_training_made_twice_is_held_to_the_tolerance(evidence: Evidence, root: Path) -> None:
+    text = reruns_text(evidence, root)
+    assert "made again on the same machine" in text
+    assert ": within the tolerance of 1 point" in text
+    assert "made again on a CPU" in text
+    changed(root, TUNING, test_dice_patients=0.7)
+    assert "not within the tolerance of 1 point" in reruns_text(evidence, root)
+
+
+def test_without_records_nothing_is_claimed(evidence: Evidence, tmp_path: Path) -> None:
+    assert reruns_text(evidence, tmp_path) == "None was made twice here."
+    assert "has not been recorded" in leak_text(tmp_path)
+
+
+def test_the_leak_is_told_with_both_splits(root: Path) -> None:
+    leaky = pd.read_csv(root / LEAK / "slices.csv.gz")["dice"].mean()
+    runs = pd.read_csv(root / TRIALS / "runs.csv")
+    honest = runs[(runs["filters"] == 4) & ~runs["augment"]]["test_dice"].item()
+    text = leak_text(root)
+    assert f"{leaky:.3f} (" in text
+    assert f"{honest:.3f} (" in text
+    assert json.loads((root / LEAK / "manifest.json").read_text())["options"]["augment"] is False
