@@ -14,6 +14,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from carbon_midl.footprint import FootprintRecord
+from carbon_midl.footprint.record import Window
 from carbon_midl.footprint.table import duration_text, energy_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.forecast import Cost, Forecast
@@ -100,13 +101,12 @@ class Display:
         """Tell what came of a run."""
         record = FootprintRecord.from_dict(result["footprint"])
         training = record.window("training")
-        known = " (estimated)" if "estimated" in training.method else ""
         with self._lock:
             running = self._running.pop(run.name)
             self._count(run, record)
             self._line(
                 f"{self._place()} {run.name:<24} test Dice {result['test']['dice']:.3f}   "
-                f"{training.energy_kwh * 1000:.3g} Wh{known}   {record.carbon_g():.3g} gCO2eq   "
+                f"{training.energy_kwh * 1000:.3g} Wh{how_known(training)}   {record.carbon_g():.3g} gCO2eq   "
                 f"{monotonic() - running.began:.0f} s"
             )
 
@@ -165,3 +165,11 @@ class Display:
             text += f", about {energy_text(spent_kwh + left.energy_kwh)} in all"
             text += f"; {duration_text(left.duration_s / self._places)} left"
         return text
+
+
+def how_known(window: Window) -> str:
+    """What to say behind an energy: nothing where all of it was measured or sampled."""
+    estimated = ["estimated" in part.method for part in window.components]
+    if not any(estimated):
+        return ""
+    return " (estimated)" if all(estimated) else " (partly estimated)"

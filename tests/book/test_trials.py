@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -29,7 +30,7 @@ def evidence() -> Evidence:
     return Evidence.read(ROOT / "results" / "lidc", ROOT / FACTS)
 
 
-def changed(root: Path, record: Path, **columns: object) -> None:
+def changed(root: Path, record: Path, **columns: Any) -> None:
     path = root / record / "runs.csv"
     pd.read_csv(path).assign(**columns).to_csv(path, index=False)
 

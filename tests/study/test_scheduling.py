@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from carbon_midl.errors import InputError
+from carbon_midl.footprint.record import ComponentEnergy, Window
 from carbon_midl.locks import next_holder
 from carbon_midl.options import RunOptions
 from carbon_midl.study import devices
 from carbon_midl.study.devices import Slot, reserved, slots
+from carbon_midl.study.display import how_known
 from carbon_midl.study.forecast import Cost, Forecast
 from carbon_midl.study.results import other_axes
 from carbon_midl.study.run_locks import held_runs, lock_of
@@ -152,3 +154,17 @@ def test_what_a_study_varies_is_a_column(tmp_path: Path) -> None:
     assert other_axes(read_study(write(tmp_path, GOOD))) == []
     with pytest.raises(InputError, match="two runs would be called 'filters-4-seed-0-model-b-c'"):
         read_study(write(tmp_path, GOOD.replace("[options]", 'model = ["a.b:c", "d.b:c"]\n[options]')))
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        (["estimated: half TDP", "estimated: W per GB"], " (estimated)"),
+        (["estimated: half TDP", "measured: NVML energy counter"], " (partly estimated)"),
+        (["measured: RAPL", "sampled: NVML power"], ""),
+    ],
+)
+def test_a_finished_run_says_how_its_energy_is_known(methods: list[str], said: str) -> None:
+    parts = tuple(ComponentEnergy(f"part {number}", 1e-3, method) for number, method in enumerate(methods))
+    window = Window(name="training", started="2026-01-01T00:00:00+00:00", duration_s=1.0, components=parts)
+    assert how_known(window) == said
