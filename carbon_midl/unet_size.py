@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from carbon_midl.errors import InputError
 
+_FLOAT_BYTES = 4
+
 
 class UNetSize(NamedTuple):
     """Trainable parameters, and multiply–accumulate operations of one forward pass over one crop."""
@@ -35,6 +37,23 @@ def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) 
         parameters += weights + 3 * outputs + 2 * outputs
         macs += weights * (size // 2**level) ** 2
     return UNetSize(parameters, macs)
+
+
+def training_bytes(filters: int, batch_size: int, depth: int = 4, size: int = 128) -> int:
+    """The least memory that a training step needs in 32 bits: what has to be held until its end.
+
+    Of each parameter the value, its gradient and Adam's two moments; of each crop the output of every convolution, from
+    which gradients are computed. Copies that libraries make, and the crops themselves, come on top.
+
+    Args:
+        filters: initial filters F.
+        batch_size: crops a step.
+        depth: levels.
+        size: height and width of the crops, px.
+    """
+    down, up = range(depth), range(depth - 1)
+    features = sum(3 * filters * 2**level * (size // 2**level) ** 2 for level in (*down, *up)) + size**2
+    return _FLOAT_BYTES * (4 * unet_size(filters, depth, size=size).parameters + batch_size * features)
 
 
 def check_crop_size(size: Sequence[int], depth: int) -> None:

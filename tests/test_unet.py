@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from carbon_midl.errors import InputError
 from carbon_midl.unet import UNet
-from carbon_midl.unet_size import unet_size
+from carbon_midl.unet_size import training_bytes, unet_size
 
 
 @settings(max_examples=15)
@@ -21,6 +21,20 @@ def test_sizes_are_exact(filters: int, depth: int, channels: int, steps: int) ->
     assert logits.shape == (2, 1, size, size)
     assert counted.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert counted.macs == counter.get_total_flops() / 2 / 2  # two crops, and two operations a multiply–accumulate
+
+
+@settings(max_examples=10)
+@given(filters=st.integers(1, 6), depth=st.integers(1, 4), batch=st.integers(1, 3))
+def test_memory_counts_the_output_of_every_convolution(filters: int, depth: int, batch: int) -> None:
+    size = 2 ** (depth + 1)
+    model, held = UNet(filters, depth).eval(), []
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda _, __, output: held.append(output.numel()))
+    with torch.inference_mode():
+        model(torch.zeros(batch, 1, size, size))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert training_bytes(filters, batch, depth, size) == 4 * (4 * parameters + sum(held))
 
 
 def test_the_family_of_the_study() -> None:

@@ -19,6 +19,7 @@ from carbon_midl.book.labs import write_labs
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.recipes import recipes_text
+from carbon_midl.book.reference import commands_page, parameters
 from carbon_midl.book.tables import TABLES, Table
 from carbon_midl.book.trials import reruns_text, trials_text
 from carbon_midl.book.whole_price import own_footprint, whole_price_text
@@ -70,6 +71,8 @@ def prepare(
             "reruns": reruns_text(evidence, root),
             "runs_shown": claims.runs_shown(evidence.results.manifest, shown.manifest),
         }
+        write_text(staging / "reference" / "commands.md", commands_page())
+        write_text(staging / "tables" / "parameters.csv", as_csv(parameters(root)))
         write_labs(root / "book" / "course", staging / "labs")
         write_text(staging / "recipes.md", recipes_text(root))
         write_text(staging / "trials.md", trials_text(evidence, root))

@@ -7,6 +7,7 @@ from carbon_midl.book import wording as w
 from carbon_midl.book.claims import POSTER_CARBON_PERCENT_PER_DICE_PERCENT, n_text
 from carbon_midl.book.evidence import PAPER_WIDTHS, Evidence
 from carbon_midl.study.tables import named_rows
+from carbon_midl.unet_size import training_bytes
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -14,13 +15,23 @@ Table = tuple[list[str], list[list[str]]]
 def family(evidence: Evidence) -> Table:
     """The model family by width; the study's own widths are marked."""
     rows = []
-    first = evidence.family.iloc[0]
+    first, manifest = evidence.family.iloc[0], evidence.results.manifest
+    batch, depth, size = int(manifest["options"]["batch_size"]), evidence.depth, int(manifest["crops"]["size"])
     for row in named_rows(evidence.family):
         rows.append([
             str(row.filters), f"{row.parameters:,}", w.significant(row.macs / 1e9),
-            f"{w.significant(row.macs / first.macs)} ×", "yes" if row.filters in evidence.bootstrap.widths else "",
+            f"{w.significant(row.macs / first.macs)} ×",
+            w.significant(training_bytes(row.filters, batch, depth, size) / 1e6),
+            "yes" if row.filters in evidence.bootstrap.widths else "",
         ])  # fmt: skip
-    return ["Width F", "Parameters", "GMAC a crop", f"against F = {first.filters:.0f}", "trained here"], rows
+    return [
+        "Width F",
+        "Parameters",
+        "GMAC a crop",
+        f"against F = {first.filters:.0f}",
+        "Memory, MB",
+        "trained here",
+    ], rows
 
 
 def study(evidence: Evidence) -> Table:

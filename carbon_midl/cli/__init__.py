@@ -34,7 +34,7 @@ _PLACES = (errno.EACCES, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for bad input, 130 when interrupted."""
-    options = _parser().parse_args(footprint.with_measure(sys.argv[1:] if arguments is None else arguments))
+    options = parser().parse_args(footprint.with_measure(sys.argv[1:] if arguments is None else arguments))
     try:
         options.command(options)
     except InputError as error:
@@ -59,15 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    whole = argparse.ArgumentParser(
         prog="carbon-midl",
         description="Carbon footprint driven deep learning model selection for medical imaging.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
-    rooms = parser.add_subparsers(title="what to work on", metavar="ROOM", required=True)
+    whole.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
+    rooms = whole.add_subparsers(title="what to work on", metavar="ROOM", required=True)
     for room in (lidc, crops, phantom, study, results, model, select, replay, search, book, footprint, report):
         room.add_actions(rooms)
-    return parser
+    return whole

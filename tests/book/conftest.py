@@ -30,6 +30,7 @@ def copy_book(root: Path) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_generated", "_build", "__pycache__"))
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
     for recorded in (PUBLISHED, SEARCHED):
         shutil.copytree(ROOT / recorded, root / recorded)
     write_json(root / COLLECTION, {"fingerprint": fingerprint(), "tables": some_patients()})

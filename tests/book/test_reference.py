@@ -1,0 +1,54 @@
+"""The reference pages say what the code says."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from carbon_midl.book.reference import commands_page, parameters
+from carbon_midl.options import RunOptions
+from tests.book.conftest import ROOT
+
+
+def test_every_command_is_there_with_its_options() -> None:
+    page = commands_page()
+    for heading in (
+        "## carbon-midl study",
+        "### study run",
+        "### results verify",
+        "### crops yardsticks",
+        "### book pdf",
+    ):
+        assert f"\n{heading}\n" in page
+    assert "--ahead" in page
+    assert "--help" in page
+    assert max(len(line) for line in page.splitlines() if not line.startswith("What each")) <= 140
+
+
+def test_every_parameter_of_the_notebook_is_there_with_its_default() -> None:
+    header, rows = parameters(ROOT)
+    assert header[0] == "Parameter"
+    named = {name: (kind, default, meaning) for name, kind, default, meaning in rows}
+    assert set(RunOptions.model_fields) <= set(named)
+    assert named["learning_rate"][:2] == ("float", "3e-3")
+    assert all(kind and default and meaning for kind, default, meaning in named.values())
+    notebook = nbformat.read(ROOT / "notebooks" / "train_unet.ipynb", as_version=4)
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    assert len(rows) == len(cell.source.splitlines())
+
+
+def test_the_library_pages_name_modules_that_exist() -> None:
+    named = set()
+    for page in (ROOT / "book" / "reference").glob("*.md"):
+        named |= set(re.findall(r"automodule:: (\S+)", page.read_text()))
+    assert len(named) > 30
+    for module in named:
+        assert (ROOT / Path(*module.split("."))).with_suffix(".py").is_file(), module
+
+
+@pytest.mark.slow
+def test_the_library_is_documented_without_torch(built: Path) -> None:
+    page = (built / "book" / "reference" / "selection.html").read_text()
+    assert 'id="carbon_midl.selection.choice.choose"' in page
+    assert 'id="carbon_midl.footprint.tracker.Tracker"' in (built / "book" / "reference" / "footprint.html").read_text()
