@@ -16,6 +16,8 @@ _ICON = re.compile(
 _RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:before,?)+\{content:"[^"]*"\}')
 _NAME = re.compile(r"\bfa-([a-z0-9-]+)")
 _CODE = re.compile(r"[\"']\\([0-9a-f]{2,5}) ?[\"']")
+# Characters for private use, which style sheets also hold as they are.
+_OWN = re.compile("[\ue000-\uf8ff]")
 _FONT_URL = re.compile(r'url\((?P<font>[^)]*?)\.woff2\) ?format\("woff2"\),url\((?P=font)\.ttf\) ?format\("truetype"\)')
 
 
@@ -42,7 +44,8 @@ def keep_shown_icons(html: Path) -> int:
     rules = _RULE.sub(lambda rule: rule[0] if shown & set(_NAME.findall(rule[0])) else "", _read(style))
     # Uncompressed outlines of a few icons are smaller than all of them compressed.
     style.write_text(_FONT_URL.sub(r'url(\g<font>.woff) format("woff")', rules), encoding="utf-8")
-    codes = {int(code, 16) for path in html.rglob("*.css") for code in _CODE.findall(_read(path))}
+    styles = "".join(_read(path) for path in html.rglob("*.css"))
+    codes = {int(code, 16) for code in _CODE.findall(styles)} | {ord(character) for character in _OWN.findall(styles)}
     for font in (html / FONTS).glob("*.ttf"):
         _subset(font, codes)
     return kept

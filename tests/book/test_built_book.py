@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
+from fontTools.ttLib import TTFont
 
 from carbon_midl.book.build import build
 from carbon_midl.book.links import external_links
@@ -141,3 +142,15 @@ def test_links_to_elsewhere_are_listed_with_their_pages(built: Path, tmp_path: P
     assert all(address.startswith("http") for address in links)
     with pytest.raises(InputError, match=r"no pages there\. Build the book first"):
         external_links(tmp_path)
+
+
+def test_icons_that_style_sheets_show_are_left_in_the_fonts(built: Path) -> None:
+    style = (built / "_static/styles/pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    shown = re.findall(r"--pst-icon-[a-z-]+: ?[\"'](?:\\([0-9a-f]+)|(.))[\"']", style)
+    codes = {int(escaped, 16) if escaped else ord(literal) for escaped, literal in shown}
+    assert len(codes) > 5
+    known: set[int] = set()
+    for font in (built / "_static/vendor/fontawesome/webfonts").iterdir():
+        known |= set(TTFont(font).getBestCmap())
+    assert codes <= known
+    assert len(known) < 100
