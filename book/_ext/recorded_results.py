@@ -65,7 +65,8 @@ class ResultFigure(SphinxDirective):
         for theme in ("light", "dark"):
             uri = f"/{GENERATED}/figures/{name}.{theme}.svg"
             self.env.note_dependency(f"{self.env.srcdir}{uri}")
-            pair += nodes.image(uri=uri, alt=alternatives[name], classes=[f"only-{theme}"])
+            # Lazy: the one of the pair that is not shown is not loaded.
+            pair += nodes.image(uri=uri, alt=alternatives[name], classes=[f"only-{theme}"], loading="lazy")
         figure = nodes.figure("", pair)
         self.set_source_info(figure)
         self.options.setdefault("name", f"fig-{name}")

@@ -66,7 +66,7 @@ def test_what_was_collected_agrees(whole: StoredResults) -> None:
 
 
 @pytest.mark.parametrize(
-    "recorded", sorted(path.parent for path in RECORDED.parent.glob("*/slices.csv.gz")), ids=lambda path: path.name
+    "recorded", sorted(path.parent for path in RECORDED.parent.glob("*/runs.csv")), ids=lambda path: path.name
 )
 def test_what_was_recorded_agrees(recorded: Path) -> None:
     stored = read_stored(recorded)
