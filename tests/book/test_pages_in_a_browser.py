@@ -39,6 +39,12 @@ def test_pages_open(browser: "Browser", address: str, built: Path, width: int, s
         assert said == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         for figure in page.locator("figure:has(.result-figure)").all():
+            # Pictures are loaded when a reader comes near.
+            figure.scroll_into_view_if_needed()
+            page.wait_for_function(
+                "figure => [...figure.querySelectorAll('img')].some(image => image.naturalWidth && image.offsetWidth)",
+                arg=figure.element_handle(),
+            )
             visible = [
                 image.get_attribute("class") or "" for image in figure.locator("img").all() if image.is_visible()
             ]
