@@ -1,6 +1,8 @@
 """One process at a time on a file or directory; a lock ends with the process that holds it, however that ends."""
 
 import fcntl
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,11 @@ from pathlib import Path
 from carbon_midl.errors import InputError
 
 _POLL_S = 0.2
+
+
+def machine_lock(name: str) -> Path:
+    """The lock's file for what this machine has one of, such as a GPU; the same for all programs of this user."""
+    return Path(tempfile.gettempdir()) / f"carbon-midl-{os.getuid()}-{name}.lock"
 
 
 @contextmanager

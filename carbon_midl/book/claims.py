@@ -108,9 +108,10 @@ def energy_honesty(runs: pd.DataFrame) -> str:
     if len(estimated) == len(found):
         return f"The energies of this study are **estimates, not measurements** ({listed})."
     if estimated:
-        # A GPU's energy is only ever measured or sampled; what else a machine draws is estimated where nothing tells.
-        gpu = w.percent(float(runs["energy_gpu_kwh"].sum() / runs["energy_kwh"].sum()))
-        return f"The energies of this study are **partly estimates** ({listed}); the GPU's are {gpu} of them."
+        # A GPU's energy is never an estimate, so its share says how much is not.
+        gpu = float(runs["energy_gpu_kwh"].sum() / runs["energy_kwh"].sum())
+        share = f"; {w.percent(gpu)} of them is the GPU's, which is not" if gpu else ""
+        return f"The energies of this study are **partly estimates** ({listed}){share}."
     return f"The energies of this study come from sensors ({listed})."
 
 
@@ -131,21 +132,22 @@ def tracker_agreement(runs: pd.DataFrame) -> str:
 
 def tracker_independence(methods: "pd.Series[str]") -> str:
     """What the agreement of the two instruments is worth."""
-    if methods.astype(str).str.contains("NVML").any():
+    text = methods.astype(str)
+    if (text.str.contains("NVML energy counter") & text.str.contains("TDP × utilisation")).any():
         return (
             "The two are not independent: both ask the GPU's own driver, ours for its energy counter, carbontracker "
             "for its power, once a second, so a short epoch is known to it only roughly. And the GPU is not all: ours "
             "follows the processor time that the training used and counts the memory, while carbontracker takes half "
             "of a TDP whatever the load, and leaves memory out."
         )
-    if methods.astype(str).str.contains("TDP × utilisation").any():
+    if text.str.contains("TDP × utilisation").any():
         return (
             "Without a sensor the two are not independent: both start from the processor's TDP in the same table, so "
             "an error in it is in both. They differ because ours follows the processor time that the training used, "
             "while carbontracker takes half of the TDP whatever the load, and because it leaves out memory that has no "
             "sensor. Agreement would not show that either is right."
         )
-    if methods.astype(str).str.contains("half TDP").any():
+    if text.str.contains("half TDP").any():
         return (
             "Without a sensor the two are not independent: both take half of the processor's TDP from the same table, "
             "so an error in it is in both. They differ because carbontracker leaves out memory that has no sensor. "

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from carbon_midl.book import wording as w
+from carbon_midl.book.list_table import list_table
 from carbon_midl.files import read_json
 from carbon_midl.selection.recipes import RECORDED, RecipePair, read_recipes
 
@@ -30,32 +31,19 @@ def _comparison(directories: list[Path]) -> str:
     pairs = read_recipes(*directories)
     manifest = read_json(directories[0] / "manifest.json")
     kind, hardware = manifest["crops"]["kind"], manifest["hardware"]
-    lines = [
-        f":::{{list-table}} {_caption(pairs, kind)}",
-        f":name: table-recipes-{kind}",
-        ":header-rows: 1",
-        ":class: numbers",
-        "",
-        *_row(_HEADER),
-        *(line for pair in pairs for line in _row(_cells(pair))),
-        ":::",
-    ]
-    return (
-        f"**On {_crops(kind)}, {'on a GPU' if hardware['gpu'] else 'without a GPU'}.** "
-        + "\n\n".join([*(_sentence(pair) for pair in pairs), _origin(pairs, hardware)])
-        + "\n\n"
-        + "\n".join(lines)
-        + "\n"
-    )
+    table = list_table(f"table-recipes-{kind}", _caption(pairs, kind), _HEADER, (_cells(pair) for pair in pairs))
+    said = "\n\n".join([*(_sentence(pair) for pair in pairs), _origin(pairs, hardware)])
+    return f"**On {_crops(kind)}, {'on a GPU' if hardware['gpu'] else 'without a GPU'}.** {said}\n\n{table}"
 
 
 def _caption(pairs: list[RecipePair], kind: str) -> str:
-    (seeds,) = {pair.seeds for pair in pairs}
-    n = f"{w.plural(pairs[0].patients, 'test patient')}, {w.plural(seeds, 'seed')} each"
+    seeds = [pair.seeds for pair in pairs]
+    many = "" if max(seeds) == 1 else "s"
+    n = f"{w.plural(pairs[0].patients, 'test patient')}, {w.span(min(seeds), max(seeds))} seed{many} each"
     return (
         f"Both recipes on {_crops(kind)} ({n}): test Dice of each; difference, efficient minus reference, paired over "
         "patients, in points; energy of a training before PUE, reference → efficient; share of the reference's energy"
-        f"{', range over seeds' if seeds > 1 else ''}."
+        f"{', range over seeds' if max(seeds) > 1 else ''}."
     )
 
 
@@ -92,11 +80,8 @@ def _origin(pairs: list[RecipePair], hardware: dict[str, Any]) -> str:
     estimated = "The energies are measured"
     if "estimated" in pairs[0].method:
         estimated = f"The energies are {'partly ' if hardware['gpu'] else ''}*estimates*"
-    once = " One seed tells nothing about what another would change." if pairs[0].seeds == 1 else ""
+    alone = any(pair.seeds == 1 for pair in pairs)
+    once = " One seed tells nothing about what another would change." if alone else ""
     machine = w.joined([hardware["cpu"], *hardware["gpu"]])
     without = "" if hardware["gpu"] else ", without a GPU; on another machine the shares differ"
     return f"{estimated} ({pairs[0].method}), on {machine}{without}.{once}"
-
-
-def _row(cells: tuple[str, ...]) -> list[str]:
-    return [f"{'* ' if position == 0 else '  '}- {cell}" for position, cell in enumerate(cells)]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.list_table import list_table
 from carbon_midl.files import read_json
 from carbon_midl.study.tables import named_rows
 
@@ -33,22 +34,20 @@ def trials_text(evidence: Evidence, root: Path) -> str:
     trials = _read(root, own["crops"]["fingerprint"])
     if trials.empty:
         return NOT_RECORDED
-    lines = [
-        ":::{list-table} Trials, one seed each: Dice on the validation patients of the epoch that was kept, and energy "
-        "of the training before PUE.",
-        ":name: table-trials",
-        ":header-rows: 1",
-        ":class: numbers wrapped",
-        "",
-        *_lines(["F", "Step size", "Augmented", "Machine", "Dice", "Energy"]),
-    ]
-    for row in named_rows(trials.sort_values(["filters", "learning_rate", "augment"])):
-        lines += _lines([
+    rows = [
+        [
             str(row.filters), f"{row.learning_rate:g}", "yes" if row.augment else "no", row.machine,
-            w.dice(row.val_dice), w.unbroken(w.energy(row.energy_kwh)),
-        ])  # fmt: skip
+            w.dice(row.val_dice), w.unbroken(w.energy(row.energy_kwh)), row.known,
+        ]
+        for row in named_rows(trials.sort_values(["filters", "learning_rate", "augment"]))
+    ]  # fmt: skip
+    caption = (
+        "Trials, one seed each: Dice on the validation patients of the epoch that was kept, energy of the training "
+        "before PUE, and how that is known."
+    )
+    header = ["F", "Step size", "Augmented", "Machine", "Dice", "Energy", "Known"]
     said = " ".join([_step_size(trials, own["options"]), _augmentation(trials, own["options"])]).strip()
-    return w.unbroken(said) + "\n\n" + "\n".join([*lines, ":::"]) + "\n"
+    return f"{w.unbroken(said)}\n\n{list_table('table-trials', caption, header, rows)}"
 
 
 def reruns_text(evidence: Evidence, root: Path) -> str:
@@ -69,7 +68,7 @@ def reruns_text(evidence: Evidence, root: Path) -> str:
             here = row.machine == w.machine(own["hardware"])
             gap = row.test_dice_patients - first.test_dice_patients
             within = "within" if abs(gap) <= TOLERANCE else "not within"
-            where = "the same machine" if here else f"a {row.machine}"
+            where = "a machine of the same kind" if here else f"a {row.machine}"
             told.append(
                 f"F = {row.filters}, seed {row.seed}, made again on {where}, gave "
                 f"{w.dice(row.test_dice_patients)} in place of {w.dice(first.test_dice_patients)}"
@@ -87,7 +86,8 @@ def _read(root: Path, fingerprint: str) -> pd.DataFrame:
         if manifest["crops"]["fingerprint"] == fingerprint:
             runs = pd.read_csv(root / directory / "runs.csv")
             given = {name: manifest["options"][name] for name in _VARIED if name not in runs}
-            tables.append(runs.assign(**given, machine=w.machine(manifest["hardware"])))
+            known = runs["energy_method"].map(w.how_known)
+            tables.append(runs.assign(**given, machine=w.machine(manifest["hardware"]), known=known))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -119,11 +119,7 @@ def _augmentation(trials: pd.DataFrame, options: dict[str, Any]) -> str:
     worse = all(gain < 0 for gain in gains)
     if worse == bool(options["augment"]):
         text += (
-            f" The study was run {'with' if options['augment'] else 'without'} them all the same, as planned before: "
-            "so its Dice is not the best that these networks can reach in so many epochs."
+            f" The study was run {'with' if options['augment'] else 'without'} them, which may not be the better way "
+            "in so few epochs."
         )
     return text
-
-
-def _lines(cells: list[str]) -> list[str]:
-    return [f"{'* ' if position == 0 else '  '}- {cell}" for position, cell in enumerate(cells)]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.list_table import list_table
 from carbon_midl.files import read_json
 from carbon_midl.footprint.stored import read_footprint
 from carbon_midl.study.tables import Results
@@ -33,25 +34,20 @@ def whole_price_text(evidence: Evidence, root: Path) -> str:
         unit: sum(_whole(manifest, runs, unit) for manifest, runs in studies.values())
         for unit in ("energy_kwh", "carbon_g")
     }
+    known = w.how_known("; ".join(method for _, runs in studies.values() for method in runs["energy_method"].unique()))
     attempts = sum(int(manifest["abandoned"]["attempts"]) for manifest, _ in studies.values())
     runs_done = sum(len(runs) for _, runs in studies.values())
     said = (
         f"The {w.plural(runs_done, 'run')} and {w.plural(attempts, 'attempt')} without a result that were recorded on "
         f"these crops, trials included, took {w.energy(total['energy_kwh'])} before PUE, or "
-        f"{w.carbon(total['carbon_g'])} CO₂eq."
+        f"{w.carbon(total['carbon_g'])} CO₂eq ({known})."
     )
-    lines = [
-        ":::{list-table} Everything that was recorded on these crops: runs with a result and attempts without, energy "
-        "before PUE and carbon of both, training and evaluation.",
-        ":name: table-everything",
-        ":header-rows: 1",
-        ":class: numbers wrapped",
-        "",
-        *_lines(["Study", "Runs", "Attempts", "Machine", "Energy", "CO₂eq"]),
-        *(line for row in rows for line in _lines(row)),
-        ":::",
-    ]
-    return w.unbroken(said) + "\n\n" + "\n".join(lines) + "\n"
+    caption = (
+        "Everything that was recorded on these crops: runs with a result and attempts without, energy before PUE and "
+        "carbon of both, training and evaluation, and how the energy is known."
+    )
+    header = ["Study", "Runs", "Attempts", "Machine", "Energy", "CO₂eq", "Known"]
+    return f"{w.unbroken(said)}\n\n{list_table('table-everything', caption, header, rows, 'numbers wrapped')}"
 
 
 def own_footprint(shown: Results, root: Path) -> str:
@@ -61,17 +57,19 @@ def own_footprint(shown: Results, root: Path) -> str:
         shown: results of the study whose notebooks are shown.
         root: the repository.
     """
-    kwh, grams = (float(shown.runs[f"{unit}"].sum()) for unit in ("energy_whole_run_kwh", "carbon_whole_run_g"))
+    kwh, grams = (float(shown.runs[unit].sum()) for unit in ("energy_whole_run_kwh", "carbon_whole_run_g"))
+    known = w.how_known("; ".join(shown.runs["energy_method"].unique()))
     said = (
-        f"The book has a footprint, too. The notebooks of its appendix took {w.energy(kwh)}, or {w.carbon(grams)} CO₂eq"
+        f"The book has a footprint, too. The notebooks of its appendix took {w.energy(kwh)} before PUE, or "
+        f"{w.carbon(grams)} CO₂eq ({known})"
     )
     if not (root / BUILD).is_file():
         return w.unbroken(f"{said}; what building its pages takes was not recorded.")
     build = read_footprint(root / BUILD)
-    how = "estimated" if any("estimated" in window.method for window in build.windows) else "measured"
+    how = w.how_known("; ".join(window.method for window in build.windows))
     return w.unbroken(
         f"{said}; building its pages from recorded results takes {w.energy(build.energy_kwh)}, or "
-        f"{w.carbon(build.carbon_g(build.energy_kwh))} CO₂eq, each time ({how}, before PUE)."
+        f"{w.carbon(build.carbon_g(build.energy_kwh))} CO₂eq, each time ({how})."
     )
 
 
@@ -86,13 +84,10 @@ def _row_of(manifest: dict[str, Any], runs: pd.DataFrame) -> list[str]:
         manifest["title"], str(len(runs)), str(manifest["abandoned"]["attempts"]), w.joined(sorted(machines)),
         w.unbroken(w.energy(_whole(manifest, runs, "energy_kwh"))),
         w.unbroken(w.carbon(_whole(manifest, runs, "carbon_g"))),
+        w.how_known("; ".join(runs["energy_method"].unique())),
     ]  # fmt: skip
 
 
 def _whole(manifest: dict[str, Any], runs: pd.DataFrame, unit: str) -> float:
     name = {"energy_kwh": "energy_whole_run_kwh", "carbon_g": "carbon_whole_run_g"}[unit]
     return float(runs[name].sum()) + float(manifest["abandoned"][unit])
-
-
-def _lines(cells: list[str]) -> list[str]:
-    return [f"{'* ' if position == 0 else '  '}- {cell}" for position, cell in enumerate(cells)]

@@ -67,6 +67,14 @@ def machine(hardware: dict[str, Any]) -> str:
     return joined(sorted(names)) if names else "CPU"
 
 
+def how_known(methods: str) -> str:
+    """Whether energies obtained by these methods, such as "measured: RAPL; estimated: W per GB", are estimates."""
+    estimated = ["estimated" in method for method in methods.split(";")]
+    if all(estimated):
+        return "estimated"
+    return "partly estimated" if any(estimated) else "measured"
+
+
 def duration(seconds: float) -> str:
     """A duration in seconds, minutes or hours."""
     if seconds < 120:

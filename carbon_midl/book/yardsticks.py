@@ -7,9 +7,12 @@ import pandas as pd
 
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.list_table import list_table
+from carbon_midl.files import read_json
 from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
 from carbon_midl.lidc.yardsticks import RECORDED, read_yardsticks
 from carbon_midl.selection.patients import Interval
+from carbon_midl.study.tables import named_rows
 
 LEAK, TRIALS = Path("results/lidc-leak"), Path("results/lidc-trials")
 NOT_RECORDED = (
@@ -60,44 +63,35 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
         f"{record['threshold']['level']:g} of a crop's range, chosen on the validation patients, reaches "
         f"{_dice(_mean(joined, 'threshold_dice'))} on all test slices."
     )
-    lines = [
-        ":::{list-table} Dice with its 95 % interval over patients, on the test slices that all four readers outlined "
-        "and on all; each slice counts alike, and a network has the mean of its seeds.",
-        ":name: table-yardsticks",
-        ":header-rows: 1",
-        ":class: numbers",
-        "",
-        *_row([" ", f"By all four (n = {reader.n:,})", f"All (n = {len(joined):,})"]),
-        *(line for row in rows for line in _row(row)),
-        ":::",
-    ]
-    return w.unbroken(said) + "\n\n" + "\n".join(lines) + "\n"
+    caption = (
+        "Dice with its 95 % interval over patients, on the test slices that all four readers outlined and on all; each "
+        "slice counts alike, and a network has the mean of its seeds."
+    )
+    header = [" ", f"By all four (n = {reader.n:,})", f"All (n = {len(joined):,})"]
+    return f"{w.unbroken(said)}\n\n{list_table('table-yardsticks', caption, header, rows)}"
 
 
 def leak_text(root: Path) -> str:
     """One sentence: the same training on a split by slice and on one by patient; or that there is no record."""
     if not (root / LEAK).is_dir() or not (root / TRIALS).is_dir():
         return "What a network would gain by such a split has not been recorded in this copy of the book."
-    leaky = _scores(root / LEAK)
-    (filters,) = set(leaky["filters"])
+    leaky, scores = (pd.read_csv(root / record / "slices.csv.gz") for record in (LEAK, TRIALS))
+    (made,) = named_rows(pd.read_csv(root / LEAK / "runs.csv"))
+    options = read_json(root / LEAK / "manifest.json")["options"]
+    alike = {"filters": made.filters, "seed": made.seed} | {
+        name: options[name] for name in ("learning_rate", "augment")
+    }
     runs = pd.read_csv(root / TRIALS / "runs.csv")
-    rate = pd.read_csv(root / LEAK / "epochs.csv")["learning_rate"].max()
-    like = runs[(runs["filters"] == filters) & ~runs["augment"]]
-    run = like.loc[(like["learning_rate"] - rate).abs().idxmin(), "run"]
-    honest = _scores(root / TRIALS)
-    honest = honest[honest["run"] == run]
+    (run,) = runs.loc[(runs[list(alike)] == pd.Series(alike)).all(axis=1), "run"]
+    honest = scores[scores["run"] == run]
     # The archive for the leak names its patients by slice; the patient is the first part.
     by_slice = mean_over_patients(leaky["dice"], leaky["patient_id"].str.rsplit("-", n=2).str[0])
     by_patient = mean_over_patients(honest["dice"], honest["patient_id"])
     return w.unbroken(
-        f"A network gains, too: a U-Net of F = {filters}, trained once each way and alike, reached a Dice of "
+        f"A network gains, too: a U-Net of F = {made.filters}, trained once each way and alike, reached a Dice of "
         f"{_dice(by_slice)} on a split by slice and {_dice(by_patient)} on one by patient ({by_slice.n:,} and "
         f"{by_patient.n:,} test slices)."
     )
-
-
-def _scores(directory: Path) -> pd.DataFrame:
-    return pd.read_csv(directory / "slices.csv.gz")
 
 
 def _verdict(difference: Estimate) -> str:
@@ -120,7 +114,3 @@ def _dice(found: Estimate) -> str:
 def _cell(table: pd.DataFrame, column: Any) -> str:
     found = _mean(table, column)
     return w.unbroken(f"{w.dice(found.estimate)} ({w.dice(found.low)}–{w.dice(found.high)})")
-
-
-def _row(cells: list[str]) -> list[str]:
-    return [f"{'* ' if position == 0 else '  '}- {cell}" for position, cell in enumerate(cells)]

@@ -4,13 +4,10 @@ Its counter counts everybody on the board. Whoever trains there keeps the others
 the training's; what needs no GPU, such as the start of the next run, goes on beside it.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-from carbon_midl.locks import next_holder
+from carbon_midl.locks import machine_lock, next_holder
 
 
 @contextmanager
@@ -32,6 +29,5 @@ def turn(boards: Sequence[str], on_wait: Callable[[], None] = lambda: None) -> I
     with ExitStack() as stack:
         # In one order, so that two who want the same two boards do not wait for each other.
         for board in sorted(set(boards)):
-            lock = Path(tempfile.gettempdir()) / f"carbon-midl-{os.getuid()}-{board}-turn.lock"
-            stack.enter_context(next_holder(lock, waiting))
+            stack.enter_context(next_holder(machine_lock(f"{board}-turn"), waiting))
         yield

@@ -139,6 +139,8 @@ def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = 0.00
 def replay_study(runs: pd.DataFrame, epochs: pd.DataFrame, tolerance: float = 0.005) -> pd.DataFrame:
     """Every policy with its default options on a study's curves, each seed a search of its own.
 
+    Where some seeds lack a width, only those with the most widths are searched: among fewer a search is another one.
+
     Args:
         runs: ``runs.csv`` of a recorded study whose candidates are its widths.
         epochs: its ``epochs.csv``.
@@ -148,10 +150,12 @@ def replay_study(runs: pd.DataFrame, epochs: pd.DataFrame, tolerance: float = 0.
         A row a policy: ``name``, the fields of `Summary`, and ``chosen``, the different choices of the seeds.
     """
     by_seed = curves_of_runs(runs, epochs)
+    most = max(len(curves.names) for curves in by_seed.values())
+    searched = [curves for curves in by_seed.values() if len(curves.names) == most]
     rows = []
     for kind in POLICIES.values():
         policy = kind()
-        replays = [replay(curves, policy) for curves in by_seed.values()]
+        replays = [replay(curves, policy) for curves in searched]
         found = summarise(replays, policy, tolerance)
         rows.append(
             {"name": kind.name} | found._asdict() | {"chosen": ", ".join(dict.fromkeys(one.chosen for one in replays))}

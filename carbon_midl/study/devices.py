@@ -2,14 +2,12 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from carbon_midl.errors import InputError
-from carbon_midl.locks import sole_holder
+from carbon_midl.locks import machine_lock, sole_holder
 
 _CUDA = re.compile(r"cuda:(\d+)")
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -82,9 +80,8 @@ def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None
     with ExitStack() as stack:
         metered = {} if share_meter else {_board(place): place.name for place in places if _meter_is_shared(place.name)}
         for board, name in sorted(metered.items()):
-            lock = Path(tempfile.gettempdir()) / f"carbon-midl-{os.getuid()}-{board}.lock"
             what = f"training on {_described(name)}, whose meter would count both (--share-meter allows it)"
-            stack.enter_context(sole_holder(lock, what))
+            stack.enter_context(sole_holder(machine_lock(board), what))
         yield
 
 

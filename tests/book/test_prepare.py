@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from carbon_midl.book.claims import judge_poster, macs_reading, poster_verdict
+from carbon_midl.book.claims import energy_honesty, judge_poster, macs_reading, poster_verdict, tracker_independence
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.prepare import prepare
@@ -206,3 +206,23 @@ def test_the_configuration_keeps_the_network_out() -> None:
     assert not {"sphinx_thebe", "sphinx.ext.intersphinx", "sphinx.ext.mathjax"} & set(
         config["sphinx"]["config"]["extensions"]
     )
+
+
+def test_the_share_of_the_gpu_is_told_only_where_there_is_one() -> None:
+    runs = pd.DataFrame(
+        {
+            "energy_method": ["measured: RAPL; estimated: W per GB"],
+            "energy_kwh": [1.0],
+            "energy_gpu_kwh": [float("nan")],
+        }
+    )
+    assert "GPU" not in energy_honesty(runs)
+    runs = runs.assign(energy_method="estimated: TDP × utilisation; measured: NVML energy counter", energy_gpu_kwh=0.8)
+    assert "80.0 % of them is the GPU's" in energy_honesty(runs)
+
+
+def test_what_two_instruments_share_follows_what_was_read() -> None:
+    mixed = pd.Series(["estimated: TDP × utilisation; measured: NVML energy counter"])
+    assert "both ask the GPU's own driver" in tracker_independence(mixed)
+    measured = pd.Series(["measured: RAPL; measured: NVML energy counter"])
+    assert "They read the same hardware" in tracker_independence(measured)

@@ -60,3 +60,11 @@ def test_the_record_is_there_without_paths_of_a_machine(name: str) -> None:
     assert (RECORDED / name).is_file()
     if name == "manifest.json":
         assert json.loads((RECORDED / name).read_text())["crops"]["kind"] == "phantom"
+
+
+def test_widths_with_different_numbers_of_seeds_are_told_so(tmp_path: Path) -> None:
+    runs = pd.read_csv(RECORDED / "runs.csv")
+    kept = runs[~((runs["filters"] == 16) & (runs["seed"] > 0))]
+    text = recipes_text(a_record(tmp_path, runs=kept))
+    assert "1 to 3 seeds each" in text
+    assert "One seed tells nothing" in text

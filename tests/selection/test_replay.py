@@ -12,7 +12,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.selection.curves import Curves, curves_of_study, curves_of_table
 from carbon_midl.selection.policies import EarlyStopping, FullSweep, ScreenedHalving, SuccessiveHalving, Widen
 from carbon_midl.selection.policy import Policy, Step, Trial
-from carbon_midl.selection.replay import drawn, replay, summarise
+from carbon_midl.selection.replay import drawn, replay, replay_study, summarise
 from carbon_midl.selection.tuning import cheapest_within, grid, summaries
 
 RECIPES = Path(__file__).parents[2] / "results" / "recipes"
@@ -161,3 +161,15 @@ def test_trials_keep_their_first_epochs() -> None:
     assert trial.first(2) == Trial("a", 1, 3, (0.1, 0.2), (1, 2))
     assert trial.first(9) is trial
     assert (trial.spent, trial.epoch_cost, trial.best) == (6, 2, 0.3)
+
+
+def test_a_seed_that_lacks_a_candidate_is_no_search_of_the_study() -> None:
+    directory = RECIPES.with_name("lidc")
+    runs, epochs = pd.read_csv(directory / "runs.csv"), pd.read_csv(directory / "epochs.csv")
+    widths = runs.groupby("seed")["filters"].nunique()
+    assert widths.nunique() > 1  # the record is one where seeds differ
+    found = replay_study(runs, epochs)
+    whole = widths[widths == widths.max()].index
+    assert set(found["draws"]) == {len(whole)}
+    alone = replay_study(runs[runs["seed"].isin(whole)], epochs)
+    pd.testing.assert_frame_equal(found, alone)

@@ -78,7 +78,7 @@ def test_a_gpu_is_what_a_run_sees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("metered")
 def test_another_runner_is_kept_from_a_metered_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     place = [Slot("cuda:0")]
     with reserved(place):
         with (
