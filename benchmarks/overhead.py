@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 os.environ["OMP_NUM_THREADS"] = "1"  # runs side by side get the same as runs alone
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a run does not compile the library anew, unless told to
 
 from benchmarks.record import Finding, record
 from carbon_midl.footprint import read_footprint

@@ -20,6 +20,7 @@ from benchmarks.record import Finding, record
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.notebook import open_experiment
 from carbon_midl.run import fingerprint
+from carbon_midl.study.finished import REMEMBERED, remember_finished
 from carbon_midl.study.making import open_crops
 from carbon_midl.study.spec import Study, read_study
 
@@ -53,9 +54,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         study = make_study(Path(folder), options.runs, options.epochs)
+        status = ["study", "status", str(study.path)]
         findings = [
-            timed("status", ["study", "status", str(study.path)], f"{options.runs:,} finished runs"),
-            timed("status, once more", ["study", "status", str(study.path)], f"{options.runs:,} finished runs"),
+            timed("status", status, f"{options.runs:,} finished runs"),
+            timed("status", status, f"{options.runs:,} runs that were finished elsewhere, first look", forget=study),
             timed(
                 "collect", ["study", "collect", str(study.path)], f"{options.runs:,} runs of {options.epochs} epochs"
             ),
@@ -87,6 +89,8 @@ def make_study(root: Path, runs: int, epochs: int) -> Study:
             "fingerprint": fingerprint(run.options, archive).__dict__,
         }
         (directory / "result.json").write_text(json.dumps(own, indent=2))
+        # As the runner does after each run.
+        remember_finished(directory)
     return study
 
 
@@ -102,8 +106,17 @@ def trained(study: Study, archive: CropArchive, directory: Path) -> Path:
     return directory
 
 
-def timed(what: str, arguments: list[str], of: str) -> Finding:
-    """Run the command line in a process of its own, and say how long that took and how much memory it had at most."""
+def timed(what: str, arguments: list[str], of: str, forget: Study | None = None) -> Finding:
+    """Run the command line in a process of its own, and say how long that took and how much memory it had at most.
+
+    Args:
+        what: subcommand of "study".
+        arguments: of the command line.
+        of: what it is done with.
+        forget: a study whose remembered runs are forgotten before.
+    """
+    if forget:
+        (forget.directory / REMEMBERED).unlink()
     start = perf_counter()
     subprocess.run([sys.executable, "-c", _CALL, *arguments], check=True, stdout=subprocess.DEVNULL)
     duration_s = perf_counter() - start

@@ -12,12 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from carbon_midl.checkpoint_header import FORMAT, VERSION, WAY_OUT, check_format
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced
 from carbon_midl.model_file import read_safetensors
-
-FORMAT = "carbon-midl checkpoint"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         InputError: missing, damaged, or of another network.
     """
     metadata, tensors = read_safetensors(path)
-    _check_format(path, metadata)
+    check_format(path, metadata)
     try:
         stored = json.loads(metadata["progress"])
         progress = Progress(**{**stored, "epochs": [Epoch(**epoch) for epoch in stored["epochs"]]})
@@ -101,28 +99,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a checkpoint of this U-Net ({reason}). {_WAY_OUT}") from None
+        raise InputError(f"{path}: not a checkpoint of this U-Net ({reason}). {WAY_OUT}") from None
     _restore(optimiser, tensors)
     return progress
-
-
-def checkpointed_run(path: Path) -> str | None:
-    """The fingerprint of the run whose state is stored, or None where nothing usable is."""
-    try:
-        metadata, _ = read_safetensors(path)
-        _check_format(path, metadata)
-    except InputError:
-        return None
-    return metadata.get("run")
-
-
-_WAY_OUT = "Remove the file to begin again, or name another directory."
-
-
-def _check_format(path: Path, metadata: dict[str, str]) -> None:
-    found = (metadata.get("format"), metadata.get("version"))
-    if found != (FORMAT, str(VERSION)):
-        raise InputError(f"{path}: found {found[0]} {found[1]}, expected {FORMAT} {VERSION}. {_WAY_OUT}")
 
 
 def _restore(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -81,11 +81,6 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def write_compact_json(path: Path, content: Any) -> None:
-    """Write ``content`` as JSON without spaces, for machines; whole or not at all."""
-    write_text(path, json.dumps(content, separators=(",", ":")))
-
-
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 

@@ -106,8 +106,10 @@ class Experiment:
             InputError: the loss is not finite, or the checkpoint is damaged.
             TrainingPaused: the epoch ``pause_after`` is done; another start with a later one, or 0, goes on.
         """
+        from carbon_midl.eager import without_compiler
         from carbon_midl.training import begin, fit
 
+        without_compiler()
         options, directory = self.run.options, self.run.directory
         self.tracker.load()
         self._take_turn()

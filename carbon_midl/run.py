@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carbon_midl.checkpoint_header import checkpointed_run
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, remove_left_over, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
@@ -112,8 +113,6 @@ def is_finished(directory: Path, wanted: Fingerprint) -> bool:
 
 def resumable(directory: Path, training: str) -> Path | None:
     """Return the checkpoint in ``directory`` if it is of the training with this fingerprint."""
-    from carbon_midl.checkpoint import checkpointed_run
-
     checkpoint = directory / CHECKPOINT
     return checkpoint if checkpointed_run(checkpoint) == training else None
 

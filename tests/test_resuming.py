@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from carbon_midl.checkpoint import checkpointed_run, load_checkpoint
+from carbon_midl.checkpoint import load_checkpoint
+from carbon_midl.checkpoint_header import checkpointed_run
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import split_patients

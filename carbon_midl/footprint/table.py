@@ -52,26 +52,32 @@ def describe(record: FootprintRecord, window: str) -> str:
 def energy_text(energy_kwh: float) -> str:
     """Energy in kWh, Wh or mWh, to three digits."""
     if abs(energy_kwh) >= 1 or energy_kwh == 0:
-        return f"{energy_kwh:.3g} kWh"
+        return f"{_three_digits(energy_kwh)} kWh"
     if abs(energy_kwh) >= 1e-3:
-        return f"{energy_kwh * 1e3:.3g} Wh"
-    return f"{energy_kwh * 1e6:.3g} mWh"
+        return f"{_three_digits(energy_kwh * 1e3)} Wh"
+    return f"{_three_digits(energy_kwh * 1e6)} mWh"
 
 
 def carbon_text(carbon_g: float) -> str:
     """Carbon in kgCO2eq, gCO2eq or mgCO2eq, to three digits."""
     if carbon_g >= 1000:
-        return f"{carbon_g / 1000:.3g} kgCO2eq"
+        return f"{_three_digits(carbon_g / 1000)} kgCO2eq"
     if carbon_g >= 1 or carbon_g == 0:
-        return f"{carbon_g:.3g} gCO2eq"
-    return f"{carbon_g * 1000:.3g} mgCO2eq"
+        return f"{_three_digits(carbon_g)} gCO2eq"
+    return f"{_three_digits(carbon_g * 1000)} mgCO2eq"
 
 
 def duration_text(duration_s: float) -> str:
     """A duration in s, min or h, to three digits."""
     if duration_s < 120:
-        return f"{duration_s:.3g} s"
-    return f"{duration_s / 60:.3g} min" if duration_s < 7200 else f"{duration_s / 3600:.3g} h"
+        return f"{_three_digits(duration_s)} s"
+    return f"{_three_digits(duration_s / 60)} min" if duration_s < 7200 else f"{_three_digits(duration_s / 3600)} h"
+
+
+def _three_digits(value: float) -> str:
+    """Without an exponent where there are thousands, as of 0.9999 kWh in Wh."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
 
 
 def _heading(record: FootprintRecord, window: Window) -> str:

@@ -5,12 +5,15 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from carbon_midl.errors import InputError
 from carbon_midl.locks import machine_lock, sole_holder
 
 _CUDA = re.compile(r"cuda:(\d+)")
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Of NVIDIA, of AMD, and of either under Windows. Without one there is no GPU, and no need to load torch to ask it.
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,15 @@ def _meter_is_shared(name: str) -> bool:
     A GPU's counter does, and RAPL, which counts the whole processor. The estimate from CPU time follows each program's
     own processes.
     """
+    return name.startswith("cuda") or (name == "" and _torch_would_choose_a_gpu()) or _cpu_is_measured()
+
+
+def _torch_would_choose_a_gpu() -> bool:
+    if not any(Path(driver).exists() for driver in _DRIVERS):
+        return False
     import torch
 
-    return name.startswith("cuda") or (name == "" and torch.cuda.is_available()) or _cpu_is_measured()
+    return torch.cuda.is_available()
 
 
 def _cpu_is_measured() -> bool:

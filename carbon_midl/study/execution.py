@@ -1,18 +1,16 @@
 """Execute one run's notebook with papermill, in a process of its own that can be stopped with its kernel."""
 
-import base64
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
 from carbon_midl.run_files import RESULT
 
@@ -58,12 +56,9 @@ def execute(
     executed = directory / PARTIAL
     # Papermill writes both paths into the notebook; relative ones tell nothing of this machine.
     paths = [str(path.relative_to(root)) for path in (notebook, executed)]
-    # As YAML writes them: papermill would take JSON's 1e-05 for a text.
-    encoded = base64.b64encode(yaml.safe_dump(parameters, allow_unicode=True).encode()).decode()
-    options = ["--no-progress-bar", "--log-level", "ERROR", "-b", encoded]
     with (directory / "papermill.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "papermill", *paths, *options],
+            [sys.executable, "-m", "carbon_midl.study.papermill_run", *paths, json.dumps(parameters)],
             cwd=root,
             stdout=log,
             stderr=log,
@@ -76,7 +71,8 @@ def execute(
             while process.poll() is None:
                 kernels = _children(process) or kernels
                 poll()
-                time.sleep(_POLL_S)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_S)
         except BaseException:
             _stop(process)
             raise

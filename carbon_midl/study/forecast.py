@@ -1,12 +1,15 @@
 """What the rest of a study will take: a prediction from the runs that are done or under way."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from carbon_midl.network_size import network_size
 from carbon_midl.options import RunOptions
 from carbon_midl.study.spec import PlannedRun
+
+# The options of a run but for its seed.
+Kind = tuple[Any, ...]
 
 
 class Cost(NamedTuple):
@@ -36,10 +39,10 @@ class Forecast:
         size: side of the crops, px.
     """
 
-    def __init__(self, runs: Iterable[PlannedRun], size: int) -> None:
-        self._options = {run.name: run.options for run in runs}
-        self._kinds = {name: _without_seed(options) for name, options in self._options.items()}
-        self._work = {self._kinds[name]: _work(options, size) for name, options in self._options.items()}
+    def __init__(self, runs: Sequence[PlannedRun], size: int) -> None:
+        self._kinds = {run.name: _without_seed(run.options) for run in runs}
+        options = {self._kinds[run.name]: run.options for run in runs}
+        self._work = {kind: _work(one, size) for kind, one in options.items()}
         self._seen: dict[str, Seen] = {}
 
     def saw(self, name: str, cost: Cost, share: float = 1.0) -> None:
@@ -64,9 +67,9 @@ class Forecast:
             duration_s += factor * cost.duration_s
         return Cost(energy_kwh, duration_s)
 
-    def _by_kind(self) -> dict[str, Cost]:
+    def _by_kind(self) -> dict[Kind, Cost]:
         """Mean cost of a whole run of each kind that was seen."""
-        found: dict[str, list[Cost]] = {}
+        found: dict[Kind, list[Cost]] = {}
         for name, seen in self._seen.items():
             if seen.share > 0:
                 whole = Cost(*(value / seen.share for value in seen.cost))
@@ -77,8 +80,8 @@ class Forecast:
         }
 
 
-def _without_seed(options: RunOptions) -> str:
-    return options.model_copy(update={"seed": 0}).model_dump_json()
+def _without_seed(options: RunOptions) -> Kind:
+    return tuple(value for name, value in options if name != "seed")
 
 
 def _work(options: RunOptions, size: int) -> float:

@@ -15,6 +15,7 @@ from carbon_midl.run_files import RESULT
 from carbon_midl.study.abandoned import SUPERSEDED
 from carbon_midl.study.devices import Slot
 from carbon_midl.study.execution import NOTEBOOK, PARTIAL, execute
+from carbon_midl.study.finished import remember_finished
 from carbon_midl.study.phantom_crops import phantom_crops
 from carbon_midl.study.run_locks import lock_of
 from carbon_midl.study.spec import PlannedRun, Study
@@ -64,7 +65,10 @@ def make_run(
             (directory / RESULT).unlink()
         parameters = run_parameters(study, run, archive) | {"metered_alone": slot.metered_alone}
         made = execute(notebook, directory, parameters, poll, root=study.root, environment=slot.environment, lock=lock)
-        return Outcome.MADE if made else Outcome.FAILED
+        if not made:
+            return Outcome.FAILED
+        remember_finished(directory)
+        return Outcome.MADE
 
 
 def is_done(directory: Path, wanted: Fingerprint) -> bool:

@@ -57,7 +57,7 @@ class StudyStatus:
 def study_status(study: Study) -> StudyStatus:
     """Look where a study stands; nothing is changed or rendered."""
     archive, note = _crops(study)
-    finished = FinishedRuns(study)
+    finished = FinishedRuns(study.directory)
     code, held = code_fingerprint(), held_runs(study)
     wanted = [fingerprint(run.options, archive, code) if archive else None for run in study.runs]
     runs = tuple(
@@ -92,6 +92,8 @@ def _crops(study: Study) -> tuple[CropArchive | None, str]:
 def _left(study: Study, runs: tuple[RunState, ...], archive: CropArchive | None) -> Cost | None:
     if archive is None:
         return None
+    if all(run.state == "done" for run in runs):
+        return Cost(0.0, 0.0)
     forecast = Forecast(study.runs, archive.size)
     for run in runs:
         if run.state == "done":

@@ -179,7 +179,7 @@ class Harness:
         return False
 
     def _processes(self, target: str, runner: int) -> Iterator[psutil.Process]:
-        words = {"kernel": "ipykernel_launcher", "papermill": "papermill", "runner": "study"}
+        words = {"kernel": "ipykernel_launcher", "papermill": "carbon_midl.study.papermill_run", "runner": "study"}
         for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
             told = process.info
             if target == "runner":

@@ -1,6 +1,7 @@
 """Where runs are made, what they are predicted to take, and what the status says; without training anything."""
 
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -74,6 +75,11 @@ def test_a_gpu_is_what_a_run_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(InputError, match=message):
             slots(wrong)
+
+
+def test_a_runner_does_not_wait_for_torch() -> None:
+    code = "import sys; from carbon_midl.study import devices, runner; devices._DRIVERS = (); devices.slots()"
+    subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], check=True)
 
 
 @pytest.mark.usefixtures("metered")
