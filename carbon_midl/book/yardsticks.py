@@ -19,7 +19,8 @@ NOT_RECORDED = (
     "Readers and a threshold have not been scored on the test patients of this study. `carbon-midl crops yardsticks` "
     "does it.\n"
 )
-_SLICE = ["patient_id", "nodule", "slice"]
+SLICE = ["patient_id", "nodule", "slice"]
+"""What tells one slice from all others."""
 
 
 def yardsticks_text(evidence: Evidence, root: Path) -> str:
@@ -39,8 +40,8 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
         manifest["options"]["readers"],
     ):
         return NOT_RECORDED
-    networks = evidence.results.slices.groupby(["filters", *_SLICE])["dice"].mean().unstack("filters")
-    joined = table.merge(networks.reset_index(), on=_SLICE, validate="one_to_one")
+    networks = evidence.results.slices.groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
+    joined = table.merge(networks.reset_index(), on=SLICE, validate="one_to_one")
     four = joined[joined["reader_dice"].notna()]
     widths = evidence.bootstrap.widths
     best = max(widths, key=lambda width: four[width].mean())
@@ -59,7 +60,7 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
     said = (
         f"On the {reader.n:,} test slices that all four readers outlined ({w.plural(reader.patients, 'patient')}), a "
         f"reader's Dice with the majority of the other three is {_dice(reader)}. The best width there, F = {best}, "
-        f"reaches {_dice(network)} with the consensus of the four: {_verdict(difference)}. A threshold at "
+        f"reaches {_dice(network)} with the consensus of the four: {reader_verdict(difference)}. A threshold at "
         f"{record['threshold']['level']:g} of a crop's range, chosen on the validation patients, reaches "
         f"{_dice(_mean(joined, 'threshold_dice'))} on all test slices."
     )
@@ -94,7 +95,8 @@ def leak_text(root: Path) -> str:
     )
 
 
-def _verdict(difference: Estimate) -> str:
+def reader_verdict(difference: Estimate) -> str:
+    """Such as "−1.3 points (−5.9 to +2.6), no difference from a reader is shown", of a network less a reader."""
     points = w.points_interval(Interval(*difference[:3]))
     if difference.low > 0:
         return f"{points}, more than a reader"

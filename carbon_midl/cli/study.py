@@ -1,6 +1,7 @@
 """``carbon-midl study``: many runs from one file."""
 
 import argparse
+import gc
 import json
 import signal
 from pathlib import Path
@@ -106,6 +107,8 @@ def _status(options: argparse.Namespace) -> None:
     from carbon_midl.study.spec import read_study
     from carbon_midl.study.status import study_status
 
+    # Of thousands of runs there are many objects, and all are needed to the end: looking for garbage finds none.
+    gc.disable()
     study = read_study(options.study)
     status = study_status(study)
     if options.json:

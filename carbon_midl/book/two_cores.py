@@ -1,0 +1,103 @@
+"""The results chapter's second study of the same crops: narrow widths without a GPU and without augmentation."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carbon_midl.book import wording as w
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.list_table import list_table
+from carbon_midl.book.yardsticks import SLICE, reader_verdict
+from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
+from carbon_midl.lidc.yardsticks import RECORDED as YARDSTICKS
+from carbon_midl.lidc.yardsticks import read_yardsticks
+from carbon_midl.selection.patients import Interval
+from carbon_midl.study.tables import Results, by_width, named_rows
+
+RECORDED = Path("results/lidc-cpu")
+NOT_RECORDED = (
+    "Such a study has not been recorded for these crops. `carbon-midl study run studies/lidc-cpu.toml` makes it in "
+    "about two hours on two cores.\n"
+)
+
+
+def two_cores_text(evidence: Evidence, root: Path) -> str:
+    """Sentences and a table: the second study beside a reader and beside the book's own; or that there is no record.
+
+    Args:
+        evidence: the book's study.
+        root: the repository, with what was recorded in it.
+    """
+    if not all((root / record).is_dir() for record in (RECORDED, YARDSTICKS)):
+        return NOT_RECORDED
+    other, own = Results.read(root / RECORDED), evidence.results
+    yardsticks, record = read_yardsticks(root / YARDSTICKS)
+    if not _crops(own.manifest) == _crops(other.manifest) == (record["crops"]["fingerprint"], record["split_seed"]):
+        return NOT_RECORDED
+    table = by_width(other, other.bootstrap()).set_index("filters")
+    readers = yardsticks[yardsticks["reader_dice"].notna()]
+    beside_reader = {width: _beside_reader(other, width, readers) for width in table.index}
+    beside_own = {width: _beside(other, own, width) for width in table.index if width in set(own.runs["filters"])}
+    rows = [
+        [
+            *(str(row.Index), str(row.runs)),
+            w.unbroken(f"{w.dice(row.dice)} ({w.dice(row.dice_low)}–{w.dice(row.dice_high)})"),
+            _points(beside_reader[row.Index]),
+            _points(beside_own[row.Index]) if row.Index in beside_own else "–",
+            *map(w.unbroken, (w.energy(row.energy_kwh), w.carbon(row.carbon_g), w.duration(row.duration_s))),
+        ]
+        for row in named_rows(table)
+    ]
+    best = max(beside_reader, key=lambda width: beside_reader[width].estimate)
+    count = beside_reader[best]
+    said = " ".join(
+        [
+            f"On the {count.n:,} test slices that all four readers outlined, the best of these widths, F = {best}, "
+            f"compares with a reader like this: {reader_verdict(count)}.",
+            _energies(table["energy_kwh"], evidence, list(beside_own)),
+        ]
+    )
+    patients = int(other.runs["test_patients"].iloc[0])
+    caption = (
+        f"Narrow widths on {w.machine(other.manifest['hardware'])}, not augmented: Dice with its 95 % interval over "
+        f"{patients} test patients and seeds; points against a reader, on the slices of all four; points against the "
+        "same width of the study above, patient by patient (95 % over patients); energy of one training before PUE, "
+        "estimated; its carbon; its time."
+    )
+    header = ["F", "Seeds", "Dice", "Against a reader", "Against the study", "Energy", "CO₂eq", "Time"]
+    return f"{w.unbroken(said)}\n\n{list_table('table-two-cores', caption, header, rows, 'numbers wrapped')}"
+
+
+def _crops(manifest: dict[str, Any]) -> tuple[Any, Any]:
+    return manifest["crops"]["fingerprint"], manifest["options"]["split_seed"]
+
+
+def _beside_reader(other: Results, width: int, readers: pd.DataFrame) -> Estimate:
+    """Network less reader, slice by slice."""
+    slices = other.slices[other.slices["filters"] == width].groupby(SLICE)["dice"].mean()
+    joined = readers.merge(slices.reset_index(), on=SLICE, validate="one_to_one")
+    return mean_over_patients(joined["dice"] - joined["reader_dice"], joined["patient_id"])
+
+
+def _beside(other: Results, own: Results, width: int) -> Estimate:
+    """The other study less the book's, on each patient's mean over slices and seeds."""
+    means = [
+        results.slices[results.slices["filters"] == width].groupby("patient_id")["dice"].mean()
+        for results in (other, own)
+    ]
+    difference = (means[0] - means[1]).dropna()
+    return mean_over_patients(difference, difference.index)
+
+
+def _energies(energy_kwh: "pd.Series[float]", evidence: Evidence, widths: list[int]) -> str:
+    own = evidence.widths.set_index("filters")["energy_kwh"]
+    told = [f"{w.energy(energy_kwh[width])} in place of {w.energy(own[width])} at F = {width}" for width in widths]
+    if not told:
+        return ""
+    there = w.machine(evidence.results.manifest["hardware"])
+    return f"One training took {w.joined(told)}, here estimated, there on the {there}."
+
+
+def _points(found: Estimate) -> str:
+    return w.unbroken(w.points_interval(Interval(*found[:3])).replace(" points", ""))
