@@ -103,13 +103,13 @@ def poster(evidence: Evidence) -> Table:
         more, low, high = (100 * value for value in evidence.bootstrap.relative_difference(cheapest, dearest))
         gain = f"{w.signed(more)} % ({w.signed(low)} to {w.signed(high)} %)"
     kind = "phantom crops" if results.manifest["crops"]["kind"] == "phantom" else "CT crops of LIDC-IDRI"
-    estimated = results.runs["energy_method"].astype(str).str.contains("estimated").any()
+    known = w.how_known("; ".join(results.runs["energy_method"].unique()))
     poster_percent = f"about {POSTER_CARBON_PERCENT_PER_DICE_PERCENT:.0f} %"
     return ["", "Poster", "Here"], [
         ["Images", "CT of LIDC-IDRI", kind],
         ["Widths F", w.joined(PAPER_WIDTHS), w.joined(evidence.bootstrap.widths)],
         ["Behind a Dice", "not said", n_text(evidence)],
-        ["Energy", "carbontracker", "own record, estimated" if estimated else "own record, from sensors"],
+        ["Energy", "carbontracker", f"own record, {known}"],
         ["More carbon", poster_percent, f"{w.signed(extra, 0)} %, F = {cheapest} to {dearest}"],
         ["More Dice", "about 1 %", gain],
     ]  # fmt: skip
