@@ -62,7 +62,10 @@ class Compute:
 
     @property
     def energy(self) -> str:
-        """The energy with what it is: "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)"."""
+        """The energy with what it is.
+
+        Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
+        """
         estimated = [is_estimate(method) for method in self.methods]
         how = "; ".join(self.methods) or "method not recorded"
         amount = energy_text(self.energy_kwh)

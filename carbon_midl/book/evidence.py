@@ -92,7 +92,7 @@ class Evidence:
 
     @cached_property
     def candidates(self) -> Candidates:
-        """The widths as candidates: Dice by test patient and training, carbon of training."""
+        """The widths as candidates, with Dice by test patient and training, carbon of training."""
         columns = Columns(replicate=PATIENT, training=RUN)
         table = joined_by_patient(self.results.runs, self.results.slices, columns.performance)
         first = self.results.runs.iloc[0]

@@ -79,7 +79,10 @@ class Window:
 
     @property
     def method(self) -> str:
-        """How the figures were obtained, each method once: "measured: RAPL; estimated: W per GB"."""
+        """How the figures were obtained, each method once.
+
+        Such as "measured: RAPL; estimated: W per GB".
+        """
         return "; ".join(dict.fromkeys(part.method for part in self.components))
 
     def component_kwh(self, component: str) -> float | None:
@@ -171,7 +174,7 @@ class FootprintRecord:
 
     @property
     def attempts(self) -> int:
-        """How often the run was begun: 1 without interruption."""
+        """How often the run was begun, 1 without interruption."""
         return max((window.attempt for window in self.windows), default=0)
 
     @property
@@ -186,7 +189,7 @@ class FootprintRecord:
 
     @property
     def energy_kwh(self) -> float:
-        """Energy of the whole run before PUE: all windows at the top, all attempts."""
+        """Energy of the whole run before PUE, of all windows at the top and all attempts."""
         return sum(window.energy_kwh for window in self.windows if window.parent is None)
 
     @property

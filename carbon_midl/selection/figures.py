@@ -109,7 +109,7 @@ def policies(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
     axes.set(
-        xlim=(0, 1.04), ylim=(-0.04, 1.04), xlabel="Energy of the search, of the full sweep's",
+        xlim=(0, 1.04), ylim=(-0.04, 1.04), xlabel="Energy of the search, share of the full sweep's",
         ylabel="Draws with a regret of at most half a point",
     )  # fmt: skip
     axes.legend(loc="center right", handletextpad=0.3, labelspacing=0.3)

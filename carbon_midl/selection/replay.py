@@ -46,7 +46,13 @@ class Replay:
 class Summary(NamedTuple):
     """A policy over draws of the candidates; intervals are 95 % percentile intervals over the draws.
 
-    `within` is the share of draws with a regret of at most `tolerance`.
+    Attributes:
+        policy: its name and options.
+        draws: how many.
+        tolerance: regret that does not matter, 0–1.
+        within: share of draws with a regret of at most that.
+        regret: mean performance given away, 0–1, with ``regret_low`` and ``regret_high``.
+        share: mean cost of the search, of the full sweep's, with ``share_low`` and ``share_high``.
     """
 
     policy: str
@@ -147,7 +153,7 @@ def replay_study(runs: pd.DataFrame, epochs: pd.DataFrame, tolerance: float = 0.
         tolerance: regret that does not matter.
 
     Returns:
-        A row a policy: ``name``, the fields of `Summary`, and ``chosen``, the different choices of the seeds.
+        A row a policy, with ``name``, the fields of `Summary`, and ``chosen``, the different choices of the seeds.
     """
     by_seed = curves_of_runs(runs, epochs)
     most = max(len(curves.names) for curves in by_seed.values())

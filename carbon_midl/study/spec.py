@@ -80,7 +80,7 @@ class Study:
 
     @cached_property
     def root(self) -> Path:
-        """The directory that relative paths and ``runs/`` count from: the parent of ``studies/``."""
+        """The directory that relative paths and ``runs/`` count from, the parent of ``studies/``."""
         return self.path.absolute().parent.parent
 
     @cached_property

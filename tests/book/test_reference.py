@@ -52,3 +52,15 @@ def test_the_library_is_documented_without_torch(built: Path) -> None:
     page = (built / "book" / "reference" / "selection.html").read_text()
     assert 'id="carbon_midl.selection.choice.choose"' in page
     assert 'id="carbon_midl.footprint.tracker.Tracker"' in (built / "book" / "reference" / "footprint.html").read_text()
+
+
+@pytest.mark.slow
+def test_docstrings_are_shown_as_they_are_meant(built: Path) -> None:
+    for page in (built / "book" / "reference").glob("*.html"):
+        text = page.read_text()
+        assert "Alias for field number" not in text, page.name
+        for kind in re.findall(r"<dt[^>]*>(?:Type|Return type)<.*?<p>(.*?)</p>", text, re.DOTALL):
+            words = re.sub(r"<[^>]+>", "", kind)
+            assert not re.search(r"[a-z] [a-z]{3,} [a-z]", words), (
+                f"{page.name}: a sentence is taken for a type: {words}"
+            )

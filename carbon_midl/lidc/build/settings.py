@@ -39,7 +39,7 @@ class Settings(NamedTuple):
 
     @property
     def crop_bytes(self) -> int:
-        """What a crop takes in an archive: the image and four packed masks."""
+        """What a crop takes in an archive, the image and four packed masks."""
         return 2 * self.size**2 + READERS * self.size * packed_width(self.size)
 
     def nodules(self, scan: Scan) -> list[Nodule]:
