@@ -181,7 +181,10 @@ class Pepr(Criterion):
 CRITERIA: dict[str, type[Criterion]] = {
     kind.name: kind for kind in (Best, Budget, NonInferior, Weighted, Pepr, Knee, Marginal)
 }
-"""All criteria by name."""
+"""All criteria by name.
+
+:meta hide-value:
+"""
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

@@ -137,7 +137,10 @@ class Widen(Policy):
 POLICIES: dict[str, type[Policy]] = {
     kind.name: kind for kind in (FullSweep, EarlyStopping, SuccessiveHalving, ScreenedHalving, Widen)
 }
-"""All policies by name."""
+"""All policies by name.
+
+:meta hide-value:
+"""
 
 
 def by_size(trials: Sequence[Trial]) -> list[int]:
