@@ -1,6 +1,7 @@
-"""Sphinx extension: fields of named tuples are listed where their class describes them, or not at all.
+"""Sphinx extension: members that tell a reader nothing are not listed.
 
-Python gives each the docstring "Alias for field number 0", which tells a reader nothing.
+Those are the fields of named tuples where Python alone described them ("Alias for field number 0"), and pydantic's
+settings of a model.
 """
 
 from typing import Any
@@ -8,12 +9,13 @@ from typing import Any
 from sphinx.application import Sphinx
 
 
-def without_aliases(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out a field whose docstring is Python's own."""
-    return True if str(getattr(member, "__doc__", "")).startswith("Alias for field number") else None
+def without_noise(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave such a member out; None leaves the decision to others."""
+    alias = str(getattr(member, "__doc__", "")).startswith("Alias for field number")
+    return True if alias or name == "model_config" else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
-    app.connect("autodoc-skip-member", without_aliases)
+    app.connect("autodoc-skip-member", without_noise)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
