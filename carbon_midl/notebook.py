@@ -31,6 +31,7 @@ class TrainingPaused(Exception):
     """A training was paused where the parameters said so; its state is saved."""
 
 
+_LOSS_NAMES = {"bce+dice": "cross-entropy + 1 − soft Dice", "bce": "cross-entropy", "dice": "1 − soft Dice"}
 _TRAIN_FIRST = "train the model first: run the cell with experiment.train()"
 
 
@@ -186,14 +187,16 @@ class Experiment:
 
         table = self._epoch_table()
         figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
-        table[["train_loss", "val_loss"]].rename(columns={"train_loss": "training", "val_loss": "validation"}).plot(
-            ax=loss, marker="o", ylabel="cross-entropy + 1 − soft Dice"
-        )
-        table["val_dice"].plot(ax=overlap, marker="o", color="C1", ylabel="validation Dice", ylim=(0, 1))
+        loss.plot(table["train_loss"], marker="o", label="training")
+        loss.plot(table["val_loss"], marker="o", label="validation")
+        loss.set_ylabel(_LOSS_NAMES[self.run.options.loss])
+        overlap.plot(table["val_dice"], marker="o", color="C1", label="validation")
         overlap.axvline(self._fitted().best_epoch, color="grey", linestyle=":", label="weights kept")
-        overlap.legend()
+        overlap.set(ylabel="Dice", ylim=(0, 1))
         for axis in (loss, overlap):
+            axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.legend()
         return figure
 
     def test(self) -> pd.DataFrame:
