@@ -38,8 +38,9 @@ def main() -> int:
 @contextmanager
 def _kernel(notebook: str) -> Iterator[AsyncKernelManager]:
     """The kernel that a notebook asks for, from its start to its end."""
-    name = json.loads(Path(notebook).read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"]
-    manager = AsyncKernelManager(kernel_name=name)
+    metadata = json.loads(Path(notebook).read_text(encoding="utf-8"))["metadata"]
+    # A notebook that names no kernel is papermill's to refuse.
+    manager = AsyncKernelManager(kernel_name=metadata.get("kernelspec", {}).get("name", "python3"))
     run_sync(manager.start_kernel)(extra_arguments=_KERNEL_ARGUMENTS)
     try:
         yield manager
