@@ -186,7 +186,7 @@ class Experiment:
         from matplotlib import pyplot as plt
 
         table = self._epoch_table()
-        figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+        figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), gridspec_kw={"bottom": 0.18, "right": 0.97})
         loss.plot(table["train_loss"], marker="o", label="training")
         loss.plot(table["val_loss"], marker="o", label="validation")
         loss.set_ylabel(_LOSS_NAMES[self.run.options.loss])

@@ -72,14 +72,17 @@ class _Sheet:
         across, down = round(self._size * (1 + _BESIDE)), round(self._size * (1 + _ABOVE))
         self._corners = [(number % columns * across, number // columns * down) for number in range(len(rows))]
         self._shape = (lines * down - (down - self._size), columns * across - (across - self._size))
-        self.figure, self._axis = plt.subplots(figsize=(1.6 * columns, 1.75 * lines + 0.6), layout="constrained")
+        # Placed by hand: a layout engine would draw everything once more.
+        height_in = 1.75 * lines + 0.9
+        self.figure = plt.figure(figsize=(1.6 * columns, height_in))
+        self._axis = self.figure.add_axes((0.01, 0.4 / height_in, 0.98, 1 - 0.9 / height_in))
         self._axis.set_axis_off()
-        self.figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), fontsize=8, frameon=False)
+        self.figure.legend(handles=legend, loc="lower center", ncols=len(legend), fontsize=8, frameon=False)
         self._draw(archive.inputs(rows), np.full(self._shape, np.nan), cmap="gray", vmin=0, vmax=1)
         for (x, y), masks in zip(self._corners, archive.reader_masks(rows), strict=True):
             self._outline(x, y, masks)
         if archive.is_phantom:
-            self.figure.suptitle("Phantom: synthetic images around real LIDC-IDRI outlines", fontsize=9)
+            self.figure.suptitle("Phantom: synthetic images around real LIDC-IDRI outlines", fontsize=9, y=0.98)
             for x, y in self._corners:
                 inside = 0.02 * self._size
                 self._axis.text(x + inside, y + inside, "phantom", color="white", fontsize=6, va="top", alpha=0.8)
