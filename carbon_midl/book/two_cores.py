@@ -41,6 +41,7 @@ def two_cores_text(evidence: Evidence, root: Path) -> str:
     yardsticks, record = read_yardsticks(root / YARDSTICKS)
     if not _crops(own.manifest) == _crops(other.manifest) == (record["crops"]["fingerprint"], record["split_seed"]):
         return ""
+    known = w.how_known("; ".join(other.runs["energy_method"].unique()))
     table = by_width(other, other.bootstrap()).set_index("filters")
     readers = yardsticks[yardsticks["reader_dice"].notna()]
     beside_reader = {width: _beside_reader(other, width, readers) for width in table.index}
@@ -61,7 +62,7 @@ def two_cores_text(evidence: Evidence, root: Path) -> str:
         [
             f"On the {count.n:,} test slices that all four readers outlined, the best of these widths, F = {best}, "
             f"compares with a reader like this: {reader_verdict(count)}.",
-            _energies(table["energy_kwh"], evidence, list(beside_own)),
+            _energies(table["energy_kwh"], known, evidence, list(beside_own)),
         ]
     )
     patients = int(other.runs["test_patients"].iloc[0])
@@ -69,7 +70,7 @@ def two_cores_text(evidence: Evidence, root: Path) -> str:
         f"Narrow widths on {w.machine(other.manifest['hardware'])}, not augmented: Dice with its 95 % interval over "
         f"{patients} test patients and seeds; points against a reader, on the slices of all four; points against the "
         "same width of the study above, patient by patient (95 % over patients); energy of one training before PUE, "
-        "estimated; its carbon; its time."
+        f"{known}; its carbon; its time."
     )
     header = ["F", "Seeds", "Dice", "Against a reader", "Against the study", "Energy", "CO₂eq", "Time"]
     return f"{_WHY}\n{w.unbroken(said)}\n\n{list_table('table-two-cores', caption, header, rows, 'numbers wrapped')}"
@@ -96,13 +97,14 @@ def _beside(other: Results, own: Results, width: int) -> Estimate:
     return mean_over_patients(difference, difference.index)
 
 
-def _energies(energy_kwh: "pd.Series[float]", evidence: Evidence, widths: list[int]) -> str:
+def _energies(energy_kwh: "pd.Series[float]", known: str, evidence: Evidence, widths: list[int]) -> str:
     own = evidence.widths.set_index("filters")["energy_kwh"]
     told = [f"{w.energy(energy_kwh[width])} in place of {w.energy(own[width])} at F = {width}" for width in widths]
     if not told:
         return ""
-    there = w.machine(evidence.results.manifest["hardware"])
-    return f"One training took {w.joined(told)}, here estimated, there on the {there}."
+    there = w.how_known("; ".join(evidence.results.runs["energy_method"].unique()))
+    machine = w.machine(evidence.results.manifest["hardware"])
+    return f"One training took {w.joined(told)}: here {known}, there, on the {machine}, {there}."
 
 
 def _points(found: Estimate) -> str:
