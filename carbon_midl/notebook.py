@@ -112,9 +112,9 @@ class Experiment:
 
         without_compiler()
         options, directory = self.run.options, self.run.directory
+        # Before the window opens: loading parts of torch is start-up, the same for every width, and no training. Before
+        # the turn, too: putting the weights on the GPU is nothing that the meter of the run beside it would show.
         self.tracker.load()
-        self._take_turn()
-        # Before the window opens: loading parts of torch is start-up, the same for every width, and no training.
         training = begin(options, self.run.checkpoint)
         done = training.progress.epochs
         if self.run.checkpoint is not None:
@@ -122,6 +122,7 @@ class Experiment:
             # The attempt before may have been killed when its checkpoint was written and the table not yet.
             write_epochs(directory, done)
             self._pause_if_due(len(done))
+        self._take_turn()
         self._tracking.enter_context(self.tracker)
         try:
             with EpochBar(options.epochs, len(done)) as bar, self.tracker.window("training"):

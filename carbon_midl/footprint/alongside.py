@@ -19,7 +19,7 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,11 +53,6 @@ class Alongside:
         self._loggers: list[logging.Logger] = []
         self._in_epoch = False
         self._problems: list[str] = []
-
-    def load(self) -> None:
-        """Import carbontracker; what goes wrong is told by ``start``."""
-        with suppress(Exception), redirect_stdout(io.StringIO()):
-            importlib.import_module("carbontracker.tracker")
 
     def start(self) -> None:
         """Import and start carbontracker; takes some seconds, so it belongs before the first window."""

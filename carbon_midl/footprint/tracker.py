@@ -139,17 +139,24 @@ class Tracker:
         self._epochs_finished = 0
         self._predictions: dict[int, Prediction] = {}
         self._running = False
+        self._loaded = False
         self._used = False
         self._added_notes: list[str] = []
         self._sync_note = ""
         self._figures: CarbontrackerFigures | None = None
 
     def load(self) -> None:
-        """Import what a recording needs, some seconds' worth, which belong into no window; entering does it, too."""
+        """Import what a recording needs and start carbontracker, which measures nothing before the first epoch.
+
+        That takes some seconds, which belong into no window; entering does it, too.
+        """
+        if self._loaded:
+            return
+        self._loaded = True
         import scipy.special  # noqa: F401
 
         if self._alongside is not None:
-            self._alongside.load()
+            self._alongside.start()
 
     def __enter__(self) -> Tracker:
         if self._used:
@@ -157,8 +164,6 @@ class Tracker:
         self.load()
         self._used = True
         self._found = self._look_for_sensors()
-        if self._alongside is not None:
-            self._alongside.start()
         self._meters = [Meter(sensor, self._clock()) for sensor in self._found.sensors]
         self._checks = {sensor.component: Meter(sensor, self._clock()) for sensor in self._found.checks}
         self._start_sampling()
