@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from carbon_midl.csv_tables import table_of
 from carbon_midl.errors import InputError
 from carbon_midl.selection.columns import require
 
@@ -43,7 +44,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         InputError: there is no such file, or it is not CSV.
     """
     try:
-        return pd.read_csv(path)
+        return table_of(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a table of candidates as CSV.") from None
     except pd.errors.EmptyDataError:

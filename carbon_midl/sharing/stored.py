@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from carbon_midl.csv_tables import table_of
 from carbon_midl.errors import InputError
 from carbon_midl.sharing.archive import read_archive
 from carbon_midl.sharing.manifest import read_manifest
@@ -152,7 +153,7 @@ def sha256(content: bytes) -> str:
 
 def _table(where: str, file: str, content: bytes) -> pd.DataFrame:
     try:
-        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+        table = table_of(io.BytesIO(content), dtype=str, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{where}/{file}: not a readable table ({error}). Collect the study again.") from None
     missing = [name for name in _COLUMNS[file] if name not in table.columns]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from carbon_midl.csv_tables import table_of
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.selection.patients import PatientBootstrap, patient_dice
@@ -88,7 +89,7 @@ class Results:
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path)
+        table = table_of(path)
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file. Run the study first: carbon-midl study run studies/demo.toml"

@@ -208,3 +208,11 @@ def test_means_are_those_of_pandas_whatever_the_order_of_rows(
     np.testing.assert_array_equal(read.counts, expected["n"])
     sets = table.groupby("filters")["seed"].agg(frozenset)
     assert read.paired == (sets.nunique() == 1)
+
+
+def test_rows_of_more_cells_than_the_header_are_refused(tmp_path: Path) -> None:
+    """Every value would belong to its neighbour's column."""
+    path = tmp_path / "runs.csv"
+    path.write_text("filters,dice,energy_kwh\n4,0,0.7,0.1\n8,0,0.8,0.2\n")
+    with pytest.raises(InputError, match=r"runs\.csv: .* \(rows have more cells than the header"):
+        read_candidates(path)

@@ -166,8 +166,8 @@ def test_trials_keep_their_first_epochs() -> None:
 def test_a_seed_that_lacks_a_candidate_is_no_search_of_the_study() -> None:
     directory = RECIPES.with_name("lidc")
     runs, epochs = pd.read_csv(directory / "runs.csv"), pd.read_csv(directory / "epochs.csv")
+    runs = runs[(runs["seed"] != 1) | (runs["filters"] != 24)]
     widths = runs.groupby("seed")["filters"].nunique()
-    assert widths.nunique() > 1  # the record is one where seeds differ
     found = replay_study(runs, epochs)
     whole = widths[widths == widths.max()].index
     assert set(found["draws"]) == {len(whole)}

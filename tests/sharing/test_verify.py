@@ -156,6 +156,13 @@ def test_a_cell_without_a_number_is_named(directory: Path, file: str, row: int, 
         verify(read_stored(directory))
 
 
+def test_a_header_with_a_comma_less_is_refused(directory: Path) -> None:
+    path = directory / "runs.csv"
+    path.write_text(path.read_text().replace("recipe,parameters", "recipe.parameters"))
+    with pytest.raises(InputError, match=r"runs\.csv: .* \(rows have more cells than the header"):
+        verify(read_stored(directory))
+
+
 def test_every_changed_byte_of_a_table_is_found(whole: StoredResults) -> None:
     """Of those, too, that follow from nothing else, such as losses and what carbontracker said."""
 
