@@ -187,24 +187,55 @@ def energy_spread(runs: pd.DataFrame) -> str:
 
 
 def enough(evidence: Evidence) -> str:
-    """The cheapest width that is not shown to be worse than the best one."""
-    bootstrap, carbon_g = evidence.bootstrap, evidence.carbon_g
-    best = max(bootstrap.widths, key=lambda width: bootstrap.dice(width).estimate)
-    by_carbon = sorted(bootstrap.widths, key=lambda width: carbon_g[width])
-    chosen = next(width for width in by_carbon if width == best or bootstrap.difference(width, best).low <= 0)
-    if best == by_carbon[0]:
-        return f"F = {best} has both the highest mean Dice and the smallest footprint ({n_text(evidence)})."
-    if chosen == best:
-        return (
+    """The cheapest width that is not shown to be worse than the best one, and how the dearer ones compare."""
+    best, chosen = best_and_enough(evidence)
+    if best == evidence.extremes[0]:
+        text = f"F = {best} has both the highest mean Dice and the smallest footprint ({n_text(evidence)})."
+    elif chosen == best:
+        text = (
             f"F = {best} has the highest mean Dice, and every cheaper width is shown to be worse (95 % intervals of "
             f"the paired differences; {n_text(evidence)})."
         )
-    gap = w.points_interval(bootstrap.difference(chosen, best))
-    ratio = w.times(carbon_g[best] / carbon_g[chosen])
-    return (
-        f"F = {best} has the highest mean Dice, but F = {chosen} is not shown to be worse: the paired difference is "
-        f"{gap}, a 95 % interval over {n_text(evidence)}, and the training of F = {best} emits {ratio} as much."
-    )
+    else:
+        gap = w.points_interval(evidence.bootstrap.difference(chosen, best))
+        ratio = w.times(evidence.carbon_g[best] / evidence.carbon_g[chosen])
+        text = (
+            f"F = {best} has the highest mean Dice, but F = {chosen} is not shown to be worse: the paired difference "
+            f"is {gap}, a 95 % interval over {n_text(evidence)}, and the training of F = {best} emits {ratio} as much."
+        )
+    return text + dearer(evidence, best)
+
+
+def best_and_enough(evidence: Evidence) -> tuple[int, int]:
+    """The width with the highest mean Dice, and the cheapest that is not shown to be worse."""
+    bootstrap = evidence.bootstrap
+    best = max(bootstrap.widths, key=lambda width: bootstrap.dice(width).estimate)
+    by_carbon = sorted(bootstrap.widths, key=lambda width: evidence.carbon_g[width])
+    chosen = next(width for width in by_carbon if width == best or bootstrap.difference(width, best).low <= 0)
+    return best, chosen
+
+
+def dearer(evidence: Evidence, best: int) -> str:
+    """How many of the widths that are dearer than the best one are shown to be worse."""
+    others = [width for width in evidence.bootstrap.widths if evidence.carbon_g[width] > evidence.carbon_g[best]]
+    worse = [width for width in others if evidence.bootstrap.difference(best, width).high < 0]
+    if not others:
+        return ""
+    if len(others) == 1:
+        return f" The dearer F = {others[0]} is {'shown to be worse, too' if worse else 'not shown to be worse'}."
+    which = {0: "none is", 1: "one is", len(others): "all are"}.get(len(worse), f"{w.count(len(worse))} are")
+    named = f" (F = {w.joined(worse)})" if 0 < len(worse) < len(others) else ""
+    return f" Of the {w.count(len(others))} dearer widths {which} shown to be worse{named}."
+
+
+def enough_lesson(evidence: Evidence) -> str:
+    """What follows for whoever asks for the cheapest candidate that is good enough."""
+    best, chosen = best_and_enough(evidence)
+    if chosen != best:
+        return "With few patients that is weak evidence: not shown to be worse is not shown to be as good."
+    if best in evidence.extremes:
+        return "On another task it may be another one."
+    return "So the answer is neither the cheapest nor the dearest: it had to be measured."
 
 
 def steps(evidence: Evidence) -> str:

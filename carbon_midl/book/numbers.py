@@ -137,6 +137,7 @@ def result_numbers(evidence: Evidence) -> dict[str, str]:
         "carbon_ratio": w.times(carbon_g[dearest] / carbon_g[cheapest]),
         "gain_points": w.points_interval(bootstrap.difference(cheapest, dearest)),
         "enough": claims.enough(evidence),
+        "enough_lesson": claims.enough_lesson(evidence),
         "steps": claims.steps(evidence),
         "draws": f"{DRAWS:,}",
         "poster_verdict": claims.poster_verdict(evidence),

@@ -21,7 +21,7 @@ from carbon_midl.book.pictures import PICTURES
 from carbon_midl.book.recipes import recipes_text
 from carbon_midl.book.reference import commands_page, parameters
 from carbon_midl.book.tables import TABLES, Table
-from carbon_midl.book.trials import reruns_text, trials_text
+from carbon_midl.book.trials import home_width_text, reruns_text, trials_text
 from carbon_midl.book.two_cores import two_cores_text
 from carbon_midl.book.whole_price import own_footprint, whole_price_text
 from carbon_midl.book.yardsticks import leak_text, yardsticks_text
@@ -68,6 +68,7 @@ def prepare(
         sentences = {
             "phantom_transfer": collection.phantom_transfer(root / transfer_record.RECORDED),
             "leak": leak_text(root),
+            "home_width": home_width_text(evidence, root),
             "own_footprint": own_footprint(shown, root),
             "reruns": reruns_text(evidence, root),
             "runs_shown": claims.runs_shown(evidence.results.manifest, shown.manifest),

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from carbon_midl.book import wording as w
+from carbon_midl.book.claims import best_and_enough
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
 from carbon_midl.files import read_json
@@ -77,6 +78,23 @@ def reruns_text(evidence: Evidence, root: Path) -> str:
     return w.unbroken(" ".join(told)) if told else "None was made twice here."
 
 
+def home_width_text(evidence: Evidence, root: Path) -> str:
+    """At which width the step size was chosen, and whether that width came out best; empty where none was recorded.
+
+    Args:
+        evidence: the study.
+        root: the repository, with what was recorded in it.
+    """
+    trials = _read(root, evidence.results.manifest["crops"]["fingerprint"])
+    if trials.empty or (alike := _most_alike(trials))["learning_rate"].nunique() < 2:
+        return ""
+    home, (best, _) = int(alike["filters"].iloc[0]), best_and_enough(evidence)
+    text = f"The step size was chosen at F = {home}"
+    if home != best:
+        return f"{text}."
+    return f"{text}, the width that then came out best: part of its lead may be that the protocol was made for it."
+
+
 def _read(root: Path, fingerprint: str) -> pd.DataFrame:
     tables = []
     for directory in TRIALS:
@@ -93,8 +111,7 @@ def _read(root: Path, fingerprint: str) -> pd.DataFrame:
 
 def _step_size(trials: pd.DataFrame, options: dict[str, Any]) -> str:
     """Which step size was best where several were tried with everything else alike."""
-    used = options["learning_rate"]
-    _, alike = max(trials.groupby(["filters", "augment", "machine"]), key=lambda group: len(group[1]))
+    used, alike = options["learning_rate"], _most_alike(trials)
     rates = sorted(alike["learning_rate"])
     if len(rates) < 2 or alike.sort_values("val_dice")["learning_rate"].iloc[-1] != used:
         return ""
@@ -103,6 +120,12 @@ def _step_size(trials: pd.DataFrame, options: dict[str, Any]) -> str:
     beyond = {"smallest": "a smaller", "largest": "a larger"}
     text = f"At F = {filters}, a step size of {used:g} was the best of {w.count(len(rates))}, and all widths got it."
     return text + (f" It is the {edge} that was tried: {beyond[edge]} one may be better still." if edge else "")
+
+
+def _most_alike(trials: pd.DataFrame) -> pd.DataFrame:
+    """The most trials that differ in nothing but the step size."""
+    _, alike = max(trials.groupby(["filters", "augment", "machine"]), key=lambda group: len(group[1]))
+    return alike
 
 
 def _augmentation(trials: pd.DataFrame, options: dict[str, Any]) -> str:

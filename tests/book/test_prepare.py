@@ -10,7 +10,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from carbon_midl.book.claims import energy_honesty, judge_poster, macs_reading, poster_verdict, tracker_independence
+from carbon_midl.book.claims import (
+    energy_honesty,
+    enough,
+    enough_lesson,
+    judge_poster,
+    macs_reading,
+    poster_verdict,
+    tracker_independence,
+)
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.prepare import prepare
@@ -226,3 +234,23 @@ def test_what_two_instruments_share_follows_what_was_read() -> None:
     assert "both ask the GPU's own driver" in tracker_independence(mixed)
     measured = pd.Series(["measured: RAPL; measured: NVML energy counter"])
     assert "They read the same hardware" in tracker_independence(measured)
+
+
+@pytest.mark.parametrize(
+    ("dice", "said", "lesson"),
+    [
+        ({4: 0.4, 8: 0.5, 16: 0.6, 32: 0.7}, "F = 32 has the highest mean Dice, and every cheaper width is", "another"),
+        ({4: 0.5, 8: 0.7, 16: 0.6, 32: 0.4}, "Of the two dearer widths all are shown to be worse.", "neither the"),
+        ({4: 0.7, 8: 0.4, 16: 0.5, 32: 0.6}, "Of the three dearer widths all are shown to be worse.", "another"),
+        ({4: 0.4, 8: 0.5, 16: 0.7, 32: 0.6}, "The dearer F = 32 is shown to be worse, too.", "neither the"),
+        ({4: 0.4, 8: 0.7, 16: 0.7, 32: 0.4}, "is not shown to be worse: the paired difference", "not shown to be as"),
+        ({4: 0.7, 8: 0.7, 16: 0.4, 32: 0.7}, "dearer widths one is shown to be worse (F = 16)", "another"),
+    ],
+)
+def test_the_best_width_is_told_from_the_cheaper_and_the_dearer(
+    tmp_path: Path, dice: dict[int, float], said: str, lesson: str
+) -> None:
+    results, _ = make_study(tmp_path, dice)
+    evidence = Evidence.read(results, FACTS)
+    assert said in enough(evidence)
+    assert lesson in enough_lesson(evidence)

@@ -10,7 +10,7 @@ import pytest
 
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.prepare import FACTS
-from carbon_midl.book.trials import reruns_text, trials_text
+from carbon_midl.book.trials import home_width_text, reruns_text, trials_text
 from carbon_midl.book.yardsticks import leak_text
 from tests.book.conftest import ROOT
 
@@ -42,6 +42,15 @@ def test_the_step_size_is_said_to_be_at_an_edge_only_where_it_is(evidence: Evide
     text = trials_text(evidence, root)
     assert "a step size of 0.001 was the best of three" in text
     assert "may be better still" not in text
+
+
+def test_the_width_at_which_the_step_size_was_chosen_is_told(evidence: Evidence, root: Path) -> None:
+    assert "at F = 16, the width that then came out best" in home_width_text(evidence, root)
+    changed(root, TUNING, filters=64)
+    assert home_width_text(evidence, root) == "The step size was chosen at F = 64."
+    changed(root, TUNING, learning_rate=1e-3)
+    shutil.rmtree(root / TRIALS)
+    assert home_width_text(evidence, root) == ""
 
 
 def test_augmentation_that_helped_is_not_said_to_have_cost(evidence: Evidence, root: Path) -> None:
