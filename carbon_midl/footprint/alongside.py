@@ -4,6 +4,8 @@ What its release 2.4.7 does, and what is done about it here:
 
 - At start it asks an IP-geolocation service where it is. That one method is replaced while it starts: the place is
   the one that the run was given, or unknown (then carbontracker takes its world average).
+- At start it takes more than a second to ask for the processor's name, in a process that times the processor's clock,
+  too. On Linux the answer is the name in /proc/cpuinfo, which it is given instead.
 - It ends the process on an error unless told to ignore errors; then it may still fail inside its own clean-up.
   Whatever it throws becomes a note: it never costs a training.
 - It writes to the console and never closes its log files. Its console output is swallowed, its files are closed.
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from carbon_midl.footprint.bundled import carbontracker_version
+from carbon_midl.footprint.cpu_estimate import linux_cpu_name
 from carbon_midl.footprint.grid import CarbonIntensity
 from carbon_midl.footprint.record import CarbontrackerFigures
 
@@ -102,7 +105,7 @@ class Alongside:
             # This logger was made at import, perhaps before ours.
             for handler in generic.logger.logger_err.handlers:
                 handler.setStream(console)
-            with _kept_off_the_network(implementation, self._intensity):
+            with _kept_off_the_network(implementation, self._intensity), _processor_named(generic):
                 tracker = implementation.CarbonTracker(
                     epochs=self._epochs,
                     monitor_epochs=self._epochs,
@@ -189,6 +192,18 @@ def _kept_off_the_network(implementation: Any, intensity: CarbonIntensity) -> It
         yield
     finally:
         implementation.IntensityService = service
+
+
+@contextmanager
+def _processor_named(generic: Any) -> Iterator[None]:
+    """Let its estimate of the processor start with the name that it would find, where that is known."""
+    name, asked = linux_cpu_name(), generic.cpuinfo.get_cpu_info
+    if name is not None:
+        generic.cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
+    try:
+        yield
+    finally:
+        generic.cpuinfo.get_cpu_info = asked
 
 
 def _complaints(error_log: Path) -> list[str]:

@@ -121,8 +121,12 @@ class HalfTdpSensor:
 
 def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
     """The processor's name from Linux's cpuinfo, or else from Python's `platform`, or else "unknown processor"."""
-    names = _cpuinfo_values("model name", cpuinfo)
-    return names[0] if names else platform.processor() or "unknown processor"
+    return linux_cpu_name(cpuinfo) or platform.processor() or "unknown processor"
+
+
+def linux_cpu_name(cpuinfo: Path = _CPUINFO) -> str | None:
+    """The processor's name from Linux's cpuinfo; None where there is none in it."""
+    return next(iter(_cpuinfo_values("model name", cpuinfo)), None)
 
 
 def processor_count(cpuinfo: Path = _CPUINFO) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from carbon_midl.footprint import CarbontrackerFigures, FootprintRecord, Tracker, carbon_intensity
 from carbon_midl.footprint.alongside import Alongside
+from carbon_midl.footprint.cpu_estimate import linux_cpu_name
 from carbon_midl.footprint.grid import WORLD, CarbonIntensity
 from tests.footprint.fakes import constant
 
@@ -221,3 +222,19 @@ def test_log_files_are_closed(tmp_path: Path) -> None:
             with contextlib.suppress(OSError):
                 still_open.add(str(descriptor.readlink()))
         assert not [path for path in still_open if str(tmp_path) in path]
+
+
+@pytest.mark.usefixtures("real_processor")
+def test_carbontracker_is_given_the_name_that_it_would_find(tmp_path: Path) -> None:
+    generic = importlib.import_module("carbontracker.components.cpu.generic")
+    name = linux_cpu_name()
+    if name is None:
+        pytest.skip("this system has no processor's name in /proc/cpuinfo")
+    assert generic.cpuinfo.get_cpu_info()["brand_raw"] == name
+    alongside = Alongside(tmp_path, 1, WORLD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generic.cpuinfo, "get_cpu_info", lambda: pytest.fail("it asks"))
+        alongside.start()
+    alongside.finish()
+    told = "".join(path.read_text() for path in tmp_path.glob("*_carbontracker.log"))
+    assert f"CPU with device(s) {name}." in told
