@@ -8,7 +8,7 @@ import pandas as pd
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
-from carbon_midl.book.yardsticks import SLICE, reader_verdict
+from carbon_midl.book.yardsticks import beside_reader, reader_verdict, with_networks
 from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
 from carbon_midl.lidc.yardsticks import RECORDED as YARDSTICKS
 from carbon_midl.lidc.yardsticks import read_yardsticks
@@ -43,26 +43,26 @@ def two_cores_text(evidence: Evidence, root: Path) -> str:
         return ""
     known = w.how_known("; ".join(other.runs["energy_method"].unique()))
     table = by_width(other, other.bootstrap()).set_index("filters")
-    readers = yardsticks[yardsticks["reader_dice"].notna()]
-    beside_reader = {width: _beside_reader(other, width, readers) for width in table.index}
-    beside_own = {width: _beside(other, own, width) for width in table.index if width in set(own.runs["filters"])}
+    four = with_networks(yardsticks[yardsticks["reader_dice"].notna()], other.slices)
+    against_reader = {width: beside_reader(four, width) for width in table.index}
+    against_own = {width: _against(other, own, width) for width in table.index if width in set(own.runs["filters"])}
     rows = [
         [
             *(str(row.Index), str(row.runs)),
             w.unbroken(f"{w.dice(row.dice)} ({w.dice(row.dice_low)}–{w.dice(row.dice_high)})"),
-            _points(beside_reader[row.Index]),
-            _points(beside_own[row.Index]) if row.Index in beside_own else "–",
+            _points(against_reader[row.Index]),
+            _points(against_own[row.Index]) if row.Index in against_own else "–",
             *map(w.unbroken, (w.energy(row.energy_kwh), w.carbon(row.carbon_g), w.duration(row.duration_s))),
         ]
         for row in named_rows(table)
     ]
-    best = max(beside_reader, key=lambda width: beside_reader[width].estimate)
-    count = beside_reader[best]
+    best = max(against_reader, key=lambda width: against_reader[width].estimate)
+    count = against_reader[best]
     said = " ".join(
         [
             f"On the {count.n:,} test slices that all four readers outlined, the best of these widths, F = {best}, "
             f"compares with a reader like this: {reader_verdict(count)}.",
-            _energies(table["energy_kwh"], known, evidence, list(beside_own)),
+            _energies(table["energy_kwh"], known, evidence, list(against_own)),
         ]
     )
     patients = int(other.runs["test_patients"].iloc[0])
@@ -80,14 +80,7 @@ def _crops(manifest: dict[str, Any]) -> tuple[Any, Any]:
     return manifest["crops"]["fingerprint"], manifest["options"]["split_seed"]
 
 
-def _beside_reader(other: Results, width: int, readers: pd.DataFrame) -> Estimate:
-    """Network less reader, slice by slice."""
-    slices = other.slices[other.slices["filters"] == width].groupby(SLICE)["dice"].mean()
-    joined = readers.merge(slices.reset_index(), on=SLICE, validate="one_to_one")
-    return mean_over_patients(joined["dice"] - joined["reader_dice"], joined["patient_id"])
-
-
-def _beside(other: Results, own: Results, width: int) -> Estimate:
+def _against(other: Results, own: Results, width: int) -> Estimate:
     """The other study less the book's, on each patient's mean over slices and seeds."""
     means = [
         results.slices[results.slices["filters"] == width].groupby("patient_id")["dice"].mean()

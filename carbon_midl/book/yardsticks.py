@@ -19,8 +19,7 @@ NOT_RECORDED = (
     "Readers and a threshold have not been scored on the test patients of this study. `carbon-midl crops yardsticks` "
     "does it.\n"
 )
-SLICE = ["patient_id", "nodule", "slice"]
-"""What tells one slice from all others."""
+_SLICE = ["patient_id", "nodule", "slice"]
 
 
 def yardsticks_text(evidence: Evidence, root: Path) -> str:
@@ -40,8 +39,7 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
         manifest["options"]["readers"],
     ):
         return NOT_RECORDED
-    networks = evidence.results.slices.groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
-    joined = table.merge(networks.reset_index(), on=SLICE, validate="one_to_one")
+    joined = with_networks(table, evidence.results.slices)
     four = joined[joined["reader_dice"].notna()]
     widths = evidence.bootstrap.widths
     best = max(widths, key=lambda width: four[width].mean())
@@ -56,7 +54,7 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
         ["Threshold", _cell(four, "threshold_dice"), _cell(joined, "threshold_dice")],
     ]
     reader, network = _mean(four, "reader_dice"), _mean(four, best)
-    difference = mean_over_patients(four[best] - four["reader_dice"], four["patient_id"])
+    difference = beside_reader(four, best)
     said = (
         f"On the {reader.n:,} test slices that all four readers outlined ({w.plural(reader.patients, 'patient')}), a "
         f"reader's Dice with the majority of the other three is {_dice(reader)}. The best width there, F = {best}, "
@@ -70,6 +68,17 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
     )
     header = [" ", f"By all four (n = {reader.n:,})", f"All (n = {len(joined):,})"]
     return f"{w.unbroken(said)}\n\n{list_table('table-yardsticks', caption, header, rows)}"
+
+
+def with_networks(table: pd.DataFrame, slices: pd.DataFrame) -> pd.DataFrame:
+    """The table of yardsticks with a column for each width: its Dice on each slice, the mean of its seeds."""
+    networks = slices.groupby(["filters", *_SLICE])["dice"].mean().unstack("filters")
+    return table.merge(networks.reset_index(), on=_SLICE, validate="one_to_one")
+
+
+def beside_reader(four: pd.DataFrame, width: int) -> Estimate:
+    """Network less reader on the slices that all four readers outlined."""
+    return mean_over_patients(four[width] - four["reader_dice"], four["patient_id"])
 
 
 def leak_text(root: Path) -> str:
