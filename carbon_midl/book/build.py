@@ -1,6 +1,7 @@
 """Build the book's HTML with Jupyter Book, warnings as errors."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,18 +14,23 @@ from carbon_midl.errors import InputError
 BUILT = Path("book/_build")
 SAID = 40
 """Lines quoted of a build that failed without a warning."""
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def build(root: Path, address: str = "") -> Path:
+def build(root: Path, address: str = "", repository: str = "") -> Path:
     """Build ``book/_build/html`` from scratch and return its first page; a failed build leaves the earlier book.
 
     Args:
         root: the repository, with ``_config.yml``, ``_toc.yml`` and a prepared ``book/_generated``.
         address: where it will be published, for its site map, canonical links and cards; empty for nowhere.
+        repository: ``OWNER/NAME`` on GitHub, from which its labs can be opened on Binder; empty for none.
 
     Raises:
-        InputError: nothing was prepared, or the build warned or failed; the message holds what Jupyter Book said.
+        InputError: the repository is none, nothing was prepared, or the build warned or failed; the message holds what
+            Jupyter Book said.
     """
+    if repository and not _REPOSITORY.fullmatch(repository):
+        raise InputError(f"repository: found {repository!r}, expected OWNER/NAME as on GitHub.")
     root = root.absolute()
     if not (root / GENERATED / "numbers.json").is_file():
         raise InputError(
@@ -35,7 +41,8 @@ def build(root: Path, address: str = "") -> Path:
     start = "from jupyter_book.cli.main import main; main()"  # this interpreter's Jupyter Book, whatever PATH says
     options = ["--path-output", str(staging), "-n", "-W", "--keep-going", "-q"]
     command = [sys.executable, "-c", start, "build", str(root), *options]
-    environment = os.environ | {"PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address}
+    told = {"CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository}
+    environment = os.environ | {"PYTHONUTF8": "1"} | told
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
     built = staging / "_build" / "html"
     try:

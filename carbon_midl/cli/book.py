@@ -37,6 +37,12 @@ def add_actions(rooms: Any) -> None:
         metavar="URL",
         help="where the book will be published: adds a site map, canonical links and cards (default: nowhere)",
     )
+    build.add_argument(
+        "--repository",
+        default="",
+        metavar="OWNER/NAME",
+        help="its repository on GitHub: lets readers open the labs on Binder (default: none)",
+    )
     action(book, "links", _links, "list where the built book leads to outside of itself, with the pages that do")
     pdf = action(book, "pdf", _pdf, "print the paper part of the built book as one PDF, with Chromium")
     pdf.add_argument("--out", type=Path, default=PDF, metavar="FILE", help="the PDF (default: %(default)s)")
@@ -50,7 +56,7 @@ def _build(options: argparse.Namespace) -> None:
     study = read_study(options.study or SHOWN)
     results = options.results or (study.results if options.study else study.root / RECORDED)
     prepare(results, study.directory, study.root, bar("scan"))
-    print(f"Book: {build(study.root, options.address)}")
+    print(f"Book: {build(study.root, options.address, options.repository)}")
 
 
 def _pdf(options: argparse.Namespace) -> None:

@@ -1,8 +1,11 @@
 """The book as it is published."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,7 +18,7 @@ from carbon_midl.book.build import build
 from carbon_midl.book.links import external_links
 from carbon_midl.book.prepare import prepare
 from carbon_midl.errors import InputError
-from tests.book.conftest import copy_book
+from tests.book.conftest import ROOT, copy_book
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +113,7 @@ def test_a_book_that_was_not_prepared_says_so(tmp_path: Path) -> None:
 def test_a_book_with_an_address_has_a_site_map_and_cards(prepared: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(prepared, root, ignore=shutil.ignore_patterns("html"))
-    html = build(root, "https://example.org/carbon").parent
+    html = build(root, "https://example.org/carbon", "someone/carbon-midl").parent
     locations = [element.text or "" for element in ElementTree.parse(html / "sitemap.xml").iter() if element.text]
     assert len(locations) == len(list((html / "book").rglob("*.html")))
     for location in locations:
@@ -119,10 +122,33 @@ def test_a_book_with_an_address_has_a_site_map_and_cards(prepared: Path, tmp_pat
     assert '<link rel="canonical" href="https://example.org/carbon/book/results.html"' in head
     assert '<meta property="og:image" content="https://example.org/carbon/card.png" />' in head
     assert (html / "card.png").read_bytes().startswith(b"\x89PNG")
+    labs = sorted((html / "book" / "course").glob("lab-*.html"))
+    assert len(labs) == 7
+    for lab in labs:
+        binder = f"https://mybinder.org/v2/gh/someone/carbon-midl/HEAD?labpath=labs/{lab.stem}.ipynb"
+        assert f'href="{binder}"' in lab.read_text()
+
+
+def test_a_repository_that_is_none_is_refused(prepared: Path) -> None:
+    with pytest.raises(InputError, match=r"repository: found 'https://github\.com/a/b', expected OWNER/NAME"):
+        build(prepared, repository="https://github.com/a/b")
+
+
+def test_binder_finds_what_it_installs_and_makes_the_labs(tmp_path: Path) -> None:
+    root = copy_book(tmp_path / "root")
+    shutil.copytree(ROOT / ".binder", root / ".binder")
+    for line in (root / ".binder" / "requirements.txt").read_text().splitlines():
+        option, _, value = line.partition(" ")
+        assert option != "--requirement" or (ROOT / ".binder" / value).is_file()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([root / ".binder" / "postBuild"], cwd=root, env=os.environ | {"PATH": path}, check=True)
+    pages = {page.stem for page in (ROOT / "book" / "course").glob("lab-*.md")}
+    assert {notebook.stem for notebook in (root / "labs").glob("*.ipynb")} == pages
 
 
 def test_a_book_without_an_address_names_none(built: Path) -> None:
     assert not (built / "sitemap.xml").exists()
+    assert "mybinder" not in (built / "book" / "course" / "lab-budget.html").read_text()
     assert "og:" not in (built / "book" / "results.html").read_text()
 
 
