@@ -9,3 +9,7 @@ for (const summary of document.querySelectorAll("nav details > summary")) {
 for (const entry of document.querySelectorAll('.citation-list[role="list"] > *')) {
   entry.setAttribute("role", "listitem");
 }
+// A module's long name may break where its parts end, and nowhere else.
+for (const name of document.querySelectorAll("h2 code .pre, .bd-sidebar-secondary code .pre")) {
+  name.replaceChildren(...name.textContent.split(/(?<=[._])/).flatMap((part) => [part, document.createElement("wbr")]));
+}

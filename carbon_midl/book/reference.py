@@ -11,7 +11,7 @@ import nbformat
 from carbon_midl.book.tables import Table
 
 NOTEBOOK = Path("notebooks/train_unet.ipynb")
-_COLUMNS = "80"
+_COLUMNS = "78"
 
 
 def commands_page() -> str:

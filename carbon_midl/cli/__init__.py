@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from carbon_midl import __version__
 from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, replay, report, results, search, select, study
+from carbon_midl.cli.help_text import HelpFormatter
 from carbon_midl.errors import InputError
 
 _EPILOG = """\
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         prog="carbon-midl",
         description="Carbon footprint driven deep learning model selection for medical imaging.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     whole.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
     rooms = whole.add_subparsers(title="what to work on", metavar="ROOM", required=True)

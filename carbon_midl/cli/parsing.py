@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from carbon_midl.cli.help_text import HelpFormatter
 from carbon_midl.errors import InputError
 
 
@@ -23,7 +24,7 @@ def action(
         help=about,
         description=sentence(about),
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.set_defaults(command=command)
     return parser

@@ -78,7 +78,7 @@ class Embodied:
             raise InputError(f"embodied: found devices = {self.devices!r}, expected a whole number of at least 1")
 
     def carbon_g(self, duration_s: float) -> float:
-        """GCO2eq of making the devices that fall to a run of so many seconds (M)."""
+        """Grams of CO2eq from making the devices that fall to a run of so many seconds (M)."""
         reserved = duration_s / (self.lifetime_years * _S_PER_YEAR)
         return 1000 * self.devices * self.total_kg * reserved * self.share
 

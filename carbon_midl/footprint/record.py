@@ -293,7 +293,7 @@ class FootprintRecord:
         return dataclasses.replace(self, embodied=embodied)
 
     def embodied_g(self, window: str | None = None) -> float | None:
-        """GCO2eq of making the hardware that fall to a window, or to the whole run; None where not asked for.
+        """Grams of CO2eq from making the hardware that fall to a window, or the whole run; None where not asked for.
 
         Kept apart from `carbon_g`, which is operational.
         """

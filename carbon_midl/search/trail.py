@@ -58,7 +58,7 @@ def trail_table(plan: Plan, entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def grams_per_kwh(plan: Plan) -> float:
-    """GCO2eq of a kWh before PUE, by the study's grid and PUE."""
+    """Grams of CO2eq of a kWh before PUE, by the study's grid and PUE."""
     return carbon_intensity(plan.study.footprint.intensity).g_per_kwh * plan.study.footprint.pue
 
 

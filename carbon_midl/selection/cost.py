@@ -48,7 +48,7 @@ class Factors:
         return cls(carbon_intensity(grid), checked_pue(pue), float(embodied_g_per_h))
 
     def carbon_g(self, energy_kwh: np.ndarray, duration_s: np.ndarray | None) -> np.ndarray:
-        """GCO2eq of energy before PUE and of the hours of use, of any shape.
+        """Grams of CO2eq of energy before PUE and of the hours of use, of any shape.
 
         Raises:
             InputError: an embodied share is asked for and no duration is known.

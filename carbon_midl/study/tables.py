@@ -137,7 +137,7 @@ def by_width(results: Results, bootstrap: PatientBootstrap) -> pd.DataFrame:
 
 
 def carbon_by_width(table: pd.DataFrame) -> dict[int, float]:
-    """GCO2eq of training by width, from :func:`by_width`."""
+    """Grams of CO2eq of a training by width, from :func:`by_width`."""
     return {int(width): float(carbon) for width, carbon in zip(table["filters"], table["carbon_g"], strict=True)}
 
 
