@@ -56,7 +56,7 @@ def test_a_narrow_one_has_them_below_and_options_with_their_values() -> None:
     ]
 
 
-@pytest.mark.parametrize("columns", [70, 80, 100, 140])
+@pytest.mark.parametrize("columns", [72, 80, 100, 140])
 def test_every_command_fits_and_keeps_its_words(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for made in commands(parser()):
