@@ -9,7 +9,11 @@ for (const summary of document.querySelectorAll("nav details > summary")) {
 for (const entry of document.querySelectorAll('.citation-list[role="list"] > *')) {
   entry.setAttribute("role", "listitem");
 }
-// A module's long name may break where its parts end, and nowhere else.
-for (const name of document.querySelectorAll("h2 code .pre, .bd-sidebar-secondary code .pre")) {
-  name.replaceChildren(...name.textContent.split(/(?<=[._])/).flatMap((part) => [part, document.createElement("wbr")]));
+// A long name of the library may break where its parts end, and nowhere else.
+const named = "h2 code .pre, .bd-sidebar-secondary code .pre, .field-list em, .field-list code .pre";
+for (const name of document.querySelectorAll(named)) {
+  if (!name.children.length) {
+    const parts = name.textContent.split(/(?<=\.)(?=[a-z])/i);
+    name.replaceChildren(...parts.flatMap((part, place) => (place ? [document.createElement("wbr"), part] : [part])));
+  }
 }
