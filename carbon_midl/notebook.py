@@ -1,6 +1,7 @@
 """What a run's notebook calls, cell by cell."""
 
 import itertools
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -290,6 +291,7 @@ def open_experiment(
         raise InputError(f"notebook parameters: pause_after is {pause_after!r}; expected an epoch, or 0 for never.")
     archive = phantom_crops(root) if crops == "phantom" else CropArchive.open(root / crops)
     directory = root / output if output else free_directory(root / "runs" / "single", checked)
+    _draw_pictures_once()
     # Made first, since it checks its numbers, and nothing shall be written for a number that cannot be.
     tracker = Tracker(
         directory / "footprint",
@@ -302,6 +304,15 @@ def open_experiment(
     if not metered_alone:
         tracker.note(NOT_SEPARABLE)
     return Experiment(prepare_run(directory, checked, archive), tracker, pause_after, metered_alone)
+
+
+def _draw_pictures_once() -> None:
+    """Jupyter trims the margins of a picture, for which it draws each twice; ours are laid out with none to trim."""
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and (shell := ipython.get_ipython()) is not None:
+        from matplotlib_inline.config import InlineBackend
+
+        InlineBackend.instance(parent=shell).print_figure_kwargs = {"bbox_inches": None}  # type: ignore[dict-item]
 
 
 def free_directory(parent: Path, options: RunOptions) -> Path:
