@@ -6,12 +6,15 @@ import pandas as pd
 
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import PAPER_WIDTHS, Evidence
+from carbon_midl.selection.comparisons import compare
 from carbon_midl.selection.patients import Interval
 
 POSTER_CARBON_PERCENT_PER_DICE_PERCENT = 1500.0
 """Selvan, MIDL 2021: about 1 % Dice for 1500 % more carbon."""
 MOST_NAMED = 4
 """More runs than these are counted and not named."""
+SIGNIFICANT = 0.05
+"""The corrected probability below which two widths are told apart."""
 ABOUT_EQUAL = 1.25
 """Two growth factors within this ratio are called about as fast."""
 
@@ -203,7 +206,7 @@ def enough(evidence: Evidence) -> str:
             f"F = {best} has the highest mean Dice, but F = {chosen} is not shown to be worse: the paired difference "
             f"is {gap}, a 95 % interval over {n_text(evidence)}, and the training of F = {best} emits {ratio} as much."
         )
-    return text + dearer(evidence, best)
+    return text + dearer(evidence, best) + together(evidence, best)
 
 
 def best_and_enough(evidence: Evidence) -> tuple[int, int]:
@@ -228,6 +231,28 @@ def dearer(evidence: Evidence, best: int) -> str:
     return f" Of the {w.count(len(others))} dearer widths {which} shown to be worse{named}."
 
 
+def together(evidence: Evidence, best: int) -> str:
+    """From which widths the best one is still told when all pairs are tested at once; empty where nothing was shown."""
+    bootstrap = evidence.bootstrap
+    others = [width for width in bootstrap.widths if width != best]
+    if len(others) < 2 or all(bootstrap.difference(width, best).low <= 0 for width in others):
+        return ""
+    pairs = compare(evidence.candidates)
+    told = pairs[(pairs["p_holm"] < SIGNIFICANT) & ((pairs["first"] == str(best)) | (pairs["second"] == str(best)))]
+    named = sorted(int(name) for name in {*told["first"], *told["second"]} - {str(best)})
+    from_whom = (
+        f"only from F = {w.joined(named)}"
+        if 0 < len(named) < len(others)
+        else "from all of them"
+        if named
+        else "from none"
+    )
+    return (
+        f" Each comparison stands by itself there; corrected for all {w.count(len(pairs))} pairs of widths (Holm), "
+        f"F = {best} can be told {from_whom}."
+    )
+
+
 def enough_lesson(evidence: Evidence) -> str:
     """What follows for whoever asks for the cheapest candidate that is good enough."""
     best, chosen = best_and_enough(evidence)
@@ -235,7 +260,7 @@ def enough_lesson(evidence: Evidence) -> str:
         return "With few patients that is weak evidence: not shown to be worse is not shown to be as good."
     if best in evidence.extremes:
         return "On another task it may be another one."
-    return "So the answer is neither the cheapest nor the dearest: it had to be measured."
+    return "So by these means the answer is neither the cheapest nor the dearest: it had to be measured."
 
 
 def steps(evidence: Evidence) -> str:

@@ -237,20 +237,29 @@ def test_what_two_instruments_share_follows_what_was_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dice", "said", "lesson"),
+    ("dice", "said", "together", "lesson"),
     [
-        ({4: 0.4, 8: 0.5, 16: 0.6, 32: 0.7}, "F = 32 has the highest mean Dice, and every cheaper width is", "another"),
-        ({4: 0.5, 8: 0.7, 16: 0.6, 32: 0.4}, "Of the two dearer widths all are shown to be worse.", "neither the"),
-        ({4: 0.7, 8: 0.4, 16: 0.5, 32: 0.6}, "Of the three dearer widths all are shown to be worse.", "another"),
-        ({4: 0.4, 8: 0.5, 16: 0.7, 32: 0.6}, "The dearer F = 32 is shown to be worse, too.", "neither the"),
-        ({4: 0.4, 8: 0.7, 16: 0.7, 32: 0.4}, "is not shown to be worse: the paired difference", "not shown to be as"),
-        ({4: 0.7, 8: 0.7, 16: 0.4, 32: 0.7}, "dearer widths one is shown to be worse (F = 16)", "another"),
+        ({4: 0.4, 8: 0.5, 16: 0.6, 32: 0.7}, "and every cheaper width is shown to be worse", "all of them", "another"),
+        ({4: 0.5, 8: 0.7, 16: 0.6, 32: 0.4}, "two dearer widths all are shown to be worse.", "all of them", "neither"),
+        ({4: 0.7, 8: 0.4, 16: 0.5, 32: 0.6}, "three dearer widths all are shown", "told from all of them", "another"),
+        (
+            {4: 0.6, 8: 0.63, 16: 0.66, 32: 0.65},
+            "The dearer F = 32 is shown to be",
+            "only from F = 4 and 32",
+            "neither",
+        ),
+        ({4: 0.4, 8: 0.7, 16: 0.7, 32: 0.4}, "not shown to be worse: the paired", "only from F = 4 and 32", "as good"),
+        ({4: 0.7, 8: 0.7, 16: 0.4, 32: 0.7}, "one is shown to be worse (F = 16)", "only from F = 16", "another"),
+        ({4: 0.65, 8: 0.65, 16: 0.65, 32: 0.65}, "F = 32 is not shown to be worse.", "", "as good"),
     ],
 )
 def test_the_best_width_is_told_from_the_cheaper_and_the_dearer(
-    tmp_path: Path, dice: dict[int, float], said: str, lesson: str
+    tmp_path: Path, dice: dict[int, float], said: str, together: str, lesson: str
 ) -> None:
     results, _ = make_study(tmp_path, dice)
     evidence = Evidence.read(results, FACTS)
-    assert said in enough(evidence)
+    text = enough(evidence)
+    assert said in text
+    assert text.endswith(f"{together}.")
+    assert ("corrected for all six pairs of widths (Holm)" in text) == bool(together)
     assert lesson in enough_lesson(evidence)
