@@ -27,13 +27,13 @@ def test_the_recorded_studies_are_told() -> None:
     runs = pd.read_csv(RECORDED / "runs.csv").pivot_table(index="filters", columns="recipe", values="energy_kwh")
     for filters, row in runs.iterrows():
         assert f"At F\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{filters} the efficient recipe took" in text
-        assert f"{1000 * row['reference']:.3g} → {1000 * row['efficient']:.3g}" in text
+        assert f"{1000 * row['reference']:#.3g} → {1000 * row['efficient']:#.3g}" in text
     assert "on phantom crops (19 test patients, 3 seeds each)" in text
     assert "*estimates*" in text
     efficient, reference = (pd.read_csv(part / "runs.csv").set_index(["filters", "seed"]) for part in LIDC)
     both = reference[["energy_kwh"]].join(efficient["energy_kwh"].rename("energy_kwh_efficient"))
     for before, after in zip(both["energy_kwh"], both["energy_kwh_efficient"], strict=True):
-        assert f"{1000 * before:.3g} → {1000 * after:.3g}" in text
+        assert f"{1000 * before:#.3g} → {1000 * after:#.3g}" in text
     assert "One seed tells nothing about what another would change" in text
 
 
