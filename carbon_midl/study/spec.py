@@ -144,10 +144,11 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
         if axis not in file.axes:
             raise InputError(f"{path}: [axes] needs '{axis}', a list of one or more values.")
     runs = []
-    for combination in itertools.product(*file.axes.values()):
+    parts = [[f"{_part(axis)}-{_part(value)}" for value in values] for axis, values in file.axes.items()]
+    for combination, name in zip(itertools.product(*file.axes.values()), itertools.product(*parts), strict=True):
         chosen = dict(zip(file.axes, combination, strict=True))
         options = parse_options({**file.options, **chosen}, where=str(path))
-        runs.append(PlannedRun("-".join(f"{_part(axis)}-{_part(value)}" for axis, value in chosen.items()), options))
+        runs.append(PlannedRun("-".join(name), options))
     names = [run.name for run in runs]
     if len(names) > len(set(names)):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
