@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 from benchmarks.record import Finding, record
@@ -42,6 +43,7 @@ epochs = {epochs}
 carbontracker = false
 """
 RATES = 100
+_TIMES = 5
 _CALL = "import sys; from carbon_midl.cli import main; sys.exit(main())"
 
 
@@ -56,7 +58,7 @@ def main() -> None:
         study = make_study(Path(folder), options.runs, options.epochs)
         status = ["study", "status", str(study.path)]
         findings = [
-            timed("status", status, f"{options.runs:,} finished runs"),
+            timed("status", status, f"{options.runs:,} finished runs", times=_TIMES),
             timed("status", status, f"{options.runs:,} runs that were finished elsewhere, first look", forget=study),
             timed(
                 "collect", ["study", "collect", str(study.path)], f"{options.runs:,} runs of {options.epochs} epochs"
@@ -106,7 +108,7 @@ def trained(study: Study, archive: CropArchive, directory: Path) -> Path:
     return directory
 
 
-def timed(what: str, arguments: list[str], of: str, forget: Study | None = None) -> Finding:
+def timed(what: str, arguments: list[str], of: str, forget: Study | None = None, times: int = 1) -> Finding:
     """Run the command line in a process of its own, and say how long that took and how much memory it had at most.
 
     Args:
@@ -114,14 +116,18 @@ def timed(what: str, arguments: list[str], of: str, forget: Study | None = None)
         arguments: of the command line.
         of: what it is done with.
         forget: a study whose remembered runs are forgotten before.
+        times: how often; the median is told.
     """
     if forget:
         (forget.directory / REMEMBERED).unlink()
-    start = perf_counter()
-    subprocess.run([sys.executable, "-c", _CALL, *arguments], check=True, stdout=subprocess.DEVNULL)
-    duration_s = perf_counter() - start
+    durations_s = []
+    for _ in range(times):
+        start = perf_counter()
+        subprocess.run([sys.executable, "-c", _CALL, *arguments], check=True, stdout=subprocess.DEVNULL)
+        durations_s.append(perf_counter() - start)
+    duration_s = median(durations_s)
     peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    found = f"{duration_s:.1f} s, {peak_gb:.2f} GB"
+    found = f"{duration_s:.1f} s{f', median of {times}' if times > 1 else ''}, {peak_gb:.2f} GB"
     print(f"{what}: {of}: {found}")
     return Finding(f"`study {what}`: {of}", "–", found)
 
