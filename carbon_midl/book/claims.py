@@ -189,6 +189,14 @@ def energy_spread(runs: pd.DataFrame) -> str:
     )
 
 
+def headline(evidence: Evidence) -> str:
+    """What the dearest width gains over the cheapest, in a few words."""
+    gain = evidence.bootstrap.difference(*evidence.extremes)
+    if gain.low > 0:
+        return "More carbon, more Dice."
+    return "More carbon, less Dice." if gain.high < 0 else "More carbon, and no more Dice is shown."
+
+
 def enough(evidence: Evidence) -> str:
     """The cheapest width that is not shown to be worse than the best one, and how the dearer ones compare."""
     best, chosen = best_and_enough(evidence)

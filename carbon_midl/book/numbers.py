@@ -136,6 +136,7 @@ def result_numbers(evidence: Evidence) -> dict[str, str]:
         "dearest_carbon": f"{w.carbon(carbon_g[dearest])} CO₂eq",
         "carbon_ratio": w.times(carbon_g[dearest] / carbon_g[cheapest]),
         "gain_points": w.points_interval(bootstrap.difference(cheapest, dearest)),
+        "headline": claims.headline(evidence),
         "enough": claims.enough(evidence),
         "enough_lesson": claims.enough_lesson(evidence),
         "steps": claims.steps(evidence),

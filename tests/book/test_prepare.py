@@ -14,6 +14,7 @@ from carbon_midl.book.claims import (
     energy_honesty,
     enough,
     enough_lesson,
+    headline,
     judge_poster,
     macs_reading,
     poster_verdict,
@@ -263,3 +264,16 @@ def test_the_best_width_is_told_from_the_cheaper_and_the_dearer(
     assert text.endswith(f"{together}.")
     assert ("corrected for all six pairs of widths (Holm)" in text) == bool(together)
     assert lesson in enough_lesson(evidence)
+
+
+@pytest.mark.parametrize(
+    ("dearest", "said"),
+    [
+        (0.7, "More carbon, more Dice."),
+        (0.4, "More carbon, less Dice."),
+        (0.5, "More carbon, and no more Dice is shown."),
+    ],
+)
+def test_the_headline_follows_from_the_widths_at_the_ends(tmp_path: Path, dearest: float, said: str) -> None:
+    results, _ = make_study(tmp_path, {4: 0.5, 8: 0.5, 16: 0.5, 32: dearest})
+    assert headline(Evidence.read(results, FACTS)) == said
