@@ -86,15 +86,17 @@ def _work(plan: "Plan", options: argparse.Namespace) -> None:
     from carbon_midl.study.devices import reserved, slots
     from carbon_midl.study.making import open_crops
     from carbon_midl.study.runner import notebook_copy
+    from carbon_midl.study.starter import Starter
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     places = slots((options.device,) if options.device else (), 1, options.share_meter)
     archive = open_crops(plan.study)
     plan.begin()
-    trainer = NotebookTrainer(plan, archive, notebook_copy(plan.study), places[0])
+    notebook = notebook_copy(plan.study)
     print(f"{plan.study.title}: {len(plan.runs)} candidates, {plan.bounded().describe()}", flush=True)
-    with reserved(places, options.share_meter):
+    with reserved(places, options.share_meter), Starter(plan.study.root, places[0]) as starter:
+        trainer = NotebookTrainer(plan, archive, notebook, starter)
         worker = Worker(plan, trainer, lambda line: print(line, flush=True))
         try:
             chosen = worker.work()

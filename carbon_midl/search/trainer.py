@@ -15,10 +15,10 @@ from carbon_midl.run import fingerprint, read_result, resumable, training_finger
 from carbon_midl.run_files import EPOCHS, FOOTPRINT
 from carbon_midl.search.plan import Plan
 from carbon_midl.selection.policy import Trial
-from carbon_midl.study.devices import Slot
 from carbon_midl.study.execution import FAILED, execute
 from carbon_midl.study.making import Outcome, is_done, make_run, run_parameters, set_aside
 from carbon_midl.study.spec import PlannedRun
+from carbon_midl.study.starter import Starter
 from carbon_midl.study.states import last_line
 
 
@@ -48,11 +48,11 @@ class NotebookTrainer:
         plan: the search.
         archive: the study's crops.
         notebook: to execute.
-        slot: the device to train on.
+        starter: of the processes, at the place to train at.
     """
 
-    def __init__(self, plan: Plan, archive: CropArchive, notebook: Path, slot: Slot) -> None:
-        self._plan, self._archive, self._notebook, self._slot = plan, archive, notebook, slot
+    def __init__(self, plan: Plan, archive: CropArchive, notebook: Path, starter: Starter) -> None:
+        self._plan, self._archive, self._notebook, self._starter = plan, archive, notebook, starter
 
     def trial(self, run: PlannedRun) -> Trial:
         """Validation Dice and energy of each finished epoch; the size is the network's multiply–accumulates."""
@@ -85,9 +85,8 @@ class NotebookTrainer:
         if not self._goes_on(run):
             set_aside(directory)
         parameters = run_parameters(self._plan.study, run, self._archive)
-        parameters |= {"metered_alone": self._slot.metered_alone, "pause_after": until}
-        study, environment = self._plan.study, self._slot.environment
-        execute(self._notebook, directory, parameters, poll, root=study.root, environment=environment, lock=lock)
+        parameters |= {"metered_alone": self._starter.slot.metered_alone, "pause_after": until}
+        execute(self._notebook, directory, parameters, poll, self._starter, lock)
         if self.trial(run).trained < until:
             return last_line(directory)
         # A pause ends the notebook before its last cell, which for papermill is a failure.
@@ -97,7 +96,7 @@ class NotebookTrainer:
     def finish(self, run: PlannedRun, limit_kwh: float | None, poll: Callable[[], None]) -> str:
         """Execute the notebook to its end."""
         plan = self._plan
-        outcome = make_run(plan.study, _limited(run, limit_kwh), self._archive, self._notebook, self._slot, poll)
+        outcome = make_run(plan.study, _limited(run, limit_kwh), self._archive, self._notebook, self._starter, poll)
         return last_line(plan.directory / run.name) if outcome is Outcome.FAILED else ""
 
     def tested(self, run: PlannedRun, limit_kwh: float | None) -> dict[str, float] | None:

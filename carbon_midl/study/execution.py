@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import psutil
 
 from carbon_midl.run_files import RESULT
+from carbon_midl.study.starter import Process, Starter
 
 NOTEBOOK = "notebook.ipynb"
 PARTIAL = f".partial-{NOTEBOOK}"
@@ -28,9 +28,7 @@ def execute(
     directory: Path,
     parameters: dict[str, Any],
     poll: Callable[[], None],
-    *,
-    root: Path,
-    environment: dict[str, str] | None = None,
+    starter: Starter,
     lock: int | None = None,
 ) -> bool:
     """Execute ``notebook`` into ``directory``.
@@ -43,8 +41,7 @@ def execute(
         directory: of the run.
         parameters: for the notebook's parameters cell.
         poll: called twice a second while it runs; what it raises stops the run, which saves its training first.
-        root: the directory that the parameters' paths count from.
-        environment: variables beside those of this process.
+        starter: of its process; the parameters' paths count from its directory.
         lock: file descriptor of the run's lock. Papermill holds it, too, so that a run whose runner was killed goes on
             undisturbed.
 
@@ -55,17 +52,9 @@ def execute(
     (directory / FAILED).unlink(missing_ok=True)
     executed = directory / PARTIAL
     # Papermill writes both paths into the notebook; relative ones tell nothing of this machine.
-    paths = [str(path.relative_to(root)) for path in (notebook, executed)]
+    paths = [str(path.relative_to(starter.root)) for path in (notebook, executed)]
     with (directory / "papermill.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "carbon_midl.study.papermill_run", *paths, json.dumps(parameters)],
-            cwd=root,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-            pass_fds=() if lock is None else (lock,),
-        )
+        process = starter.start([*paths, json.dumps(parameters)], log, lock, poll)
         kernels: list[psutil.Process] = []
         try:
             while process.poll() is None:
@@ -88,7 +77,7 @@ def execute(
     return False
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: Process) -> None:
     """Let the kernel save its training, then interrupt papermill, then insist."""
     for kernel in _children(process):
         with suppress(psutil.NoSuchProcess):
@@ -106,7 +95,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             return
 
 
-def _children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+def _children(process: Process) -> list[psutil.Process]:
     try:
         return psutil.Process(process.pid).children()
     except psutil.NoSuchProcess:

@@ -13,12 +13,12 @@ from carbon_midl.locks import next_holder
 from carbon_midl.run import Fingerprint, fingerprint, is_finished, resumable, training_fingerprint
 from carbon_midl.run_files import RESULT
 from carbon_midl.study.abandoned import SUPERSEDED
-from carbon_midl.study.devices import Slot
 from carbon_midl.study.execution import NOTEBOOK, PARTIAL, execute
 from carbon_midl.study.finished import remember_finished
 from carbon_midl.study.phantom_crops import phantom_crops
 from carbon_midl.study.run_locks import lock_of
 from carbon_midl.study.spec import PlannedRun, Study
+from carbon_midl.study.starter import Starter
 
 
 class Outcome(Enum):
@@ -34,7 +34,7 @@ def make_run(
     run: PlannedRun,
     archive: CropArchive,
     notebook: Path,
-    slot: Slot,
+    starter: Starter,
     poll: Callable[[], None],
     on_start: Callable[[], None] = lambda: None,
 ) -> Outcome:
@@ -47,7 +47,7 @@ def make_run(
         run: which.
         archive: the study's crops.
         notebook: to execute.
-        slot: the device it is made on.
+        starter: of its process, at the place where it is made.
         poll: called twice a second; what it raises stops the run.
         on_start: called when there is something to do.
     """
@@ -63,9 +63,8 @@ def make_run(
         elif is_finished(directory, wanted):
             # Killed between its result and the end of its notebook: it is tested once more, from its last checkpoint.
             (directory / RESULT).unlink()
-        parameters = run_parameters(study, run, archive) | {"metered_alone": slot.metered_alone}
-        made = execute(notebook, directory, parameters, poll, root=study.root, environment=slot.environment, lock=lock)
-        if not made:
+        parameters = run_parameters(study, run, archive) | {"metered_alone": starter.slot.metered_alone}
+        if not execute(notebook, directory, parameters, poll, starter, lock):
             return Outcome.FAILED
         remember_finished(directory)
         return Outcome.MADE

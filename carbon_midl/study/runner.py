@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,6 +21,7 @@ from carbon_midl.study.making import Outcome, is_done, make_run, open_crops
 from carbon_midl.study.results import collect_results
 from carbon_midl.study.run_locks import held_runs
 from carbon_midl.study.spec import PlannedRun, Study
+from carbon_midl.study.starter import Starter
 from carbon_midl.unet_size import check_crop_size
 
 _ONE = (Slot(""),)
@@ -107,16 +109,14 @@ def _make_all(
     display: Display,
 ) -> dict[str, Path]:
     """Make the runs, and return where to look for each that failed."""
-    free: SimpleQueue[Slot] = SimpleQueue()
-    for place in places:
-        free.put(place)
+    free: SimpleQueue[Starter] = SimpleQueue()
     stopping = threading.Event()
     failed: dict[str, Path] = {}
 
     def make(run: PlannedRun) -> None:
         if stopping.is_set():
             return
-        slot, directory = free.get(), study.directory / run.name
+        starter, directory = free.get(), study.directory / run.name
 
         def poll() -> None:
             if stopping.is_set():
@@ -124,7 +124,9 @@ def _make_all(
             display.saw(run, directory)
 
         try:
-            outcome = make_run(study, run, archive, notebook, slot, poll, lambda: display.began(run, slot.name))
+            outcome = make_run(
+                study, run, archive, notebook, starter, poll, lambda: display.began(run, starter.slot.name)
+            )
             if outcome is Outcome.DONE_BEFORE:
                 display.skipped(run, read_result(directory))
             elif outcome is Outcome.MADE:
@@ -138,12 +140,15 @@ def _make_all(
         except _Stopped:
             pass
         finally:
-            free.put(slot)
+            free.put(starter)
 
     # What another process is making comes last: it may be done by then.
     held = held_runs(study)
     ordered = sorted(runs, key=lambda run: run.name in held)
-    _in_threads(make, ordered, len(places), stopping)
+    with ExitStack() as starters:
+        for place in places:
+            free.put(starters.enter_context(Starter(study.root, place)))
+        _in_threads(make, ordered, len(places), stopping)
     return {run.name: failed[run.name] for run in study.runs if run.name in failed}
 
 

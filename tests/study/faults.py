@@ -2,11 +2,12 @@
 
     python -m tests.study.faults [--kills 100] [--seed 0]
 
-A tiny study is started, and its kernel, its papermill or its runner is killed (SIGKILL) at a random moment, or at the
-moment at which a file is being written; then it is started again. After some kills it is let go on to its end. Then:
+A tiny study is started, and its kernel, its papermill, its runner or the server that papermill is forked from is killed
+(SIGKILL) at a random moment, or at the moment at which a file is being written; then it is started again. After some
+kills it is let go on to its end. Then:
 
 - every run is done, its tables and weights equal those of a study that was never disturbed;
-- no kernel and no papermill is left;
+- no process is left;
 - no energy is lost: what was ever written down as used is in the final records and tables.
 """
 
@@ -54,7 +55,9 @@ batch_size = 8
 [footprint]
 carbontracker = false
 """
-TARGETS = ("kernel", "papermill", "runner")
+TARGETS = ("kernel", "papermill", "server", "runner")
+NAMES = {"midl-kernel": "kernel", "midl-papermill": "papermill", "midl-server": "server"}
+"""Of the processes that are forked, and of the one that they are forked from."""
 PER_STUDY = 6
 """Kills before a study is let go on to its end."""
 _LONGEST_S = 300
@@ -134,9 +137,8 @@ class Harness:
             AssertionError: something is left, lost or different.
         """
         study = self.study
-        left = [process.cmdline() for process in self._processes("papermill", 0)]
-        left += [process.cmdline() for process in self._processes("kernel", 0)]
-        assert not left, left
+        left = [(target, list(self._processes(target, 0))) for target in TARGETS]
+        assert not any(processes for _, processes in left), left
         for run in study.runs:
             own, other = study.directory / run.name, reference / "runs" / "tiny" / run.name
             names = {path.name for path in own.iterdir()}
@@ -179,14 +181,21 @@ class Harness:
         return False
 
     def _processes(self, target: str, runner: int) -> Iterator[psutil.Process]:
-        words = {"kernel": "ipykernel_launcher", "papermill": "carbon_midl.study.papermill_run", "runner": "study"}
-        for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
+        for process in psutil.process_iter(["pid", "name", "cmdline", "cwd"]):
             told = process.info
             if target == "runner":
                 if told["pid"] == runner:
                     yield process
-            elif told["cwd"] == str(self.root) and any(words[target] == part for part in told["cmdline"] or []):
+            elif told["cwd"] == str(self.root) and target in (NAMES.get(told["name"]), _started_as(told["cmdline"])):
                 yield process
+
+
+def _started_as(command: list[str] | None) -> str | None:
+    """What a process is that was started anew, as happens after the fork server was killed."""
+    for word, target in (("ipykernel_launcher", "kernel"), ("carbon_midl.study.papermill_run", "papermill")):
+        if word in (command or []):
+            return target
+    return None
 
 
 def working_copy(root: Path, discs: Path) -> Path:
