@@ -28,13 +28,10 @@ _MODULES = (
     "papermill.execute",
     "pandas",
     "pydantic",
-    "scipy.sparse.csgraph",
-    "scipy.spatial",
     "scipy.special",
     "matplotlib.pyplot",
     "safetensors.torch",
     "torch",
-    "tqdm.auto",
 )
 _LONGEST_REQUEST = 1 << 20
 _DESCRIPTORS = 2
@@ -71,12 +68,13 @@ def name_process(name: str) -> None:
 def _import() -> None:
     # Matplotlib takes it once, at its import; a kernel sets it later, for its own.
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    gc.disable()
     for module in _MODULES:
         # Whatever is wrong with one, the notebook meets it, too, and says so.
         with suppress(Exception):
             importlib.import_module(module)
-    gc.collect()
     gc.freeze()  # or a collection in a fork would copy what it shares with this process
+    gc.enable()
 
 
 def _tell(runner: socket.socket, message: dict[str, int]) -> None:
