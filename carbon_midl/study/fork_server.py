@@ -1,19 +1,20 @@
 """A process that has imported what every run needs, and forks from itself the papermill of one run after the other.
 
-Importing torch, pandas and matplotlib takes most of the time that a run takes beside its training; here that is done
-once a study. Nothing of this package is among it: a run imports the code that decides its numbers itself, so that it is
-the code whose fingerprint it writes down, also where that was edited while the study was made.
+Importing torch and matplotlib takes most of the time that a run takes beside its training; here that is done once a
+study. Of this package a kernel gets nothing: it imports the code that decides the run's numbers itself, so that it is
+the code whose fingerprint is written down, also where that was edited while the study was made.
 
 :class:`carbon_midl.study.starter.Starter` starts this process, its standard input being a socket. Each message is JSON:
 the process says ``{}`` when it is ready; each request has the arguments of :mod:`carbon_midl.study.papermill_run`, and
-with it come the descriptors of the log and of the run's lock; answers are ``{"pid": …}`` and, once that has ended,
-``{"returncode": …}``.
+with it come the descriptors of the log and of the run's lock. The fork answers ``{"pid": …}`` when it has a session of
+its own, and the process ``{"returncode": …}`` when that has ended.
 """
 
 import gc
 import importlib
 import json
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -21,16 +22,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-# Not ipykernel.kernelapp, which takes from the environment, at its import, whose kernel it is to end with.
+# Not what looks around as it is imported, and would find no kernel here: ipykernel.kernelapp, which takes from the
+# environment with whom it is to end; pandas, which then shows fewer columns; tqdm.auto, and papermill with it.
 _MODULES = (
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
-    "papermill.execute",
-    "pandas",
-    "pydantic",
-    "scipy.special",
     "matplotlib.pyplot",
+    "pyarrow",
+    "pydantic",
     "safetensors.torch",
+    "scipy.special",
     "torch",
 )
 _LONGEST_REQUEST = 1 << 20
@@ -40,6 +41,7 @@ _DESCRIPTORS = 2
 def main() -> None:
     """Serve until the runner is gone."""
     name_process("midl-server")
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody could wait for a fork
     _import()
     runner = socket.socket(fileno=sys.stdin.fileno())
     with suppress(ConnectionError):
@@ -50,11 +52,9 @@ def main() -> None:
                 break
             pid = os.fork()
             if pid == 0:
-                runner.detach()
-                _become_papermill(json.loads(request), descriptors[0])
+                _become_papermill(runner, request, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
-            _tell(runner, {"pid": pid})
             _, status = os.waitpid(pid, 0)
             _tell(runner, {"returncode": os.waitstatus_to_exitcode(status)})
 
@@ -67,35 +67,41 @@ def name_process(name: str) -> None:
 
 def _import() -> None:
     # Matplotlib takes it once, at its import; a kernel sets it later, for its own.
-    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    if not os.environ.get("MPLBACKEND"):
+        os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     gc.disable()
     for module in _MODULES:
-        # Whatever is wrong with one, the notebook meets it, too, and says so.
+        # Whatever is wrong with one, the notebook has to import it, too, and says so.
         with suppress(Exception):
             importlib.import_module(module)
     gc.freeze()  # or a collection in a fork would copy what it shares with this process
     gc.enable()
+    sys.stdout.flush()  # what they print is of no run
 
 
 def _tell(runner: socket.socket, message: dict[str, int]) -> None:
     runner.send(json.dumps(message).encode())
 
 
-def _become_papermill(arguments: list[str], log: int) -> NoReturn:
+def _become_papermill(runner: socket.socket, request: bytes, descriptors: list[int]) -> NoReturn:
     """In the fork: execute the notebook, with the log as output, in a session of its own; the lock stays open."""
     try:
         os.setsid()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (log, 1), (log, 2)):  # 0 was the runner's socket
+        _tell(runner, {"pid": os.getpid()})
+        nothing, log = os.open(os.devnull, os.O_RDONLY), descriptors[0]
+        runner.detach()  # it is descriptor 0
+        for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         os.close(nothing)
         os.close(log)
+        for lock in descriptors[1:]:
+            os.set_inheritable(lock, False)  # a program that the notebook starts is not the run
         from carbon_midl.study.papermill_run import run
         from carbon_midl.study.spare_kernel import SpareKernel
 
         spare = SpareKernel()
         name_process("midl-papermill")
-        run(arguments, spare)
+        run(json.loads(request), spare)
     except BaseException:
         traceback.print_exc()
     finally:

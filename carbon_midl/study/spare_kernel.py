@@ -21,22 +21,24 @@ class SpareKernel(LocalProvisioner):
     """Starts a kernel in a fork that was made when this was, and waits for its command.
 
     To be made before the first event loop and the first socket, which a fork must not share. A notebook's kernel that
-    is not this very Python's is started as always.
+    is not this very Python's, or wants an environment of its own, is started as always. The fork keeps the run's lock
+    open, so that nobody else makes the run while a kernel whose papermill was killed still writes.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         reading, self._command = os.pipe()
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             os.close(self._command)
-            _become_kernel(reading)
+            _become_kernel(reading, parent)
         os.close(reading)
         self._spare = _Child(pid)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Give the fork its command."""
-        arguments = _launcher(cmd)
+        arguments = None if self.kernel_spec.env else _launcher(cmd)
         with os.fdopen(self._command, "w", encoding="utf-8") as command:
             if arguments is not None:
                 json.dump({"arguments": arguments, "environment": kwargs["env"], "cwd": kwargs.get("cwd")}, command)
@@ -89,7 +91,7 @@ def _launcher(command: list[str]) -> list[str] | None:
     return rest[1:] if interpreter == sys.executable and rest[:1] == ["-m"] else None
 
 
-def _become_kernel(reading: int) -> NoReturn:
+def _become_kernel(reading: int, parent: int) -> NoReturn:
     """In the fork: wait for a command and follow it."""
     code = 1
     try:
@@ -97,8 +99,9 @@ def _become_kernel(reading: int) -> NoReturn:
         name_process("midl-kernel")
         with os.fdopen(reading, encoding="utf-8") as command:
             request = command.read()
-        if request:  # else there is no use for it, or papermill is gone
-            _follow(**json.loads(request))
+        # Without a command there is no use for it, or papermill is gone; of one just gone no kernel would notice.
+        if request and os.getppid() == parent:
+            _follow(**json.loads(request), parent=parent)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -108,14 +111,19 @@ def _become_kernel(reading: int) -> NoReturn:
         os._exit(code)  # nothing may go on from here as if it were papermill
 
 
-def _follow(arguments: list[str], environment: dict[str, str], cwd: str | None) -> None:
+def _follow(arguments: list[str], environment: dict[str, str], cwd: str | None, parent: int) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    os.environ["JPY_PARENT_PID"] = str(os.getppid())  # a kernel ends when its parent does
+    os.environ["JPY_PARENT_PID"] = str(parent)  # a kernel ends when its parent does
     if cwd is not None:
         os.chdir(cwd)
     # The notebook is to get this package as it is now, not as papermill's process has it in part.
     for name in [name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]]:
         del sys.modules[name]
+    # What draws without a seed is not to draw the same in each run; Python's own generator sees to that itself.
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()
     module, *sys.argv[1:] = arguments
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -17,10 +17,11 @@ from carbon_midl.study.devices import Slot
 PLATFORM = sys.platform
 """Forks after such imports are safe on Linux; on macOS some of its own libraries forbid them."""
 _READY_S = 0.5
+_FORKED_S = 60
 _LONGEST_ANSWER = 1 << 10
 _SERVER_LOST = (
-    b"The process 'midl-server', from which runs are started, was killed, perhaps for want of memory; started again, "
-    b"the run goes on from its checkpoint.\n"
+    b"The process 'midl-server', from which runs are started, has ended; perhaps it was killed for want of memory. "
+    b"Started again, the run goes on from its checkpoint.\n"
 )
 
 
@@ -76,13 +77,12 @@ class Starter:
         """
         environment = {**os.environ, **self.slot.environment}
         if PLATFORM == "linux":
-            if self._server is None:
-                self._server = _ForkServer(self.root, environment)
+            self._server = self._server or _ForkServer(self.root, environment)
+            while not self._server.ready(_READY_S):
+                poll()
             try:
-                while not self._server.ready(_READY_S):
-                    poll()
                 return self._server.fork(arguments, log, lock)
-            except ConnectionError:  # it was killed; the next run gets another one
+            except ConnectionError:  # the next run gets another one
                 self._server.close()
                 self._server = None
         return subprocess.Popen(
@@ -112,20 +112,30 @@ class _ForkServer:
                 start_new_session=True,
             )
         self._ready = False
+        self._forked: _Fork | None = None
 
     def ready(self, timeout_s: float) -> bool:
-        """Whether it takes requests; waits for that so long."""
+        """Whether it takes requests, or has ended; waits for that so long."""
         if not self._ready:
-            self._ready = self.answer(timeout_s) is not None
+            try:
+                self._ready = self.answer(timeout_s) is not None
+            except ConnectionError:
+                self._ready = True
         return self._ready
 
     def fork(self, arguments: list[str], log: BinaryIO, lock: int | None) -> "_Fork":
-        """Ask for a process; returns it when it runs."""
+        """Ask for a process; returns it when it runs.
+
+        Raises:
+            ConnectionError: there will be none.
+        """
         descriptors = [log.fileno(), *([] if lock is None else [lock])]
         socket.send_fds(self._socket, [json.dumps(arguments).encode()], descriptors)
-        answer = self.answer(None)
-        assert answer is not None, "it was waited for"
-        return _Fork(self, answer["pid"], log)
+        answer = self.answer(_FORKED_S)
+        if answer is None or "pid" not in answer:
+            raise ConnectionResetError("the process that starts runs did not start one")
+        self._forked = _Fork(self, answer["pid"], log)
+        return self._forked
 
     def answer(self, timeout_s: float | None) -> dict[str, int] | None:
         """The next message, or None where there is none in this time.
@@ -143,7 +153,9 @@ class _ForkServer:
         return dict(json.loads(message))
 
     def close(self) -> None:
-        """End it; what it has started goes on."""
+        """End it, unless a process of its is still waited for, by another thread; then it ends with the runner."""
+        if self._forked is not None and self._forked.returncode is None:
+            return
         self._socket.close()
         self._process.kill()
         self._process.wait()

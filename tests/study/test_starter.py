@@ -1,8 +1,10 @@
 """The processes that execute notebooks: forked from one that has imported what they need, or started anew."""
 
 import json
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import nbformat
 import psutil
 import pytest
 
+from carbon_midl.locks import next_holder
 from carbon_midl.study import starter as starter_module
 from carbon_midl.study.devices import Slot
 from carbon_midl.study.execution import execute
@@ -25,11 +28,12 @@ WAYS = [pytest.param("linux", marks=LINUX), "elsewhere"]
 TELL = """
 import json, os, sys
 from pathlib import Path
+import pandas as pd
 told = {
     "loaded": sorted(name for name in sys.modules if name.split(".")[0] in ("carbon_midl", "torch")),
     "place": os.environ["PLACE"], "cwd": os.getcwd(), "path": sys.path, "main": __name__,
     "arguments": sys.argv[1:2], "optimised": sys.flags.optimize, "x": x,
-    "backend": os.environ["MPLBACKEND"],
+    "backend": os.environ["MPLBACKEND"], "columns": pd.get_option("display.max_columns"),
 }
 Path("run", "result.json").write_text(json.dumps(told))
 """
@@ -38,6 +42,14 @@ import os, time
 from pathlib import Path
 Path("run", "kernel").write_text(str(os.getpid()))
 time.sleep(300)
+"""
+COMPUTE = """
+import numpy as np, torch
+square = np.eye(400) + 0.1 * np.random.default_rng(0).random((400, 400))
+assert np.allclose(np.linalg.inv(square) @ square, np.eye(400))
+square = torch.from_numpy(square)
+assert torch.allclose(torch.linalg.inv(square) @ square, torch.eye(400, dtype=square.dtype))
+Path("run", "parent").write_text(str(os.getppid()))
 """
 
 
@@ -93,6 +105,7 @@ def test_a_notebook_finds_the_same_whichever_way(starter: Starter) -> None:
         "optimised": 0,
         "x": 5,
         "backend": "module://matplotlib_inline.backend_inline",
+        "columns": 20,
     }
     assert "" in told["path"]
     assert str(starter.root) not in told["path"]
@@ -101,13 +114,41 @@ def test_a_notebook_finds_the_same_whichever_way(starter: Starter) -> None:
 
 
 @LINUX
-def test_torch_is_imported_once(starter: Starter) -> None:
+def test_torch_is_imported_once_and_works_in_each_run(starter: Starter) -> None:
+    code = TELL + COMPUTE
     pids = set()
     for _ in range(2):
-        told = executed(starter, TELL + 'Path("run", "parent").write_text(str(os.getppid()))')
-        assert "torch" in told["loaded"]
+        assert "torch" in executed(starter, code)["loaded"]
         pids.add((starter.root / "run" / "parent").read_text())
     assert len(pids) == 2  # each run has a papermill of its own
+
+
+@pytest.mark.usefixtures("way")
+def test_what_is_drawn_without_a_seed_differs_from_run_to_run(starter: Starter) -> None:
+    draw = "(__import__('numpy').random.random(), __import__('torch').rand(1).item(), __import__('random').random())"
+    first, second = (executed(starter, TELL.replace('"x": x', f'"x": {draw}'))["x"] for _ in range(2))
+    assert all(one != other for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.usefixtures("way")
+def test_a_program_that_a_notebook_starts_does_not_hold_the_lock(starter: Starter) -> None:
+    lock = starter.root / "lock"
+    code = WAIT.replace("time.sleep", "os.system('sleep 300 &'); time.sleep")
+
+    def poll() -> None:
+        if (starter.root / "run" / "kernel").exists():
+            raise Asked
+
+    with next_holder(lock) as held:
+        with pytest.raises(Asked):
+            execute(notebook(starter.root, code), starter.root / "run", {}, poll, starter, held)
+        sleeping = [one for one in psutil.process_iter() if one.name() == "sleep" and _works_in(one, starter.root)]
+    try:
+        with next_holder(lock, _refuse):
+            pass
+    finally:
+        for process in sleeping:
+            process.kill()
 
 
 @LINUX
@@ -138,6 +179,9 @@ def test_a_kernel_of_another_kind_is_started_as_it_says(tmp_path: Path) -> None:
     environment = {"PLACE": "here", "JUPYTER_PATH": str(kernel.parents[1])}
     with Starter(tmp_path, Slot("here", environment)) as starter:
         assert executed(starter, kernel="other")["optimised"] == 1
+        del command[1]
+        (kernel / "kernel.json").write_text(json.dumps(specification | {"env": {"PYTHONOPTIMIZE": "2"}}))
+        assert executed(starter, kernel="other")["optimised"] == 2
 
 
 @pytest.mark.usefixtures("way")
@@ -169,6 +213,36 @@ def test_a_run_can_be_stopped_while_torch_is_imported(starter: Starter) -> None:
     assert not (starter.root / "run" / "kernel").exists()
 
 
+@pytest.mark.usefixtures("way")
+def test_a_run_that_another_thread_waits_for_is_left_to_it(tmp_path: Path) -> None:
+    # As where Ctrl-C is pressed twice: the second time, while a kernel saves its training.
+    starter, results = Starter(tmp_path, Slot("here")), []
+
+    def make() -> None:
+        results.append(execute(notebook(tmp_path, WAIT), tmp_path / "run", {}, lambda: None, starter))
+
+    with starter:
+        thread = threading.Thread(target=make)
+        thread.start()
+        kernel = kernel_of(starter)
+    time.sleep(1)
+    assert kernel.is_running()
+    assert thread.is_alive()
+    kernel.kill()
+    thread.join(60)
+    assert results == [False]
+
+
+@LINUX
+def test_runs_are_made_where_ends_of_processes_are_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with Starter(tmp_path, Slot("here", {"PLACE": "here"})) as starter:
+            assert executed(starter)["x"] == 5
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 @LINUX
 def test_a_run_whose_server_is_killed_says_so_and_the_next_one_runs(starter: Starter) -> None:
     run = starter.root / "run"
@@ -181,7 +255,7 @@ def test_a_run_whose_server_is_killed_says_so_and_the_next_one_runs(starter: Sta
                 server.kill()
 
     assert not execute(notebook(starter.root, WAIT), run, {}, poll, starter)
-    assert "'midl-server', from which runs are started, was killed" in last_line(run)
+    assert "'midl-server', from which runs are started, has ended" in last_line(run)
     assert not psutil.pid_exists(int((run / "kernel").read_text()))
     assert executed(starter)["x"] == 5  # started anew
     assert executed(starter)["x"] == 5  # from another server
@@ -224,6 +298,10 @@ def test_what_is_imported_ahead_does_nothing_yet() -> None:
     assert own == ["carbon_midl", "carbon_midl.study", "carbon_midl.study.fork_server"]
     assert not cuda  # a fork could not use the GPU
     assert not kernelapp  # it would not end with its papermill
+
+
+def _refuse() -> None:
+    raise AssertionError("the lock is held")
 
 
 def _works_in(process: psutil.Process, directory: Path) -> bool:
