@@ -162,7 +162,7 @@ def test_the_package_is_taken_as_it_is_when_a_run_starts(tmp_path: Path) -> None
         (package / "study" / name).write_text((source / name).read_text())
     (package / "__init__.py").write_text("VERSION = 1")
     tell = TELL.replace('"x": x', '"x": __import__("carbon_midl").VERSION')
-    with Starter(tmp_path, Slot("here", {"PLACE": "here"})) as starter:
+    with Starter(tmp_path, Slot("here", {"PLACE": "here", "PYTHONPATH": str(tmp_path)})) as starter:
         assert executed(starter, tell)["x"] == 1
         (package / "__init__.py").write_text("VERSION = 'edited'")
         assert executed(starter, tell)["x"] == "edited"
