@@ -58,7 +58,7 @@ class Experiment:
     metered_alone: bool = True
     trained: "Training | None" = None
     fitted: "Fit | None" = None
-    slices: list[dict[Any, Any]] = field(default_factory=list)
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     # The tracker outlives a cell: it opens with the training and closes after the test. So does the turn on the GPU.
     _tracking: ExitStack = field(default_factory=ExitStack)
 
@@ -202,23 +202,29 @@ class Experiment:
         return figure
 
     def test(self) -> pd.DataFrame:
-        """Score the test slices inside the window "test", close the footprint record and return the table."""
+        """Score validation and test slices, close the footprint record and return the table of the test slices.
+
+        What is chosen is chosen on the validation slices; the test slices say how good that is.
+        """
         from carbon_midl.scoring import score
 
-        model = self._trained().model
-        with self.tracker.window("test"):
-            self.slices = score(model, self.run.archive, self.run.parts.test, self.run.options.readers)
+        model, run = self._trained().model, self.run
+        tables = []
+        for part, rows in (("validation", run.parts.validation), ("test", run.parts.test)):
+            with self.tracker.window(part):
+                tables.append(pd.DataFrame(score(model, run.archive, rows, run.options.readers)).assign(part=part))
+        self.scores = pd.concat(tables, ignore_index=True)
         # What is still to be shown is a dozen crops; the GPU is the next run's from here on.
         model.to("cpu")
         self._tracking.close()
-        return pd.DataFrame(self.slices)
+        return self._test_scores()
 
     def show_segmentations(self, count: int = 12) -> "Figure":
         """Show test crops from the worst Dice to the best."""
         from carbon_midl.pictures import segmentations, spread
         from carbon_midl.scoring import predict
 
-        scores = pd.DataFrame(self.slices)["dice"]
+        scores = self._test_scores()["dice"]
         chosen = spread(scores, count)
         rows = self.run.parts.test[chosen]
         masks = predict(self._trained().model, self.run.archive, rows)
@@ -226,7 +232,7 @@ class Experiment:
 
     def dice_by_size(self) -> pd.DataFrame:
         """Return test Dice by the area of the consensus, with the readers' agreement among themselves."""
-        table = pd.DataFrame(self.slices)
+        table = self._test_scores()
         table["nodule area"] = size_bands(table["target_px"])
         return table.groupby("nodule area", observed=True).agg(
             slices=("dice", "size"),
@@ -240,8 +246,11 @@ class Experiment:
 
         Returns the path of the latter, from the checkout where it lies inside.
         """
-        path = write_result(self.run, self._fitted(), self._trained().recipe.precision, self.slices, self.footprint)
+        path = write_result(self.run, self._fitted(), self._trained().recipe.precision, self.scores, self.footprint)
         return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
+
+    def _test_scores(self) -> pd.DataFrame:
+        return self.scores[self.scores["part"] == "test"].drop(columns="part").reset_index(drop=True)
 
     def _epoch_table(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(epoch) for epoch in self._fitted().epochs]).set_index("epoch")

@@ -21,6 +21,7 @@ class RunOptions(BaseModel):
     split_seed: int = Field(
         0, ge=0, lt=2**31, description="seed of the split by patient, the same for every run of a study"
     )
+    training_share: float = Field(1.0, gt=0, le=1, description="share of the training patients that is trained on")
     depth: int = Field(4, ge=1, le=8, description="levels of the U-Net; each level doubles the filters")
     epochs: int = Field(10, gt=0, description="training epochs")
     batch_size: int = Field(16, ge=2, description="crops a batch; batch normalisation needs two")
@@ -50,12 +51,15 @@ class RunOptions(BaseModel):
     budget_kwh: float = Field(0.0, ge=0, description="the same in kWh before PUE; give one of the two")
 
 
+_ADDED_LATER = {"model": BUILT_IN, "training_share": 1.0}
+
+
 def fingerprinted(values: dict[str, Any]) -> dict[str, Any]:
     """Of a run's options, those that its fingerprint is made from.
 
-    The built-in network is not among them: runs that were made before there were others stay what they are.
+    Options that were added later count only where they are not at their default: earlier runs stay what they are.
     """
-    return {name: value for name, value in values.items() if (name, value) != ("model", BUILT_IN)}
+    return {name: value for name, value in values.items() if (name, value) not in _ADDED_LATER.items()}
 
 
 def parse_options(values: dict[str, Any], where: str) -> RunOptions:

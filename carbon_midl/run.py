@@ -1,7 +1,9 @@
 """One run: one U-Net, one seed, one crop archive, and a directory with all that came of it (see ``run_files``)."""
 
+import ast
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,8 @@ from carbon_midl.parts import Parts, select_parts
 from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, RESULT, RUN_FILES, SLICES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from carbon_midl.checkpoint import Epoch
     from carbon_midl.footprint import FootprintRecord
     from carbon_midl.training import Fit
@@ -97,7 +101,7 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
         raise InputError(
             f"{directory}: holds {', '.join(foreign[:3])}, which is no part of a run. Name a new or empty directory."
         )
-    split = split_patients(archive.patients, options.split_seed)
+    split = split_patients(archive.patients, options.split_seed, training_share=options.training_share)
     parts = select_parts(archive, split, options)
     directory.mkdir(parents=True, exist_ok=True)
     return Run(directory, options, archive, split, parts, wanted, training, checkpoint)
@@ -150,9 +154,40 @@ def training_fingerprint(options: RunOptions, archive: CropArchive) -> str:
 
 
 def code_fingerprint() -> str:
-    """Return a hash of the modules that decide a run's numbers."""
+    """Return a hash of what the modules that decide a run's numbers compute.
+
+    Comments, docstrings, the order of statements at the top of a module and the names of this package's modules do not
+    count, so that code may be explained, moved and renamed without making earlier runs stale.
+    """
     package = Path(__file__).parent
-    return _short(b"".join((package / name).read_bytes() for name in DECIDING_MODULES))
+    statements = {
+        text for name in DECIDING_MODULES for text in _statements((package / name).read_text(encoding="utf-8"))
+    }
+    return _short("\n".join(sorted(statements)).encode())
+
+
+def _statements(source: str) -> Iterator[str]:
+    """The statements at the top of a module as canonical text, which all Python versions give alike."""
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith("carbon_midl"):
+            for alias in statement.names:
+                yield f"import {alias.name} as {alias.asname or alias.name}"
+        elif not _is_text(statement):
+            yield _canonical(statement)
+
+
+def _canonical(node: Any) -> str:
+    if isinstance(node, list):
+        return f"[{','.join(_canonical(item) for item in node if not _is_text(item))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+    return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+
+
+def _is_text(node: Any) -> bool:
+    """Whether a statement is a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def write_epochs(directory: Path, epochs: list["Epoch"]) -> None:
@@ -167,26 +202,21 @@ def write_footprint(directory: Path, footprint: "FootprintRecord") -> None:
     write_json(directory / FOOTPRINT, footprint.to_dict())
 
 
-def write_result(
-    run: Run, fit: "Fit", precision: str, slices: list[dict[Any, Any]], footprint: "FootprintRecord"
-) -> Path:
+def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", footprint: "FootprintRecord") -> Path:
     """Write the tables of a finished run, then ``result.json``, and return the latter's path.
 
     Args:
         run: the run.
         fit: what training gave.
         precision: number format of its convolutions.
-        slices: the table of test scores.
+        scores: a row a slice, with ``part`` "validation" or "test".
         footprint: the record with the windows "training" and "test".
     """
-    import pandas as pd
-
     from carbon_midl.environment import describe_environment
 
     write_epochs(run.directory, fit.epochs)
     write_footprint(run.directory, footprint)
-    table = pd.DataFrame(slices)
-    write_gzipped(run.directory / SLICES, table.to_csv(index=False))
+    write_gzipped(run.directory / SLICES, scores.to_csv(index=False))
     size = network_size(run.options, run.archive.size)
     result = {
         "format": RESULT_FORMAT,
@@ -217,12 +247,7 @@ def write_result(
             "stopped": fit.stopped,
             "precision": precision,
         },
-        "test": {
-            "dice": float(table["dice"].mean()),
-            "dice_patients": float(table.groupby("patient_id")["dice"].mean().mean()),
-            "patients": int(table["patient_id"].nunique()),
-            "slices": len(table),
-        },
+        **{str(part): summary(table) for part, table in scores.groupby("part")},
         "footprint": footprint.to_dict(),
         "environment": describe_environment(),
     }
@@ -250,6 +275,16 @@ def read_result(directory: Path) -> dict[str, Any]:
             "Repeat the run."
         )
     return result
+
+
+def summary(scores: "pd.DataFrame") -> dict[str, Any]:
+    """Dice of a table of slice scores, and how many slices and patients it has."""
+    return {
+        "dice": float(scores["dice"].mean()),
+        "dice_patients": float(scores.groupby("patient_id")["dice"].mean().mean()),
+        "patients": int(scores["patient_id"].nunique()),
+        "slices": len(scores),
+    }
 
 
 def _belongs_to_a_run(path: Path) -> bool:

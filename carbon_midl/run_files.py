@@ -4,7 +4,7 @@
 ``weights.safetensors``     best-validation weights
 ``checkpoint.safetensors``  where an unfinished training goes on; gone when it is finished
 ``epochs.csv``              a row an epoch, rewritten after each
-``slices.csv.gz``           a row a test slice
+``slices.csv.gz``           a row a validation and test slice
 ``footprint.json``          the footprint so far, rewritten after each epoch, so that it counts even without a result
 ``footprint/``              carbontracker's logs
 ``result.json``             everything else; written last, so it marks the run as done

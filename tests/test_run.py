@@ -7,7 +7,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.notebook import free_directory, open_experiment
 from carbon_midl.options import RunOptions
-from carbon_midl.run import fingerprint, prepare_run, training_fingerprint
+from carbon_midl.run import _statements, fingerprint, prepare_run, training_fingerprint
 from carbon_midl.training import begin
 
 QUICK = RunOptions(filters=2, depth=2, epochs=1)
@@ -111,3 +111,29 @@ def test_what_a_killed_write_has_left_is_cleared_away(discs: CropArchive, tmp_pa
     (run / ".epochs.csv.bak").touch()
     with pytest.raises(InputError, match=r"holds \.epochs\.csv\.bak, which is no part of a run"):
         prepare_run(run, QUICK, discs)
+
+
+def test_explaining_and_moving_code_leaves_its_fingerprint() -> None:
+    before = """
+from carbon_midl.lidc.crops import CropArchive
+
+LIMIT = 0.5
+
+
+def scale(values: list) -> list:
+    return [value * LIMIT for value in values]
+"""
+    after = """
+\"\"\"What the module is for.\"\"\"
+from carbon_midl.data import CropArchive
+
+def scale(
+    values: list,  # in kWh
+) -> list:
+    \"\"\"Half of each value.\"\"\"
+    return [value * LIMIT for value in values]
+LIMIT = .5
+"""
+    assert set(_statements(before)) == set(_statements(after))
+    for old, new in (("0.5", "0.25"), ("value * LIMIT", "LIMIT + value"), ("CropArchive", "CropArchive as Crops")):
+        assert set(_statements(before)) != set(_statements(before.replace(old, new)))

@@ -15,6 +15,13 @@ examples:
   carbon-midl crops build data/lidc --dicom LIDC-IDRI --min-readers 2 --spacing 0.5
   carbon-midl crops build data/few --dicom LIDC-IDRI --patients LIDC-IDRI-0001 LIDC-IDRI-0003
 """
+_CENTRE_EPILOG = """\
+The resolution stays: a crop of half the size has a quarter of the pixels, and a network trains on it four times as
+fast. Mask pixels outside the centre are lost; it says how many.
+
+example:
+  carbon-midl crops centre data/lidc data/lidc-64 --size 64
+"""
 _YARDSTICKS_EPILOG = """\
 Each reader is held against the majority of the other three, on the slices that all four outlined. The threshold keeps
 the bright piece nearest to the middle of a crop; its level is chosen on the validation patients.
@@ -45,6 +52,13 @@ def add_actions(rooms: Any) -> None:
         help="holds LIDC-IDRI-0001/nodule-0/images/slice-0.png, …/mask-0/slice-0.png",
     )
     imported.add_argument("out", type=Path, metavar="OUT", help="the archive to make")
+
+    centre = action(crops, "centre", _centre, "make an archive of the central part of every crop", _CENTRE_EPILOG)
+    centre.add_argument("archive", type=Path, metavar="DIR", help="the archive")
+    centre.add_argument("out", type=Path, metavar="OUT", help="the archive to make")
+    centre.add_argument(
+        "--size", type=positive, default=64, metavar="PX", help="height and width (default: %(default)s)"
+    )
 
     _add_build(crops)
     _add_yardsticks(crops)
@@ -168,6 +182,16 @@ def _import_slices(options: argparse.Namespace) -> None:
 
     count = import_slices(options.slices, options.out, bar("slice"))
     print(f"{count:,} crops written to {options.out}. Look at them with: carbon-midl crops info {options.out}")
+
+
+def _centre(options: argparse.Namespace) -> None:
+    from carbon_midl.lidc.centre import centre_crops
+    from carbon_midl.lidc.crops import CropArchive
+
+    archive = CropArchive.open(options.archive)
+    marked, lost = centre_crops(archive, options.out, options.size)
+    print(f"{len(archive):,} crops of {options.size} × {options.size} px written to {options.out}")
+    print(f"Of {marked:,} mask pixels {lost:,} lie outside ({lost / max(marked, 1):.2%}).")
 
 
 def _yardsticks(options: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ renders the study's phantom, or looks whether its archive is there and fits, and
 
 examples:
   carbon-midl study prepare studies/demo.toml
-  carbon-midl study list studies/demo.toml | xargs -I{} carbon-midl study run studies/demo.toml --only {}
+  carbon-midl study list --names studies/demo.toml | xargs -I{} carbon-midl study run studies/demo.toml --only {}
   carbon-midl study collect studies/demo.toml
 """
 _SHOWN = 40
@@ -68,8 +68,10 @@ def add_actions(rooms: Any) -> None:
     status = action(study, "status", _status, "how far a study is, and what it has used", _STATUS_EPILOG)
     status.add_argument("--json", action="store_true", help="all of it as JSON, to standard output (default: a table)")
     status.add_argument("--all", action="store_true", help=f"list every run (default: at most {_SHOWN}, the done last)")
-    runs = action(study, "list", _list, "the names of a study's runs, one a line")
-    runs.add_argument("--json", action="store_true", help="with their options, as JSON (default: names only)")
+    runs = action(study, "list", _list, "a study's runs, and which options each of them gets")
+    shape = runs.add_mutually_exclusive_group()
+    shape.add_argument("--names", action="store_true", help="names alone, one a line, for scripts (default: a table)")
+    shape.add_argument("--json", action="store_true", help="with all options, as JSON (default: a table)")
     collect = action(study, "collect", _collect, "put all runs that are done into tables; 'run' does so at its end")
     for parser in (run, prepare, status, runs, collect):
         parser.add_argument("study", type=Path, metavar="FILE", help="the study, such as studies/demo.toml")
@@ -150,10 +152,20 @@ def _list(options: argparse.Namespace) -> None:
     from carbon_midl.study.spec import read_study
 
     runs = read_study(options.study).runs
+    asked = {run.name: run.options.model_dump() for run in runs}
     if options.json:
-        print(json.dumps([{"run": run.name, "options": run.options.model_dump()} for run in runs], indent=2))
+        print(json.dumps([{"run": name, "options": values} for name, values in asked.items()], indent=2))
+    elif options.names:
+        print("\n".join(asked))
     else:
-        print("\n".join(run.name for run in runs))
+        import pandas as pd
+
+        table = pd.DataFrame.from_dict(asked, orient="index")
+        differing = table.nunique() > 1
+        print(
+            "in all runs: " + ", ".join(f"{name} {value}" for name, value in table.loc[:, ~differing].iloc[0].items())
+        )
+        print(table.loc[:, differing].to_string() if differing.any() else "\n".join(asked))
 
 
 def _collect(options: argparse.Namespace) -> None:

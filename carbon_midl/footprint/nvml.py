@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from carbon_midl.footprint.cuda_visible import VisibleGpu, as_text, visible_gpus
-from carbon_midl.footprint.sensors import MAX_POWER_W, Found, SensorError
+from carbon_midl.footprint.sensors import MAX_POWER_W, Found, Sensor, SensorError
 
 POWER_INTERVAL_S = 0.25
 # The edges of windows would be enough, if counters were never reset.
@@ -33,6 +33,13 @@ class _GpuSensor:
         self.max_power_w = _max_power_w(nvml, gpu.handle)
         self._nvml = nvml
         self._handle = gpu.handle
+
+    def temperature_c(self) -> float | None:
+        """Of the board; None where it does not tell."""
+        try:
+            return float(self._nvml.nvmlDeviceGetTemperature(self._handle, self._nvml.NVML_TEMPERATURE_GPU))
+        except self._nvml.NVMLError:
+            return None
 
     def close(self) -> None:
         """Give back this sensor's share of NVML."""
@@ -75,6 +82,11 @@ class NvmlPowerSensor(_GpuSensor):
             return float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) * _MILLI
         except self._nvml.NVMLError as error:
             raise SensorError(f"NVML: {error}") from error
+
+
+def gpu_temperature_c(sensor: Sensor) -> float | None:
+    """Temperature of the board that ``sensor`` reads; None for sensors of something else."""
+    return sensor.temperature_c() if isinstance(sensor, _GpuSensor) else None
 
 
 def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> Found:

@@ -134,6 +134,7 @@ class FootprintRecord:
         embodied: how the making of the hardware is shared out, kept apart from operational carbon; None when it was
             not asked for.
         predictions: what was predicted on the way, with its error once the training has ended.
+        start_temperature_c: of each GPU that tells it, when the run began; energy depends on it.
     """
 
     windows: tuple[Window, ...]
@@ -146,6 +147,7 @@ class FootprintRecord:
     notes: tuple[str, ...] = ()
     embodied: Embodied | None = None
     predictions: tuple[Prediction, ...] = ()
+    start_temperature_c: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def separable(self) -> bool:
@@ -316,6 +318,7 @@ class FootprintRecord:
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
             embodied=self.embodied or earlier.embodied,
             predictions=(*earlier.predictions, *self.predictions),
+            start_temperature_c=earlier.start_temperature_c or self.start_temperature_c,
         )
         return compared(joined)
 

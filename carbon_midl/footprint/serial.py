@@ -50,6 +50,7 @@ def from_dict(data: Any) -> FootprintRecord:
         notes=tuple(str(note) for note in fields.get("notes", list)),
         embodied=_embodied(fields.get("embodied", dict | None, None)),
         predictions=tuple(_prediction(one) for one in fields.get("predictions", list, [])),
+        start_temperature_c=dict(fields.get("start_temperature_c", dict, {})),
     )
 
 

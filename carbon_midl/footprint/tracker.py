@@ -32,12 +32,14 @@ from carbon_midl.footprint.grid import (
     checked_pue,
 )
 from carbon_midl.footprint.meter import Meter
+from carbon_midl.footprint.nvml import gpu_temperature_c
 from carbon_midl.footprint.prediction import CONFIDENCE, Prediction, compared, predict
 from carbon_midl.footprint.record import IDLE, CarbontrackerFigures, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import Found, Sensor, is_estimate
 
 _J_PER_KWH = 3.6e6
-_IDLE_S = 2.0
+# Long enough for a GPU to have left the clocks of its start-up.
+_IDLE_S = 10.0
 _SCOPE = "only the components named are covered, not power supply, disks, fans or network"
 
 
@@ -126,6 +128,7 @@ class Tracker:
         self._now = now
         self._sleep = sleep
         self._found = Found(())
+        self._start_temperature_c: dict[str, float] = {}
         self._meters: list[Meter] = []
         self._checks: dict[str, Meter] = {}
         self._lock = threading.Lock()
@@ -166,6 +169,8 @@ class Tracker:
         self._found = self._look_for_sensors()
         self._meters = [Meter(sensor, self._clock()) for sensor in self._found.sensors]
         self._checks = {sensor.component: Meter(sensor, self._clock()) for sensor in self._found.checks}
+        temperatures_c = {sensor.component: gpu_temperature_c(sensor) for sensor in self._found.sensors}
+        self._start_temperature_c = {name: value for name, value in temperatures_c.items() if value is not None}
         self._start_sampling()
         self._running = True
         try:
@@ -271,6 +276,7 @@ class Tracker:
             notes=self._notes(),
             embodied=self._embodied,
             predictions=tuple(self._predictions.values()),
+            start_temperature_c=self._start_temperature_c,
         )
         return compared(record) if self._earlier is None else record.with_earlier(self._earlier)
 

@@ -33,13 +33,20 @@ class Split:
                 seen[patient] = part
 
 
-def split_patients(patients: Sequence[str], seed: int, fractions: tuple[float, float, float] = FRACTIONS) -> Split:
+def split_patients(
+    patients: Sequence[str],
+    seed: int,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    training_share: float = 1.0,
+) -> Split:
     """Split ``patients`` at random, the same way for the same seed whatever their order.
 
     Args:
         patients: at least three distinct patients.
         seed: of the shuffle.
         fractions: shares of training, validation and test, adding up to 1; every part gets at least one patient.
+        training_share: of the training patients, in (0, 1]; those of a smaller share are among those of a larger one,
+            and validation and test patients are the same for all.
 
     Raises:
         InputError: fewer than three patients, or fractions that are no shares.
@@ -54,8 +61,9 @@ def split_patients(patients: Sequence[str], seed: int, fractions: tuple[float, f
     test = max(1, round(len(shuffled) * fractions[2]))
     held_out = min(validation + test, len(shuffled) - 1)
     validation = min(validation, held_out - 1)
+    train = shuffled[held_out:]
     return Split(
-        train=tuple(sorted(shuffled[held_out:])),
+        train=tuple(sorted(train[: max(1, round(len(train) * training_share))])),
         validation=tuple(sorted(shuffled[:validation])),
         test=tuple(sorted(shuffled[validation:held_out])),
     )

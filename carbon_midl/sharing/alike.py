@@ -6,7 +6,7 @@ from typing import Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.sharing.axes import axes
-from carbon_midl.sharing.stored import PART, TABLES, StoredResults
+from carbon_midl.sharing.stored import PART, RUNS, TABLES, StoredResults
 
 _TRAIN_AGAIN = "Make the runs of one part again as those of the other were made."
 _COLLECT_AGAIN = (
@@ -28,9 +28,9 @@ def check_alike(parts: Sequence[StoredResults]) -> None:
         _same("study", first, other, lambda part: part.manifest["study"], "Merge parts of one study.")
         _same("crops", first, other, lambda part: part.manifest["crops"]["fingerprint"][:12], _TRAIN_AGAIN)
         _same("code", first, other, _code, "Make the runs of one part again with the carbon-midl of the other.")
-        _same("axes", first, other, lambda part: sorted(axes(part.manifest, part.names)), _TRAIN_AGAIN)
+        _same("axes", first, other, lambda part: sorted(axes(part.manifest, part.runs)), _TRAIN_AGAIN)
         _check_options(first, other)
-        if not axes(first.manifest, first.names) & {"split_seed", "readers"}:
+        if not axes(first.manifest, first.runs) & {"split_seed", "readers"}:
             for key in ("split", "split_patients", "slices"):
                 if first.manifest[key] != other.manifest[key]:
                     raise InputError(f"{first.where} and {other.where}: {key} is not the same in both. {_TRAIN_AGAIN}")
@@ -53,7 +53,7 @@ def _text(value: Any) -> str:
 
 def _check_options(first: StoredResults, other: StoredResults) -> None:
     """Options that the runs are named by vary within a study, and a manifest has them of one run only."""
-    varying = axes(first.manifest, first.names)
+    varying = axes(first.manifest, first.runs)
     one, two = first.manifest["options"], other.manifest["options"]
     for option in sorted((one.keys() | two.keys()) - varying):
         if one.get(option) != two.get(option):
@@ -73,4 +73,4 @@ def _factors(part: StoredResults) -> list[str]:
 
 
 def _columns(file: str, part: StoredResults) -> list[str]:
-    return [name for name in part.tables[file].columns if name != PART]
+    return [name for name in part.tables[file].columns if file != RUNS or name != PART]

@@ -2,17 +2,27 @@
 
 from typing import Any
 
-COLUMNS: dict[str, type[int] | type[str]] = {"filters": int, "seed": int, "recipe": str, "epochs": int}
-"""Options that ``runs.csv`` has a column of."""
+import pandas as pd
+
+ALWAYS = {"filters", "seed", "recipe", "epochs"}
+"""Options that every ``runs.csv`` has a column of."""
 
 
-def axes(manifest: dict[str, Any], names: list[str]) -> set[str]:
-    """The options that vary, besides width and seed: those that the runs are named by."""
+def axes(manifest: dict[str, Any], runs: pd.DataFrame) -> set[str]:
+    """The options that vary, besides width and seed: those that runs are named by, or that have a column."""
+    columns = set(runs.columns) - ALWAYS
     return {
-        option for option in manifest["options"] if any(f"-{option.replace('_', '-')}-" in f"-{name}" for name in names)
+        option
+        for option in manifest["options"]
+        if option in columns or any(f"-{option.replace('_', '-')}-" in f"-{name}" for name in runs["run"])
     }
 
 
 def options_of(manifest: dict[str, Any], cells: dict[Any, str]) -> dict[str, Any]:
     """All options of a run: those of the study, with what its row says."""
-    return {**manifest["options"], **{name: kind(cells[name]) for name, kind in COLUMNS.items()}}
+    options = {"filters": 0, "seed": 0, **manifest["options"]}
+    return {name: _as(value, cells[name]) if name in cells else value for name, value in options.items()}
+
+
+def _as(example: Any, cell: str) -> Any:
+    return cell == "True" if isinstance(example, bool) else type(example)(cell)

@@ -18,7 +18,7 @@ _CONTEXT = ["https://w3id.org/ro/crate/1.1/context", {"sha256": "https://schema.
 _FILES = {
     RUNS: ("text/csv", "One row a run: Dice, energy before PUE in kWh, carbon in gCO2eq, with their factors"),
     EPOCHS: ("text/csv", "One row a run and epoch: losses, validation Dice, energy before PUE in kWh"),
-    SLICES: ("application/gzip", "One row a run and test slice: areas in px and Dice; CSV, compressed"),
+    SLICES: ("application/gzip", "One row a run and validation or test slice: areas in px and Dice; CSV, compressed"),
     MANIFEST: ("application/json", "Where the results come from: crops, split, options, machines, versions, sensors"),
     "study.toml": ("application/toml", "The study: which runs, on which crops, with which options"),
 }

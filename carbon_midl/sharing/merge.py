@@ -31,7 +31,7 @@ def merge(parts: Sequence[StoredResults]) -> StoredResults:
         parts: two or more; one that was merged itself keeps its own parts.
 
     Returns:
-        The merged results, checked against themselves. Their tables have a column ``part``, and their manifest has
+        The merged results, checked against themselves. Their ``runs.csv`` has a column ``part``, and their manifest has
         ``parts``: machines, dates, counts and the hash of each file, by part.
 
     Raises:
@@ -61,19 +61,18 @@ def part_id(part: StoredResults) -> str:
 
 
 def without_part(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as its machine wrote it."""
+    """``runs.csv`` as its machine wrote it."""
     return table.drop(columns=PART, errors="ignore")
 
 
 def _marked(part: StoredResults, file: str) -> pd.DataFrame:
     table = part.tables[file]
-    return table if PART in table.columns else table.assign(**{PART: part_id(part)})
+    return table if file != RUNS or PART in table.columns else table.assign(**{PART: part_id(part)})
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """All rows, by run; within a run they stay as they are."""
-    columns = [*without_part(tables[0]).columns, PART]
-    return pd.concat(tables)[columns].sort_values("run", key=lambda runs: runs.map(_natural), kind="stable")
+    return pd.concat(tables).sort_values("run", key=lambda runs: runs.map(_natural), kind="stable")
 
 
 def _natural(name: str) -> tuple[tuple[bool, int, str], ...]:
@@ -106,7 +105,8 @@ def _changed(one: StoredResults, other: StoredResults, both: list[str]) -> set[s
     """Those runs of which one part has a row that the other does not have."""
     changed: set[str] = set()
     for file in TABLES:
-        rows = pd.concat([without_part(part.tables[file]) for part in (one, other)])
+        tables = [part.tables[file] for part in (one, other)]
+        rows = pd.concat([without_part(table) for table in tables] if file == RUNS else tables)
         rows = rows[rows["run"].isin(both)]
         changed |= set(rows.loc[~rows.duplicated(keep=False), "run"])
     return changed

@@ -7,9 +7,9 @@ from collections import Counter
 from itertools import combinations
 
 from carbon_midl.options import fingerprinted
-from carbon_midl.sharing.axes import COLUMNS, axes, options_of
+from carbon_midl.sharing.axes import axes, options_of
 from carbon_midl.sharing.findings import Group, positions
-from carbon_midl.sharing.stored import MANIFEST, PART, RUNS, SLICES, TABLES, StoredResults, sha256
+from carbon_midl.sharing.stored import MANIFEST, PART, RUNS, SLICES, SPLIT_PART, TABLES, StoredResults, sha256
 
 
 def hashes(stored: StoredResults) -> Group:
@@ -22,20 +22,18 @@ def hashes(stored: StoredResults) -> Group:
 
 
 def fingerprints(stored: StoredResults) -> Group:
-    """The options' fingerprint is recomputed where the row and the manifest give every option; the code's is one."""
+    """The options' fingerprint is recomputed from the row and the manifest; the code's is one."""
     group = Group("fingerprints of options, crops and code")
-    known = axes(stored.manifest, stored.names) <= set(COLUMNS)
-    for column in COLUMNS.keys() - {"recipe"}:
+    for column in ("filters", "seed", "epochs"):
         stored.counts(RUNS, column)
     whole = stored.manifest["crops"]["fingerprint"]
     codes = stored.runs["fingerprint"].str.rpartition("-")[2]
     group.holds(codes.nunique() == 1, RUNS, "fingerprint (code)", ", ".join(sorted(codes.unique())), "one in all rows")
     for row, cells in enumerate(stored.runs.to_dict("records"), start=1):
         options, crops, *_ = [*str(cells["fingerprint"]).split("-"), "", ""]
-        if known:
-            content = json.dumps(fingerprinted(options_of(stored.manifest, cells)), sort_keys=True).encode()
-            short = hashlib.sha256(content).hexdigest()[:12]
-            group.same(RUNS, "fingerprint (options)", options, short, cells["run"], row)
+        content = json.dumps(fingerprinted(options_of(stored.manifest, cells)), sort_keys=True).encode()
+        short = hashlib.sha256(content).hexdigest()[:12]
+        group.same(RUNS, "fingerprint (options)", options, short, cells["run"], row)
         group.same(RUNS, "fingerprint (crops)", crops, whole[:12], cells["run"], row)
     return group
 
@@ -71,15 +69,14 @@ def _split(stored: StoredResults, group: Group) -> None:
     for one, other in combinations(sorted(patients), 2):
         both = sorted(set(patients[one]) & set(patients[other]))
         group.holds(not both, MANIFEST, f"split_patients.{one}", ", ".join(both), f"no patient of {other}")
-    varying = axes(stored.manifest, stored.names)
+    varying = axes(stored.manifest, stored.runs)
     if "split_seed" in varying:
         return
-    strange = ~stored.slices["patient_id"].isin(patients.get("test", []))
-    for position in positions(strange):
+    part_of = {patient: part for part, members in patients.items() for patient in members}
+    for position in positions(stored.slices["patient_id"].map(part_of) != stored.slices[SPLIT_PART]):
         row = stored.slices.iloc[position]
-        group.holds(
-            False, SLICES, "patient_id", row["patient_id"], "a patient of the test set", row["run"], position + 1
-        )
+        expected = f"a patient of the {row[SPLIT_PART]} set"
+        group.holds(False, SLICES, "patient_id", row["patient_id"], expected, row["run"], position + 1)
     # What is scored depends on the readers that are asked for.
     if "readers" not in varying:
         for number, (run, count) in enumerate(zip(stored.names, stored.counts(RUNS, "test_slices"), strict=True)):

@@ -22,7 +22,9 @@ RUNS, EPOCHS, SLICES, MANIFEST = "runs.csv", "epochs.csv", "slices.csv.gz", "man
 TABLES = (RUNS, EPOCHS, SLICES)
 RESULTS_FILES = (*TABLES, MANIFEST)
 PART = "part"
-"""The column of merged tables that says which part a row comes from."""
+"""The column of a merged ``runs.csv`` that says which part a run comes from."""
+SPLIT_PART = "part"
+"""The column of ``slices.csv.gz`` that says which part of the split a slice is in, "validation" or "test"."""
 MOST_TABLE_BYTES = 1 << 30
 """Of the decompressed ``slices.csv.gz``: far more than any study has, and less than fills a memory."""
 KEYS = {RUNS: ["run"], EPOCHS: ["run", "epoch"], SLICES: ["run", "patient_id", "nodule", "slice"]}
@@ -43,7 +45,7 @@ class StoredResults:
         files: content of the four files, by name.
         runs: one row a run; every cell is text, an empty one where there is no value.
         epochs: one row a run and epoch.
-        slices: one row a run and test slice.
+        slices: one row a run and validation or test slice.
         manifest: where the results come from.
     """
 
@@ -161,7 +163,8 @@ def _table(where: str, file: str, content: bytes) -> pd.DataFrame:
         raise InputError(f"{where}/{file}: no column {', '.join(missing)}. Collect the study again with this version.")
     if table.empty:
         raise InputError(f"{where}/{file}: no rows; there is nothing to share. Run the study first.")
-    return table
+    # Tables that were recorded before validation slices were have test slices alone.
+    return table.assign(**{SPLIT_PART: "test"}) if file == SLICES and SPLIT_PART not in table else table
 
 
 def _decompressed(where: str, content: bytes) -> bytes:

@@ -12,7 +12,7 @@ from carbon_midl.options import BUILT_IN
 from carbon_midl.sharing.axes import axes
 from carbon_midl.sharing.findings import Findings, Group, positions
 from carbon_midl.sharing.provenance import counts, fingerprints, hashes, parts
-from carbon_midl.sharing.stored import EPOCHS, KEYS, PART, RUNS, SLICES, StoredResults
+from carbon_midl.sharing.stored import EPOCHS, KEYS, PART, RUNS, SLICES, SPLIT_PART, StoredResults
 from carbon_midl.unet_size import unet_size
 
 _COMPONENTS = ("energy_cpu_kwh", "energy_gpu_kwh", "energy_memory_kwh")
@@ -36,8 +36,14 @@ def checked(stored: StoredResults) -> Findings:
     """Verify results that are to be handed on or merged.
 
     Raises:
-        InputError: a number disagrees.
+        InputError: a number disagrees, or a run was made with code that is in no commit.
     """
+    commits = stored.runs["commit"] if "commit" in stored.runs else pd.Series("", stored.runs.index)
+    if dirty := stored.runs.loc[commits.str.endswith("-dirty"), "run"].tolist():
+        raise InputError(
+            f"{stored.where}: {len(dirty)} runs, first {dirty[0]}, were made from a working tree with changes that are "
+            "in no commit, so nobody could make them again. Commit the changes and make these runs again."
+        )
     findings = verify(stored)
     if findings.disagreements:
         raise InputError(
@@ -61,7 +67,7 @@ def _rows(stored: StoredResults) -> Group:
             group.holds(False, file, "run", "no rows", "one or more", absent)
         for run, rows in table[~table["run"].isin(by_run.index)].groupby("run"):
             group.holds(False, file, "run", f"{len(rows)} rows", f"none, as {RUNS} has no such run", str(run))
-        for column in [name for name in ("filters", "seed", PART) if name in table and name in by_run]:
+        for column in ("filters", "seed"):
             expected = table["run"].map(by_run[column])
             for position in positions(expected.notna() & (expected != table[column])):
                 found, said, of = (str(cells.iloc[position]) for cells in (table[column], expected, table["run"]))
@@ -84,7 +90,7 @@ def _dice(stored: StoredResults) -> Group:
 def _pairing(stored: StoredResults) -> Group:
     """All runs are tested on the same slices and targets, unless split or readers vary: comparisons are paired."""
     group = Group("the same test slices in all runs")
-    if axes(stored.manifest, stored.names) & {"split_seed", "readers"}:
+    if axes(stored.manifest, stored.runs) & {"split_seed", "readers"}:
         return group
     key, runs = KEYS[SLICES][1:], list(stored.slices["run"])
     by_slice = stored.slices.groupby(key)["run"]
@@ -99,7 +105,11 @@ def _pairing(stored: StoredResults) -> Group:
 
 def _test(stored: StoredResults) -> Group:
     group = Group("Dice and size of the test set")
-    slices = stored.slices[["run", "patient_id"]].assign(dice=stored.numbers(SLICES, "dice"))
+    scores = stored.slices[["run", "patient_id", SPLIT_PART]].assign(dice=stored.numbers(SLICES, "dice"))
+    slices, validation = (scores[scores[SPLIT_PART] == part] for part in ("test", "validation"))
+    if len(validation):
+        by_patient = validation.groupby(["run", "patient_id"])["dice"].mean().groupby("run")
+        _compare(group, stored, "val_dice_patients", by_patient.mean(), 1.0)
     by_run = slices.groupby("run")["dice"]
     by_patient = slices.groupby(["run", "patient_id"])["dice"].mean().groupby("run")
     _compare(group, stored, "test_dice", by_run.mean(), 1.0)
@@ -165,7 +175,7 @@ def _model(stored: StoredResults) -> Group:
     group = Group("size of the networks")
     options = stored.manifest["options"]
     depth, own = options.get("depth"), options.get("model", BUILT_IN) != BUILT_IN
-    if depth is None or own or {"depth", "model"} & axes(stored.manifest, stored.names):
+    if depth is None or own or {"depth", "model"} & axes(stored.manifest, stored.runs):
         return group
     filters = stored.numbers(RUNS, "filters")
     sizes = {width: unet_size(int(width), depth, size=stored.manifest["crops"]["size"]) for width in filters.unique()}

@@ -68,6 +68,10 @@ class Display:
             self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=2, transient=True)
             self._live.start()
 
+    def note(self, text: str) -> None:
+        """Tell something about the study as a whole."""
+        self._line(text)
+
     def end(self) -> None:
         """Take the table away; what was printed stays."""
         if self._live is not None:

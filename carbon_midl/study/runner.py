@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 
+from carbon_midl.environment import commit
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_bytes
 from carbon_midl.lidc.crops import CropArchive
@@ -57,6 +58,8 @@ def run_study(
     archive, notebook = prepare(study, display)
     with reserved(places, share_meter):
         display.start(study, archive, len(chosen), len(places))
+        if (commit() or "").endswith("-dirty"):
+            display.note("The working tree has changes that are in no commit: these runs cannot be packed or merged.")
         try:
             failed = _make_all(study, chosen, archive, notebook, places, display)
         finally:

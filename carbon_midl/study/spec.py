@@ -136,24 +136,43 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
             near = difflib.get_close_matches(axis, RunOptions.model_fields, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(RunOptions.model_fields)}."
             raise InputError(f"{path}: unknown axis '{axis}' in [axes]; {hint}")
-        if axis in file.options:
+        if axis in file.options and not (axis == "filters" and isinstance(file.options[axis], dict)):
             raise InputError(f"{path}: '{axis}' is in [axes] and in [options]; keep one.")
         if not values or len(values) != len({repr(value) for value in values}):
             raise InputError(f"{path}: axis '{axis}' is {values!r}; expected one or more values, each once.")
     for axis in ("filters", "seed"):
         if axis not in file.axes:
             raise InputError(f"{path}: [axes] needs '{axis}', a list of one or more values.")
+    by_width = _options_by_width(path, file)
     runs = []
     parts = [[f"{_part(axis)}-{_part(value)}" for value in values] for axis, values in file.axes.items()]
     for combination, name in zip(itertools.product(*file.axes.values()), itertools.product(*parts), strict=True):
         chosen = dict(zip(file.axes, combination, strict=True))
-        options = parse_options({**file.options, **chosen}, where=str(path))
+        common = {name: value for name, value in file.options.items() if name != "filters"}
+        options = parse_options({**common, **by_width.get(chosen["filters"], {}), **chosen}, where=str(path))
         runs.append(PlannedRun("-".join(name), options))
     names = [run.name for run in runs]
     if len(names) > len(set(names)):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         raise InputError(f"{path}: two runs would be called {twice!r}; rename a value of [axes] so that they differ.")
     return runs
+
+
+def _options_by_width(path: Path, file: _File) -> dict[int, dict[str, Any]]:
+    """Options that only runs of one width get, as in ``[options.filters.32]``, by width."""
+    found = {}
+    for width, options in file.options.get("filters", {}).items():
+        where = f"{path}: [options.filters.{width}]"
+        widths = {str(known): known for known in file.axes["filters"]}
+        if width not in widths:
+            raise InputError(f"{where}: no such width in [axes]; its filters are {', '.join(widths)}.")
+        if not isinstance(options, dict):
+            raise InputError(f"{where}: {options!r}; expected a table of options, such as learning_rate = 3e-4.")
+        if both := sorted(options.keys() & file.axes.keys()):
+            raise InputError(f"{where}: '{both[0]}' is in [axes], too; keep one.")
+        parse_options(options, where)
+        found[widths[width]] = options
+    return found
 
 
 def _part(value: Any) -> str:

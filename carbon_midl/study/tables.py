@@ -78,13 +78,26 @@ class Results:
         return cls(
             runs=runs.sort_values(["filters", "seed"], ignore_index=True),
             epochs=_read_table(directory / "epochs.csv", EPOCH_COLUMNS),
-            slices=_read_table(directory / "slices.csv.gz", SLICE_COLUMNS),
+            slices=read_slices(directory),
             manifest=manifest,
         )
 
     def bootstrap(self) -> PatientBootstrap:
         """The bootstrap over test patients that every interval of the study comes from."""
         return PatientBootstrap.draw(patient_dice(self.slices))
+
+
+def read_slices(directory: Path, part: str = "test") -> pd.DataFrame:
+    """Read the scores of the slices of one part of the split, a row a run and slice.
+
+    Args:
+        directory: of a recorded study.
+        part: "test", or "validation" where it was recorded.
+    """
+    table = _read_table(directory / "slices.csv.gz", SLICE_COLUMNS)
+    if "part" not in table.columns:  # recorded before validation slices were
+        table["part"] = "test"
+    return table[table["part"] == part].reset_index(drop=True)
 
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -79,6 +79,8 @@ class SimulatedNvml:
         driver: whether one is loaded.
     """
 
+    NVML_TEMPERATURE_GPU = 0
+
     class NVMLError(Exception):
         pass
 
@@ -139,6 +141,9 @@ class SimulatedNvml:
                 handle.spikes.remove(spike)
                 return round(spike[1] * 1e3)
         return round(handle.true_power_w(self._clock()) * 1e3)
+
+    def nvmlDeviceGetTemperature(self, handle: SimulatedGpu, sensorType: int) -> int:
+        return 34
 
     def _answer(self, handle: SimulatedGpu, supported: bool) -> None:
         if not supported:

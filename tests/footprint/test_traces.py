@@ -146,4 +146,6 @@ def test_idle_power_is_measured_before_so_that_net_is_known(monkeypatch: pytest.
     assert record.window("training").energy_kwh == pytest.approx(2 * 250 * 20 / J_PER_KWH, rel=0.01)
     assert record.net_kwh() == pytest.approx(2 * 200 * 20 / J_PER_KWH, rel=0.01)
     assert record.energy_kwh == pytest.approx(2 * (250 * 20 + 50 * 10) / J_PER_KWH, rel=0.01)
+    assert record.start_temperature_c == {"gpu 0": 34.0, "gpu 1": 34.0}
+    assert FootprintRecord.from_dict(record.to_dict()) == record
     assert "Idle before the training: gpu 0 50 W, gpu 1 50 W" in record.describe()

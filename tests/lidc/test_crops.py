@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from carbon_midl.cli import main
 from carbon_midl.errors import InputError
+from carbon_midl.lidc.centre import centre_crops
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
 
 
@@ -126,3 +128,23 @@ def test_verify_sees_one_changed_byte(copy: Path) -> None:
     (copy / "images.npy").write_bytes(content)
     with pytest.raises(InputError, match="changed or damaged"):
         CropArchive.open(copy).verify()
+
+
+def test_the_centre_of_every_crop(discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crops", "centre", str(discs.path), str(tmp_path / "centre"), "--size", "12"]) == 0
+    small, rows = CropArchive.open(tmp_path / "centre"), np.arange(len(discs))
+    start = (discs.size - 12) // 2
+    window = np.s_[..., start : start + 12, start : start + 12]
+    assert np.array_equal(small.images, discs.images[window])
+    masks = discs.reader_masks(rows)
+    assert np.array_equal(small.reader_masks(rows), masks[window])
+    assert small.index[["patient_id", "nodule", "slice"]].equals(discs.index[["patient_id", "nodule", "slice"]])
+    assert small.source["centre_of"] == discs.fingerprint
+    lost = masks.sum() - masks[window].sum()
+    assert f"Of {masks.sum():,} mask pixels {lost:,} lie outside ({lost / masks.sum():.2%})" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [32, 33])
+def test_a_centre_is_smaller_than_its_crop(discs: CropArchive, tmp_path: Path, size: int) -> None:
+    with pytest.raises(InputError, match=rf"size: {size} px; expected 1 to 31"):
+        centre_crops(discs, tmp_path / "centre", size)

@@ -78,3 +78,11 @@ def test_the_random_reader_changes_and_is_fair() -> None:
 def test_unknown_targets_are_named(text: str) -> None:
     with pytest.raises(InputError, match=f"readers = '{text}': expected 'at least K'"):
         parse_target(text)
+
+
+def test_a_smaller_share_of_the_training_patients_is_part_of_a_larger_one() -> None:
+    patients = [f"p{number}" for number in range(50)]
+    whole, half, quarter = (split_patients(patients, 3, training_share=share) for share in (1.0, 0.5, 0.25))
+    assert (len(whole.train), len(half.train)) == (30, 15)
+    assert set(quarter.train) < set(half.train) < set(whole.train)
+    assert (whole.validation, whole.test) == (quarter.validation, quarter.test)

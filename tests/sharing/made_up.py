@@ -13,7 +13,7 @@ from carbon_midl.files import write_gzipped, write_json
 from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window, carbon_intensity
 from carbon_midl.metrics import dice
 from carbon_midl.options import fingerprinted
-from carbon_midl.run import RESULT_FORMAT, RESULT_VERSION
+from carbon_midl.run import RESULT_FORMAT, RESULT_VERSION, summary
 from carbon_midl.sharing.stored import StoredResults, read_stored
 from carbon_midl.study.results import collect_results
 from carbon_midl.study.spec import PlannedRun, Study, read_study
@@ -75,7 +75,10 @@ def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str
         "duration_s": random.uniform(1, 3, run.options.epochs),
     })  # fmt: skip
     epochs.to_csv(directory / "epochs.csv", index=False)
-    slices = pd.DataFrame([_slice(random, patient, number) for patient in SPLIT["test"] for number in range(3)])
+    slices = pd.DataFrame([
+        {**_slice(random, patient, number), "part": part}
+        for part in ("validation", "test") for patient in SPLIT[part] for number in range(3)
+    ])  # fmt: skip
     write_gzipped(directory / "slices.csv.gz", slices.to_csv(index=False))
     best = int(epochs["val_dice"].argmax())
     options = run.options.model_dump()
@@ -91,7 +94,7 @@ def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str
         "options": options,
         "crops": {"fingerprint": crops, "patients": 11, "slices": 60, "size": 32, "source": {"kind": "discs"}},
         "split": SPLIT,
-        "slices": {"train": 36, "validation": 12, "test": len(slices), "without_target": 0},
+        "slices": {"train": 36, "validation": 6, "test": 9, "without_target": 0},
         "model": unet_size(run.options.filters, run.options.depth, size=32)._asdict(),
         "training": {
             "epochs_trained": len(epochs),
@@ -100,12 +103,7 @@ def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str
             "stopped": "",
             "precision": "fp32",
         },
-        "test": {
-            "dice": float(slices["dice"].mean()),
-            "dice_patients": float(slices.groupby("patient_id")["dice"].mean().mean()),
-            "patients": int(slices["patient_id"].nunique()),
-            "slices": len(slices),
-        },
+        **{part: summary(slices[slices["part"] == part]) for part in ("validation", "test")},
         "footprint": footprint(random, epochs).to_dict(),
         "environment": {
             "hardware": {"cpu": cpu, "cores": 2, "gpu": []},

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from carbon_midl.sharing.pack import pack
 from carbon_midl.sharing.privacy import refuse_local, without_paths
 from carbon_midl.sharing.stored import RESULTS_FILES, StoredResults, read_stored
 from carbon_midl.study.spec import Study
-from tests.sharing.made_up import collected
+from tests.sharing.made_up import collected, make_study
 
 ROOT = Path(__file__).parents[2]
 CITATION = Citation(({"given-names": "Ada", "family-names": "Lovelace"}, {"name": "The authors"}), "CC-BY-4.0")
@@ -285,3 +286,11 @@ def test_results_that_disagree_are_not_packed(
         file.write("\n")
     assert main(["results", "pack", str(directory), "--out", str(tmp_path / "out.zip")]) == 2
     assert "epochs.csv, SHA-256: found" in capsys.readouterr().err
+
+
+def test_runs_from_code_that_is_in_no_commit_are_not_handed_on(tmp_path: Path) -> None:
+    results = collected(make_study(tmp_path))
+    runs = results.runs.copy()
+    runs.loc[1, "commit"] = "0123456789ab-dirty"
+    with pytest.raises(InputError, match=rf"1 runs, first {runs['run'][1]}, .* changes that are in no commit"):
+        pack(replace(results, runs=runs))

@@ -88,8 +88,17 @@ def test_the_tables_follow_from_the_runs(finished: tuple[Study, str]) -> None:
     runs = pd.read_csv(study.results / "runs.csv").set_index("run")
     slices = pd.read_csv(study.results / "slices.csv.gz")
     epochs = pd.read_csv(study.results / "epochs.csv")
+    manifest = json.loads((study.results / "manifest.json").read_text())
     assert list(runs.index) == [planned.name for planned in study.runs]
-    assert slices.groupby("run")["dice"].mean().to_dict() == pytest.approx(runs["test_dice"].to_dict())
+    for part, column in (("test", "test_dice"), ("validation", "val_dice")):
+        scored = slices[slices["part"] == part].groupby("run")["dice"].mean()
+        # Validation is scored in the recipe's number format while it trains, and in fp32 here.
+        assert scored.to_dict() == pytest.approx(runs[column].to_dict(), abs=0 if part == "test" else 5e-3)
+    by_patient = slices.groupby(["run", "part", "patient_id"])["dice"].mean().groupby(["run", "part"]).mean().unstack()
+    assert by_patient["validation"].to_dict() == pytest.approx(runs["val_dice_patients"].to_dict())
+    assert (slices.groupby("part")["patient_id"].unique().map(set).to_dict()) == {
+        part: set(manifest["split_patients"][part]) for part in ("validation", "test")
+    }
     assert len(epochs) == 4
     for name, row in runs.iterrows():
         record = FootprintRecord.from_dict(read_result(study.directory / str(name))["footprint"])
@@ -98,7 +107,6 @@ def test_the_tables_follow_from_the_runs(finished: tuple[Study, str]) -> None:
         assert row["intensity_g_per_kwh"] == pytest.approx(143.3, abs=0.1)
         assert epochs[epochs["run"] == name]["energy_kwh"].sum() <= row["energy_kwh"]
         assert row["energy_to_best_kwh"] <= row["energy_kwh"] <= row["energy_whole_run_kwh"]
-    manifest = json.loads((study.results / "manifest.json").read_text())
     assert manifest["runs_done"] == 2
     assert manifest["split"] == {"train": 6, "validation": 2, "test": 2}
     assert manifest["hardware"]["cpu"]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.study.spec import read_study
 
@@ -81,6 +82,40 @@ def test_bad_study_files_are_named(tmp_path: Path, old: str, new: str, message: 
     assert old in GOOD
     with pytest.raises(InputError, match=message):
         read_study(write(tmp_path, GOOD.replace(old, new)))
+
+
+def test_options_of_one_width(tmp_path: Path) -> None:
+    text = GOOD + "learning_rate = 1e-3\n[options.filters.8]\nlearning_rate = 3e-4\n"
+    rates = {run.name: run.options.learning_rate for run in read_study(write(tmp_path, text)).runs}
+    assert rates == {
+        "filters-4-seed-0": 1e-3, "filters-4-seed-1": 1e-3, "filters-8-seed-0": 3e-4, "filters-8-seed-1": 3e-4
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("[options.filters.16]\nepochs = 3", r"\[options\.filters\.16\]: no such width in \[axes\]; .* 4, 8"),
+        ("[options.filters.8]\nepoch = 3", r"\[options\.filters\.8\]: unknown option 'epoch'; did you mean 'epochs'"),
+        ("[options.filters.8]\nepochs = 0", r"\[options\.filters\.8\]: 'epochs' is 0"),
+        ("[options.filters.8]\nseed = 3", r"\[options\.filters\.8\]: 'seed' is in \[axes\], too; keep one"),
+        ("[options.filters]\n8 = 3", r"\[options\.filters\.8\]: 3; expected a table of options"),
+    ],
+)
+def test_bad_options_of_one_width_are_named(tmp_path: Path, section: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_study(write(tmp_path, f"{GOOD}{section}\n"))
+
+
+def test_the_list_of_a_study_shows_what_each_run_gets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, GOOD + "[options.filters.8]\nlearning_rate = 3e-4\n")
+    assert main(["study", "list", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "epochs 2" in shown.splitlines()[0]
+    assert "learning_rate" in shown.splitlines()[1]
+    assert any(line.split()[0] == "filters-8-seed-1" and "0.0003" in line for line in shown.splitlines())
+    assert main(["study", "list", "--names", str(path)]) == 0
+    assert capsys.readouterr().out.split() == [run.name for run in read_study(path).runs]
 
 
 def test_a_missing_study_names_those_that_exist(tmp_path: Path) -> None:
