@@ -1,7 +1,6 @@
 """What a run's notebook calls, cell by cell."""
 
 import itertools
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from carbon_midl.errors import InputError
 from carbon_midl.evaluation import size_bands
-from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker, carbon_intensity
+from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.network_size import network_size
-from carbon_midl.options import BUILT_IN, RunOptions, parse_options
+from carbon_midl.options import BUILT_IN, RunOptions
+from carbon_midl.parameters import parse_parameters, running_shell
 from carbon_midl.progress import EpochBar
 from carbon_midl.run import Run, earlier_attempts, prepare_run, write_epochs, write_footprint, write_result
 from carbon_midl.run_files import RESULT
@@ -266,59 +265,39 @@ class Experiment:
         return self.trained
 
 
-def open_experiment(
-    *,
-    crops: str,
-    output: str,
-    pue: float,
-    intensity: str | float,
-    carbontracker: bool,
-    metered_alone: bool = True,
-    pause_after: int = 0,
-    **options: Any,
-) -> Experiment:
+def open_experiment(**parameters: Any) -> Experiment:
     """Check the notebook's parameters, open the crops and make ready to train.
 
     Args:
-        crops: directory of a crop archive, or "phantom" for the embedded one.
-        output: the run's directory; empty for a new one in ``runs/single/``.
-        pue: power usage effectiveness.
-        intensity: carbon intensity, "world", a country code or g/kWh.
-        carbontracker: whether carbontracker measures alongside.
-        metered_alone: whether nothing else runs on the metered device; False is noted in the footprint.
-        pause_after: pause the training after this epoch, so that whoever searches can decide; 0 never.
-        options: the fields of ``RunOptions``.
+        parameters: fields of ``NotebookParameters``; what is not given keeps its default.
 
     Raises:
-        InputError: a parameter that cannot be; nothing is written then.
+        InputError: a parameter that cannot be, or that is unknown; nothing is opened and nothing written then.
     """
     from carbon_midl.study.phantom_crops import phantom_crops
 
     root = project_root()
-    checked = parse_options(options, where="notebook parameters")
-    if isinstance(pause_after, bool) or not isinstance(pause_after, int) or pause_after < 0:
-        raise InputError(f"notebook parameters: pause_after is {pause_after!r}; expected an epoch, or 0 for never.")
-    archive = phantom_crops(root) if crops == "phantom" else CropArchive.open(root / crops)
-    directory = root / output if output else free_directory(root / "runs" / "single", checked)
+    checked = parse_parameters(parameters)
+    options = checked.options
+    archive = phantom_crops(root) if checked.crops == "phantom" else CropArchive.open(root / checked.crops)
+    directory = root / checked.output if checked.output else free_directory(root / "runs" / "single", options)
     _draw_pictures_once()
-    # Made first, since it checks its numbers, and nothing shall be written for a number that cannot be.
     tracker = Tracker(
         directory / "footprint",
-        epochs=checked.epochs,
-        pue=pue,
-        intensity=carbon_intensity(intensity),
-        carbontracker=carbontracker,
+        epochs=options.epochs,
+        pue=checked.pue,
+        intensity=checked.intensity,
+        carbontracker=checked.carbontracker,
         earlier=earlier_attempts(directory),
     )
-    if not metered_alone:
+    if not checked.metered_alone:
         tracker.note(NOT_SEPARABLE)
-    return Experiment(prepare_run(directory, checked, archive), tracker, pause_after, metered_alone)
+    return Experiment(prepare_run(directory, options, archive), tracker, checked.pause_after, checked.metered_alone)
 
 
 def _draw_pictures_once() -> None:
     """Jupyter trims the margins of a picture, for which it draws each twice; ours are laid out with none to trim."""
-    ipython = sys.modules.get("IPython")
-    if ipython is not None and (shell := ipython.get_ipython()) is not None:
+    if (shell := running_shell()) is not None:
         from matplotlib_inline.config import InlineBackend
 
         InlineBackend.instance(parent=shell).print_figure_kwargs = {"bbox_inches": None}  # type: ignore[dict-item]

@@ -1,6 +1,7 @@
 """The parameters of one run: the same names in a study file, in the notebook and on the command line."""
 
 import difflib
+from collections.abc import Collection
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -90,11 +91,17 @@ def explain(error: ValidationError, known: list[str]) -> str:
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
-            problems.append(f"unknown option '{name}'; {hint}")
+            problems.append(f"unknown option '{name}'; {suggestion(str(item['loc'][-1]), known)}")
         elif item["type"] == "missing":
             problems.append(f"'{name}' is missing.")
+        elif item["type"] == "value_error":  # of our own, which says it all
+            problems.append(f"{item['ctx']['error']}.")
         else:
             problems.append(f"'{name}' is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}.")
     return " ".join(problems)
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """For a name that is not among those known: the nearest of them, or else all."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."

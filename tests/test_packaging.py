@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from papermill.inspection import inspect_notebook
 
 from benchmarks.record import README, with_table
-from carbon_midl.options import RunOptions
+from carbon_midl.parameters import NotebookParameters
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,21 +89,11 @@ def test_notebooks_are_stored_without_outputs(path: Path) -> None:
 
 def test_the_notebook_explains_each_parameter_and_shares_the_defaults() -> None:
     found = inspect_notebook(ROOT / "notebooks" / "train_unet.ipynb")
-    defaults = {name: field.default for name, field in RunOptions.model_fields.items()}
-    assert set(found) == {
-        *defaults,
-        "crops",
-        "output",
-        "pue",
-        "intensity",
-        "carbontracker",
-        "metered_alone",
-        "pause_after",
-    }
+    assert set(found) == set(NotebookParameters.model_fields)
     for name, parameter in found.items():
         assert len(parameter["help"]) > 5, f"{name} has no comment"
-        if name in defaults:
-            assert eval(parameter["default"], {}) == defaults[name], name
+    defaults = {name: eval(parameter["default"], {}) for name, parameter in found.items()}
+    assert NotebookParameters(**defaults) == NotebookParameters()
 
 
 def test_what_the_readme_shows_and_links_to_is_there() -> None:

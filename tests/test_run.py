@@ -98,7 +98,7 @@ def test_bad_notebook_parameters_are_named(
         "depth": 2,
     }
     with pytest.raises(InputError, match=message):
-        open_experiment(**(given | parameters))  # type: ignore[arg-type]
+        open_experiment(**(given | parameters))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,5 @@
 """A study file: which runs, on which crops, with which options."""
 
-import difflib
 import itertools
 import tomllib
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
 from carbon_midl.footprint.grid import LIVE
-from carbon_midl.options import RunOptions, explain, parse_options
+from carbon_midl.options import RunOptions, explain, parse_options, suggestion
 from carbon_midl.study.phantom_crops import DEFAULT_SIZE
 
 
@@ -133,9 +132,7 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
     """Return a run for every combination of the axes, the first axis slowest."""
     for axis, values in file.axes.items():
         if axis not in RunOptions.model_fields:
-            near = difflib.get_close_matches(axis, RunOptions.model_fields, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(RunOptions.model_fields)}."
-            raise InputError(f"{path}: unknown axis '{axis}' in [axes]; {hint}")
+            raise InputError(f"{path}: unknown axis '{axis}' in [axes]; {suggestion(axis, RunOptions.model_fields)}")
         if axis in file.options and not (axis == "filters" and isinstance(file.options[axis], dict)):
             raise InputError(f"{path}: '{axis}' is in [axes] and in [options]; keep one.")
         if not values or len(values) != len({repr(value) for value in values}):

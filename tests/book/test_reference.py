@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from carbon_midl.book.reference import commands_page, parameters
-from carbon_midl.options import RunOptions
+from carbon_midl.parameters import NotebookParameters
 from tests.book.conftest import ROOT
 
 
@@ -31,7 +31,7 @@ def test_every_parameter_of_the_notebook_is_there_with_its_default() -> None:
     header, rows = parameters(ROOT)
     assert header[0] == "Parameter"
     named = {name: (kind, default, meaning) for name, kind, default, meaning in rows}
-    assert set(RunOptions.model_fields) <= set(named)
+    assert set(NotebookParameters.model_fields) == set(named)
     assert named["learning_rate"][:2] == ("float", "3e-3")
     assert all(kind and default and meaning for kind, default, meaning in named.values())
     notebook = nbformat.read(ROOT / "notebooks" / "train_unet.ipynb", as_version=4)
