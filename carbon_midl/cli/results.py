@@ -52,6 +52,9 @@ def add_actions(rooms: Any) -> None:
         "--study", type=Path, metavar="FILE", help="the study's file (default: found in studies/, or left out)"
     )
     pack.add_argument(
+        "--weights", action="store_true", help="take each run's weights along, from runs/ (default: tables alone)"
+    )
+    pack.add_argument(
         "--ro-crate", action="store_true", help="describe it as an RO-Crate 1.1, for repositories (default: do not)"
     )
     pack.add_argument(
@@ -88,6 +91,7 @@ def _pack(options: argparse.Namespace) -> None:
     from carbon_midl.sharing.crate import find_citation, read_citation
     from carbon_midl.sharing.pack import find_study, pack
     from carbon_midl.sharing.stored import read_stored
+    from carbon_midl.study.spec import read_study
 
     if options.citation and not options.ro_crate:
         raise InputError("--citation: belongs to --ro-crate. Add that, or leave this out.")
@@ -97,7 +101,10 @@ def _pack(options: argparse.Namespace) -> None:
     stored = read_stored(directory)
     study = study or find_study(directory, stored.manifest["study"])
     citation = read_citation(options.citation or find_citation(directory)) if options.ro_crate else None
-    content = pack(stored, study, citation)
+    if options.weights and study is None:
+        raise InputError("--weights: the runs are found by the study's file. Name it with --study.")
+    runs = read_study(study).directory if options.weights and study else None
+    content = pack(stored, study, citation, runs)
     with _written(options.out):
         write_bytes(options.out, content)
     print(f"{options.out}: {len(stored.runs)} runs, {len(content):,} bytes{', RO-Crate 1.1' if citation else ''}")

@@ -20,8 +20,8 @@ from carbon_midl.errors import InputError
 PACK = "pack.json"
 PACK_FORMAT = "carbon-midl pack"
 PACK_VERSION = 1
-MOST_FILES = 32
-MOST_BYTES = 1 << 28
+MOST_FILES = 1024
+MOST_BYTES = 1 << 32
 """Of all files in a packed file together."""
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _AGAIN = "Get the file again from where it came from."

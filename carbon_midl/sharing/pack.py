@@ -5,6 +5,7 @@ from typing import Any
 
 from carbon_midl import __version__
 from carbon_midl.errors import InputError
+from carbon_midl.run_files import WEIGHTS
 from carbon_midl.sharing.archive import packed
 from carbon_midl.sharing.crate import CRATE, Citation, crate
 from carbon_midl.sharing.privacy import machines, refuse_local, without_paths
@@ -16,13 +17,16 @@ STUDY = "study.toml"
 _LEVELS = 4
 
 
-def pack(stored: StoredResults, study: Path | None = None, citation: Citation | None = None) -> bytes:
+def pack(
+    stored: StoredResults, study: Path | None = None, citation: Citation | None = None, runs: Path | None = None
+) -> bytes:
     """The bytes of a packed file: the results, the study's file, and what machines they come from.
 
     Args:
         stored: results, which are checked first.
         study: the study's file; local paths in it are shortened to their last name.
         citation: authors and licence; with them, the file is an RO-Crate as well.
+        runs: the directory of the study's runs, whose weights are taken along as ``RUN.safetensors``; None for none.
 
     Raises:
         InputError: the results disagree with themselves or name a local path or this host, or ``study`` is the file of
@@ -36,6 +40,11 @@ def pack(stored: StoredResults, study: Path | None = None, citation: Citation | 
     if study is not None:
         files[STUDY] = _study_text(study, stored).encode()
         refuse_local(str(study), files[STUDY].decode())
+    if runs is not None:
+        for name in stored.names:
+            if not (weights := runs / name / WEIGHTS).is_file():
+                raise InputError(f"{weights}: no such file. Pack where the runs were made, or leave out --weights.")
+            files[f"{name}.safetensors"] = weights.read_bytes()
     about: dict[str, Any] = {
         "study": stored.manifest["study"],
         "title": stored.manifest["title"],

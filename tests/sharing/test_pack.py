@@ -157,7 +157,7 @@ def test_a_truncated_file_is_refused(whole: StoredResults, tmp_path: Path, kept:
         ({"../runs.csv": b""}, "a packed file has no directories in it"),
         ({"pack.json": b"{}"}, r"no pack\.json that can be read"),
         ({"pack.json": None}, r"no pack\.json that can be read"),
-        ({str(number): b"" for number in range(40)}, "32 at most"),
+        ({str(number): b"" for number in range(1100)}, "1024 at most"),
     ],
 )
 def test_what_was_not_packed_so_is_refused(
@@ -294,3 +294,18 @@ def test_runs_from_code_that_is_in_no_commit_are_not_handed_on(tmp_path: Path) -
     runs.loc[1, "commit"] = "0123456789ab-dirty"
     with pytest.raises(InputError, match=rf"1 runs, first {runs['run'][1]}, .* changes that are in no commit"):
         pack(replace(results, runs=runs))
+
+
+def test_weights_are_taken_along(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    stored, out = collected(study), tmp_path / "tiny.zip"
+    command = ["results", "pack", str(study.path), "--out", str(out), "--weights"]
+    assert main(command) == 2  # not where the runs were made
+    for run in study.runs:
+        (study.directory / run.name / "weights.safetensors").write_bytes(run.name.encode())
+    assert main(command) == 0
+    with zipfile.ZipFile(out) as packed:
+        assert {name: packed.read(f"{name}.safetensors") for name in stored.names} == {
+            name: name.encode() for name in stored.names
+        }
+    assert read_stored(out).files == stored.files

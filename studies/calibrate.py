@@ -1,0 +1,84 @@
+"""Replace the energies of a study on two cores by calibrated ones: epochs × what an epoch takes on a quiet machine.
+
+    python studies/calibrate.py results/lidc-steps results/lidc-calibration
+
+Other work on a machine inflates the energy of a training, not its Dice. So one epoch of each width is trained three
+times with nothing else running (``studies/lidc-calibration.toml``), and the tables of the other studies take their energy
+from there. What the runs themselves recorded stays in ``energy_as_run_kwh``, and calibrating again starts from that.
+Widths that were not calibrated stay as they are, and so does what a run took before and after its training.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from carbon_midl.errors import InputError
+from carbon_midl.files import write_json, write_text
+
+METHOD = "estimated, calibrated: epochs × energy of an epoch on a quiet machine"
+AS_RUN = "energy_as_run_kwh"
+COMPONENTS = ["energy_cpu_kwh", "energy_gpu_kwh", "energy_memory_kwh"]
+
+
+def energy_per_epoch(calibration: Path) -> pd.DataFrame:
+    """Mean kWh of an epoch by width (rows), in all and by component.
+
+    Raises:
+        InputError: a width was trained fewer than three times, or for more than one epoch.
+    """
+    runs = pd.read_csv(calibration / "runs.csv")
+    repeats = runs.groupby("filters").size()
+    if (runs["epochs_trained"] != 1).any() or repeats.min() < 3:
+        raise InputError(
+            f"{calibration}: {repeats.min()} runs of F = {repeats.idxmin()}; expected three of one epoch for each "
+            "width. Run studies/lidc-calibration.toml with nothing else running."
+        )
+    return runs.groupby("filters")[["energy_kwh", *COMPONENTS]].mean()
+
+
+def calibrate(results: Path, calibration: Path) -> list[int]:
+    """Rewrite the energies in ``runs.csv`` and ``epochs.csv`` of ``results``, and return the widths left alone."""
+    per_epoch = energy_per_epoch(calibration)
+    runs, epochs = (pd.read_csv(results / f"{name}.csv") for name in ("runs", "epochs"))
+    known = runs["filters"].isin(per_epoch.index)
+    before = runs[AS_RUN] if AS_RUN in runs else runs["energy_kwh"]
+    around_kwh = runs["energy_whole_run_kwh"] - runs["energy_kwh"]
+    runs[AS_RUN] = before
+    for column in per_epoch:
+        runs.loc[known, column] = runs["epochs_trained"] * runs["filters"].map(per_epoch[column])
+    runs.loc[known, "energy_kwh"] = runs[COMPONENTS].sum(axis=1)  # to the last digit, as it is verified
+    epoch_kwh = runs["energy_kwh"] / runs["epochs_trained"]
+    after_best = runs["epochs_trained"] - runs["best_epoch"]
+    runs.loc[known, "energy_to_best_kwh"] = runs["energy_kwh"] - after_best * epoch_kwh
+    runs.loc[known, "energy_whole_run_kwh"] = runs["energy_kwh"] + around_kwh
+    runs.loc[known, "energy_method"] = METHOD
+    # Carbontracker counted the other work, too.
+    for column in runs.columns[runs.columns.str.startswith("carbontracker_")]:
+        runs.loc[known, column] = None
+    factor = runs["pue"] * runs["intensity_g_per_kwh"]
+    for name in ("", "_to_best", "_whole_run"):
+        runs.loc[known, f"carbon{name}_g"] = runs[f"energy{name}_kwh"] * factor
+    epochs[AS_RUN] = epochs[AS_RUN] if AS_RUN in epochs else epochs["energy_kwh"]
+    calibrated_kwh = epochs["run"].map(epoch_kwh.set_axis(runs["run"]))
+    epochs.loc[epochs["run"].isin(runs.loc[known, "run"]), "energy_kwh"] = calibrated_kwh
+    manifest = json.loads((results / "manifest.json").read_text(encoding="utf-8"))
+    machine = json.loads((calibration / "manifest.json").read_text(encoding="utf-8"))
+    manifest["sensors"] = sorted(runs["energy_method"].unique())
+    manifest["calibration"] = {
+        "study": machine["study"],
+        "hardware": machine["hardware"],
+        "epoch_kwh": {str(width): float(kwh) for width, kwh in per_epoch["energy_kwh"].items()},
+    }
+    for name, table in (("runs.csv", runs), ("epochs.csv", epochs)):
+        write_text(results / name, table.to_csv(index=False))
+        manifest["sha256"][name] = hashlib.sha256((results / name).read_bytes()).hexdigest()
+    write_json(results / "manifest.json", manifest)
+    return sorted(int(width) for width in runs.loc[~known, "filters"].unique())
+
+
+if __name__ == "__main__":
+    left = calibrate(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(f"{sys.argv[1]}: calibrated" + (f", but F = {', '.join(map(str, left))}" if left else ""))

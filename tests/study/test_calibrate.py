@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from carbon_midl.errors import InputError
+from carbon_midl.sharing.stored import read_stored
+from carbon_midl.sharing.verify import verify
+from studies.calibrate import calibrate
+from tests.sharing.made_up import STUDY, collected, make_study
+
+
+def test_calibrated_energies_are_epochs_times_a_quiet_epoch(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    recorded = collected(study)
+    quiet = STUDY.replace("[2, 3, 16]", "[2, 3]").replace("[0, 1]", "[0, 1, 2]").replace("epochs = 4", "epochs = 1")
+    calibration = make_study(tmp_path / "quiet", quiet)
+    collected(calibration)
+    assert calibrate(study.results, calibration.results) == [16]
+    runs = pd.read_csv(study.results / "runs.csv")
+    epoch_kwh = pd.read_csv(calibration.results / "runs.csv").groupby("filters")["energy_kwh"].mean()
+    narrow = runs[runs["filters"] < 16]
+    assert narrow["energy_kwh"].tolist() == pytest.approx((4 * narrow["filters"].map(epoch_kwh)).tolist())
+    assert narrow["energy_method"].str.startswith("estimated, calibrated").all()
+    assert runs["energy_as_run_kwh"].tolist() == pytest.approx(recorded.runs["energy_kwh"].astype(float).tolist())
+    wide = runs[runs["filters"] == 16]
+    assert (wide["energy_kwh"] == wide["energy_as_run_kwh"]).all()
+    assert verify(read_stored(study.results)).disagreements == []
+    before = (study.results / "runs.csv").read_bytes()
+    calibrate(study.results, calibration.results)
+    assert (study.results / "runs.csv").read_bytes() == before
+
+
+def test_a_calibration_is_three_trainings_of_one_epoch(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    collected(study)
+    with pytest.raises(InputError, match=r"2 runs of F = 2; expected three of one epoch"):
+        calibrate(study.results, study.results)
