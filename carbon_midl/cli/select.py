@@ -305,8 +305,7 @@ def _print_verdict(
 
 
 def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty", most: int) -> None:
-    from carbon_midl.selection.frontier import standard_hypervolume
-    from carbon_midl.selection.wording import amount, number
+    from carbon_midl.selection.wording import number
 
     # What a reader looks for first: the chosen, then by rank.
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])
@@ -327,11 +326,7 @@ def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
     if len(table) > most:
         print(f"… and {len(table) - most} more (--all)")
-    share, reference = standard_hypervolume(candidates.mean_performance, candidates.mean_cost)
-    print(
-        f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates; hypervolume {share:.4f} (share of "
-        f"the box from cost 0 and performance 1 to {amount(reference, candidates.unit)} and 0)."
-    )
+    print(f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates.")
     if found.draws:
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
 
@@ -398,9 +393,7 @@ def _write_json(
     pairs: "pd.DataFrame | None",
 ) -> None:
     from carbon_midl.files import write_json
-    from carbon_midl.selection.frontier import standard_hypervolume
 
-    share, reference_cost = standard_hypervolume(candidates.mean_performance, candidates.mean_cost)
     content = choice.to_dict() | {
         "table": str(options.table),
         "cost": {
@@ -417,7 +410,6 @@ def _write_json(
         "without": moves,
         "grids": None if grids is None else _records(grids),
         "comparisons": None if pairs is None else _records(pairs),
-        "hypervolume": {"share": share, "reference_cost": reference_cost, "reference_performance": 0.0},
         "notes": [*candidates.notes, *found.notes],
     }
     write_json(options.json, content)
