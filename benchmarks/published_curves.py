@@ -37,7 +37,9 @@ def main() -> None:
     options = parser.parse_args()
     table = pd.read_csv(options.table)
     sets = {str(name): part.reset_index(drop=True) for name, part in table.groupby("dataset")}
-    curves = {name: curves_of_table(part, ("model",), "num_param", "energy") for name, part in sets.items()}
+    curves = {
+        name: curves_of_table(part, ("model",), "num_param", "energy", r"test_\d+") for name, part in sets.items()
+    }
     policies = grid()
     on = {
         name: summaries(

@@ -12,7 +12,7 @@ from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs
 from carbon_midl.selection.patients import PatientBootstrap
 from carbon_midl.selection.reading import Columns, read_candidates
-from carbon_midl.selection.recorded import PATIENT, RUN, joined_by_patient
+from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, joined_by_patient
 from carbon_midl.selection.replay import replay_study
 from carbon_midl.selection.side_by_side import all_criteria, on_grids, side_by_side
 from carbon_midl.study.tables import Results, by_size, by_width, carbon_by_width, learning
@@ -93,8 +93,8 @@ class Evidence:
     @cached_property
     def candidates(self) -> Candidates:
         """The widths as candidates, with Dice by test patient and training, carbon of training."""
-        columns = Columns(replicate=PATIENT, training=RUN)
-        table = joined_by_patient(self.results.runs, self.results.slices, columns.performance)
+        columns = Columns(replicate=PATIENT, training=RUN, performance=TEST_DICE)
+        table = joined_by_patient(self.results.runs, self.results.slices, TEST_DICE)
         first = self.results.runs.iloc[0]
         return read_candidates(table, columns, Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"])))
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 Every epoch that a policy asks for is taken from the recorded curves, and the chosen candidate is trained to its end.
-regret: best performance of the full sweep minus that of the choice; cost: of the search, as share of the full sweep's.
+regret: score of the full sweep's choice minus that of the policy's; cost: of the search, as share of the full sweep's.
 
-TABLE is the directory of a recorded study (each of its seeds is a search of its own; validation Dice and energy by
-epoch), or a CSV file with a row a candidate and a column an epoch (candidates are drawn again, with replacement).
+TABLE is the directory of a recorded study (each of its seeds is a search, which decides by validation Dice and energy
+of each epoch; the score is the candidate's mean test Dice over the seeds), or a CSV file with a row a candidate and a
+column an epoch (candidates are drawn again, with replacement; the score is the best of a curve).
 Which policies there are, and their options: carbon-midl replay --policies
 
 examples:
@@ -60,6 +61,7 @@ def add_actions(rooms: Any) -> None:
 def _replay(options: argparse.Namespace) -> None:
     from collections import Counter
 
+    from carbon_midl.selection.columns import is_test
     from carbon_midl.selection.policies import POLICIES
     from carbon_midl.selection.policy_options import described, policy_of
     from carbon_midl.selection.replay import replay, summarise
@@ -74,6 +76,7 @@ def _replay(options: argparse.Namespace) -> None:
     searches, what = _curves(options)
     names = [options.policy] if options.policy else list(POLICIES)
     policies = [policy_of(name, options.option) for name in names]
+    score = "best of the curve" if searches[0].score is None else "test Dice"
     print(what)
     rows = [("policy", "regret", "within", "cost", "chosen")]
     for policy in bar("policy")(policies):
@@ -89,9 +92,11 @@ def _replay(options: argparse.Namespace) -> None:
     for cells in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
     print(
-        f"regret: mean{' and range of 95 %' if len(searches) > 1 else ''}; within: share of searches with a regret of "
-        f"at most {options.tolerance:g}; cost: share of the full sweep's; chosen: most often."
+        f"regret: mean{' and range of 95 %' if len(searches) > 1 else ''} in {score}; within: share of searches with a "
+        f"regret of at most {options.tolerance:g}; cost: share of the full sweep's; chosen: most often."
     )
+    if options.curve and is_test(options.curve):
+        print(f"Note: --curve {options.curve} are test scores, and deciding by them uses the test up.")
 
 
 def _curves(options: argparse.Namespace) -> tuple[list["Curves"], str]:

@@ -32,22 +32,24 @@ _EPILOG = """\
 criteria:
   best         the best mean performance, whatever it costs
   budget       the best of those within --budget
-  noninferior  the cheapest that is not worse than the best by more than --margin (one-sided t interval, paired where
-               the replicates are the same)
+  noninferior  the cheapest that is not worse than the best by more than --margin (one-sided t interval, paired over
+               patients)
   weighted     the largest --weight × performance + (1 - weight) × thrift, each scaled to 0–1 over the candidates
   pepr         the largest performance / (1 + resource), the resource scaled to 0–1 (Selvan et al., arXiv:2403.12562)
   knee         the frontier's point highest above the line from its cheapest to its best
   marginal     along the frontier while the next point (0.01) of performance costs less than --price
 
-The table has a row a candidate and replicate (seed, fold or patient). A row without a performance or a cost is left out
-and counted. Probabilities come from a bootstrap over the replicates; a single replicate gives none.
+A recorded study is chosen from by its validation patients, or by its seeds where no validation slices are recorded; the
+test score is told of the chosen one alone. Any other table has a row a candidate and replicate (seed, fold or patient).
+A row without a performance or a cost is left out and counted. Probabilities come from a bootstrap over the replicates;
+a single replicate gives none.
 
 examples:
   carbon-midl select results/lidc --criterion noninferior --margin 0.01 --grid DK --pue 1.2
   carbon-midl select results/lidc --criterion budget --budget 20 --figure choice.svg
-  carbon-midl select results/lidc --replicate patient_id --margin 0.005 --compare
-  carbon-midl select models.csv --candidate model --replicate fold --performance acc --percent --energy joules \\
-      --energy-unit J
+  carbon-midl select results/lidc --margin 0.005 --compare
+  carbon-midl select models.csv --candidate model --replicate fold --paired --performance acc --percent \\
+      --energy joules --energy-unit J
   carbon-midl select pepr-lidc-derma.csv --where dataset=lidc --candidate model --replicate none \\
       --performance best_test --energy energy --criterion pepr
   carbon-midl select models.csv --candidate model --replicate seed --performance auc --resource memory --unit GB
@@ -132,10 +134,10 @@ def _add_columns(group: Any) -> None:
     )
     group.add_argument(
         "--replicate",
-        default="seed",
+        default="",
         metavar="COLUMN",
-        help="seed, fold or patient; patient_id pairs a recorded study over its test patients and draws its runs, too; "
-        "none where every row is one of its own (default: %(default)s)",
+        help="seed, fold or patient; none where every row is one of its own (default: of a recorded study patient_id, "
+        "which draws its runs, too, where slices of the performance's part are recorded; otherwise seed)",
     )
     group.add_argument(
         "--training",
@@ -145,9 +147,9 @@ def _add_columns(group: Any) -> None:
     )
     group.add_argument(
         "--performance",
-        default="test_dice_patients",
+        default="",
         metavar="COLUMN",
-        help="0 to 1, larger is better (default: %(default)s)",
+        help="0 to 1, larger is better (default: validation Dice, val_dice_patients by patient, val_dice by seed)",
     )
     group.add_argument("--percent", action="store_true", help="the performance is in percent (default: a fraction)")
     group.add_argument(
@@ -160,9 +162,10 @@ def _add_columns(group: Any) -> None:
         help="several rows of one candidate and replicate: refuse or average them (default: %(default)s)",
     )
     group.add_argument(
-        "--shared-only",
+        "--paired",
         action="store_true",
-        help="only replicates that every candidate has, so that comparisons are paired (default: all)",
+        help="all candidates share the replicates, as folds of one split: compare on each that every candidate has "
+        "(default: patients only)",
     )
 
 
@@ -179,6 +182,7 @@ def _select(options: argparse.Namespace) -> None:
     _print_verdict(candidates, choice, found, moves)
     most = len(candidates) if options.all else _SHOWN
     _print_table(candidates, choice, found, most)
+    tested = _print_test(options, candidates, choice.chosen)
     pairs = _pairs(candidates) if options.compare else None
     if pairs is not None:
         _print_pairs(pairs, most)
@@ -187,7 +191,7 @@ def _select(options: argparse.Namespace) -> None:
         for row in grids.to_dict("records"):
             print(f"  {row['label']:<8} {row['g_per_kwh']:7g} g/kWh  {row['chosen'] or row['reason']}")
     if options.json:
-        _write_json(options, candidates, choice, found, moves, grids, pairs)
+        _write_json(options, candidates, choice, found, tested, moves, grids, pairs)
     if options.figure:
         from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
 
@@ -222,7 +226,7 @@ def _candidates(options: argparse.Namespace) -> "Candidates":
         raise InputError("cost: give one of --energy, --carbon and --resource.")
     columns = Columns(
         candidate=tuple(options.candidate.split(",")),
-        replicate=None if options.replicate == "none" else options.replicate,
+        replicate=options.replicate,
         training=options.training,
         performance=options.performance,
         energy=options.energy or Columns.energy,
@@ -239,7 +243,7 @@ def _candidates(options: argparse.Namespace) -> "Candidates":
         where=equations("--where", options.where),
         percent=options.percent,
         mean_of_repeats=options.repeats == "mean",
-        shared_only=options.shared_only,
+        paired=options.paired,
     )
 
 
@@ -301,16 +305,14 @@ def _print_verdict(
 
 
 def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty", most: int) -> None:
-    from carbon_midl.selection.frontier import standard_hypervolume
-    from carbon_midl.selection.wording import amount, number
+    from carbon_midl.selection.wording import number
 
     # What a reader looks for first: the chosen, then by rank.
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])
     rows = [("candidate", candidates.performance_name, candidates.unit or candidates.cost_name, "frontier", "chosen")]
     for row in table.head(most).to_dict("records"):
-        performance, cost = f"{row['performance']:.4f}", number(row["cost"])
+        performance, cost = _performance(row), number(row["cost"])
         if row["performance_low"] == row["performance_low"]:
-            performance += f" [{row['performance_low']:.4f}, {row['performance_high']:.4f}]"
             cost += f" [{number(row['cost_low'])}, {number(row['cost_high'])}]"
         frontier = "yes" if row["on_frontier"] else "no"
         chosen = "*" if row["candidate"] == choice.chosen else ""
@@ -324,13 +326,43 @@ def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
     if len(table) > most:
         print(f"… and {len(table) - most} more (--all)")
-    share, reference = standard_hypervolume(candidates.mean_performance, candidates.mean_cost)
-    print(
-        f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates; hypervolume {share:.4f} (share of "
-        f"the box from cost 0 and performance 1 to {amount(reference, candidates.unit)} and 0)."
-    )
+    print(f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates.")
     if found.draws:
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
+
+
+def _performance(row: dict[Any, Any]) -> str:
+    interval = f" [{row['performance_low']:.4f}, {row['performance_high']:.4f}]"
+    return f"{row['performance']:.4f}{interval if row['performance_low'] == row['performance_low'] else ''}"
+
+
+def _print_test(options: argparse.Namespace, candidates: "Candidates", chosen: str) -> "pd.DataFrame | None":
+    """Print the test Dice of the chosen one alone and return its row; None where a test chose, or none is recorded."""
+    from carbon_midl.selection.columns import is_test
+    from carbon_midl.selection.criteria import Best
+    from carbon_midl.selection.reading import Columns, read_candidates
+    from carbon_midl.selection.recorded import TEST_DICE
+    from carbon_midl.selection.uncertainty import uncertainty
+
+    if not options.table.is_dir() or is_test(candidates.performance_name):
+        return None
+    names = options.candidate.split(",")
+    its_rows = dict(zip(names, chosen.split(" / ", len(names) - 1), strict=True))
+    try:
+        alone = read_candidates(
+            options.table,
+            Columns(candidate=tuple(names), performance=TEST_DICE),
+            where=equations("--where", options.where) | its_rows,
+        )
+    except InputError as error:
+        print(f"Test: none. {error}")
+        return None
+    row = uncertainty(alone, Best(), options.draws, options.seed).table.filter(regex="candidate|replicates|performance")
+    n = f"seeds: {alone.counts[0]}"
+    if alone.trainings is not None:
+        n = f"patients: {alone.counts[0]}, trainings: {alone.trainings.counts[0]}"
+    print(f"Test, of {chosen} alone: {TEST_DICE} {_performance(row.iloc[0].to_dict())} ({n})")
+    return row
 
 
 def _pairs(candidates: "Candidates") -> "pd.DataFrame":
@@ -355,14 +387,13 @@ def _write_json(
     candidates: "Candidates",
     choice: "Choice",
     found: "Uncertainty",
+    tested: "pd.DataFrame | None",
     moves: dict[str, str | None],
     grids: "pd.DataFrame | None",
     pairs: "pd.DataFrame | None",
 ) -> None:
     from carbon_midl.files import write_json
-    from carbon_midl.selection.frontier import standard_hypervolume
 
-    share, reference_cost = standard_hypervolume(candidates.mean_performance, candidates.mean_cost)
     content = choice.to_dict() | {
         "table": str(options.table),
         "cost": {
@@ -371,6 +402,7 @@ def _write_json(
             "factors": None if candidates.factors is None else candidates.factors.describe(),
         },
         "candidates": _records(found.table),
+        "test": None if tested is None else _records(tested)[0],
         "draws": found.draws,
         "seed": options.seed,
         "none_probability": found.none_probability,
@@ -378,7 +410,6 @@ def _write_json(
         "without": moves,
         "grids": None if grids is None else _records(grids),
         "comparisons": None if pairs is None else _records(pairs),
-        "hypervolume": {"share": share, "reference_cost": reference_cost, "reference_performance": 0.0},
         "notes": [*candidates.notes, *found.notes],
     }
     write_json(options.json, content)

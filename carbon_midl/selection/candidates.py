@@ -24,7 +24,7 @@ class Candidates:
         names: n names, in numerical order where they are numbers, otherwise as they first appeared.
         performance: shape (n, r), between 0 and 1; the replicates come first, NaN fills up.
         cost: shape (n, r), in ``unit``, with NaN in the same places.
-        paired: whether all have the same replicates, in the same columns.
+        paired: whether all share the replicates, in the same columns, and are compared on each.
         cost_name: "carbon", or the column of another resource.
         unit: of the cost.
         performance_name: the column it came from.

@@ -1,11 +1,19 @@
 """Columns of other people's tables: found by name, a near name suggested, their content checked."""
 
 import difflib
+import re
 
 import numpy as np
 import pandas as pd
 
 from carbon_midl.errors import InputError
+
+_TEST = re.compile(r"(?<![a-z])test", re.IGNORECASE)
+
+
+def is_test(name: str) -> bool:
+    """Whether a column is called a test score, as ``test_dice``, ``Test AUC`` or ``best_test`` are."""
+    return _TEST.search(name) is not None
 
 
 def require(table: pd.DataFrame, name: str, role: str, origin: str) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.columns import labels, numbers, require
-from carbon_midl.selection.recorded import RUN, read_csv
+from carbon_midl.selection.recorded import RUN, TEST_DICE, read_csv
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Curves:
         sizes: ``(n,)`` what is known before training and grows with the cost, above 0.
         performance: ``(n, epochs)`` after each epoch, 0–1, larger is better; NaN for an epoch that failed.
         cost: ``(n, epochs)`` of each epoch, 0 or more.
+        score: ``(n,)`` by which a choice is judged, as the test Dice; by default each candidate's best performance.
 
     Raises:
         InputError: shapes that do not agree, no candidate, a size or cost that cannot be, a performance outside 0–1,
@@ -33,6 +34,7 @@ class Curves:
     sizes: NDArray[np.float64]
     performance: NDArray[np.float64]
     cost: NDArray[np.float64]
+    score: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -77,11 +79,12 @@ class Curves:
         """The curves of some candidates."""
         chosen = np.asarray(places, dtype=np.intp)
         names = tuple(self.names[place] for place in chosen)
-        return Curves(names, self.sizes[chosen], self.performance[chosen], self.cost[chosen])
+        score = None if self.score is None else self.score[chosen]
+        return Curves(names, self.sizes[chosen], self.performance[chosen], self.cost[chosen], score)
 
 
 def curves_of_table(
-    table: Path | pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str = r"test_\d+"
+    table: Path | pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str
 ) -> Curves:
     """Read curves from a table with a row a candidate and a column an epoch.
 
@@ -115,6 +118,8 @@ def curves_of_table(
 def curves_of_study(directory: Path, candidate: Sequence[str] = ("filters",)) -> dict[int, Curves]:
     """Read a recorded study's curves, by seed: validation Dice and energy (kWh) of each epoch.
 
+    Their score is the candidate's mean test Dice over the seeds.
+
     Args:
         directory: with ``runs.csv`` and ``epochs.csv``.
         candidate: columns of ``runs.csv`` that name a candidate together.
@@ -124,7 +129,10 @@ def curves_of_study(directory: Path, candidate: Sequence[str] = ("filters",)) ->
             numbers of epochs.
     """
     runs, epochs = read_csv(directory / "runs.csv"), read_csv(directory / "epochs.csv")
-    return curves_of_runs(runs, epochs, candidate, str(directory))
+    by_seed = curves_of_runs(runs, epochs, candidate, str(directory))
+    tested = pd.Series(numbers(runs, TEST_DICE, "score of a choice", f"{directory}/runs.csv"))
+    means = tested.groupby(labels(runs, tuple(candidate), "candidate", str(directory))).mean()
+    return {seed: replace(curves, score=means[list(curves.names)].to_numpy()) for seed, curves in by_seed.items()}
 
 
 def curves_of_runs(

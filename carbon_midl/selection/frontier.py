@@ -53,38 +53,6 @@ def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
     return result & ~absent
 
 
-def hypervolume(
-    performance: np.ndarray, cost: np.ndarray, reference_cost: float, reference_performance: float
-) -> float:
-    """The area that the frontier dominates, up to a reference point that is worse in both.
-
-    In two dimensions it is the area under the frontier's staircase: from each point to the next dearer one, the cost
-    between them times the gain over the reference (Zitzler and Thiele 1998).
-
-    Args:
-        performance: shape (n,).
-        cost: shape (n,).
-        reference_cost: candidates that cost as much or more add nothing.
-        reference_performance: candidates that perform as badly or worse add nothing.
-
-    Returns:
-        Area in units of cost times performance.
-
-    Raises:
-        InputError: the shapes differ, or the reference is not finite.
-    """
-    performance, cost = _same_shape(performance, cost)
-    if not np.isfinite([reference_cost, reference_performance]).all():
-        raise InputError(
-            f"hypervolume: reference ({reference_cost}, {reference_performance}); expected two finite numbers."
-        )
-    counted = on_frontier(performance, cost) & (cost < reference_cost) & (performance > reference_performance)
-    order = np.argsort(cost[counted])
-    costs = cost[counted][order]
-    gains = performance[counted][order] - reference_performance
-    return float(np.sum(np.diff(costs, append=reference_cost) * gains))
-
-
 def _same_shape(performance: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     performance, cost = np.asarray(performance, dtype=float), np.asarray(cost, dtype=float)
     if performance.shape != cost.shape or performance.ndim == 0:
@@ -93,15 +61,3 @@ def _same_shape(performance: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, 
             "a candidate."
         )
     return performance, cost
-
-
-def standard_hypervolume(performance: np.ndarray, cost: np.ndarray) -> tuple[float, float]:
-    """The hypervolume as a share of the box from no cost and performance 1 to the reference, and the reference's cost.
-
-    The reference performs 0 and costs a tenth more than the dearest candidate, so that every candidate adds something.
-    Only tables with the same dearest candidate can be compared by it; give the reference with it.
-    """
-    reference_cost = 1.1 * float(cost.max())
-    if reference_cost == 0:
-        return float(performance.max()), 0.0
-    return hypervolume(performance, cost, reference_cost, 0.0) / reference_cost, reference_cost

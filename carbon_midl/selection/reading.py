@@ -3,10 +3,10 @@
 How gaps are handled:
 
 - A row without a candidate, a replicate, a performance or a cost is left out, and counted in ``notes``.
-- Numbers of replicates may differ; each candidate's mean is over its own. ``shared_only`` keeps only the replicates
-  that every candidate has.
-- Replicates are *shared* where every candidate has the same ones; then comparisons are made replicate by replicate and
-  draws of the bootstrap are common to all. Otherwise candidates are treated as independent.
+- Numbers of replicates may differ; each candidate's mean is over its own, and candidates are treated as independent.
+- Replicates are *paired* where they are patients, or where ``paired`` says that all candidates share them, as folds of
+  one split; equal seeds share nothing. Only those that every candidate has are kept then, comparisons are made
+  replicate by replicate, and draws of the bootstrap are common to all.
 - Several rows of one candidate and replicate are refused, unless their mean is asked for.
 """
 
@@ -20,22 +20,24 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
-from carbon_midl.selection.columns import kept, labels, numbers
+from carbon_midl.selection.columns import is_test, kept, labels, numbers
 from carbon_midl.selection.cost import KWH_PER_UNIT, Factors
 from carbon_midl.selection.reading_trainings import by_training, ordered
-from carbon_midl.selection.recorded import PATIENT, RUN, by_patient, read_csv
+from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, VALIDATION_DICE, by_patient, read_csv
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds what; the defaults fit a recorded study's ``runs.csv``.
+    """Which column holds what; the defaults fit a recorded study, and choose on its validation patients.
 
     Attributes:
         candidate: one or several columns that name a candidate together.
-        replicate: seed, fold or patient; None where every row is a replicate of its own.
+        replicate: seed, fold or patient; "none" where every row is one of its own. By default the patient where a
+            recorded study has slices of the performance's part, otherwise the seed.
         training: where the replicates are patients, the column that tells a candidate's trainings apart, such as the
             seed; both are drawn then. None where there is none.
-        performance: between 0 and 1, larger is better.
+        performance: between 0 and 1, larger is better. By default validation Dice: ``val_dice_patients`` by patient,
+            ``val_dice`` by seed.
         energy: before PUE, turned into carbon by the factors. Used unless ``carbon`` or ``resource`` is given.
         energy_unit: kWh, Wh, MJ or J.
         carbon: gCO2eq as recorded, with the factors of whoever recorded it.
@@ -45,9 +47,9 @@ class Columns:
     """
 
     candidate: tuple[str, ...] = ("filters",)
-    replicate: str | None = "seed"
+    replicate: str = ""
     training: str | None = None
-    performance: str = "test_dice_patients"
+    performance: str = ""
     energy: str = "energy_kwh"
     energy_unit: str = "kWh"
     carbon: str | None = None
@@ -63,31 +65,25 @@ def read_candidates(
     where: Mapping[str, str] | None = None,
     percent: bool = False,
     mean_of_repeats: bool = False,
-    shared_only: bool = False,
+    paired: bool = False,
 ) -> Candidates:
     """Read a tidy table.
 
     Args:
-        table: a CSV file (``.gz`` too), the directory of a recorded study, or a data frame. A directory with
-            ``patient_id`` as replicate is read by patient, see :func:`carbon_midl.selection.recorded.by_patient`.
-            Only patients on whom all trainings were scored are kept then.
+        table: a CSV file (``.gz`` too), the directory of a recorded study, or a data frame. By patient, a directory is
+            read with :func:`carbon_midl.selection.recorded.by_patient`, and only patients on whom all trainings were
+            scored are kept.
         columns: which column holds what.
         factors: from energy to carbon; by default the world's average grid and data centre.
         where: keep only rows with these values, by column.
         percent: the performance is in percent.
         mean_of_repeats: average rows of the same candidate and replicate.
-        shared_only: keep only replicates that every candidate has.
+        paired: all candidates share the replicates; those that some lack are left out.
 
     Raises:
         InputError: the file cannot be read, a column is missing or holds what cannot be, or no row is left.
     """
-    columns = columns or Columns()
-    notes = []
-    if isinstance(table, Path) and table.is_dir() and columns.replicate == PATIENT:
-        frame, origin = by_patient(table, columns.performance), str(table)
-        columns = replace(columns, training=columns.training or RUN)
-    else:
-        frame, origin = _load(table)
+    frame, origin, columns, notes = _opened(table, columns or Columns())
     for name, value in (where or {}).items():
         frame = kept(frame, name, value, origin)
     tidy, made = _tidy(frame, columns, factors, percent, origin)
@@ -101,13 +97,43 @@ def read_candidates(
         notes.append(f"Candidates without any complete row: {', '.join(gone)}.")
     complete, averaged = _unrepeated(complete, columns, mean_of_repeats, origin)
     notes += averaged
-    if shared_only:
-        complete, dropped = _shared(complete, origin)
-        notes += dropped
     if columns.training:
-        made["trainings"], complete, told = by_training(complete, origin)
-        notes += told
-    return replace(_padded(complete), notes=tuple(notes), performance_name=columns.performance, **made)
+        paired = True
+        made["trainings"], complete, dropped = by_training(complete, origin)
+        notes += dropped
+    elif paired := paired or columns.replicate.lower().startswith("patient"):
+        complete, dropped = _shared(complete, columns.replicate, origin)
+        notes += dropped
+    return replace(_padded(complete, paired), notes=tuple(notes), performance_name=columns.performance, **made)
+
+
+def _opened(table: Path | pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, str, Columns, list[str]]:
+    """The rows, where they come from, the columns with the defaults filled in, and notes."""
+    notes, part = [], "validation"
+    performance = columns.performance or VALIDATION_DICE
+    if is_test(performance):
+        part = "test"
+        notes.append(
+            f"{performance} is a test score, and choosing by it uses the test up: the chosen one's is too good, and "
+            "nothing is left to test it on."
+        )
+    wanted = columns.replicate == PATIENT or (not columns.replicate and performance in (VALIDATION_DICE, TEST_DICE))
+    if wanted and isinstance(table, Path) and table.is_dir():
+        try:
+            frame = by_patient(table, performance, part)
+        except InputError as error:
+            if columns.replicate:
+                raise
+            notes.append(
+                f"By seed, on {columns.performance or 'val_dice'} of runs.csv, and not by patient, so what other "
+                f"patients would change is left out. {error}"
+            )
+        else:
+            training = columns.training or RUN
+            columns = replace(columns, replicate=PATIENT, training=training, performance=performance)
+            return frame, str(table), columns, notes
+    columns = replace(columns, replicate=columns.replicate or "seed", performance=columns.performance or "val_dice")
+    return *_load(table), columns, notes
 
 
 def _load(table: Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -126,7 +152,7 @@ def _tidy(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """One row a row of the table, under our names; and what the cost is, as attributes of the candidates."""
     tidy = pd.DataFrame({"candidate": labels(frame, columns.candidate, "candidate", origin)})
-    if columns.replicate is None:
+    if columns.replicate == "none":
         tidy["replicate"] = [f"row {number}" for number in range(len(frame))]
     else:
         tidy["replicate"] = labels(frame, (columns.replicate,), "replicate", origin)
@@ -208,18 +234,21 @@ def _unrepeated(
     return merged, [f"{len(tidy)} rows averaged to {len(merged)}, one a candidate and replicate."]
 
 
-def _shared(tidy: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, list[str]]:
+def _shared(tidy: pd.DataFrame, replicate: str, origin: str) -> tuple[pd.DataFrame, list[str]]:
     candidates = tidy["candidate"].nunique()
     having = tidy.groupby("replicate")["candidate"].transform("nunique")
     kept = tidy[having == candidates]
     if kept.empty:
-        raise InputError(f"{origin}: no replicate is shared by all {candidates} candidates; leave out --shared-only.")
+        raise InputError(
+            f"{origin}: no {replicate} is shared by all {candidates} candidates, so they cannot be paired. Leave out "
+            "--paired, or those that lack most."
+        )
     if len(kept) == len(tidy):
         return kept, []
-    return kept, [f"{len(tidy) - len(kept)} rows left out: replicates that not every candidate has."]
+    return kept, [f"{len(tidy) - len(kept)} rows left out: not every candidate has that {replicate}."]
 
 
-def _padded(tidy: pd.DataFrame) -> Candidates:
+def _padded(tidy: pd.DataFrame, paired: bool) -> Candidates:
     """Rows into arrays: a row a candidate, its replicates in the order of their names."""
     names = ordered(list(tidy["candidate"].unique()))
     row = tidy["candidate"].map({name: place for place, name in enumerate(names)}).to_numpy()
@@ -235,10 +264,9 @@ def _padded(tidy: pd.DataFrame) -> Candidates:
         filled[row, place] = values
         return filled
 
-    which = spread(replicate)
     arrays: dict[str, Any] = {
         name: spread(tidy[name].to_numpy(dtype=float)[order])
         for name in ("performance", "cost", "energy_kwh", "duration_s")
         if name in tidy
     }
-    return Candidates(names=tuple(names), paired=bool((which == which[0]).all()), **arrays)
+    return Candidates(names=tuple(names), paired=paired, **arrays)

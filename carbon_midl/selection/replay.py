@@ -1,10 +1,10 @@
 """Policies replayed on recorded learning curves: what would they have chosen, and what would that have cost?
 
 A replay gives a policy, step by step, the epochs that it asks for, as a live search would. The chosen candidate is then
-trained to its end, as a live search does, and counts with the best performance of its whole curve. Two numbers say how
-good a policy is:
+trained to its end, as a live search does. Two numbers say how good a policy is:
 
-- regret: the best performance of the full sweep minus that of the policy's choice, 0 or more;
+- regret: the score of the full sweep's choice minus that of the policy's. By the best performance of whole curves it is
+  0 or more; by a score that decided nothing, as test Dice, luck can make it less;
 - share: cost of the policy's steps and of finishing the chosen candidate, divided by the full sweep's.
 
 How much they depend on which candidates happened to be in the table is told by draws: candidates are drawn with
@@ -30,7 +30,7 @@ class Replay:
 
     Attributes:
         chosen: name of the candidate.
-        regret: performance that the choice gives away, 0–1.
+        regret: score that the choice gives away against the full sweep's choice.
         share: cost of the search, the chosen candidate's whole training included, of the full sweep's; 0–1.
         steps: in the order in which they were done.
         trained: epochs of each candidate, before the chosen one is finished.
@@ -51,7 +51,7 @@ class Summary(NamedTuple):
         draws: how many.
         tolerance: regret that does not matter, 0–1.
         within: share of draws with a regret of at most that.
-        regret: mean performance given away, 0–1, with ``regret_low`` and ``regret_high``.
+        regret: mean score given away, with ``regret_low`` and ``regret_high``.
         share: mean cost of the search, of the full sweep's, with ``share_low`` and ``share_high``.
     """
 
@@ -95,10 +95,10 @@ def replay(curves: Curves, policy: Policy) -> Replay:
         done += steps
     place = policy.choose(trials)
     spent = sum(trial.spent for trial in trials) + float(curves.cost[place, trials[place].trained :].sum())
-    best = curves.best
+    score = curves.best if curves.score is None else curves.score
     return Replay(
         chosen=curves.names[place],
-        regret=float(best.max() - best[place]),
+        regret=float(score[curves.best.argmax()] - score[place]),
         share=spent / curves.full_cost if curves.full_cost else 1.0,
         steps=tuple(done),
         trained=tuple(trial.trained for trial in trials),

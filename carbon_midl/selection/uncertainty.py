@@ -151,7 +151,7 @@ def _nothing(table: pd.DataFrame) -> dict[str, np.ndarray]:
 def _notes(candidates: Candidates) -> tuple[str, ...]:
     notes = []
     if not candidates.paired:
-        notes.append("Replicates are not the same for all candidates, so each candidate's own are drawn.")
+        notes.append("Replicates are not paired: each candidate's own are drawn (if all share them, say --paired).")
     if alone := [name for name, count in zip(candidates.names, candidates.counts, strict=True) if count < 2]:
         notes.append(
             f"A single replicate, taken as known exactly, so that probabilities are too sure: {listed(alone)}."

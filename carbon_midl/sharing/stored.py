@@ -30,7 +30,7 @@ MOST_TABLE_BYTES = 1 << 30
 KEYS = {RUNS: ["run"], EPOCHS: ["run", "epoch"], SLICES: ["run", "patient_id", "nodule", "slice"]}
 """What names a row of each table; no two rows have the same."""
 _COLUMNS = {
-    RUNS: [*RUN_COLUMNS, "study", "val_dice", "energy_cpu_kwh", "energy_gpu_kwh", "energy_memory_kwh", "fingerprint"],
+    RUNS: [*RUN_COLUMNS, "study", "energy_cpu_kwh", "energy_gpu_kwh", "energy_memory_kwh", "fingerprint"],
     EPOCHS: [*EPOCH_COLUMNS, "duration_s"],
     SLICES: [*SLICE_COLUMNS, "nodule", "slice", "predicted_px", "overlap_px"],
 }

@@ -24,6 +24,7 @@ RUN_COLUMNS = [
     "epochs",
     "epochs_trained",
     "best_epoch",
+    "val_dice",
     "test_dice",
     "test_dice_patients",
     "test_slices",

@@ -55,7 +55,7 @@ def test_the_table_agrees_with_the_command_line(evidence: Evidence, study: tuple
     from carbon_midl.selection.noninferiority import NonInferior
     from carbon_midl.selection.reading import Columns, read_candidates
 
-    candidates = read_candidates(study[0], Columns(replicate="patient_id"))
+    candidates = read_candidates(study[0], Columns(performance="test_dice_patients"))
     chosen = choose(candidates, NonInferior(0.01))
     rows, _ = evidence.choices
     row = rows[rows["name"] == "noninferior"].iloc[0]

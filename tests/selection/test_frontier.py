@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.frontier import hypervolume, on_frontier
+from carbon_midl.selection.frontier import on_frontier
 
 TABLES = 10_000
 
@@ -55,28 +53,7 @@ def test_many_sets_at_once_are_the_same_as_one_by_one() -> None:
         np.testing.assert_array_equal(together[row], on_frontier(performance[row], cost[row]))
 
 
-def grid_area(performance: np.ndarray, cost: np.ndarray, worst_cost: float, worst_performance: float) -> float:
-    """Cell by cell of the grid that all points and the reference span: exact, and nothing like the formula."""
-    x = np.unique([*cost[cost < worst_cost], worst_cost])
-    y = np.unique([worst_performance, *performance[performance > worst_performance]])
-    area = 0.0
-    for left, right in pairwise(x):
-        for low, high in pairwise(y):
-            if ((cost <= left) & (performance >= high)).any():
-                area += (right - left) * (high - low)
-    return area
-
-
-def test_the_hypervolume_is_the_area_counted_cell_by_cell() -> None:
-    generator = np.random.default_rng(2)
-    for _ in range(500):
-        performance, cost = random_table(generator)
-        found = hypervolume(performance, cost, 0.8, 0.1)
-        present = ~np.isnan(performance) & ~np.isnan(cost)
-        assert found == pytest.approx(grid_area(performance[present], cost[present], 0.8, 0.1), abs=1e-12)
-
-
-def test_the_hypervolume_is_that_of_moocore() -> None:
+def test_the_frontier_is_that_of_moocore() -> None:
     moocore = pytest.importorskip("moocore")
     generator = np.random.default_rng(3)
     for _ in range(1000):
@@ -85,26 +62,13 @@ def test_the_hypervolume_is_that_of_moocore() -> None:
         if not present.any():
             continue
         points = np.stack([cost, -performance], axis=1)[present]
-        expected = moocore.hypervolume(points, ref=np.array([1.0, 0.0]))
-        assert hypervolume(performance, cost, 1.0, 0.0) == pytest.approx(expected, abs=1e-12)
         nondominated = moocore.is_nondominated(points, keep_weakly=True)
         np.testing.assert_array_equal(on_frontier(performance, cost)[present], nondominated)
-
-
-def test_one_point_dominates_a_rectangle() -> None:
-    assert hypervolume(np.array([0.8]), np.array([2.0]), 10, 0.5) == pytest.approx(8 * 0.3)
-    assert hypervolume(np.array([0.8]), np.array([20.0]), 10, 0.5) == 0
 
 
 sets = st.integers(1, 20).flatmap(
     lambda n: st.tuples(*(arrays(float, n, elements=st.floats(0, 1, width=16)) for _ in range(2)))
 )
-
-
-@given(sets)
-def test_a_further_candidate_never_makes_the_hypervolume_smaller(points: tuple[np.ndarray, np.ndarray]) -> None:
-    performance, cost = points
-    assert hypervolume(performance, cost, 1, 0) >= hypervolume(performance[1:], cost[1:], 1, 0) - 1e-12
 
 
 @given(sets)
@@ -120,6 +84,4 @@ def test_the_best_and_the_cheapest_are_on_the_frontier_which_rises(points: tuple
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="shape"):
         on_frontier(np.zeros(2), np.zeros(3))
-    with pytest.raises(InputError, match="finite"):
-        hypervolume(np.zeros(2), np.zeros(2), np.inf, 0)
     assert on_frontier(np.array([]), np.array([])).size == 0

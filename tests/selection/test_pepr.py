@@ -35,7 +35,7 @@ def table() -> pd.DataFrame:
 
 
 def read(table: pd.DataFrame, dataset: str, resource: str) -> Candidates:
-    columns = Columns(candidate=("model",), replicate=None, performance="best_test", resource=resource)
+    columns = Columns(candidate=("model",), replicate="none", performance="best_test", resource=resource)
     return read_candidates(table, columns, where={"dataset": dataset})
 
 

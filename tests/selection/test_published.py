@@ -59,7 +59,7 @@ def test_choices_and_convergence_follow_from_the_published_table(
 
 @pytest.mark.shared
 def test_a_replayed_policy_gives_the_recorded_numbers(record: Record, published: dict[str, pd.DataFrame]) -> None:
-    curves = curves_of_table(published["derma"], ("model",), "num_param", "energy")
+    curves = curves_of_table(published["derma"], ("model",), "num_param", "energy", r"test_\d+")
     draws = drawn(curves, record.manifest["tuning_draws"], seed=0)
     place = next(k for k, policy in enumerate(grid()) if policy.name == "halving")
     row = record.policies[record.policies["dataset"] == "derma"].iloc[place]

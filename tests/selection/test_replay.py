@@ -1,5 +1,6 @@
 """Policies replayed on recorded curves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,17 @@ def test_regret_and_share_are_what_they_are_by_definition(seed: int, policy: Pol
     spent = sum(curves.cost[k, :epochs].sum() for k, epochs in enumerate(trained))
     assert found.share == pytest.approx(spent / curves.cost.sum(), abs=1e-12)
     assert found.share <= 1 + 1e-12
+
+
+def test_the_regret_is_told_by_the_score_which_decides_nothing() -> None:
+    curves = curves_like(3)
+    policy = SuccessiveHalving()
+    score = np.random.default_rng(0).uniform(0.4, 0.8, len(curves))
+    judged, before = replay(replace(curves, score=score), policy), replay(curves, policy)
+    assert replace(judged, regret=before.regret) == before
+    place = curves.names.index(judged.chosen)
+    assert judged.regret == score[curves.best.argmax()] - score[place]
+    assert replace(curves, score=score).part([2, 0]).score == pytest.approx(score[[2, 0]])
 
 
 def test_the_full_sweep_has_no_regret_and_costs_all_of_it() -> None:
@@ -109,6 +121,9 @@ def test_curves_of_a_recorded_study() -> None:
     np.testing.assert_array_equal(curves.performance[place], own["val_dice"])
     np.testing.assert_array_equal(curves.cost[place], own["energy_kwh"])
     assert curves.sizes[place] == row["macs"]
+    tested = runs[(runs["recipe"] == "efficient") & (runs["filters"] == 16)]["test_dice_patients"].mean()
+    assert curves.score is not None
+    assert curves.score[place] == pytest.approx(tested)
     # A training is its epochs and what is between them.
     assert 0.95 * row["energy_kwh"] < curves.cost[place].sum() <= row["energy_kwh"]
 
@@ -122,7 +137,7 @@ def test_curves_of_a_wide_table(tmp_path: Path) -> None:
     np.testing.assert_array_equal(curves.cost, [[0.5, 0.5], [1.5, 1.5]])
     np.testing.assert_array_equal(curves.best, [0.7, 0.6])
     with pytest.raises(InputError, match="no column matches"):
-        curves_of_table(table, ("net",), "weights", "kwh")
+        curves_of_table(table, ("net",), "weights", "kwh", r"test_\d+")
     with pytest.raises(InputError, match=r"did you mean 'weights'\?"):
         curves_of_table(table, ("net",), "weight", "kwh", r"acc_\d")
     with pytest.raises(InputError, match="gaps or repeats"):

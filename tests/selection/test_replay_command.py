@@ -28,6 +28,7 @@ def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) ->
     assert lines[2].startswith("full sweep")
     assert " 0.0000 [0.0000, 0.0000]  100%    100.0% [100.0%, 100.0%]" in lines[2]
     assert len(lines) == 3 + len(POLICIES)
+    assert lines[-1].startswith("regret: mean and range of 95 % in test Dice;")
 
 
 def test_one_policy_on_draws_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,6 +45,15 @@ def test_one_policy_on_draws_of_a_table(tmp_path: Path, capsys: pytest.CaptureFi
     assert out.startswith("25 draws of 20 candidates, each a search\n")
     assert "successive halving in energy, one of 3" in out
     assert run(capsys, *arguments)[1] == out
+    assert "in best of the curve;" in out
+    assert "Note:" not in out
+    pd.read_csv(tmp_path / "curves.csv").rename(columns=lambda name: name.replace("acc", "test")).to_csv(
+        tmp_path / "test.csv", index=False
+    )
+    told = run(
+        capsys, *[{arguments[0]: tmp_path / "test.csv", r"acc_\d": r"test_\d"}.get(one, one) for one in arguments]
+    )
+    assert told[1].endswith("Note: --curve test_\\d are test scores, and deciding by them uses the test up.\n")
     code, _, err = run(capsys, *arguments, "--where", "task=b")
     assert code == 2
     assert "no row with task = b; found a." in err

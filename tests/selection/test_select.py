@@ -27,9 +27,9 @@ def study(tmp_path: Path) -> Path:
         for width, dice, kwh in ((4, 0.60, 0.01), (8, 0.70, 0.02), (16, 0.702, 0.2))
         for seed in range(5)
     ]
-    pd.DataFrame(rows, columns=["filters", "seed", "test_dice_patients", "energy_kwh"]).to_csv(
-        tmp_path / "runs.csv", index=False
-    )
+    table = pd.DataFrame(rows, columns=["filters", "seed", "val_dice", "energy_kwh"])
+    # By test the order is turned round.
+    table.assign(test_dice_patients=1 - table["val_dice"]).to_csv(tmp_path / "runs.csv", index=False)
     return tmp_path
 
 
@@ -40,9 +40,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 
 def test_the_example_of_the_help(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(
-        capsys, study, "--criterion", "noninferior", "--margin", "0.01", "--grid", "DK", "--pue", "1.2", "--draws", 500
-    )
+    example = ["--criterion", "noninferior", "--margin", "0.01", "--grid", "DK", "--pue", "1.2", "--draws", 500]
+    code, out, _ = run(capsys, study, *example, "--paired")
     assert code == 0
     assert out.startswith("Chosen: 8 (cheapest not worse than the best by more than 0.01, one-sided 95 %)")
     text = " ".join(out.split())
@@ -52,8 +51,69 @@ def test_the_example_of_the_help(study: Path, capsys: pytest.CaptureFixture[str]
     assert "PUE 1.2" in text
     lines = out.splitlines()
     header = next(line for line in lines if line.startswith("candidate"))
-    assert header.split() == ["candidate", "test_dice_patients", "gCO2eq", "frontier", "chosen"]
+    assert header.split() == ["candidate", "val_dice", "gCO2eq", "frontier", "chosen"]
     assert re.match(r"8 +0\.7216 \[0\.7\d+, 0\.7\d+\] .*yes \(100%\) +100\.0% \*$", lines[lines.index(header) + 1])
+
+
+def test_a_study_is_chosen_from_on_validation_by_seeds_that_share_nothing(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, study, "--draws", 500, "--json", study / "c.json")
+    assert code == 0
+    assert out.startswith("Chosen: 16 ")
+    text = " ".join(out.split())
+    assert "Note: By seed, on val_dice of runs.csv, and not by patient" in text
+    assert "Note: Replicates are not paired: each candidate's own are drawn" in text
+    assert re.search(r"\n16 .* \d\d\.\d% \*\n", out)
+    # Of the three test scores, that of the chosen one is told and no other.
+    assert re.search(r"\nTest, of 16 alone: test_dice_patients 0\.2780 \[0\.2\d+, 0\.2\d+\] \(seeds: 5\)\n", out)
+    assert "0.3784" not in out
+    stored = json.loads((study / "c.json").read_text())
+    assert (stored["test"]["candidate"], stored["test"]["replicates"]) == ("16", 5)
+    assert stored["test"]["performance"] == pytest.approx(0.278)
+    assert "0.3784" not in json.dumps(stored)
+
+
+def test_the_test_chooses_only_when_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(
+        capsys, study, "--performance", "test_dice_patients", "--criterion", "best", "--json", study / "c.json"
+    )
+    assert code == 0
+    assert out.startswith("Chosen: 4 ")
+    assert "Note: test_dice_patients is a test score, and choosing by it uses the test up" in " ".join(out.split())
+    assert "Test, of" not in out
+    assert json.loads((study / "c.json").read_text())["test"] is None
+
+
+def test_of_a_recorded_study_patients_and_trainings_are_drawn(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = pd.read_csv(study / "runs.csv")
+    runs["run"] = [f"run-{place}" for place in range(len(runs))]
+    runs.to_csv(study / "runs.csv", index=False)
+    parts = pd.MultiIndex.from_product(
+        [("validation", "test"), [f"p{k}" for k in range(6)]], names=["part", "patient_id"]
+    )
+    slices = runs.merge(parts.to_frame(index=False), how="cross")
+    ease = slices["patient_id"].str[1:].astype(int) / 100
+    # On validation 8 is the best, on test, which differs in kind, 4 is.
+    best = slices["part"].map({"validation": 8, "test": 4})
+    slices.assign(dice=0.6 + ease + 0.1 * (slices["filters"] == best))[["run", "part", "patient_id", "dice"]].to_csv(
+        study / "slices.csv.gz", index=False
+    )
+    code, out, _ = run(capsys, study, "--draws", 200)
+    assert code == 0
+    assert out.startswith("Chosen: 8 ")
+    assert re.search(r"\n8 +0\.7250 .*100\.0% \*\n", out)
+    assert "Test, of 8 alone: test_dice_patients 0.6250 [0.6" in out
+    assert "(patients: 6, trainings: 5)" in out
+    assert "Note:" not in out.replace("Note: Only 6 replicates", "")
+
+
+def test_a_study_without_a_test_says_so(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.read_csv(study / "runs.csv").drop(columns="test_dice_patients").to_csv(study / "runs.csv", index=False)
+    code, out, _ = run(capsys, study, "--draws", 50)
+    assert code == 0
+    assert "\nTest: none. " in out
+    assert "no column 'test_dice_patients'" in out
 
 
 @pytest.mark.parametrize("criterion", list(CRITERIA))
@@ -90,7 +150,7 @@ def test_json_and_figure_say_what_is_printed(study: Path, capsys: pytest.Capture
     assert stored["grids"][0]["chosen"] == "16"
     assert stored["draws"] == 10_000
     assert "<svg" in figure.read_text()
-    assert "Alt text: Mean test_dice_patients against carbon of 3 candidates, cost on a logarithmic axis." in out
+    assert "Alt text: Mean val_dice against carbon of 3 candidates, cost on a logarithmic axis." in out
 
 
 def test_a_single_replicate_is_null_in_the_json(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +160,7 @@ def test_a_single_replicate_is_null_in_the_json(study: Path, capsys: pytest.Capt
     rows = json.loads((study / "c.json").read_text())["candidates"]
     assert {row["chosen_probability"] for row in rows} == {None}
     assert "[" not in out.split("candidate  ")[1]
+    assert "\nTest, of 8 alone: test_dice_patients 0.3000 (seeds: 1)\n" in out
 
 
 def test_other_peoples_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +209,8 @@ def test_the_published_models(capsys: pytest.CaptureFixture[str]) -> None:
         (["--carbon", "energy_kwh", "--grid", "DK"], "do not apply"),
         (["--grid", "Denmrk"], "did you mean DK"),
         (["--embodied-g-per-h", "5"], "no column 'duration_s' for the duration"),
-        (["--performance", "test_dice"], "did you mean 'test_dice_patients'"),
+        (["--performance", "test_dice_patient"], "did you mean 'test_dice_patients'"),
+        (["--replicate", "patient_id"], "slices.csv.gz: no such file"),
         (["--figure", "choice.doc"], "no format '.doc'"),
     ],
 )

@@ -12,7 +12,7 @@ from carbon_midl.selection.reading import Columns, read_candidates
 from carbon_midl.selection.sensitivity import across_factors, leave_one_out
 from tests.selection.made_up import candidates, random_candidates
 
-PLAIN = Columns(candidate=("model",), replicate=None, performance="acc", energy="kwh", duration="s")
+PLAIN = Columns(candidate=("model",), replicate="none", performance="acc", energy="kwh", duration="s")
 
 
 def test_pepr_moves_with_the_dearest_candidate_and_the_best_does_not() -> None:
