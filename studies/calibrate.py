@@ -3,7 +3,7 @@
     python studies/calibrate.py results/lidc-steps results/lidc-calibration
 
 Other work on a machine inflates the energy of a training, not its Dice. So one epoch of each width is trained three
-times with nothing else running (``studies/lidc-calibration.toml``), and the tables of the other studies take their energy
+times with nothing else running (``studies/lidc-calibration.toml``), and the tables of the other studies take theirs
 from there. What the runs themselves recorded stays in ``energy_as_run_kwh``, and calibrating again starts from that.
 Widths that were not calibrated stay as they are, and so does what a run took before and after its training.
 """

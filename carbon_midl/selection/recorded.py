@@ -31,8 +31,7 @@ def by_patient(directory: Path, performance: str, part: str = "validation") -> p
     require(runs, RUN, "run", str(directory / "runs.csv"))
     for name, role in ((RUN, "run"), (PATIENT, "patient"), ("dice", "Dice of a slice")):
         require(slices, name, role, str(directory / "slices.csv.gz"))
-    validation = slices.get("part", pd.Series("test", slices.index)) == "validation"
-    slices = slices[validation if part == "validation" else ~validation]
+    slices = slices[slices.get("part", pd.Series("test", slices.index)) == part]
     if slices.empty:
         raise InputError(
             f"{directory / 'slices.csv.gz'}: no {part} slices. Run the study anew, which records them, or choose by "
