@@ -76,7 +76,7 @@ def test_the_checklist_has_its_fields(tmp_path: Path) -> None:
         "before PUE",
         "- **Estimated emissions:** 1.81 gCO2eq: a PUE of 1.58 (world average of data centres, Uptime Institute "
         "Global Data Center Survey 2023 (as carbontracker)); 143.3 g/kWh (Denmark, national average "
-        "of 2024, table that ships with carbontracker 2.4.7)",
+        "of 2024 over the life cycle, table that ships with carbontracker 2.4.7)",
         f"- **Computing infrastructure, hardware:** 2 × {gpu}, A CPU (8 logical cores), 17.2 GB",
         "- **Computing infrastructure, software:** python 3.11.7, torch 2.13.0",
         "- **Dates:** 2026-01-31 to 2026-02-01",

@@ -136,7 +136,7 @@ def tracker_agreement(runs: pd.DataFrame) -> str:
 def tracker_independence(methods: "pd.Series[str]") -> str:
     """What the agreement of the two instruments is worth."""
     text = methods.astype(str)
-    if (text.str.contains("NVML energy counter") & text.str.contains("TDP × utilisation")).any():
+    if (text.str.contains("NVML energy counter") & text.str.contains("TDP × utilisation|W per core")).any():
         return (
             "The two are not independent: both ask the GPU's own driver, ours for its energy counter, carbontracker "
             "for its power, once a second, so a short epoch is known to it only roughly. And the GPU is not all: ours "

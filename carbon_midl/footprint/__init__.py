@@ -18,6 +18,7 @@ obtained, best first:
 ``measured: RAPL``                 what the processor has counted for itself and its memory
 ``sampled: NVML power``            an older GPU's power, read four times a second
 ``estimated: TDP × utilisation``   no sensor: the processor's TDP times its share that was kept busy
+``estimated: W per core``          no sensor, processor not known: a typical power of each core that was kept busy
 ``estimated: half TDP``            no sensor: half of the TDP, as carbontracker does
 ``estimated: W per GB``            no sensor: a typical power of memory
 =================================  =====================================================================

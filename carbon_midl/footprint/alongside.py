@@ -3,7 +3,7 @@
 What its release 2.4.7 does, and what is done about it here:
 
 - At start it asks an IP-geolocation service where it is. That one method is replaced while it starts: the place is
-  the one that the run was given, or unknown (then carbontracker takes its world average).
+  the one that the run was given, or unknown (then carbontracker takes the IEA's world average of CO2 alone).
 - At start it takes more than a second to ask for the processor's name, in a process that times the processor's clock,
   too. On Linux the answer is the name in /proc/cpuinfo, which it is given instead.
 - It ends the process on an error unless told to ignore errors; then it may still fail inside its own clean-up.

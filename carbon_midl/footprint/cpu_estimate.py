@@ -2,7 +2,8 @@
 
 Ours is TDP × utilisation: the CPU time that the program and the processes it started have used, as a share of all the
 processor's logical cores. It follows the load and does not charge a run for its neighbours. It leaves out what the
-processor draws when idle, and on a virtual machine it takes the cores that are visible for the whole processor.
+processor draws when idle. Where the processor is not known, as on a virtual machine, which has some cores of a larger
+one, each core has a typical power instead of its share of a TDP.
 
 Carbontracker takes half of the TDP whatever the load, with the same table of processors; `HalfTdpSensor` does that, so
 that the two figures can be compared. Both are estimates, and called so.
@@ -21,6 +22,10 @@ CpuEstimate = Literal["TDP × utilisation", "half TDP"]
 
 # The mean of the 3,923 processors in carbontracker 2.4.7's table, which it also takes for an unknown processor.
 DEFAULT_TDP_W = 71.22
+# The TDP per core of "Any" processor of Green Algorithms, whose servers (EPYC and Xeon) have 4.2 to 23.8 W per core:
+# data/v3.0/CPUs.csv in github.com/GreenAlgorithms/green-algorithms-tool.
+CORE_POWER_W = 12.0
+PER_CORE = "estimated: W per core"
 _HALF = 0.5
 _CPUINFO = Path("/proc/cpuinfo")
 _TDP_TABLE = "cpu_power.csv"
@@ -42,7 +47,7 @@ class UtilisationSensor:
 
     Args:
         cpu: the processor's name as the operating system gives it.
-        processors: how many of them the machine has.
+        processors: how many of them the machine has; None on a virtual machine, which does not know.
     """
 
     component = "cpu"
@@ -51,18 +56,27 @@ class UtilisationSensor:
     sample_interval_s: float | None = None
     max_power_w = MAX_POWER_W
 
-    def __init__(self, cpu: str, processors: int = 1) -> None:
+    def __init__(self, cpu: str, processors: int | None = 1) -> None:
         import psutil
 
-        self.hardware = cpu if processors == 1 else f"{processors} × {cpu}"
-        tdp_w, origin = find_tdp(cpu)
         cores = psutil.cpu_count() or 1
-        self.core_power_w = processors * tdp_w / cores
-        several = "" if processors == 1 else f" in each of {processors} processors"
+        several = processors is not None and processors > 1
+        self.hardware = f"{processors} × {cpu}" if several else cpu
+        tdp_w, origin = find_tdp(cpu)
+        if processors is None or tdp_w == DEFAULT_TDP_W:
+            self.method = PER_CORE
+            # Threads of one core share its power.
+            self.core_power_w = CORE_POWER_W * (psutil.cpu_count(logical=False) or cores) / cores
+            origin = (
+                f"the {CORE_POWER_W:g} W per core that Green Algorithms takes for any processor (its servers have 4.2 "
+                "to 23.8 W, and a virtual machine's core may be half of one)"
+            )
+        else:
+            self.core_power_w = processors * tdp_w / cores
+            origin += f" in each of {processors} processors" if several else ""
         self.coverage = (
             f"CPU time of this program and its child processes at {self.core_power_w:.3g} W for each of {cores} "
-            f"logical cores, from {origin}{several}; takes the cores that are visible for the whole processor, and "
-            "leaves out what it draws when idle"
+            f"logical cores, from {origin}; leaves out what the processor draws when idle"
         )
         self._process = psutil.Process()
         self._last_s = self._cpu_time_s()
@@ -129,11 +143,11 @@ def linux_cpu_name(cpuinfo: Path = _CPUINFO) -> str | None:
     return next(iter(_cpuinfo_values("model name", cpuinfo)), None)
 
 
-def processor_count(cpuinfo: Path = _CPUINFO) -> int:
-    """Processors (sockets) from Linux's cpuinfo; 1 on virtual machines, where sockets are made up, and elsewhere."""
+def processor_count(cpuinfo: Path = _CPUINFO) -> int | None:
+    """Processors (sockets) from Linux's cpuinfo; None on virtual machines, where they are made up; 1 elsewhere."""
     flags = _cpuinfo_values("flags", cpuinfo)
     if flags and "hypervisor" in flags[0].split():
-        return 1
+        return None
     return len(set(_cpuinfo_values("physical id", cpuinfo))) or 1
 
 

@@ -1,6 +1,11 @@
 """From energy to carbon: the carbon intensity of electricity, and PUE, each with its source.
 
 gCO2eq = energy (kWh) × PUE × carbon intensity (gCO2eq/kWh), location-based.
+
+Intensities of places are on one basis, so that they may stand on one axis: CO2eq over the life cycle, from the fuel's
+supply to the building of the power stations. The table of countries that ships with carbontracker has Ember's figures
+as Our World in Data gives them, so the world's average is Ember's, too. Carbontracker itself takes the IEA's 445 g/kWh
+for the world, which is the CO2 of generation alone. Recorded results keep the figure that they were collected with.
 """
 
 import difflib
@@ -10,7 +15,9 @@ from dataclasses import dataclass
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.bundled import bundled_table, carbontracker_version
 
-# Power usage effectiveness: energy of the whole data centre over energy of its computers.
+# Power usage effectiveness: energy of the whole data centre over energy of its computers. Later surveys found 1.56
+# (2024) and 1.54 (2025). The default stays what carbontracker 2.4.7 takes, so that grams compare with its and with
+# recorded ones; 1.54 would take 2.5 % off.
 DEFAULT_PUE = 1.58
 DEFAULT_PUE_SOURCE = "world average of data centres, Uptime Institute Global Data Center Survey 2023 (as carbontracker)"
 GIVEN = "given by the user"
@@ -24,7 +31,7 @@ class CarbonIntensity:
     """Grams of CO2-equivalent emitted for one kWh of electricity, and where the number comes from.
 
     Attributes:
-        g_per_kwh: gCO2eq/kWh.
+        g_per_kwh: gCO2eq/kWh over the life cycle, unless `source` says otherwise.
         place: "world", an ISO 3166-1 alpha-2 country code, or "given" for a number of the user's.
         source: who says so, in words.
         year: the year that the number describes; None where it is not known.
@@ -37,7 +44,9 @@ class CarbonIntensity:
 
 
 LIVE = "live:"
-WORLD = CarbonIntensity(445.0, "world", "world average of 2024, IEA Electricity 2025 (as carbontracker 2.4.7)", 2024)
+WORLD = CarbonIntensity(
+    473.0, "world", "world average of 2024 over the life cycle, Ember Global Electricity Review 2025", 2024
+)
 
 
 def carbon_intensity(where: str | float) -> CarbonIntensity:
@@ -124,7 +133,8 @@ def national_averages() -> dict[str, CarbonIntensity]:
 def _average(row: dict[str, str]) -> CarbonIntensity:
     year = int(row["Year"])
     source = (
-        f"{row['Entity']}, national average of {year}, table that ships with carbontracker {carbontracker_version()}"
+        f"{row['Entity']}, national average of {year} over the life cycle, "
+        f"table that ships with carbontracker {carbontracker_version()}"
     )
     return CarbonIntensity(float(row[_INTENSITY_COLUMN]), row["alpha-2"], source, year)
 

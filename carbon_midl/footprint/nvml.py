@@ -8,6 +8,7 @@ driver, there is no GPU.
 import importlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from carbon_midl.footprint.cuda_visible import VisibleGpu, as_text, visible_gpus
@@ -73,14 +74,23 @@ class NvmlPowerSensor(_GpuSensor):
     sample_interval_s: float | None = POWER_INTERVAL_S
 
     def read(self) -> float:
-        """Watts now.
+        """Watts of this instant.
+
+        Where the driver does not offer them as `NVML_FI_DEV_POWER_INSTANT`, what `nvmlDeviceGetPowerUsage` gives: up to
+        the A100 the same, on other Ampere boards and later ones, such as Hopper, the mean of the last second (by NVML's
+        reference).
 
         Raises:
             SensorError: NVML gave an error.
         """
+        nvml = self._nvml
         try:
-            return float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) * _MILLI
-        except self._nvml.NVMLError as error:
+            with suppress(nvml.NVMLError):
+                (field,) = nvml.nvmlDeviceGetFieldValues(self._handle, [nvml.NVML_FI_DEV_POWER_INSTANT])
+                if field.nvmlReturn == nvml.NVML_SUCCESS:
+                    return float(field.value.uiVal) * _MILLI
+            return float(nvml.nvmlDeviceGetPowerUsage(self._handle)) * _MILLI
+        except nvml.NVMLError as error:
             raise SensorError(f"NVML: {error}") from error
 
 

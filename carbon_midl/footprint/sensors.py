@@ -19,7 +19,7 @@ class Sensor(Protocol):
         hardware: the device's name.
         method: how the figure is obtained, one of
             "measured: RAPL", "measured: NVML energy counter", "sampled: NVML power",
-            "estimated: TDP × utilisation", "estimated: half TDP", "estimated: W per GB".
+            "estimated: TDP × utilisation", "estimated: W per core", "estimated: half TDP", "estimated: W per GB".
         coverage: what the figure includes and what it leaves out, in a sentence.
         quantity: "energy_j" when `read` gives joules since some fixed moment, "power_w" when it gives watts now.
         sample_interval_s: how often it must be read between the edges of a window; None when the edges are enough.

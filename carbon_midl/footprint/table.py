@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from carbon_midl.footprint.cpu_estimate import UtilisationSensor
+from carbon_midl.footprint.cpu_estimate import PER_CORE, UtilisationSensor
 from carbon_midl.footprint.record import ComponentEnergy, FootprintRecord, Window
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def _carbontracker(record: FootprintRecord) -> list[str]:
             word = "more" if figures.difference_kwh >= 0 else "less"
             line += f"; {energy_text(abs(figures.difference_kwh))} {word} than ours over the same epochs"
         lines.append(line)
-        if any(part.method == UtilisationSensor.method for window in record.windows for part in window.components):
+        ours = (UtilisationSensor.method, PER_CORE)
+        if any(part.method in ours for window in record.windows for part in window.components):
             lines.append(
                 "Carbontracker takes half TDP for a processor without a sensor, whatever its load, and leaves out "
                 "memory without one"

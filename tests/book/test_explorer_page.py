@@ -16,7 +16,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.selection.figures import CRITERION_LABELS
 from tests.book.conftest import ROOT
-from tests.book.synthetic import PATIENTS, SEEDS, WIDTHS
+from tests.book.synthetic import INTENSITY, PATIENTS, SEEDS, WIDTHS
 from tests.book.test_prepare import FACTS
 
 
@@ -31,7 +31,7 @@ def test_the_data_are_the_study_s(study: tuple[Path, Path]) -> None:
     runs = evidence.results.runs
     energies = [training["energy_kwh"] for width in data["widths"] for training in width["trainings"]]
     assert sorted(energies) == sorted(runs["energy_kwh"])
-    assert data["start"]["grid"] == "world"
+    assert data["start"]["grid"] == f"{INTENSITY:g}"
     assert data["grams"]["low"] < data["start"]["budget"] < data["grams"]["high"]
     assert {row["name"]: row["label"] for row in data["criteria"]} == CRITERION_LABELS
 

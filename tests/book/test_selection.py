@@ -10,7 +10,7 @@ from carbon_midl.book.published import choices_sentence, convergence_sentences, 
 from carbon_midl.book.selection import agreement, certainty, grids, replay_reading, selection_numbers
 from carbon_midl.selection.published import RECORDED, read_published
 from tests.book.conftest import ROOT
-from tests.book.synthetic import make_study
+from tests.book.synthetic import INTENSITY, make_study
 
 FACTS = ROOT / "book" / "data" / "training-compute.csv"
 
@@ -50,12 +50,13 @@ def test_grids_that_change_a_choice_are_told(evidence: Evidence) -> None:
 
 
 def test_the_table_agrees_with_the_command_line(evidence: Evidence, study: tuple[Path, Path]) -> None:
-    """The chapter and `carbon-midl select` read the same study alike."""
+    """The chapter and `carbon-midl select`, on the grid of the record, read the same study alike."""
     from carbon_midl.selection.choice import choose
+    from carbon_midl.selection.cost import Factors
     from carbon_midl.selection.noninferiority import NonInferior
     from carbon_midl.selection.reading import Columns, read_candidates
 
-    candidates = read_candidates(study[0], Columns(performance="test_dice_patients"))
+    candidates = read_candidates(study[0], Columns(performance="test_dice_patients"), Factors.of(INTENSITY))
     chosen = choose(candidates, NonInferior(0.01))
     rows, _ = evidence.choices
     row = rows[rows["name"] == "noninferior"].iloc[0]

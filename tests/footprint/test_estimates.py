@@ -15,6 +15,7 @@ from carbon_midl.footprint.cpu_estimate import (
     HalfTdpSensor,
     UtilisationSensor,
     cpu_name,
+    estimate_cpu,
     find_tdp,
     processor_count,
 )
@@ -99,7 +100,7 @@ def test_tdp_times_utilisation_follows_cpu_time(monkeypatch: pytest.MonkeyPatch)
     assert sensor.read() == pytest.approx(140.0)
     assert sensor.method == "estimated: TDP × utilisation"
     assert "140 W" in sensor.coverage
-    assert "leaves out what it draws when idle" in sensor.coverage
+    assert "leaves out what the processor draws when idle" in sensor.coverage
 
 
 def test_a_child_that_has_ended_stays_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,13 +144,33 @@ def test_sockets_are_counted_but_not_those_a_virtual_machine_makes_up(tmp_path: 
     cpuinfo.write_text(cores.format("", "", "", ""))
     assert processor_count(cpuinfo) == 2
     cpuinfo.write_text(cores.replace("{}", " hypervisor"))
-    assert processor_count(cpuinfo) == 1
+    assert processor_count(cpuinfo) is None
     assert processor_count(tmp_path / "absent") == 1
-    assert UtilisationSensor("A CPU", 2).core_power_w == 2 * UtilisationSensor("A CPU").core_power_w
+    xeon = "Intel Xeon Gold 6140"
+    assert UtilisationSensor(xeon, 2).core_power_w == 2 * UtilisationSensor(xeon).core_power_w
+
+
+@pytest.mark.parametrize(("logical_cores", "core_power_w"), [(2, 12.0), (4, 6.0)])
+@pytest.mark.parametrize(("cpu", "processors"), [("AMD EPYC", None), ("A processor nobody has made", 1)])
+def test_two_cores_of_a_processor_that_is_not_known_are_not_a_whole_one(
+    monkeypatch: pytest.MonkeyPatch, cpu: str, processors: int | None, logical_cores: int, core_power_w: float
+) -> None:
+    own = Process(Times(0.0, 0.0))
+    monkeypatch.setattr(psutil, "Process", lambda: own)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: logical_cores if logical else 2)
+    monkeypatch.setattr(cpu_estimate, "processor_count", lambda: processors)
+    sensor = estimate_cpu(cpu)
+    assert sensor.method == "estimated: W per core"
+    own.times = Times(10.0 * logical_cores, 0.0)  # all cores for 10 s
+    assert sensor.read() == pytest.approx(10 * 24.0)
+    assert f"{core_power_w:g} W for each of {logical_cores} logical cores" in sensor.coverage
+    assert "4.2 to 23.8 W" in sensor.coverage
 
 
 def test_the_kind_of_estimate_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "find_rapl", lambda cpu: Found(()))
+    monkeypatch.setattr(discovery, "cpu_name", lambda: "Intel Xeon Gold 6140")
+    monkeypatch.setattr(cpu_estimate, "processor_count", lambda: 1)
     assert discover_sensors().sensors[0].method == "estimated: TDP × utilisation"
     assert discover_sensors("half TDP").sensors[0].method == "estimated: half TDP"
     with pytest.raises(InputError, match="cpu_estimate: found 'TDP'"):

@@ -249,8 +249,9 @@ def test_describe_names_energy_origin_factors_and_caveats() -> None:
     assert "11.5 gCO2eq" in text
 
 
-def test_it_is_told_why_carbontracker_s_estimate_differs() -> None:
-    part = ComponentEnergy("cpu", 0.01, "estimated: TDP × utilisation")
+@pytest.mark.parametrize("method", ["estimated: TDP × utilisation", "estimated: W per core"])
+def test_it_is_told_why_carbontracker_s_estimate_differs(method: str) -> None:
+    part = ComponentEnergy("cpu", 0.01, method)
     figures = CarbontrackerFigures(0.02, 5.0, 90.0, "2.4.7", 2)
     estimated = FootprintRecord((Window("training", "a", 1.0, (part,)),), 1, carbontracker=figures)
     assert "Carbontracker takes half TDP" in estimated.describe()
