@@ -76,15 +76,9 @@ def test_the_test_is_read_only_when_named(study: Path) -> None:
     np.testing.assert_allclose(by_seed.mean_performance, [0.55, 0.65, 0.75])
 
 
-@pytest.mark.parametrize("part", [None, "part-daab51d7a6fb"])
-def test_slices_that_name_no_part_are_all_test(part: str | None, study: Path) -> None:
+def test_slices_that_name_no_part_are_all_test(study: Path) -> None:
     before = read_candidates(study, TESTED)
-
-    def older(slices: pd.DataFrame) -> pd.DataFrame:
-        rows = slices[slices["part"] == "test"]
-        return rows.drop(columns="part") if part is None else rows.assign(part=part)
-
-    rewritten(study, older)
+    rewritten(study, lambda slices: slices[slices["part"] == "test"].drop(columns="part"))
     np.testing.assert_array_equal(read_candidates(study, TESTED).performance, before.performance)
     read = read_candidates(study)
     assert (read.performance_name, read.paired) == ("val_dice", False)
