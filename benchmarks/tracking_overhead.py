@@ -3,10 +3,10 @@
     python -m benchmarks.tracking_overhead [--rounds 8] [--epochs 3] [--epoch-s 5] [--gpus 8] [--record]
 
 Each round does a fixed number of small convolution steps three times, in turning order: without a tracker, with this
-machine's sensors and, made up, so many GPUs (each with an energy counter and sampled power), and with carbontracker
-beside that. Printed are medians over rounds of the ratio of CPU times, which other programs disturb less than the
-clock. As the difference of two large numbers is noisy, tracking is also measured alone: the CPU time of the process
-while it does nothing but wait inside the windows, as a share of the time that passes.
+machine's sensors and, made up, so many GPUs (each with an energy counter), and with carbontracker beside that. Printed
+are medians over rounds of the ratio of CPU times, which other programs disturb less than the clock. As the difference
+of two large numbers is noisy, tracking is also measured alone: the CPU time of the process while it does nothing but
+wait inside the windows, as a share of the time that passes.
 
 The made-up GPUs answer at once; the time that a real driver takes for an answer is not in it.
 """
@@ -26,42 +26,36 @@ from typing import Literal
 import torch
 
 from benchmarks.record import Finding, record
-from carbon_midl.footprint import Tracker
-from carbon_midl.footprint.discovery import discover_sensors
-from carbon_midl.footprint.nvml import COUNTER_INTERVAL_S, POWER_INTERVAL_S
-from carbon_midl.footprint.sensors import Found, Sensor
+from carbon_midl.footprint import Sensor, Tracker
+from carbon_midl.footprint.meter import FoundSensors
+from carbon_midl.footprint.nvml import COUNTER_INTERVAL_S
+from carbon_midl.footprint.sensors import discover_sensors
 
 Kind = Literal["none", "tracker", "tracker and carbontracker"]
 KINDS: tuple[Kind, ...] = ("none", "tracker", "tracker and carbontracker")
 
 
-class MadeUpGpu:
-    """A GPU of 300 W, by its counter or by its power."""
+class MadeUpGpu(Sensor):
+    """A GPU of 300 W, by its counter."""
 
     hardware = "made up"
     coverage = "nothing real"
-    max_power_w = 1000.0
+    method = "made up"
+    quantity = "energy_j"
+    sample_interval_s = COUNTER_INTERVAL_S
 
-    def __init__(self, number: int, quantity: Literal["energy_j", "power_w"]) -> None:
+    def __init__(self, number: int) -> None:
         self.component = f"gpu {number}"
-        self.quantity: Literal["energy_j", "power_w"] = quantity
-        self.method = "made up"
-        self.sample_interval_s: float | None = COUNTER_INTERVAL_S if quantity == "energy_j" else POWER_INTERVAL_S
 
     def read(self) -> float:
-        """Joules or watts."""
-        return 300.0 * time.perf_counter() if self.quantity == "energy_j" else 300.0
-
-    def close(self) -> None:
-        """Nothing to let go of."""
+        """Joules."""
+        return 300.0 * time.perf_counter()
 
 
-def sensors(gpus: int) -> Found:
+def sensors(gpus: int) -> FoundSensors:
     """This machine's sensors and so many made-up GPUs."""
     found = discover_sensors()
-    counters: list[Sensor] = [MadeUpGpu(number, "energy_j") for number in range(gpus)]
-    powers: list[Sensor] = [MadeUpGpu(number, "power_w") for number in range(gpus)]
-    return Found((*found.sensors, *counters), found.missing, (*found.checks, *powers))
+    return FoundSensors((*found.sensors, *(MadeUpGpu(number) for number in range(gpus))), found.missing)
 
 
 def make_tracker(kind: Kind, epochs: int, gpus: int, folder: str) -> Tracker:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from carbon_midl import __version__
-from carbon_midl.footprint.cpu_estimate import cpu_name
+from carbon_midl.footprint.sensors import cpu_name
 
 PACKAGES = ("torch", "numpy", "carbontracker", "pylidc", "papermill", "pandas", "jupyter-book")
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,29 @@ import pytest
 import yaml
 
 from carbon_midl.cli import main
+from carbon_midl.cli.report import read_compute
 from carbon_midl.errors import InputError
-from carbon_midl.footprint import ComponentEnergy, Embodied, FootprintRecord, Window, carbon_intensity
-from carbon_midl.report import checklist, model_card, paragraph, read_compute, to_markdown
+from carbon_midl.footprint import (
+    CarbontrackerFigures,
+    ComponentEnergy,
+    Embodied,
+    FootprintRecord,
+    Window,
+    carbon_intensity,
+    describe,
+    to_frame,
+)
+from carbon_midl.footprint.report import (
+    carbon_text,
+    checklist,
+    duration_text,
+    energy_text,
+    model_card,
+    paragraph,
+    to_markdown,
+)
 from tests.book.synthetic import make_study
+from tests.footprint.test_record import example
 
 
 def record(method: str = "estimated: TDP × utilisation", energy_kwh: float = 0.003) -> FootprintRecord:
@@ -42,6 +62,59 @@ def make_run(directory: Path, footprint: FootprintRecord, gpu: tuple[str, ...] =
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "result.json").write_text(json.dumps(result))
     return directory
+
+
+def test_describe_names_energy_origin_factors_and_caveats() -> None:
+    assert describe(example()).splitlines() == [
+        "training: 1 of 2 epochs, 100.0 s from 2026-01-01T00:00:00+00:00",
+        "",
+        "component  energy  how obtained",
+        "cpu          1 Wh  estimated: half TDP",
+        "gpu 0       20 Wh  measured: NVML energy counter",
+        "gpu 1       30 Wh  measured: NVML energy counter",
+        "total       51 Wh  before PUE",
+        "",
+        "11.5 gCO2eq = 51 Wh × PUE 1.58 × 143.3 g/kWh",
+        "PUE: world average of data centres, Uptime Institute Global Data Center Survey 2023 (as carbontracker)",
+        "Intensity: Denmark, national average of 2024 over the life cycle, table that ships with carbontracker 2.4.7",
+        "Carbontracker 2.4.7: 20 Wh before PUE, 5 gCO2eq, 2 epochs; 10 Wh more than ours over the same epochs",
+        "Carbontracker: a caveat",
+        "Note: a note",
+    ]
+    again = describe(dataclasses.replace(example(), embodied=Embodied("A GPU", 164.0, 2)).with_earlier(example()))
+    assert ", 2 attempts together" in again
+    assert "Embodied, apart from the above: 416 mgCO2eq of making 2 × A GPU (164 kgCO2e each over 5 years" in again
+    assert "epoch 2: 1 of 2 epochs, 30.0 s from 2026-01-01T00:01:00+00:00, not finished" in describe(
+        example(), "epoch 2"
+    )
+
+
+@pytest.mark.parametrize("method", ["estimated: TDP × utilisation", "estimated: W per core"])
+def test_it_is_told_why_carbontracker_s_estimate_differs(method: str) -> None:
+    figures = CarbontrackerFigures(0.02, 5.0, 90.0, "2.4.7", 2)
+    assert "Carbontracker takes half TDP" in describe(dataclasses.replace(record(method), carbontracker=figures))
+
+
+def test_a_frame_has_a_row_for_each_component() -> None:
+    frame = to_frame(example())
+    assert list(frame.columns) == ["component", "hardware", "energy_kwh", "how obtained"]
+    assert list(frame["component"]) == ["cpu", "gpu 0", "gpu 1"]
+    assert list(frame["hardware"]) == ["A CPU", "A GPU", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (energy_text(0.9999), "1,000 Wh"),
+        (energy_text(1.2345), "1.23 kWh"),
+        (energy_text(1234.5), "1,230 kWh"),
+        (carbon_text(999.7), "1,000 gCO2eq"),
+        (duration_text(119.96), "120 s"),
+        (duration_text(5000 * 3600), "5,000 h"),
+    ],
+)
+def test_figures_have_three_digits_and_no_exponent(text: str, expected: str) -> None:
+    assert text == expected
 
 
 def test_a_run_in_a_paragraph(tmp_path: Path) -> None:
@@ -123,7 +196,7 @@ def test_a_run_that_was_not_finished_has_used_something_too(tmp_path: Path) -> N
 
 
 def test_embodied_carbon_is_told_apart(tmp_path: Path) -> None:
-    stored = record().with_embodied(Embodied("A CPU", 100.0))
+    stored = dataclasses.replace(record(), embodied=Embodied("A CPU", 100.0))
     compute = read_compute(make_run(tmp_path, stored))
     assert compute.embodied_g == pytest.approx(100e3 * 660 / (5 * 365.25 * 86400))
     assert "Making the hardware adds a share of 418 mgCO2eq (SCI 1.1), kept apart" in paragraph(compute)

@@ -12,8 +12,13 @@ import pandas as pd
 
 from carbon_midl.book.claims import n_text
 from carbon_midl.book.evidence import Evidence
-from carbon_midl.footprint.embodied import LOCAL_LIFETIME_YEARS, known_embodied
-from carbon_midl.footprint.grid import WORLD, carbon_intensity, national_averages
+from carbon_midl.footprint.grid import (
+    LOCAL_LIFETIME_YEARS,
+    WORLD,
+    carbon_intensity,
+    known_embodied,
+    national_averages,
+)
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Criterion
 from carbon_midl.selection.cost import Factors

@@ -9,7 +9,7 @@ from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
 from carbon_midl.files import read_json
-from carbon_midl.footprint.stored import read_footprint
+from carbon_midl.footprint import read_footprint
 from carbon_midl.study.tables import Results
 
 BUILD = Path("results/book-build/footprint.json")

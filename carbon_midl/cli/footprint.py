@@ -1,18 +1,27 @@
 """``carbon-midl footprint``: the footprint of any program, of a stored run, and the sensors of this machine."""
 
 import argparse
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from carbon_midl.cli.parsing import action, room
+from carbon_midl.errors import InputError
 
 if TYPE_CHECKING:
-    from carbon_midl.footprint import FootprintRecord
+    from carbon_midl.footprint import Embodied, FootprintRecord
 
 ROOM = "footprint"
 _ACTIONS = ("measure", "sensors", "recost")
 _WINDOW = "program"
+_FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_KILLED = 128
 _MEASURE_EPILOG = """\
 What the program prints goes where it would go; the footprint is written to standard error. The exit code is the
 program's. A program that is interrupted has used what it has used.
@@ -20,7 +29,6 @@ program's. A program that is interrupted has used what it has used.
 examples:
   carbon-midl footprint -- python train.py --epochs 3
   carbon-midl footprint --grid FR --pue 1.2 --json footprint.json -- make test
-  ELECTRICITY_MAPS_API_KEY=… carbon-midl footprint --grid live:DK-DK1 -- ./simulate
 """
 _RECOST_EPILOG = """\
 Nothing is written, unless --json names a file.
@@ -75,8 +83,7 @@ def _add_factors(parser: argparse.ArgumentParser, grid: str | None) -> None:
         "--grid",
         default=grid,
         metavar="WHERE",
-        help="carbon intensity: world, a country code such as DK, g/kWh, or live:DK with a key of Electricity Maps "
-        f"(default: {kept})",
+        help=f"carbon intensity: world, a country code such as DK, or g/kWh (default: {kept})",
     )
     default_pue = "the run's own" if grid is None else "1.58, the average of data centres"
     parser.add_argument("--pue", type=float, metavar="P", help=f"power usage effectiveness (default: {default_pue})")
@@ -99,11 +106,8 @@ def _add_factors(parser: argparse.ArgumentParser, grid: str | None) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    import sys
-
-    from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity
-    from carbon_midl.footprint.discovery import discover_sensors
-    from carbon_midl.footprint.program import run_program
+    from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, describe
+    from carbon_midl.footprint.sensors import discover_sensors
 
     _check_json(options.json)
     found = discover_sensors()
@@ -120,27 +124,25 @@ def _measure(options: argparse.Namespace) -> None:
     )
     with tracker, tracker.window(_WINDOW):
         code = run_program(options.program)
-    print(tracker.record.describe(_WINDOW), file=sys.stderr)
+    print(describe(tracker.record, _WINDOW), file=sys.stderr)
     _write_json(options.json, tracker.record)
     if code:
         raise SystemExit(code)
 
 
 def _sensors(options: argparse.Namespace) -> None:
-    from carbon_midl.footprint.discovery import discover_sensors
+    from carbon_midl.footprint.sensors import discover_sensors
 
     found = discover_sensors()
     try:
         for sensor in found.sensors:
             print(f"{sensor.component:<8} {sensor.hardware}\n         {sensor.method}\n         {sensor.coverage}")
-        for sensor in found.checks:
-            print(f"{sensor.component:<8} also, as a check: {sensor.method}")
         for reason in found.missing:
             print(f"missing  {reason}")
         if options.read:
             _read(found.sensors)
     finally:
-        for sensor in (*found.sensors, *found.checks):
+        for sensor in found.sensors:
             sensor.close()
 
 
@@ -162,20 +164,17 @@ def _read(sensors: Sequence[Any]) -> None:
 
 
 def _recost(options: argparse.Namespace) -> None:
-    from carbon_midl.footprint import recost_run
+    from carbon_midl.footprint import describe, read_footprint
 
     _check_json(options.json)
-    record = recost_run(options.run, options.grid, options.pue)
-    embodied = _embodied(options, record.hardware)
-    if embodied is not None:
-        record = record.with_embodied(embodied)
-    print(record.describe(options.window))
+    record = read_footprint(options.run).recost(options.grid, options.pue)
+    record = dataclasses.replace(record, embodied=_embodied(options, record.hardware) or record.embodied)
+    print(describe(record, options.window))
     _write_json(options.json, record)
 
 
-def _embodied(options: argparse.Namespace, hardware: dict[str, str]) -> Any:
-    from carbon_midl.errors import InputError
-    from carbon_midl.footprint.embodied import embodied_of
+def _embodied(options: argparse.Namespace, hardware: dict[str, str]) -> "Embodied | None":
+    from carbon_midl.footprint.grid import embodied_of
 
     if options.embodied is None:
         return None
@@ -190,8 +189,6 @@ def _embodied(options: argparse.Namespace, hardware: dict[str, str]) -> Any:
 
 def _check_json(path: Path | None) -> None:
     """Refuse a place that cannot be written to before anything runs, not after."""
-    from carbon_midl.errors import InputError
-
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
         raise InputError(f"--json {path}: found no place for a file, expected one in a directory that exists")
 
@@ -201,3 +198,46 @@ def _write_json(path: Path | None, record: "FootprintRecord") -> None:
 
     if path is not None:
         write_json(path, record.to_dict())
+
+
+def run_program(command: Sequence[str]) -> int:
+    """Run a program to its end and return its exit code, 128 + n where signal n ended it, as a shell does.
+
+    Signals that ask this process to end, or that a program may use, go to the program instead.
+
+    Args:
+        command: the program and its arguments; no shell reads them.
+
+    Raises:
+        InputError: there is no such program, or it cannot be executed.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    waiting: list[int] = []
+
+    def forward(number: int, _: FrameType | None) -> None:
+        if process is None:
+            waiting.append(number)
+        elif not (number in (signal.SIGINT, signal.SIGQUIT) and _is_in_foreground()):
+            process.send_signal(number)
+
+    numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
+    before = {number: signal.signal(number, forward) for number in numbers}
+    try:
+        process = subprocess.Popen(command)
+        for number in waiting:
+            process.send_signal(number)
+        code = process.wait()
+    except OSError as error:
+        raise InputError(f"{command[0]}: cannot be run ({error.strerror}); check its name, or give its path") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else _KILLED - code
+
+
+def _is_in_foreground() -> bool:
+    """Whether the terminal's keys (Ctrl-C) reach the program, too: a second signal would cut its ending short."""
+    try:
+        return os.tcgetpgrp(sys.__stdin__.fileno()) == os.getpgrp()  # type: ignore[union-attr]
+    except (OSError, AttributeError, ValueError):
+        return False

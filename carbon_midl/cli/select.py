@@ -105,7 +105,7 @@ def _add_cost(group: Any) -> None:
     group.add_argument(
         "--grid",
         metavar="WHERE",
-        help="carbon intensity: world, a country code such as DK, g/kWh, or live:DK (default: world)",
+        help="carbon intensity: world, a country code such as DK, or g/kWh (default: world)",
     )
     group.add_argument(
         "--pue", type=float, metavar="P", help="power usage effectiveness (default: 1.58, the average of data centres)"

@@ -120,7 +120,7 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _print_status(title: str, status: "StudyStatus", most: int) -> None:
-    from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
+    from carbon_midl.footprint.report import carbon_text, duration_text, energy_text
 
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(status.counts.items()))
     print(f"{title}: {len(status.runs):,} runs ({counts})")

@@ -8,18 +8,17 @@ derived again for any grid. A `Tracker` makes a `FootprintRecord` while a progra
         for epoch in range(1, 11):
             with tracker.epoch(epoch):
                 ...
-    print(tracker.record.describe())
+    print(describe(tracker.record))
 
 Windows nest. Before a window opens or closes, queued work on the GPU is waited for. Each figure says how it was
 obtained, best first:
 
 =================================  =====================================================================
-``measured: NVML energy counter``  what a GPU has counted, with sampled power recorded beside it as a check
+``measured: NVML energy counter``  what a GPU has counted
 ``measured: RAPL``                 what the processor has counted for itself and its memory
 ``sampled: NVML power``            an older GPU's power, read four times a second
 ``estimated: TDP × utilisation``   no sensor: the processor's TDP times its share that was kept busy
 ``estimated: W per core``          no sensor, processor not known: a typical power of each core that was kept busy
-``estimated: half TDP``            no sensor: half of the TDP, as carbontracker does
 ``estimated: W per GB``            no sensor: a typical power of memory
 =================================  =====================================================================
 
@@ -36,19 +35,30 @@ A run that stops early for its budget, and goes on another day:
                 tracker.note(decision.reason)
                 break
 
-Afterwards: `recost_run(run_directory, "FR", pue=1.2)` is the same run on another grid, and
-`record.with_embodied(known_embodied("NVIDIA H100 80GB HBM3"))` adds, apart, a share of making the hardware.
+Afterwards: `read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid.
 
-Nothing here uses the network, unless asked for a live intensity: `carbon_intensity("live:DK")`.
+Nothing here uses the network.
 """
 
-from carbon_midl.footprint.budget import Budget, Decision
-from carbon_midl.footprint.embodied import Embodied, known_embodied
-from carbon_midl.footprint.grid import DEFAULT_PUE, DEFAULT_PUE_SOURCE, CarbonIntensity, carbon_intensity
-from carbon_midl.footprint.prediction import Interval, Prediction, predict
-from carbon_midl.footprint.record import NOT_SEPARABLE, CarbontrackerFigures, ComponentEnergy, FootprintRecord, Window
-from carbon_midl.footprint.sensors import Sensor, SensorError
-from carbon_midl.footprint.stored import read_footprint, recost_run
+from carbon_midl.footprint.budget import Budget, Decision, Prediction, predict
+from carbon_midl.footprint.grid import (
+    DEFAULT_PUE,
+    DEFAULT_PUE_SOURCE,
+    CarbonIntensity,
+    Embodied,
+    carbon_intensity,
+    known_embodied,
+)
+from carbon_midl.footprint.meter import Sensor, SensorError
+from carbon_midl.footprint.record import (
+    NOT_SEPARABLE,
+    CarbontrackerFigures,
+    ComponentEnergy,
+    FootprintRecord,
+    Window,
+    read_footprint,
+)
+from carbon_midl.footprint.report import describe, to_frame
 from carbon_midl.footprint.tracker import Tracker
 
 __all__ = [
@@ -62,15 +72,15 @@ __all__ = [
     "Decision",
     "Embodied",
     "FootprintRecord",
-    "Interval",
     "Prediction",
     "Sensor",
     "SensorError",
     "Tracker",
     "Window",
     "carbon_intensity",
+    "describe",
     "known_embodied",
     "predict",
     "read_footprint",
-    "recost_run",
+    "to_frame",
 ]

@@ -1,40 +1,84 @@
-"""A limit on what a run may use, checked after each epoch."""
+"""Predict what a whole run will use, and stop it before it exceeds its budget.
+
+The epochs to come are taken to be drawn like those that are done, so the sum of `m` of them has Student's prediction
+interval: with `k` epochs of mean `x` and standard deviation `s`, `m x ± t(k − 1) · s · √(m + m²/k)`. The first epoch of
+an attempt warms up (caches, clocks, memory): from the third on it counts as spent but not as an example. The interval
+knows of no epoch unlike those so far, such as those beside another program that starts later.
+"""
 
 import math
+import statistics
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.prediction import CONFIDENCE, Prediction, predict
 from carbon_midl.footprint.record import FootprintRecord
-from carbon_midl.footprint.table import carbon_text, energy_text
+from carbon_midl.footprint.report import carbon_text, energy_text
+
+CONFIDENCE = 0.95
+_FEWEST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
-class Decision:
-    """Whether a run is to stop for its budget.
+class Prediction:
+    """Energy of a whole run before PUE, predicted between two epochs; work lost in earlier attempts is in it.
 
     Attributes:
-        stop: the budget is spent, or will be in the next epoch, or the run is predicted to exceed it.
-        reason: a sentence for the log and the record, with the amounts.
-        limit_kwh: the budget as energy before PUE.
-        spent_kwh: what the run has used, earlier attempts included.
-        predicted_kwh: what it would use in all; None while that cannot be predicted.
-        probability: how likely it is to exceed the budget; None while that cannot be predicted.
-        prediction: of the window around the epochs, which that stands on.
+        after_epoch: the last epoch that was finished.
+        energy_kwh: when all planned epochs are done.
+        low_kwh: lower end of the 95 % interval, and at least what is spent.
+        high_kwh: upper end of the interval.
+        epoch_kwh: energy of each epoch to come.
+        scale_kwh: standard error of `energy_kwh`.
+        freedom: degrees of freedom of Student's t.
     """
+
+    after_epoch: int
+    energy_kwh: float
+    low_kwh: float
+    high_kwh: float
+    epoch_kwh: float
+    scale_kwh: float
+    freedom: int
+
+    def probability_above(self, limit_kwh: float) -> float:
+        """How likely it is that the run uses more than so many kWh before PUE."""
+        from scipy.special import stdtr
+
+        excess_kwh = self.energy_kwh - limit_kwh
+        if self.scale_kwh <= 0:
+            return float(excess_kwh > 0)
+        return float(stdtr(self.freedom, excess_kwh / self.scale_kwh))
+
+
+def predict(record: FootprintRecord) -> Prediction | None:
+    """Energy of the whole run; None until two epochs of the last attempt are finished.
+
+    Args:
+        record: taken between two epochs.
+    """
+    from scipy.special import stdtrit
+
+    epochs = record.finished_epochs
+    latest_kwh = [window.energy_kwh for window in epochs.values() if window.attempt == record.attempts]
+    if len(latest_kwh) < _FEWEST_EPOCHS:
+        return None
+    examples_kwh = latest_kwh[1:] if len(latest_kwh) > _FEWEST_EPOCHS else latest_kwh
+    count, done, spent_kwh = len(examples_kwh), max(epochs), record.energy_kwh
+    remaining = max(0, record.epochs_planned - done)
+    mean_kwh = statistics.fmean(examples_kwh)
+    scale_kwh = statistics.stdev(examples_kwh) * math.sqrt(remaining + remaining**2 / count)
+    energy_kwh = spent_kwh + remaining * mean_kwh
+    half_kwh = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) * scale_kwh
+    low_kwh = max(spent_kwh, energy_kwh - half_kwh)
+    return Prediction(done, energy_kwh, low_kwh, energy_kwh + half_kwh, mean_kwh, scale_kwh, count - 1)
+
+
+class Decision(NamedTuple):
+    """Whether a run is to stop for its budget, and why: a sentence for the log and the record, with the amounts."""
 
     stop: bool
     reason: str
-    limit_kwh: float
-    spent_kwh: float
-    predicted_kwh: float | None = None
-    probability: float | None = None
-    prediction: Prediction | None = None
-
-    @property
-    def excess_kwh(self) -> float | None:
-        """Predicted energy above the budget, negative below it; None while it cannot be predicted."""
-        return None if self.predicted_kwh is None else self.predicted_kwh - self.limit_kwh
 
 
 @dataclass(frozen=True)
@@ -44,8 +88,6 @@ class Budget:
     Attributes:
         carbon_g: gCO2eq, by the record's PUE and carbon intensity.
         energy_kwh: kWh before PUE.
-        confidence: stop for a prediction only when the budget is exceeded with this probability or more. What is
-            already spent, and the next epoch, need no such certainty.
 
     Raises:
         InputError: no limit or two, or one that cannot be.
@@ -53,18 +95,15 @@ class Budget:
 
     carbon_g: float | None = None
     energy_kwh: float | None = None
-    confidence: float = CONFIDENCE
 
     def __post_init__(self) -> None:
         given = {"carbon_g": self.carbon_g, "energy_kwh": self.energy_kwh}
         limits = {name: value for name, value in given.items() if value is not None}
         if len(limits) != 1:
             raise InputError(f"budget: found {len(limits)} limits, expected either carbon_g or energy_kwh")
-        (name, value), *_ = limits.items()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        ((name, value),) = limits.items()
+        if not 0 < value < math.inf:
             raise InputError(f"budget: found {name} = {value!r}, expected a number above 0; leave it out for no limit")
-        if not 0 < self.confidence < 1:
-            raise InputError(f"budget: found confidence = {self.confidence!r}, expected a number between 0 and 1")
 
     def limit_kwh(self, record: FootprintRecord) -> float:
         """The budget as energy before PUE; infinite where the record's electricity emits nothing."""
@@ -73,49 +112,35 @@ class Budget:
         factor = record.carbon_g(1.0)
         return (self.carbon_g or 0.0) / factor if factor else math.inf
 
-    def check(self, record: FootprintRecord, epochs_planned: int | None = None) -> Decision:
+    def check(self, record: FootprintRecord) -> Decision:
         """Whether the run that `record` is of, taken between two epochs, is to stop.
 
-        Args:
-            record: so far, earlier attempts included.
-            epochs_planned: how many epochs there are to be; None takes the record's number.
+        It stops when the budget is spent, or will be in the next epoch, or when the run is predicted to exceed it with
+        a probability of 95 % or more.
         """
-        limit_kwh, spent_kwh = self.limit_kwh(record), record.energy_kwh
-        prediction = predict(record, epochs_planned)
+
+        def text(energy_kwh: float) -> str:
+            if self.energy_kwh is not None:
+                return energy_text(energy_kwh)
+            return carbon_text(record.carbon_g(energy_kwh) if math.isfinite(energy_kwh) else self.carbon_g or 0.0)
+
+        limit_kwh, spent_kwh, prediction = self.limit_kwh(record), record.energy_kwh, predict(record)
+        budget = f"budget of {text(limit_kwh)}"
         if spent_kwh > limit_kwh:
-            reason = f"the run has used {self._text(record, spent_kwh)}, more than its budget"
-            return Decision(True, self._sentence(record, reason), limit_kwh, spent_kwh, prediction=prediction)
+            return Decision(True, f"{budget}: the run has used {text(spent_kwh)}, more than its budget")
         if prediction is None:
-            reason = f"{self._text(record, spent_kwh)} used so far; too few epochs to predict more"
-            return Decision(False, self._sentence(record, reason), limit_kwh, spent_kwh)
-        # What the run has used outside the window around its epochs counts, too.
-        outside_kwh = max(0.0, spent_kwh - prediction.spent_kwh)
-        predicted_kwh = outside_kwh + prediction.energy_kwh.value
-        probability = prediction.probability_above(limit_kwh - outside_kwh)
-        goes_on = prediction.after_epoch < prediction.epochs_planned
-        predicted = (
-            f"predicted after epoch {prediction.after_epoch}: {self._text(record, predicted_kwh)} "
-            f"({self._text(record, outside_kwh + prediction.energy_kwh.low)} to "
-            f"{self._text(record, outside_kwh + prediction.energy_kwh.high)}, {prediction.confidence:.0%} interval) "
-            f"for {prediction.epochs_planned} epochs"
-        )
-        if goes_on and probability >= self.confidence:
-            stop, reason = True, f"{predicted}, above the budget with a probability of {_percent(probability)}"
-        elif goes_on and spent_kwh + prediction.epoch_kwh > limit_kwh:
-            stop, reason = True, f"{self._text(record, spent_kwh)} used, and the next epoch would exceed the budget"
-        else:
-            stop, reason = False, f"{predicted}, above the budget with a probability of {_percent(probability)}"
+            return Decision(False, f"{budget}: {text(spent_kwh)} used so far; too few epochs to predict more")
+        goes_on = prediction.after_epoch < record.epochs_planned
+        probability = prediction.probability_above(limit_kwh)
+        likely = probability >= CONFIDENCE
+        if goes_on and not likely and spent_kwh + prediction.epoch_kwh > limit_kwh:
+            return Decision(True, f"{budget}: {text(spent_kwh)} used, and the next epoch would exceed the budget")
         return Decision(
-            stop, self._sentence(record, reason), limit_kwh, spent_kwh, predicted_kwh, probability, prediction
+            goes_on and likely,
+            f"{budget}: predicted after epoch {prediction.after_epoch}: {text(prediction.energy_kwh)} "
+            f"({text(prediction.low_kwh)} to {text(prediction.high_kwh)}, {CONFIDENCE:.0%} interval) for "
+            f"{record.epochs_planned} epochs, above the budget with a probability of {_percent(probability)}",
         )
-
-    def _sentence(self, record: FootprintRecord, reason: str) -> str:
-        return f"budget of {self._text(record, self.limit_kwh(record))}: {reason}"
-
-    def _text(self, record: FootprintRecord, energy_kwh: float) -> str:
-        if self.energy_kwh is not None:
-            return energy_text(energy_kwh)
-        return carbon_text(record.carbon_g(energy_kwh) if math.isfinite(energy_kwh) else self.carbon_g or 0.0)
 
 
 def _percent(probability: float) -> str:

@@ -1,4 +1,4 @@
-"""From energy to carbon: the carbon intensity of electricity, and PUE, each with its source.
+"""From energy to carbon: carbon intensity, PUE and the making of the hardware, each factor with its source.
 
 gCO2eq = energy (kWh) × PUE × carbon intensity (gCO2eq/kWh), location-based.
 
@@ -6,24 +6,52 @@ Intensities of places are on one basis, so that they may stand on one axis: CO2e
 supply to the building of the power stations. The table of countries that ships with carbontracker has Ember's figures
 as Our World in Data gives them, so the world's average is Ember's, too. Carbontracker itself takes the IEA's 445 g/kWh
 for the world, which is the CO2 of generation alone. Recorded results keep the figure that they were collected with.
+
+The share of making the hardware that a run is responsible for (embodied carbon) follows the Software Carbon Intensity
+specification 1.1 (Green Software Foundation, https://sci.greensoftware.foundation): `M = TE · (TiR / EL) · (RR / ToR)`,
+with the device's total embodied emissions TE, the time that it was reserved TiR, its expected lifespan EL, and the
+resources reserved RR out of all it has ToR. It is never added to operational carbon.
 """
 
+import csv
 import difflib
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.bundled import bundled_table, carbontracker_version
+
+# Read from a file, it is checked.
+Amount = Annotated[float, Field(ge=0)]
+GIVEN = "given by the user"
 
 # Power usage effectiveness: energy of the whole data centre over energy of its computers. Later surveys found 1.56
 # (2024) and 1.54 (2025). The default stays what carbontracker 2.4.7 takes, so that grams compare with its and with
 # recorded ones; 1.54 would take 2.5 % off.
 DEFAULT_PUE = 1.58
 DEFAULT_PUE_SOURCE = "world average of data centres, Uptime Institute Global Data Center Survey 2023 (as carbontracker)"
-GIVEN = "given by the user"
 
-_INTENSITY_TABLE = "carbon-intensities.csv"
-_INTENSITY_COLUMN = "Carbon intensity of electricity (gCO2eq/kWh)"
+LOCAL_LIFETIME_YEARS = 5.0
+CLOUD_LIFETIME_YEARS = 3.0
+_LIFETIME_SOURCE = "Green Algorithms: 5 years for local servers, 3 for the cloud"
+_S_PER_YEAR = 365.25 * 24 * 3600
+# Each device with its names by NVML, such as "NVIDIA H100 80GB HBM3", the kgCO2e of making one, and the source.
+_DEVICES = (
+    (
+        "NVIDIA H100 (SXM)",
+        r"\bH100\b(?!.*\b(PCIe|NVL)\b)",  # the cards for PCIe are another product
+        164.0,
+        "an eighth of 1,312 kgCO2e, NVIDIA HGX H100 product carbon footprint",
+    ),
+    ("NVIDIA A100 PCIe", r"\bA100\b.*\bPCIe\b", 181.0, "Hubblo and ADEME, A100 PCIe"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,13 +65,12 @@ class CarbonIntensity:
         year: the year that the number describes; None where it is not known.
     """
 
-    g_per_kwh: float
+    g_per_kwh: Amount
     place: str
     source: str
     year: int | None
 
 
-LIVE = "live:"
 WORLD = CarbonIntensity(
     473.0, "world", "world average of 2024 over the life cycle, Ember Global Electricity Review 2025", 2024
 )
@@ -52,33 +79,36 @@ WORLD = CarbonIntensity(
 def carbon_intensity(where: str | float) -> CarbonIntensity:
     """The carbon intensity of a place.
 
+    >>> carbon_intensity("world").g_per_kwh, carbon_intensity("FR").year, carbon_intensity(50).source
+    (473.0, 2024, 'given by the user')
+
     Args:
         where: "world"; an ISO 3166-1 country code, "DK" or "DNK", for the national yearly average that ships with
-            carbontracker; a number in gCO2eq/kWh; or "live:DK" for what Electricity Maps says now, by network and with
-            a key from the environment (see `carbon_midl.footprint.live`).
+            carbontracker; or a number in gCO2eq/kWh.
 
     Raises:
-        InputError: the code is not known (near matches are listed), the number is negative or not finite, or there is
-            no live value.
+        InputError: the code is not known (near matches are listed), or the number is negative or not finite.
     """
-    if isinstance(where, str):
-        text = where.strip()
-        if text.lower().startswith(LIVE):
-            from carbon_midl.footprint.live import live_intensity
+    text = str(where).strip()
+    if text.lower() == WORLD.place:
+        return WORLD
+    try:
+        g_per_kwh = float(text)
+    except ValueError:
+        return _national_average(text)
+    if not 0 <= g_per_kwh < math.inf:
+        raise InputError(f"intensity: found {g_per_kwh}, expected gCO2eq/kWh that are finite and not negative")
+    return CarbonIntensity(g_per_kwh, "given", GIVEN, None)
 
-            return live_intensity(text[len(LIVE) :])
-        if text.lower() == WORLD.place:
-            return WORLD
-        try:
-            g_per_kwh = float(text)
-        except ValueError:
-            return _national_average(text)
-        return _given(g_per_kwh)
-    if isinstance(where, bool) or not isinstance(where, int | float):
-        raise InputError(
-            f'intensity: found {where!r}, expected "world", a country code such as "DK", or a number in gCO2eq/kWh'
-        )
-    return _given(float(where))
+
+def national_averages() -> dict[str, CarbonIntensity]:
+    """The yearly average of every country of the table that ships with carbontracker, by its name in English.
+
+    Raises:
+        FileNotFoundError: carbontracker is not installed.
+    """
+    rows = sorted(carbontracker_table("carbon-intensities.csv"), key=lambda row: row["Entity"])
+    return {row["Entity"]: _average(row) for row in rows}
 
 
 def checked_pue(pue: float) -> float:
@@ -87,7 +117,7 @@ def checked_pue(pue: float) -> float:
     Raises:
         InputError: it is no finite number of at least 1.
     """
-    if isinstance(pue, bool) or not isinstance(pue, int | float) or not math.isfinite(pue) or pue < 1:
+    if isinstance(pue, bool) or not isinstance(pue, int | float) or not 1 <= pue < math.inf:
         raise InputError(
             f"pue: found {pue!r}, expected a number of at least 1; "
             f"give 1.0 for a machine outside a data centre, or leave it out for the average of {DEFAULT_PUE}"
@@ -95,15 +125,36 @@ def checked_pue(pue: float) -> float:
     return float(pue)
 
 
-def _given(g_per_kwh: float) -> CarbonIntensity:
-    if not math.isfinite(g_per_kwh) or g_per_kwh < 0:
-        raise InputError(f"intensity: found {g_per_kwh}, expected gCO2eq/kWh that are finite and not negative")
-    return CarbonIntensity(g_per_kwh, "given", GIVEN, None)
+def carbontracker_version() -> str | None:
+    """The installed version of carbontracker, or None where it is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("carbontracker")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def carbontracker_table(file_name: str) -> tuple[dict[str, str], ...]:
+    """Rows of a table that ships with carbontracker, one dict a row.
+
+    Carbontracker is not imported, which takes seconds and opens log files.
+
+    Raises:
+        FileNotFoundError: carbontracker is not installed, or this version of it ships no such file.
+    """
+    spec = find_spec("carbontracker")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("carbontracker is not installed")
+    path = Path(spec.submodule_search_locations[0]) / "data" / file_name
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
 
 
 def _national_average(code: str) -> CarbonIntensity:
     try:
-        rows = bundled_table(_INTENSITY_TABLE)
+        rows = carbontracker_table("carbon-intensities.csv")
     except FileNotFoundError as error:
         raise InputError(
             f"intensity: the national average for {code!r} comes with carbontracker, whose table is not there "
@@ -120,35 +171,106 @@ def _national_average(code: str) -> CarbonIntensity:
     )
 
 
-def national_averages() -> dict[str, CarbonIntensity]:
-    """The yearly average of every country of the table that ships with carbontracker, by its name in English.
-
-    Raises:
-        FileNotFoundError: carbontracker is not installed.
-    """
-    rows = sorted(bundled_table(_INTENSITY_TABLE), key=lambda row: row["Entity"])
-    return {row["Entity"]: _average(row) for row in rows}
-
-
 def _average(row: dict[str, str]) -> CarbonIntensity:
     year = int(row["Year"])
     source = (
         f"{row['Entity']}, national average of {year} over the life cycle, "
         f"table that ships with carbontracker {carbontracker_version()}"
     )
-    return CarbonIntensity(float(row[_INTENSITY_COLUMN]), row["alpha-2"], source, year)
+    return CarbonIntensity(float(row["Carbon intensity of electricity (gCO2eq/kWh)"]), row["alpha-2"], source, year)
 
 
 def _near_matches(text: str, rows: tuple[dict[str, str], ...], most: int = 4) -> list[str]:
     """Countries whose initials, name or code come near to `text`, as "GB (United Kingdom)", best first."""
-    sought = text.upper()
-    spellings: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
     for row in rows:
         name = row["Entity"].upper()
         initials = "".join(word[0] for word in name.split())
-        label = f"{row['alpha-2']} ({row['Entity']})"
         for spelling in {initials, name, row["alpha-2"], row["Code"]}:
-            spellings.setdefault(spelling, []).append(label)
-    close = difflib.get_close_matches(sought, spellings, n=3 * most, cutoff=0.6)
-    labels = [label for spelling in close for label in spellings[spelling]]
-    return list(dict.fromkeys(labels))[:most]
+            labels.setdefault(spelling, []).append(f"{row['alpha-2']} ({row['Entity']})")
+    close = difflib.get_close_matches(text.upper(), labels, n=3 * most, cutoff=0.6)
+    return list(dict.fromkeys(label for spelling in close for label in labels[spelling]))[:most]
+
+
+@dataclass(frozen=True)
+class Embodied:
+    """Embodied carbon of devices, and how it is shared out.
+
+    Attributes:
+        hardware: the device.
+        total_kg: kgCO2eq of making one device (TE).
+        devices: how many the run had.
+        lifetime_years: expected lifespan (EL).
+        share: of each device's resources that were reserved for the run (RR/ToR), above 0 and at most 1.
+        source: where `total_kg` and `lifetime_years` come from.
+
+    Raises:
+        InputError: a number that cannot be.
+    """
+
+    hardware: str
+    total_kg: float
+    devices: int = 1
+    lifetime_years: float = LOCAL_LIFETIME_YEARS
+    share: float = 1.0
+    source: str = GIVEN
+
+    def __post_init__(self) -> None:
+        for name in ("total_kg", "devices", "lifetime_years", "share"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InputError(f"embodied: found {name} = {value!r}, expected a number above 0")
+        if self.share > 1:
+            raise InputError(f"embodied: found share = {self.share!r}, expected at most 1, the whole device")
+
+    def carbon_g(self, duration_s: float) -> float:
+        """Grams of CO2eq from making the devices that fall to a run of so many seconds (M)."""
+        reserved = duration_s / (self.lifetime_years * _S_PER_YEAR)
+        return 1000 * self.devices * self.total_kg * reserved * self.share
+
+
+def known_embodied(hardware: str, devices: int = 1, lifetime_years: float = LOCAL_LIFETIME_YEARS) -> Embodied:
+    """Embodied carbon of a device in the table: NVIDIA H100 (SXM) 164 kg, NVIDIA A100 PCIe 181 kg.
+
+    Args:
+        hardware: the device's name as NVML gives it.
+        devices: how many the run had.
+        lifetime_years: 5 for a server of one's own, 3 in the cloud.
+
+    Raises:
+        InputError: the device is not in the table, or a number cannot be.
+    """
+    for _, pattern, total_kg, source in _DEVICES:
+        if re.search(pattern, hardware, re.IGNORECASE):
+            usual = lifetime_years in (LOCAL_LIFETIME_YEARS, CLOUD_LIFETIME_YEARS)
+            source += f"; lifetime: {_LIFETIME_SOURCE}" if usual else f"; lifetime {GIVEN}"
+            return Embodied(hardware, total_kg, devices, lifetime_years, source=source)
+    raise InputError(
+        f"embodied: no figure for {hardware!r}, only for {' and '.join(name for name, *_ in _DEVICES)}; "
+        "give the kgCO2eq of making one device (its maker's product carbon footprint)"
+    )
+
+
+def embodied_of(
+    hardware: Mapping[str, str], total_kg: float | None = None, lifetime_years: float = LOCAL_LIFETIME_YEARS
+) -> Embodied:
+    """Embodied carbon of all GPUs of a record, or of its processor where it has none.
+
+    Args:
+        hardware: names by component, as in a record.
+        total_kg: kgCO2eq of making one such device; None looks it up.
+        lifetime_years: expected lifespan.
+
+    Raises:
+        InputError: several kinds of GPU, a device that is not in the table, or a number that cannot be.
+    """
+    gpus = [name for component, name in hardware.items() if component.startswith("gpu")]
+    devices = gpus or [hardware.get("cpu", "this machine")]
+    kinds = list(dict.fromkeys(devices))
+    if len(kinds) > 1:
+        raise InputError(
+            f"embodied: found {' and '.join(kinds)}, expected GPUs of one kind; make one visible at a time"
+        )
+    if total_kg is None:
+        return known_embodied(kinds[0], len(devices), lifetime_years)
+    return Embodied(kinds[0], total_kg, len(devices), lifetime_years)

@@ -1,39 +1,43 @@
-"""Energy of NVIDIA GPUs through NVML.
+"""Energy of NVIDIA GPUs through NVML: by their counter from Volta on, by their sampled power where there is none.
 
-Volta and later count their energy; their power is sampled beside it, as a check. For older ones sampled power is all
-there is. `nvidia-ml-py` (the module `pynvml`) is imported only when sensors are looked for; without it, or without a
-driver, there is no GPU.
+`nvidia-ml-py` (the module `pynvml`) is imported only when sensors are looked for; without it, or without a driver,
+there is no GPU.
 """
 
 import importlib
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, Literal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from carbon_midl.footprint.cuda_visible import VisibleGpu, as_text, visible_gpus
-from carbon_midl.footprint.sensors import MAX_POWER_W, Found, Sensor, SensorError
+from carbon_midl.footprint.meter import MAX_POWER_W, FoundSensors, Sensor, SensorError
 
 POWER_INTERVAL_S = 0.25
 # The edges of windows would be enough, if counters were never reset.
 COUNTER_INTERVAL_S = 1.0
+_INSTANCE = "MIG-"
 _MILLI = 1e-3
 # Boards overshoot their power limit for moments, never so far.
 _OVERSHOOT = 2.0
 
 
-class _GpuSensor:
+class _GpuSensor(Sensor):
     """What the two sensors of a GPU share."""
 
-    def __init__(self, nvml: Any, gpu: VisibleGpu, component: str, hardware: str) -> None:
+    def __init__(self, nvml: Any, handle: Any, component: str, is_instance: bool) -> None:
         self.component = component
-        self.hardware = hardware
+        self.hardware = nvml.nvmlDeviceGetName(handle)
         self.coverage = "the whole board, with whatever else runs on it"
-        if gpu.is_shared:
+        if is_instance:
             self.coverage += "; this program has only an instance (MIG) of it"
-        self.max_power_w = _max_power_w(nvml, gpu.handle)
+        with suppress(nvml.NVMLError):
+            _, limit_mw = nvml.nvmlDeviceGetPowerManagementLimitConstraints(handle)
+            self.max_power_w = _OVERSHOOT * limit_mw * _MILLI or MAX_POWER_W
         self._nvml = nvml
-        self._handle = gpu.handle
+        self._handle = handle
+        # NVML counts how often it was initialised: each sensor has its own share.
+        nvml.nvmlInit()
 
     def temperature_c(self) -> float | None:
         """Of the board; None where it does not tell."""
@@ -43,16 +47,17 @@ class _GpuSensor:
             return None
 
     def close(self) -> None:
-        """Give back this sensor's share of NVML."""
-        _shut_down(self._nvml)
+        """Give back this sensor's share of NVML; a driver that has gone away needs nothing back."""
+        with suppress(self._nvml.NVMLError):
+            self._nvml.nvmlShutdown()
 
 
 class NvmlEnergySensor(_GpuSensor):
     """The energy counter of one GPU."""
 
     method = "measured: NVML energy counter"
-    quantity: Literal["energy_j", "power_w"] = "energy_j"
-    sample_interval_s: float | None = COUNTER_INTERVAL_S
+    quantity = "energy_j"
+    sample_interval_s = COUNTER_INTERVAL_S
 
     def read(self) -> float:
         """Joules since the driver was loaded.
@@ -70,8 +75,8 @@ class NvmlPowerSensor(_GpuSensor):
     """The power of one GPU, to be sampled."""
 
     method = "sampled: NVML power"
-    quantity: Literal["energy_j", "power_w"] = "power_w"
-    sample_interval_s: float | None = POWER_INTERVAL_S
+    quantity = "power_w"
+    sample_interval_s = POWER_INTERVAL_S
 
     def read(self) -> float:
         """Watts of this instant.
@@ -99,44 +104,34 @@ def gpu_temperature_c(sensor: Sensor) -> float | None:
     return sensor.temperature_c() if isinstance(sensor, _GpuSensor) else None
 
 
-def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> Found:
+def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> FoundSensors:
     """A sensor for each GPU that this program may use, "gpu 0", "gpu 1", …
 
     Args:
         nvml: a module with the functions of `pynvml`; None imports it.
         environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
     """
-    if nvml is None:
-        try:
-            nvml = importlib.import_module("pynvml")
-        except ImportError:
-            return Found((), ("GPU: nvidia-ml-py is not installed, so NVIDIA GPUs cannot be seen",))
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        return Found((), (f"GPU: none seen by NVML ({error})",))
-    sensors: list[NvmlEnergySensor | NvmlPowerSensor] = []
-    checks: list[NvmlPowerSensor] = []
+    sensors: list[Sensor] = []
     missing: list[str] = []
     try:
-        gpus = visible_gpus(nvml, environment.get("CUDA_VISIBLE_DEVICES"))
-        for number, gpu in enumerate(gpus):
-            counts = _can(nvml.nvmlDeviceGetTotalEnergyConsumption, gpu, nvml)
-            has_power = _can(nvml.nvmlDeviceGetPowerUsage, gpu, nvml)
-            if not counts and not has_power:
-                missing.append(f"gpu {number}: neither energy nor power can be read")
-            if counts:
-                sensors.append(_open(NvmlEnergySensor, nvml, gpu, number))
-            if has_power:
-                (checks if counts else sensors).append(_open(NvmlPowerSensor, nvml, gpu, number))
-        if not gpus:
-            missing.append("GPU: none visible to this program")
-    except nvml.NVMLError as error:
-        missing.append(f"GPU: NVML failed ({error})")
-    finally:
-        # NVML counts how often it was initialised: each sensor has its own share.
-        _shut_down(nvml)
-    return Found(tuple(sensors), tuple(missing), tuple(checks))
+        with _visible_boards(nvml, environment) as (nvml, boards):
+            for number, (handle, is_instance) in enumerate(boards):
+                for kind in (NvmlEnergySensor, NvmlPowerSensor):
+                    sensor = kind(nvml, handle, f"gpu {number}", is_instance)
+                    try:
+                        sensor.read()
+                    except SensorError:
+                        sensor.close()
+                    else:
+                        sensors.append(sensor)
+                        break
+                else:
+                    missing.append(f"gpu {number}: neither energy nor power can be read")
+            if not boards:
+                missing.append("GPU: none visible to this program")
+    except SensorError as error:
+        missing.append(f"GPU: {error}")
+    return FoundSensors(tuple(sensors), tuple(missing))
 
 
 def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None) -> list[str]:
@@ -150,47 +145,68 @@ def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None
         nvml: a module with the functions of `pynvml`; None imports it.
     """
     try:
+        with _visible_boards(nvml, environment) as (nvml, boards):
+            return [nvml.nvmlDeviceGetUUID(handle) for handle, _ in boards]
+    except SensorError:
+        return []
+
+
+@contextmanager
+def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> Iterator[tuple[Any, list[tuple[Any, bool]]]]:
+    """NVML for as long as it is needed, and a handle of each visible board, with whether only an instance is visible.
+
+    Raises:
+        SensorError: NVML cannot be used; the reason is in words.
+    """
+    try:
         nvml = nvml or importlib.import_module("pynvml")
     except ImportError:
-        return []
+        raise SensorError("nvidia-ml-py is not installed, so NVIDIA GPUs cannot be seen") from None
     try:
         nvml.nvmlInit()
-    except nvml.NVMLError:
-        return []
+    except nvml.NVMLError as error:
+        raise SensorError(f"none seen by NVML ({error})") from None
     try:
-        gpus = visible_gpus(nvml, environment.get("CUDA_VISIBLE_DEVICES"))
-        return [as_text(nvml.nvmlDeviceGetUUID(gpu.handle)) for gpu in gpus]
-    except nvml.NVMLError:
-        return []
+        boards: dict[str, tuple[Any, bool]] = {}
+        for names in _visible_names(nvml, environment):
+            found = next((board for name in names if (board := _board(nvml, name)) is not None), None)
+            # As for CUDA, the first entry that names no device ends the list.
+            if found is None:
+                break
+            boards.setdefault(nvml.nvmlDeviceGetUUID(found[0]), found)
+        yield nvml, list(boards.values())
+    except nvml.NVMLError as error:
+        raise SensorError(f"NVML failed ({error})") from None
     finally:
-        _shut_down(nvml)
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
 
 
-def _can(read: Any, gpu: VisibleGpu, nvml: Any) -> bool:
+def _visible_names(nvml: Any, environment: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """The devices that a program may use, in CUDA's order, each by the names that it may have with NVML.
+
+    Where torch uses CUDA in this process it knows them by UUID, be they boards or MIG instances. Else they are those of
+    `CUDA_VISIBLE_DEVICES`, by UUID or by an index. That is taken for NVML's, which is CUDA's, too, under
+    `CUDA_DEVICE_ORDER=PCI_BUS_ID` or where all GPUs are alike. Torch is not imported: it takes seconds.
+    """
+    torch = sys.modules.get("torch")
+    if environment is os.environ and torch is not None and torch.cuda.is_initialized():
+        uuids = [torch.cuda.get_device_properties(device).uuid for device in range(torch.cuda.device_count())]
+        return [(f"GPU-{uuid}", f"{_INSTANCE}{uuid}") for uuid in uuids]
+    listed = environment.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return [(str(index),) for index in range(nvml.nvmlDeviceGetCount())]
+    return [(entry.strip(),) for entry in listed.split(",")]
+
+
+def _board(nvml: Any, name: str) -> tuple[Any, bool] | None:
+    """Handle of the board that an index or a UUID names, and whether it names only an instance of it; None for none."""
     try:
-        read(gpu.handle)
+        if name.isdecimal():
+            return nvml.nvmlDeviceGetHandleByIndex(int(name)), False
+        handle = nvml.nvmlDeviceGetHandleByUUID(name)
+        if name.startswith(_INSTANCE):
+            return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle), True
+        return handle, False
     except nvml.NVMLError:
-        return False
-    return True
-
-
-def _open(kind: Any, nvml: Any, gpu: VisibleGpu, number: int) -> Any:
-    sensor = kind(nvml, gpu, f"gpu {number}", as_text(nvml.nvmlDeviceGetName(gpu.handle)))
-    nvml.nvmlInit()
-    return sensor
-
-
-def _max_power_w(nvml: Any, handle: Any) -> float:
-    try:
-        _, limit_mw = nvml.nvmlDeviceGetPowerManagementLimitConstraints(handle)
-    except nvml.NVMLError:
-        return MAX_POWER_W
-    return _OVERSHOOT * float(limit_mw) * _MILLI or MAX_POWER_W
-
-
-def _shut_down(nvml: Any) -> None:
-    try:
-        nvml.nvmlShutdown()
-    except nvml.NVMLError:
-        # The driver has gone away; there is nothing left to give back.
-        return
+        return None

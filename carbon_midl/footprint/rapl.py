@@ -7,9 +7,8 @@ See https://docs.kernel.org/power/powercap/powercap.html.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from carbon_midl.footprint.sensors import Found, SensorError
+from carbon_midl.footprint.meter import FoundSensors, Sensor, SensorError
 
 POWERCAP = Path("/sys/class/powercap")
 # A package's counter wraps at about 262 kJ, older ones at 65 kJ, a minute at 1 kW: read it well within that.
@@ -36,12 +35,12 @@ class _Zone:
         return step_uj
 
 
-class RaplSensor:
+class RaplSensor(Sensor):
     """The sum of several RAPL zones: all packages ("cpu") or all memory ("memory")."""
 
     method = "measured: RAPL"
-    quantity: Literal["energy_j", "power_w"] = "energy_j"
-    sample_interval_s: float | None = SAMPLE_INTERVAL_S
+    quantity = "energy_j"
+    sample_interval_s = SAMPLE_INTERVAL_S
 
     def __init__(self, component: str, hardware: str, coverage: str, zones: list[_Zone]) -> None:
         self.component = component
@@ -64,11 +63,8 @@ class RaplSensor:
                 raise SensorError(f"{zone.energy_file}: {error}") from error
         return self._total_uj * _MICRO
 
-    def close(self) -> None:
-        """Nothing to let go of: the files are opened for each reading."""
 
-
-def find_rapl(cpu: str, root: Path = POWERCAP) -> Found:
+def find_rapl(cpu: str, root: Path = POWERCAP) -> FoundSensors:
     """RAPL sensors for "cpu" and, where the processor counts it, "memory".
 
     Args:
@@ -77,6 +73,7 @@ def find_rapl(cpu: str, root: Path = POWERCAP) -> Found:
     """
     packages: list[_Zone] = []
     memories: list[_Zone] = []
+    reason = ""
     try:
         # intel-rapl-mmio:* counts the same packages a second time, and psys a whole laptop: neither is added.
         for folder in sorted(path for path in root.glob("intel-rapl:*") if _ZONE.fullmatch(path.name)):
@@ -85,18 +82,20 @@ def find_rapl(cpu: str, root: Path = POWERCAP) -> Found:
                 packages.append(_open_zone(folder))
             elif name == "dram":
                 memories.append(_open_zone(folder))
+        if not packages:
+            reason = f"no processor package counts its energy under {root}"
+        elif all(zone.last_uj == 0 for zone in packages):
+            reason = "the counters of the processor packages stand at zero, as in some virtual machines"
     except PermissionError as error:
-        return Found((), (f"RAPL: no permission to read {error.filename}; {_permit(root)}",))
+        reason = f"no permission to read {error.filename}; {_permit(root)}"
     except (OSError, ValueError) as error:
-        return Found((), (f"RAPL: {error}",))
-    if not packages:
-        return Found((), (f"RAPL: no processor package counts its energy under {root}",))
-    if all(zone.last_uj == 0 for zone in packages):
-        return Found((), ("RAPL: the counters of the processor packages stand at zero, as in some virtual machines",))
+        reason = str(error)
+    if reason:
+        return FoundSensors(missing=(f"RAPL: {reason}",))
     sensors = [RaplSensor("cpu", cpu, "all processor packages, with whatever else runs on them", packages)]
     if memories:
         sensors.append(RaplSensor("memory", "DRAM", "memory beside all processor packages", memories))
-    return Found(tuple(sensors))
+    return FoundSensors(tuple(sensors))
 
 
 def _open_zone(folder: Path) -> _Zone:

@@ -1,34 +1,46 @@
-"""What a run used and how well that is known: the record of its footprint."""
+"""What a run used and how well that is known: the record of its footprint, and how it is stored.
+
+A record lies as JSON in a run's ``result.json``, and in its ``footprint.json`` while the run is unfinished. The
+format's version changes when a field changes its meaning. A field may be added or dropped without that: reading ignores
+fields that it does not know, and one that is not there yet has its default.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import json
+import reprlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.embodied import Embodied
+from carbon_midl.files import read_json
 from carbon_midl.footprint.grid import (
     DEFAULT_PUE,
     DEFAULT_PUE_SOURCE,
     GIVEN,
     WORLD,
+    Amount,
     CarbonIntensity,
+    Embodied,
     carbon_intensity,
     checked_pue,
 )
-from carbon_midl.footprint.prediction import Prediction, compared
 from carbon_midl.footprint.sensors import is_estimate
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+VERSION = 1
+RESULT = "result.json"
+FOOTPRINT = "footprint.json"
 IDLE = "idle"
 NOT_SEPARABLE = "other runs shared a metered device, so the energy counts some of theirs: not separable"
 """The note of a record whose energy is not the run's alone."""
 _EPOCH = "epoch "
 _J_PER_KWH = 3.6e6
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -39,13 +51,11 @@ class ComponentEnergy:
         component: "cpu", "memory", "gpu 0", "gpu 1", …
         energy_kwh: before PUE.
         method: how the figure was obtained, such as "measured: RAPL" or "estimated: TDP × utilisation".
-        sampled_kwh: what sampled power gives beside a counter, as a check; None where it was not sampled.
     """
 
     component: str
-    energy_kwh: float
+    energy_kwh: Amount
     method: str
-    sampled_kwh: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +75,11 @@ class Window:
 
     name: str
     started: str
-    duration_s: float
+    duration_s: Amount
     components: tuple[ComponentEnergy, ...]
     parent: str | None = None
     finished: bool = True
-    attempt: int = 1
+    attempt: Count = 1
     continues: bool = False
 
     @property
@@ -87,10 +97,8 @@ class Window:
 
     def component_kwh(self, component: str) -> float | None:
         """Energy of one component before PUE; "gpu" means all GPUs together. None when nothing covers it."""
-        parts = [
-            p.energy_kwh for p in self.components if p.component == component or p.component.split()[0] == component
-        ]
-        return sum(parts) if parts else None
+        parts = [part for part in self.components if component in (part.component, part.component.split()[0])]
+        return sum(part.energy_kwh for part in parts) if parts else None
 
 
 @dataclass(frozen=True)
@@ -109,11 +117,11 @@ class CarbontrackerFigures:
         note: what is to be known about these figures; empty when nothing is.
     """
 
-    energy_before_pue_kwh: float | None = None
-    carbon_g: float | None = None
-    duration_s: float | None = None
+    energy_before_pue_kwh: Amount | None = None
+    carbon_g: Amount | None = None
+    duration_s: Amount | None = None
     version: str | None = None
-    measured_epochs: int = 0
+    measured_epochs: Count = 0
     note: str = ""
     difference_kwh: float | None = None
 
@@ -133,20 +141,21 @@ class FootprintRecord:
         notes: what the figures include and what they leave out.
         embodied: how the making of the hardware is shared out, kept apart from operational carbon; None when it was
             not asked for.
-        predictions: what was predicted on the way, with its error once the training has ended.
         start_temperature_c: of each GPU that tells it, when the run began; energy depends on it.
     """
 
+    # How stored records are read: numbers are numbers, no texts or booleans, and finite.
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"strict": True, "allow_inf_nan": False}
+
     windows: tuple[Window, ...]
-    epochs_planned: int
-    pue: float = DEFAULT_PUE
+    epochs_planned: Count
+    pue: Annotated[float, Field(ge=1)] = DEFAULT_PUE
     pue_source: str = DEFAULT_PUE_SOURCE
     intensity: CarbonIntensity = WORLD
     carbontracker: CarbontrackerFigures | None = None
     hardware: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     embodied: Embodied | None = None
-    predictions: tuple[Prediction, ...] = ()
     start_temperature_c: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -233,17 +242,6 @@ class FootprintRecord:
             parts = [*begun, *parts]
         return parts[0] if len(parts) == 1 else _added_up(parts)
 
-    def all_epochs(self) -> Window:
-        """All epochs of all attempts, added up under the name "epochs".
-
-        Raises:
-            InputError: there are none.
-        """
-        epochs = [window for window in self.windows if window.name.startswith(_EPOCH)]
-        if not epochs:
-            raise InputError(f"window: no epochs in this record, which has {', '.join(self.names) or 'none'}")
-        return dataclasses.replace(_added_up(epochs), name="epochs")
-
     def net_kwh(self, window: str = "training") -> float | None:
         """Energy of a window above idle, before PUE, of the components whose idle power was measured.
 
@@ -255,10 +253,6 @@ class FootprintRecord:
             return None
         idle_kwh = {name: power_w * chosen.duration_s / _J_PER_KWH for name, power_w in idle_w.items()}
         return sum(max(0.0, part.energy_kwh - idle_kwh[part.component]) for part in measured)
-
-    def method(self, window: str = "training") -> str:
-        """How the energy of a window was obtained, such as "measured: RAPL; estimated: W per GB"."""
-        return self.window(window).method
 
     def carbon_g(self, of: str | float = "training") -> float:
         """Location-based gCO2eq of a window or of an energy: kWh × PUE × intensity.
@@ -282,17 +276,13 @@ class FootprintRecord:
         Raises:
             InputError: an intensity or PUE that cannot be.
         """
-        changes: dict[str, Any] = {}
-        if intensity is not None:
-            known = isinstance(intensity, CarbonIntensity)
-            changes["intensity"] = intensity if known else carbon_intensity(intensity)  # type: ignore[arg-type]
-        if pue is not None:
-            changes |= {"pue": checked_pue(pue), "pue_source": pue_source}
-        return dataclasses.replace(self, **changes)
-
-    def with_embodied(self, embodied: Embodied | None) -> FootprintRecord:
-        """This record with the making of the hardware shared out; see `carbon_midl.footprint.embodied`."""
-        return dataclasses.replace(self, embodied=embodied)
+        if intensity is None:
+            intensity = self.intensity
+        elif not isinstance(intensity, CarbonIntensity):
+            intensity = carbon_intensity(intensity)
+        if pue is None:
+            return dataclasses.replace(self, intensity=intensity)
+        return dataclasses.replace(self, intensity=intensity, pue=checked_pue(pue), pue_source=pue_source)
 
     def embodied_g(self, window: str | None = None) -> float | None:
         """Grams of CO2eq from making the hardware that fall to a window, or the whole run; None where not asked for.
@@ -310,55 +300,83 @@ class FootprintRecord:
         """
         attempts = earlier.attempts
         later = (dataclasses.replace(window, attempt=window.attempt + attempts) for window in self.windows)
-        joined = dataclasses.replace(
+        return dataclasses.replace(
             self,
             windows=(*earlier.windows, *later),
             carbontracker=_added_figures(earlier.carbontracker, self.carbontracker),
             hardware={**earlier.hardware, **self.hardware},
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
             embodied=self.embodied or earlier.embodied,
-            predictions=(*earlier.predictions, *self.predictions),
             start_temperature_c=earlier.start_temperature_c or self.start_temperature_c,
         )
-        return compared(joined)
-
-    def describe(self, window: str = "training") -> str:
-        """A few lines for a notebook: energy by component and how it was obtained, carbon with its factors, caveats."""
-        from carbon_midl.footprint.table import describe
-
-        return describe(self, window)
-
-    def to_frame(self, window: str = "training") -> pd.DataFrame:
-        """One row a component: `component`, `hardware`, `energy_kwh`, `how obtained`."""
-        from carbon_midl.footprint.table import to_frame
-
-        return to_frame(self, window)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; `from_dict` reads it back."""
-        from carbon_midl.footprint.serial import to_dict
-
-        return to_dict(self)
+        """Dicts, lists, strings and numbers, with the format's version; `from_dict` reads them back."""
+        return {"version": VERSION, **_stored_form().dump_python(self, mode="json")}
 
     @staticmethod
     def from_dict(data: Any) -> FootprintRecord:
         """What `to_dict` gave.
 
         Raises:
-            InputError: another version of the format, or fields that are missing or cannot be.
+            InputError: another version of the format, or a field that is missing or cannot be.
         """
-        from carbon_midl.footprint.serial import from_dict
+        version = data.get("version") if isinstance(data, dict) else None
+        if version != VERSION:
+            raise InputError(
+                f"footprint record: found version {version}, expected {VERSION}; "
+                "read it with the release of carbon-midl that wrote it, or repeat the run"
+            )
+        try:
+            return _stored_form().validate_json(json.dumps(data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name, problem = ".".join(map(str, first["loc"])), first["msg"]
+            raise InputError(
+                f"footprint record: {name}: {problem[0].lower()}{problem[1:]}, found {reprlib.repr(first['input'])}; "
+                "the file is damaged: restore it, or repeat the run"
+            ) from None
 
-        return from_dict(data)
+
+@cache
+def _stored_form() -> TypeAdapter[FootprintRecord]:
+    return TypeAdapter(FootprintRecord)
+
+
+def read_footprint(path: Path | str) -> FootprintRecord:
+    """The stored record of a run.
+
+    Args:
+        path: the run's directory, with ``result.json`` or, unfinished, only ``footprint.json``; or one of these files.
+
+    Raises:
+        InputError: there is no such record, or it is damaged.
+    """
+    path = Path(path)
+    file = next((file for file in (path, path / RESULT, path / FOOTPRINT) if file.is_file()), None)
+    if file is None:
+        raise InputError(
+            f"{path}: no {RESULT} or {FOOTPRINT} there; expected the directory of a run, such as "
+            "runs/demo/filters-4-seed-0"
+        )
+    content = read_json(file)
+    try:
+        return FootprintRecord.from_dict(content.get("footprint", content) if isinstance(content, dict) else content)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
 
 
 def _added_up(windows: list[Window]) -> Window:
     parents = {window.parent for window in windows}
+    totals_kwh: dict[tuple[str, str], float] = {}
+    for part in (part for window in windows for part in window.components):
+        key = (part.component, part.method)
+        totals_kwh[key] = totals_kwh.get(key, 0.0) + part.energy_kwh
     return Window(
         name=windows[0].name,
         started=min(window.started for window in windows),
         duration_s=sum(window.duration_s for window in windows),
-        components=_added_components(part for window in windows for part in window.components),
+        components=tuple(ComponentEnergy(component, kwh, method) for (component, method), kwh in totals_kwh.items()),
         parent=parents.pop() if len(parents) == 1 else None,
         finished=windows[-1].finished,
         attempt=max(window.attempt for window in windows),
@@ -370,32 +388,9 @@ def _added_figures(
 ) -> CarbontrackerFigures | None:
     if earlier is None or later is None:
         return earlier or later
-    return CarbontrackerFigures(
-        energy_before_pue_kwh=_added(earlier.energy_before_pue_kwh, later.energy_before_pue_kwh),
-        carbon_g=_added(earlier.carbon_g, later.carbon_g),
-        duration_s=_added(earlier.duration_s, later.duration_s),
-        version=later.version,
-        measured_epochs=earlier.measured_epochs + later.measured_epochs,
-        difference_kwh=_added(earlier.difference_kwh, later.difference_kwh),
-        note="; ".join(dict.fromkeys(note for note in (earlier.note, later.note) if note)),
-    )
-
-
-def _added(one: float | None, other: float | None) -> float | None:
-    return other if one is None else one if other is None else one + other
-
-
-def _added_components(parts: Iterable[ComponentEnergy]) -> tuple[ComponentEnergy, ...]:
-    totals: dict[tuple[str, str], ComponentEnergy] = {}
-    for part in parts:
-        key = (part.component, part.method)
-        so_far = totals.get(key)
-        totals[key] = part if so_far is None else _added_parts(so_far, part)
-    return tuple(totals.values())
-
-
-def _added_parts(one: ComponentEnergy, other: ComponentEnergy) -> ComponentEnergy:
-    # A check that misses a part of the energy checks nothing.
-    both = one.sampled_kwh is not None and other.sampled_kwh is not None
-    sampled_kwh = _added(one.sampled_kwh, other.sampled_kwh) if both else None
-    return ComponentEnergy(one.component, one.energy_kwh + other.energy_kwh, one.method, sampled_kwh)
+    sums: dict[str, Any] = {}
+    for name in ("energy_before_pue_kwh", "carbon_g", "duration_s", "measured_epochs", "difference_kwh"):
+        given = [value for value in (getattr(earlier, name), getattr(later, name)) if value is not None]
+        sums[name] = sum(given) if given else None
+    notes = dict.fromkeys(note for note in (earlier.note, later.note) if note)
+    return dataclasses.replace(later, **sums, note="; ".join(notes))

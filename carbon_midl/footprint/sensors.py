@@ -1,67 +1,217 @@
-"""What a sensor is: something that can say how much energy or power one component takes."""
+"""Which sensors this machine has, and estimates of the processor and the memory where nothing measures them."""
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+import platform
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
-# No single component draws more: the largest accelerators take about 1 kW, eight-socket machines about 3 kW.
-MAX_POWER_W = 10_000.0
+from carbon_midl.footprint.grid import carbontracker_table
+from carbon_midl.footprint.meter import FoundSensors, Sensor
+from carbon_midl.footprint.nvml import find_gpus
+from carbon_midl.footprint.rapl import find_rapl
 
+BY_UTILISATION = "estimated: TDP × utilisation"
+BY_CORE = "estimated: W per core"
+BY_MEMORY = "estimated: W per GB"
 
-class SensorError(Exception):
-    """A sensor could not be read this time. The run goes on; the record notes it."""
-
-
-class Sensor(Protocol):
-    """One component's energy counter or power reading.
-
-    Attributes:
-        component: "cpu", "memory", or "gpu 0" (numbered as the program sees them).
-        hardware: the device's name.
-        method: how the figure is obtained, one of
-            "measured: RAPL", "measured: NVML energy counter", "sampled: NVML power",
-            "estimated: TDP × utilisation", "estimated: W per core", "estimated: half TDP", "estimated: W per GB".
-        coverage: what the figure includes and what it leaves out, in a sentence.
-        quantity: "energy_j" when `read` gives joules since some fixed moment, "power_w" when it gives watts now.
-        sample_interval_s: how often it must be read between the edges of a window; None when the edges are enough.
-        max_power_w: a power that this component cannot exceed; readings that imply more are left out.
-    """
-
-    component: str
-    hardware: str
-    method: str
-    coverage: str
-    quantity: Literal["energy_j", "power_w"]
-    sample_interval_s: float | None
-    max_power_w: float
-
-    def read(self) -> float:
-        """Joules or watts, according to `quantity`.
-
-        Raises:
-            SensorError: there is no reading this time.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the device."""
-        ...
-
-
-@dataclass(frozen=True)
-class Found:
-    """Sensors found on this machine.
-
-    Attributes:
-        sensors: one for each component.
-        missing: in words, why others are not available.
-        checks: second sensors of components that `sensors` cover already, recorded beside those and not counted.
-    """
-
-    sensors: tuple[Sensor, ...]
-    missing: tuple[str, ...] = ()
-    checks: tuple[Sensor, ...] = ()
+# The mean of the 3,923 processors in carbontracker 2.4.7's table, which it also takes for an unknown processor.
+DEFAULT_TDP_W = 71.22
+# The TDP per core of "Any" processor of Green Algorithms, whose servers (EPYC and Xeon) have 4.2 to 23.8 W per core:
+# data/v3.0/CPUs.csv in github.com/GreenAlgorithms/green-algorithms-tool.
+CORE_POWER_W = 12.0
+# Lannelongue, Grealey and Inouye, "Green Algorithms: Quantifying the Carbon Footprint of Computation",
+# Advanced Science 8 (2021) 2100707, doi:10.1002/advs.202100707.
+WATTS_PER_GB = 0.3725
+_CPUINFO = Path("/proc/cpuinfo")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def is_estimate(method: str) -> bool:
     """Whether a figure obtained by `method` comes from no sensor at all."""
     return method.startswith("estimated")
+
+
+def discover_sensors() -> FoundSensors:
+    """The best sensor of each component: GPUs by NVML, processor and memory by RAPL or else by an estimate."""
+    cpu = cpu_name()
+    rapl, gpus = find_rapl(cpu), find_gpus()
+    sensors = [*rapl.sensors, *gpus.sensors]
+    measured = {sensor.component for sensor in sensors}
+    if "cpu" not in measured:
+        sensors.insert(0, CpuEstimate(cpu, processor_count()))
+    if "memory" not in measured:
+        sensors.append(MemoryEstimate(usable_memory_gb()))
+    return FoundSensors(tuple(sensors), (*rapl.missing, *gpus.missing))
+
+
+class CpuEstimate(Sensor):
+    """TDP times the share of the processor's logical cores that this program and its child processes keep busy.
+
+    It follows the load, does not charge a run for its neighbours, and leaves out what the processor draws when idle.
+    Where the processor is not known, as on a virtual machine, which has some cores of a larger one, each core has a
+    typical power instead of its share of a thermal design power (TDP).
+
+    Args:
+        cpu: the processor's name as the operating system gives it.
+        processors: how many of them the machine has; None on a virtual machine, which does not know.
+    """
+
+    component = "cpu"
+    quantity = "energy_j"
+
+    def __init__(self, cpu: str, processors: int | None = 1) -> None:
+        import psutil
+
+        cores = psutil.cpu_count() or 1
+        several = processors is not None and processors > 1
+        self.hardware = f"{processors} × {cpu}" if several else cpu
+        tdp_w, origin = find_tdp(cpu)
+        if processors is None or tdp_w == DEFAULT_TDP_W:
+            self.method = BY_CORE
+            # Threads of one core share its power.
+            self.core_power_w = CORE_POWER_W * (psutil.cpu_count(logical=False) or cores) / cores
+            origin = (
+                f"the {CORE_POWER_W:g} W per core that Green Algorithms takes for any processor (its servers have 4.2 "
+                "to 23.8 W, and a virtual machine's core may be half of one)"
+            )
+        else:
+            self.method = BY_UTILISATION
+            self.core_power_w = processors * tdp_w / cores
+            origin += f" in each of {processors} processors" if several else ""
+        self.coverage = (
+            f"CPU time of this program and its child processes at {self.core_power_w:.3g} W for each of {cores} "
+            f"logical cores, from {origin}; leaves out what the processor draws when idle"
+        )
+        self._process = psutil.Process()
+        self._last_s = self._cpu_time_s()
+        self._total_s = 0.0
+
+    def read(self) -> float:
+        """Joules since the sensor was made."""
+        now_s = self._cpu_time_s()
+        # A process that ended without being waited for takes its time with it.
+        self._total_s += max(0.0, now_s - self._last_s)
+        self._last_s = now_s
+        return self.core_power_w * self._total_s
+
+    def _cpu_time_s(self) -> float:
+        import psutil
+
+        total_s = 0.0
+        for process in [self._process, *self._process.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+            except psutil.Error:
+                continue  # it has ended in this moment
+            # Children that have ended and were waited for are counted by their parent, where the system does that.
+            ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            total_s += times.user + times.system + ended_s
+        return total_s
+
+
+class MemoryEstimate(Sensor):
+    """A constant power for each GB of the memory that this program may use, in use or not.
+
+    Args:
+        memory_gb: the memory's size in GB (of 2^30 bytes).
+    """
+
+    component = "memory"
+    method = BY_MEMORY
+    quantity = "power_w"
+
+    def __init__(self, memory_gb: float) -> None:
+        self.hardware = f"{memory_gb:.1f} GB"
+        self.power_w = WATTS_PER_GB * memory_gb
+        source = "Green Algorithms, doi:10.1002/advs.202100707"
+        self.coverage = f"{memory_gb:.1f} GB at {WATTS_PER_GB} W per GB ({source}), in use or not"
+
+    def read(self) -> float:
+        """Watts, always the same."""
+        return self.power_w
+
+
+def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
+    """The processor's name from Linux's cpuinfo, or else from Python's `platform`, or else "unknown processor"."""
+    return linux_cpu_name(cpuinfo) or platform.processor() or "unknown processor"
+
+
+def linux_cpu_name(cpuinfo: Path = _CPUINFO) -> str | None:
+    """The processor's name from Linux's cpuinfo; None where there is none in it."""
+    return next(iter(_cpuinfo_values("model name", cpuinfo)), None)
+
+
+def processor_count(cpuinfo: Path = _CPUINFO) -> int | None:
+    """Processors (sockets) from Linux's cpuinfo; None on virtual machines, where they are made up; 1 elsewhere."""
+    flags = _cpuinfo_values("flags", cpuinfo)
+    if flags and "hypervisor" in flags[0].split():
+        return None
+    return len(set(_cpuinfo_values("physical id", cpuinfo))) or 1
+
+
+def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [value.strip() for value in re.findall(rf"^{key}[ \t]*:(.*\S.*)$", text, re.MULTILINE)]
+
+
+def find_tdp(cpu: str) -> tuple[float, str]:
+    """TDP of a processor in W, and in words where it comes from.
+
+    As carbontracker looks it up: the very name, else the first entry that contains the name without its frequency,
+    else the mean of the table.
+    """
+    default = f"{DEFAULT_TDP_W:g} W, the mean TDP of carbontracker"
+    try:
+        table = {row["Name"]: _parse_tdp(row["TDP"]) for row in carbontracker_table("cpu_power.csv")}
+    except FileNotFoundError:
+        return DEFAULT_TDP_W, f"{default} 2.4.7's table, which is not installed"
+    if cpu in table:
+        return table[cpu], f"the TDP of {table[cpu]:g} W in carbontracker's table"
+    model = cpu.split("@")[0].strip()
+    containing = [name for name in table if model and model in name]
+    if not containing:
+        return DEFAULT_TDP_W, f"{default}'s table, which does not list it"
+    first = containing[0]
+    origin = f"the TDP of {table[first]:g} W of {first!r} in carbontracker's table"
+    if len(containing) > 1:
+        least, most = min(table[name] for name in containing), max(table[name] for name in containing)
+        origin += f", the first of {len(containing)} that contain the name ({least:g} to {most:g} W)"
+    return table[first], origin
+
+
+def _parse_tdp(text: str) -> float:
+    """Watts; carbontracker reads an entry such as "27.29.5" as the middle of 27.29 and 27.5, and so do we."""
+    whole, *parts = text.split(".")
+    return sum(float(f"{whole}.{part}") for part in parts) / len(parts) if parts else float(whole)
+
+
+def usable_memory_gb(own_cgroup: Path = _OWN_CGROUP, cgroup_root: Path = _CGROUP_ROOT) -> float:
+    """GB (of 2^30 bytes) of this machine, or of the share that a container or scheduler gives this program."""
+    import psutil
+
+    return min([psutil.virtual_memory().total, *_cgroup_limits(own_cgroup, cgroup_root)]) / 2**30
+
+
+def _cgroup_limits(own_cgroup: Path, cgroup_root: Path) -> Iterator[int]:
+    """Memory limits in bytes of this program's control group (version 2) and of those around it."""
+    try:
+        entries = own_cgroup.read_text().splitlines()
+    except OSError:
+        return
+    for entry in entries:
+        hierarchy, _, relative = entry.partition("::")
+        if hierarchy != "0":
+            continue
+        folder = cgroup_root / relative.lstrip("/")
+        for group in [folder, *folder.parents]:
+            if not group.is_relative_to(cgroup_root):
+                break
+            try:
+                yield int((group / "memory.max").read_text())
+            except (OSError, ValueError):
+                # The root has no such file, and "max" is no limit.
+                continue

@@ -152,7 +152,7 @@ def _torch_would_choose_a_gpu() -> bool:
 
 
 def _cpu_is_measured() -> bool:
-    from carbon_midl.footprint.discovery import discover_sensors
+    from carbon_midl.footprint.sensors import discover_sensors
 
     sensors = discover_sensors().sensors
     try:

@@ -31,7 +31,7 @@ class Provenance:
         if result["environment"] not in self._environments:
             self._environments.append(result["environment"])
         self._notes += [note for note in record.notes if note not in self._notes]
-        self._sensors.add(record.method())
+        self._sensors.add(record.window("training").method)
         self._pue_sources.add(record.pue_source)
 
     def to_dict(self) -> dict[str, Any]:

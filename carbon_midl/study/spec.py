@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
-from carbon_midl.footprint.grid import LIVE
 from carbon_midl.options import RunOptions, explain, parse_options, suggestion
 from carbon_midl.study.phantom_crops import DEFAULT_SIZE
 
@@ -112,11 +111,6 @@ def read_study(path: Path) -> Study:
         raise InputError(f"{path}: {explain(error, _known_keys())}") from None
     if (file.crops.archive is None) == (file.crops.phantom is None):
         raise InputError(f"{path}: [crops] needs either 'archive' (a directory) or 'phantom' (a table), not both.")
-    if str(file.footprint.intensity).startswith(LIVE):
-        raise InputError(
-            f"{path}: [footprint] intensity = {file.footprint.intensity!r} would change whenever results are "
-            "collected. Name a country code such as 'DK', 'world', or g/kWh."
-        )
     carbon_intensity(file.footprint.intensity)
     return Study(
         path=path,

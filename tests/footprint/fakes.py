@@ -1,13 +1,15 @@
 """Stand-ins for clocks and sensors, so that no test needs hardware or waits."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Literal
 
-from carbon_midl.footprint import SensorError
-from carbon_midl.footprint.sensors import MAX_POWER_W
+from carbon_midl.footprint import Sensor, SensorError
+from carbon_midl.footprint.meter import MAX_POWER_W
+from carbon_midl.footprint.tracker import Clock
 
 
-class FakeClock:
+class FakeClock(Clock):
     """A clock that stands until it is told to go on."""
 
     def __init__(self) -> None:
@@ -16,11 +18,18 @@ class FakeClock:
     def __call__(self) -> float:
         return self.time_s
 
+    time = __call__
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
     def advance(self, seconds: float) -> None:
         self.time_s += seconds
 
+    sleep = advance
 
-class FakeSensor:
+
+class FakeSensor(Sensor):
     """A sensor that gives `value()`; an exception in it stands for a drop-out."""
 
     coverage = "a fake"
@@ -30,14 +39,14 @@ class FakeSensor:
         component: str,
         value: Callable[[], float],
         quantity: Literal["energy_j", "power_w"] = "power_w",
-        method: str = "estimated: half TDP",
+        method: str = "estimated: W per core",
         sample_interval_s: float | None = None,
         max_power_w: float = MAX_POWER_W,
     ) -> None:
         self.component = component
         self.hardware = f"fake {component}"
         self.method = method
-        self.quantity: Literal["energy_j", "power_w"] = quantity
+        self.quantity = quantity
         self.sample_interval_s = sample_interval_s
         self.max_power_w = max_power_w
         self.closed = False
@@ -50,7 +59,7 @@ class FakeSensor:
         self.closed = True
 
 
-def constant(component: str, power_w: float, method: str = "estimated: half TDP") -> FakeSensor:
+def constant(component: str, power_w: float, method: str = "estimated: W per core") -> FakeSensor:
     return FakeSensor(component, lambda: power_w, method=method)
 
 

@@ -119,12 +119,17 @@ class SimulatedNvml:
         return len(self.gpus)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> SimulatedGpu:
+        if index >= len(self.gpus):
+            raise self.NVMLError("Invalid Argument")
         return self.gpus[index]
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any:
-        if uuid not in self._instances:
-            raise self.NVMLError("Not Found")
-        return uuid
+        if uuid in self._instances:
+            return uuid
+        for gpu in self.gpus:
+            if gpu.uuid == uuid:
+                return gpu
+        raise self.NVMLError("Not Found")
 
     def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, migDevice: str) -> SimulatedGpu:
         return self.gpus[self._instances[migDevice]]
@@ -132,8 +137,8 @@ class SimulatedNvml:
     def nvmlDeviceGetUUID(self, handle: SimulatedGpu) -> str:
         return handle.uuid
 
-    def nvmlDeviceGetName(self, handle: SimulatedGpu) -> bytes:
-        return b"NVIDIA Simulated"
+    def nvmlDeviceGetName(self, handle: SimulatedGpu) -> str:
+        return "NVIDIA Simulated"
 
     def nvmlDeviceGetPowerManagementLimitConstraints(self, handle: SimulatedGpu) -> list[int]:
         if handle.limit_w is None:

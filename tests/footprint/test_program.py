@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from carbon_midl.cli import main
-from carbon_midl.cli.footprint import with_measure
+from carbon_midl.cli.footprint import run_program, with_measure
 from carbon_midl.footprint import read_footprint
-from carbon_midl.footprint.program import run_program
 from tests.footprint.test_record import example
 
 CLI = [sys.executable, "-m", "carbon_midl.cli"]
@@ -54,11 +53,6 @@ def test_a_program_is_measured_and_its_exit_code_passed_on(tmp_path: Path, capfd
     assert "Embodied, apart from the above" in shown.err
 
 
-def test_success_is_success(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["footprint", "--idle", "0", "--", *python("print('done')")]) == 0
-    assert capfd.readouterr().out == "done\n"
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_signals_reach_the_program_once_and_what_it_used_is_counted(number: signal.Signals, tmp_path: Path) -> None:
     file = tmp_path / "footprint.json"
@@ -79,14 +73,10 @@ def test_signals_reach_the_program_once_and_what_it_used_is_counted(number: sign
     assert read_footprint(file).window("program").duration_s > 0.2
 
 
-def test_a_program_that_a_signal_ends_gives_the_shell_s_exit_code() -> None:
+def test_exit_codes_are_the_shell_s_and_handlers_of_signals_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
     assert run_program(python(f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})")) == 128 + signal.SIGKILL
     assert run_program(["true"]) == 0
-
-
-def test_handlers_of_signals_are_put_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    run_program(["true"])
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -166,17 +156,13 @@ def test_sensors_are_told_with_what_is_missing_and_why(capsys: pytest.CaptureFix
 
 
 def test_a_stored_run_is_recost_for_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = {"format": "carbon-midl run", "footprint": example().to_dict()}
-    (tmp_path / "result.json").write_text(json.dumps(content))
+    (tmp_path / "result.json").write_text(json.dumps({"footprint": example().to_dict()}))
     out = tmp_path / "recost.json"
     assert main(["footprint", "recost", str(tmp_path), "--grid", "FR", "--pue", "1.2", "--json", str(out)]) == 0
     assert "× PUE 1.2 × 44.18 g/kWh" in capsys.readouterr().out
     assert read_footprint(out) == example().recost("FR", 1.2)
     assert main(["footprint", "recost", str(tmp_path), "--window", "test"]) == 0
     assert "143.3 g/kWh" in capsys.readouterr().out
-
-
-def test_a_damaged_record_names_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "footprint.json").write_text(json.dumps(example().to_dict() | {"pue": 0.1}))
-    assert main(["footprint", "recost", str(tmp_path)]) == 2
-    assert f"{tmp_path / 'footprint.json'}: pue" in capsys.readouterr().err
+    out.write_text(json.dumps(example().to_dict() | {"pue": 0.1}))
+    assert main(["footprint", "recost", str(out)]) == 2
+    assert f"{out}: footprint record: pue" in capsys.readouterr().err

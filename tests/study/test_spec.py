@@ -73,7 +73,6 @@ def test_the_studies_of_the_repository() -> None:
         ('name = "tiny"', 'name = "../tiny"', r"'study\.name' is '\.\./tiny'"),
         ('name = "tiny"', "", r"'study\.name' is missing"),
         ("[options]", '[footprint]\nintensity = "XX"\n[options]', "XX"),
-        ("[options]", '[footprint]\nintensity = "live:DK"\n[options]', "would change whenever results are collected"),
         ("[options]", "[footprint]\npue = 0.5\n[options]", r"'footprint\.pue' is 0\.5"),
         ("seed = [0, 1]", "seed = [0, 1", r"not valid TOML: .*line"),
     ],

@@ -26,7 +26,7 @@ def papermill(
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", notebook, "out.ipynb", *more]
     for name, value in zip(parameters[::2], parameters[1::2], strict=True):
         command += ["-p", str(name), str(value)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ELECTRICITY_MAPS_API_KEY": SECRET, "MY_API_KEY": SECRET}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MY_API_KEY": SECRET}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""Carbontracker alongside the training, kept off the network, and its figures read back from its own log.
+"""Carbontracker beside our own meter, kept off the network, and its figures read back from its own log.
 
 What its release 2.4.7 does, and what is done about it here:
 
@@ -25,10 +25,9 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
-from carbon_midl.footprint.bundled import carbontracker_version
-from carbon_midl.footprint.cpu_estimate import linux_cpu_name
-from carbon_midl.footprint.grid import CarbonIntensity
+from carbon_midl.footprint.grid import CarbonIntensity, carbontracker_version
 from carbon_midl.footprint.record import CarbontrackerFigures
+from carbon_midl.footprint.sensors import linux_cpu_name
 
 _SAMPLE_INTERVAL_S = 1.0
 _JOIN_TIMEOUT_S = 5.0
@@ -36,7 +35,7 @@ _LONGEST_PROBLEM = 300
 _T = TypeVar("_T")
 
 
-class Alongside:
+class Carbontracker:
     """One `CarbonTracker` around the epochs of one training.
 
     Args:
@@ -105,7 +104,7 @@ class Alongside:
             # This logger was made at import, perhaps before ours.
             for handler in generic.logger.logger_err.handlers:
                 handler.setStream(console)
-            with _kept_off_the_network(implementation, self._intensity), _processor_named(generic):
+            with _told(implementation, generic, self._intensity):
                 tracker = implementation.CarbonTracker(
                     epochs=self._epochs,
                     monitor_epochs=self._epochs,
@@ -161,10 +160,9 @@ class Alongside:
                 "for which it may repeat the figure of another epoch"
             )
         energy_kwh, carbon_g = actual["energy (kWh)"], actual["co2eq (g)"]
-        if energy_kwh > 0:
-            used_g_per_kwh = carbon_g / energy_kwh
-            if abs(used_g_per_kwh - self._intensity.g_per_kwh) > 0.01 * self._intensity.g_per_kwh:
-                notes.append(f"its gCO2eq stand on {used_g_per_kwh:.4g} g/kWh, as it cannot be given a number")
+        used_g_per_kwh = carbon_g / energy_kwh if energy_kwh > 0 else self._intensity.g_per_kwh
+        if abs(used_g_per_kwh - self._intensity.g_per_kwh) > 0.01 * self._intensity.g_per_kwh:
+            notes.append(f"its gCO2eq stand on {used_g_per_kwh:.4g} g/kWh, as it cannot be given a number")
         return CarbontrackerFigures(
             energy_before_pue_kwh=energy_kwh / constants.PUE_2023,
             carbon_g=carbon_g,
@@ -176,34 +174,23 @@ class Alongside:
 
 
 @contextmanager
-def _kept_off_the_network(implementation: Any, intensity: CarbonIntensity) -> Iterator[None]:
-    """Let carbontracker's intensity service start with a place that is given instead of asking for one."""
+def _told(implementation: Any, generic: Any, intensity: CarbonIntensity) -> Iterator[None]:
+    """Let carbontracker start with the place and the processor's name that it is given, instead of asking for them."""
     from carbontracker.emissions.intensity.location import Location
 
-    service = implementation.IntensityService
+    service, ask_processor = implementation.IntensityService, generic.cpuinfo.get_cpu_info
     if "_fetch_geo_location" not in vars(service):
         raise RuntimeError("this version finds its place in a way that is not known here, perhaps by network")
     is_country = intensity.place not in ("world", "given")
     place = Location(ok=True, address=intensity.source, country=intensity.place) if is_country else None
-    implementation.IntensityService = type(
-        "PlacedIntensityService", (service,), {"_fetch_geo_location": lambda _: place}
-    )
-    try:
-        yield
-    finally:
-        implementation.IntensityService = service
-
-
-@contextmanager
-def _processor_named(generic: Any) -> Iterator[None]:
-    """Let its estimate of the processor start with the name that it would find, where that is known."""
-    name, asked = linux_cpu_name(), generic.cpuinfo.get_cpu_info
+    name = linux_cpu_name()
+    implementation.IntensityService = type("PlacedService", (service,), {"_fetch_geo_location": lambda _: place})
     if name is not None:
         generic.cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
     try:
         yield
     finally:
-        generic.cpuinfo.get_cpu_info = asked
+        implementation.IntensityService, generic.cpuinfo.get_cpu_info = service, ask_processor
 
 
 def _complaints(error_log: Path) -> list[str]:

@@ -1,27 +1,93 @@
-"""What a run, or all runs of a study, used, in the words that papers, checklists and model cards ask for.
+"""The footprint of a run in words: for a notebook or a terminal, and for papers, checklists and model cards.
 
 The checklist is the compute part of the Machine Learning Reproducibility Checklist v2.0 (Pineau et al.); the block for
 a model card is Hugging Face's ``co2_eq_emissions``. An estimate is called one in each of them.
 """
 
-import csv
+from __future__ import annotations
+
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_midl import __version__
-from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
-from carbon_midl.footprint.record import FootprintRecord
-from carbon_midl.footprint.sensors import is_estimate
-from carbon_midl.footprint.stored import FOOTPRINT, RESULT, footprint_file, read_footprint
-from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
-from carbon_midl.run import read_result
+from carbon_midl.footprint.record import RESULT, CarbontrackerFigures, FootprintRecord, read_footprint
+from carbon_midl.footprint.sensors import BY_CORE, BY_UTILISATION, is_estimate
 
-RESULTS_FILES = ("runs.csv", "manifest.json")
+if TYPE_CHECKING:
+    import pandas as pd
+
 _DIGITS = 4
+
+
+def to_frame(record: FootprintRecord, window: str = "training") -> pd.DataFrame:
+    """One row a component of `window`: `component`, `hardware`, `energy_kwh` (before PUE), `how obtained`."""
+    import pandas as pd
+
+    rows = [
+        (part.component, record.hardware.get(part.component, ""), part.energy_kwh, part.method)
+        for part in record.window(window).components
+    ]
+    return pd.DataFrame(rows, columns=["component", "hardware", "energy_kwh", "how obtained"])
+
+
+def describe(record: FootprintRecord, window: str = "training") -> str:
+    """A few lines for people: energy by component and how it was obtained, carbon with its factors, caveats."""
+    chosen = record.window(window)
+    state = "" if chosen.finished else ", not finished"
+    epochs = f"{record.epochs} of {record.epochs_planned} epochs, " if record.epochs else ""
+    attempts = f", {record.attempts} attempts together" if record.attempts > 1 else ""
+    rows = [("component", "energy", "how obtained")]
+    rows += [(part.component, energy_text(part.energy_kwh), part.method) for part in chosen.components]
+    rows.append(("total", energy_text(chosen.energy_kwh), "before PUE"))
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = [
+        f"{chosen.name}: {epochs}{chosen.duration_s:.1f} s from {chosen.started}{attempts}{state}",
+        "",
+        *(f"{name:<{widths[0]}}  {energy:>{widths[1]}}  {how}" for name, energy, how in rows),
+        "",
+        f"{carbon_text(record.carbon_g(window))} = {energy_text(chosen.energy_kwh)} × PUE {record.pue:g} "
+        f"× {record.intensity.g_per_kwh:.4g} g/kWh",
+        f"PUE: {record.pue_source}",
+        f"Intensity: {record.intensity.source}",
+    ]
+    net_kwh = record.net_kwh(window)
+    if net_kwh is not None:
+        powers = ", ".join(f"{component} {power_w:.3g} W" for component, power_w in record.idle_w.items())
+        net = energy_text(net_kwh)
+        lines.append(f"Idle before the training: {powers}; above that, {window} took {net} of these components")
+    embodied, share_g = record.embodied, record.embodied_g(window)
+    if embodied is not None and share_g is not None:
+        lines.append(
+            f"Embodied, apart from the above: {carbon_text(share_g)} of making {embodied.devices} × "
+            f"{embodied.hardware} ({embodied.total_kg:g} kgCO2e each over {embodied.lifetime_years:g} years, share "
+            f"{embodied.share:g}; {embodied.source})"
+        )
+    if record.carbontracker is not None:
+        lines += _carbontracker(record, record.carbontracker)
+    return "\n".join([*lines, *(f"Note: {note}" for note in record.notes)])
+
+
+def _carbontracker(record: FootprintRecord, figures: CarbontrackerFigures) -> Iterator[str]:
+    if figures.energy_before_pue_kwh is not None and figures.carbon_g is not None:
+        line = (
+            f"Carbontracker {figures.version}: {energy_text(figures.energy_before_pue_kwh)} before PUE, "
+            f"{carbon_text(figures.carbon_g)}, {figures.measured_epochs} epochs"
+        )
+        if figures.difference_kwh is not None:
+            word = "more" if figures.difference_kwh >= 0 else "less"
+            line += f"; {energy_text(abs(figures.difference_kwh))} {word} than ours over the same epochs"
+        yield line
+        if any(part.method in (BY_UTILISATION, BY_CORE) for window in record.windows for part in window.components):
+            yield (
+                "Carbontracker takes half TDP for a processor without a sensor, whatever its load, and leaves out "
+                "memory without one"
+            )
+    if figures.note:
+        yield f"Carbontracker: {figures.note}"
 
 
 @dataclass(frozen=True)
@@ -42,7 +108,7 @@ class Compute:
         intensity: carbon intensity with its source, in words.
         hardware: processor, memory and GPUs, in words.
         versions: of the software, by name.
-        dates: first and last day.
+        dates: when windows, or runs, began or ended, as ISO 8601.
     """
 
     subject: str
@@ -58,7 +124,7 @@ class Compute:
     intensity: str
     hardware: str
     versions: dict[str, str]
-    dates: tuple[str, str]
+    dates: tuple[str, ...]
 
     @property
     def energy(self) -> str:
@@ -72,28 +138,6 @@ class Compute:
         if estimated and all(estimated):
             return f"an estimated {amount} ({how})"
         return f"{amount} ({'partly estimated; ' if any(estimated) else ''}{how})"
-
-
-def read_compute(path: Path | str) -> Compute:
-    """What a run used, or all runs of a study.
-
-    Args:
-        path: directory of a run (``result.json``, or ``footprint.json`` of one that is unfinished), a study's directory
-            of results (``runs.csv``, ``manifest.json``), or a study's directory, with ``results/`` in it.
-
-    Raises:
-        InputError: it is none of these, or damaged.
-    """
-    directory = Path(path)
-    for results in (directory, directory / "results"):
-        if all((results / name).is_file() for name in RESULTS_FILES):
-            return _of_study(results)
-    if any((directory / name).is_file() for name in (RESULT, FOOTPRINT)):
-        return _of_run(directory)
-    raise InputError(
-        f"{directory}: neither a run ({RESULT} or {FOOTPRINT}) nor a study's results ({' and '.join(RESULTS_FILES)}); "
-        "expected a directory such as runs/demo/filters-4-seed-0 or runs/demo/results"
-    )
 
 
 def paragraph(compute: Compute) -> str:
@@ -118,6 +162,7 @@ def checklist(compute: Compute) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in compute.versions.items()) or "not recorded"
     abandoned = f", and {compute.abandoned} that gave no result" if compute.abandoned else ""
     average = duration_text(compute.duration_s / compute.runs) if compute.runs else "no run was finished"
+    days = sorted(moment[:10] for moment in compute.dates) or ["not recorded"]
     fields = {
         "Number of training and evaluation runs": f"{compute.runs}{abandoned}",
         "Average runtime for each result": average,
@@ -126,7 +171,7 @@ def checklist(compute: Compute) -> str:
         "Estimated emissions": f"{carbon_text(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
         "Computing infrastructure, hardware": compute.hardware,
         "Computing infrastructure, software": versions,
-        "Dates": " to ".join(dict.fromkeys(compute.dates)),
+        "Dates": " to ".join(dict.fromkeys((days[0], days[-1]))),
     }
     return "\n".join(f"- **{name}:** {value}" for name, value in fields.items())
 
@@ -165,10 +210,17 @@ def to_markdown(compute: Compute, location: str | None = None, training_type: st
     )
 
 
-def _of_run(directory: Path) -> Compute:
-    record = read_footprint(directory)
-    finished = footprint_file(directory).name == RESULT
-    result = read_result(directory) if finished else {}
+def compute_of_run(directory: Path) -> Compute:
+    """What a run used.
+
+    Args:
+        directory: with ``result.json``, or with ``footprint.json`` of a run that is unfinished.
+
+    Raises:
+        InputError: there is no such record, or it is damaged.
+    """
+    record, finished = read_footprint(directory), (directory / RESULT).is_file()
+    result = read_json(directory / RESULT) if finished else {}
     options, environment = result.get("options", {}), result.get("environment", {})
     model = f"{result['model']['parameters']:,} parameters, " if "model" in result else ""
     width = f"{options['filters']} initial filters, {model}" if "filters" in options else model
@@ -178,6 +230,7 @@ def _of_run(directory: Path) -> Compute:
         for window in record.windows
         if window.parent is None and (window.attempt < record.attempts or not finished)
     )
+    devices = ", ".join(record.hardware.values()) or "hardware not recorded"
     return Compute(
         subject=f"one network ({width}{record.epochs} of {record.epochs_planned} epochs{state})",
         runs=int(finished),
@@ -185,66 +238,50 @@ def _of_run(directory: Path) -> Compute:
         duration_s=record.duration_s,
         energy_kwh=record.energy_kwh,
         abandoned_kwh=earlier_kwh,
-        methods=_distinct(part.method for window in record.windows for part in window.components),
+        methods=tuple(dict.fromkeys(part.method for window in record.windows for part in window.components)),
         carbon_g=record.carbon_g(record.energy_kwh),
         embodied_g=record.embodied_g(),
         pue=f"a PUE of {record.pue:g} ({record.pue_source})",
         intensity=f"{record.intensity.g_per_kwh:.4g} g/kWh ({record.intensity.source})",
-        hardware=_hardware(environment.get("hardware"), record),
+        hardware=machine_text(environment["hardware"]) if "hardware" in environment else devices,
         versions=environment.get("versions", {}),
-        dates=_days([window.started for window in record.windows]),
+        dates=tuple(window.started for window in record.windows),
     )
 
 
-def _of_study(results: Path) -> Compute:
-    manifest = read_json(results / "manifest.json")
-    try:
-        with (results / "runs.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        abandoned = manifest["abandoned"]
-        widths = _distinct(row["filters"] for row in rows)
-        planned = len(rows) + len(manifest["runs_left_out"])
-        sources = "; ".join(manifest["pue_sources"])
-        return Compute(
-            subject=f"{len(rows)} networks of {planned} planned ({', '.join(widths)} initial filters)",
-            runs=len(rows),
-            abandoned=int(abandoned["attempts"]),
-            duration_s=sum(float(row["duration_s"]) for row in rows),
-            energy_kwh=sum(float(row["energy_whole_run_kwh"]) for row in rows) + float(abandoned["energy_kwh"]),
-            abandoned_kwh=float(abandoned["energy_kwh"]),
-            methods=_distinct(method.strip() for row in rows for method in row["energy_method"].split(";")),
-            carbon_g=sum(float(row["carbon_whole_run_g"]) for row in rows) + float(abandoned["carbon_g"]),
-            embodied_g=None,
-            pue=f"a PUE of {' and '.join(_distinct(row['pue'] for row in rows))} ({sources})",
-            intensity=" and ".join(
-                _distinct(f"{float(row['intensity_g_per_kwh']):.4g} g/kWh ({row['intensity_source']})" for row in rows)
-            ),
-            hardware="; ".join(
-                _distinct(_hardware(one.get("hardware"), None) for one in manifest.get("environments", [manifest]))
-            ),
-            versions=manifest.get("versions", {}),
-            dates=_days(manifest["dates"].values()),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
-        raise InputError(
-            f"{results}: not the results of a study ({type(error).__name__}: {error}). Collect the study again."
-        ) from None
+def machine_text(hardware: dict[str, Any]) -> str:
+    """A machine in words, from the hardware in a run's or a study's environment."""
+    gpus = hardware.get("gpu") or []
+    kinds = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join([*kinds, f"{hardware['cpu']} ({hardware['cores']} logical cores)", f"{hardware['memory_gb']} GB"])
 
 
-def _hardware(environment: dict[str, Any] | None, record: FootprintRecord | None) -> str:
-    if environment is not None:
-        gpus = environment.get("gpu") or []
-        kinds = [f"{gpus.count(name)} × {name}" for name in _distinct(gpus)]
-        return ", ".join(
-            [*kinds, f"{environment['cpu']} ({environment['cores']} logical cores)", f"{environment['memory_gb']} GB"]
-        )
-    return ", ".join(record.hardware.values()) if record and record.hardware else "hardware not recorded"
+def energy_text(energy_kwh: float) -> str:
+    """Energy in kWh, Wh or mWh, to three digits."""
+    if abs(energy_kwh) >= 1 or energy_kwh == 0:
+        return f"{_three_digits(energy_kwh)} kWh"
+    if abs(energy_kwh) >= 1e-3:
+        return f"{_three_digits(energy_kwh * 1e3)} Wh"
+    return f"{_three_digits(energy_kwh * 1e6)} mWh"
 
 
-def _days(moments: Iterable[str]) -> tuple[str, str]:
-    days = sorted(moment[:10] for moment in moments)
-    return (days[0], days[-1]) if days else ("not recorded", "not recorded")
+def carbon_text(carbon_g: float) -> str:
+    """Carbon in kgCO2eq, gCO2eq or mgCO2eq, to three digits."""
+    if carbon_g >= 1000:
+        return f"{_three_digits(carbon_g / 1000)} kgCO2eq"
+    if carbon_g >= 1 or carbon_g == 0:
+        return f"{_three_digits(carbon_g)} gCO2eq"
+    return f"{_three_digits(carbon_g * 1000)} mgCO2eq"
 
 
-def _distinct(items: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(items))
+def duration_text(duration_s: float) -> str:
+    """A duration in s, min or h, to three digits."""
+    if duration_s < 120:
+        return f"{_three_digits(duration_s)} s"
+    return f"{_three_digits(duration_s / 60)} min" if duration_s < 7200 else f"{_three_digits(duration_s / 3600)} h"
+
+
+def _three_digits(value: float) -> str:
+    """Without an exponent where there are thousands, as of 0.9999 kWh in Wh."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
