@@ -22,7 +22,6 @@ from carbon_midl.book.recipes import recipes_text
 from carbon_midl.book.reference import commands_page, parameters
 from carbon_midl.book.tables import TABLES, Table
 from carbon_midl.book.trials import home_width_text, reruns_text, trials_text
-from carbon_midl.book.two_cores import two_cores_text
 from carbon_midl.book.whole_price import own_footprint, whole_price_text
 from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
@@ -79,7 +78,6 @@ def prepare(
         write_text(staging / "recipes.md", recipes_text(root))
         write_text(staging / "trials.md", trials_text(evidence, root))
         write_text(staging / "yardsticks.md", yardsticks_text(evidence, root))
-        write_text(staging / "two-cores.md", two_cores_text(evidence, root))
         write_text(staging / "whole-price.md", whole_price_text(evidence, root))
         write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
         _write(evidence, statistics, record, searched, sentences, find_archive(root / "data", evidence), staging)
