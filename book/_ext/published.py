@@ -16,7 +16,7 @@ def set_address(app: Sphinx, config: Config) -> None:
     """Tell Sphinx and its extensions the address, and let it copy the card."""
     config.html_baseurl = os.environ["CARBON_MIDL_BOOK_ADDRESS"].rstrip("/") + "/"
     config.html_extra_path = [*config.html_extra_path, CARD]
-    config.sitemap_url_scheme = "{link}"
+    config.sitemap_url_scheme, config.sitemap_excludes = "{link}", ["search.html"]
     config.ogp_site_url, config.ogp_type, config.ogp_image = config.html_baseurl, "article", "card.png"
     config.ogp_social_cards = {"enable": False}
 
