@@ -10,7 +10,7 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from carbon_midl.errors import InputError
-from carbon_midl.measures import difference_errors
+from carbon_midl.measures import could_be_best, difference_errors
 from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.trainings import Trainings
 
@@ -79,6 +79,11 @@ class Candidates:
     def difference_errors(self) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
         """`measures.difference_errors` from the candidate at a place; what was found is kept."""
         return cache(partial(difference_errors, self.scores))
+
+    @cached_property
+    def could_be_best(self) -> list[str]:
+        """Names of those that could have the best mean performance, at 95 %."""
+        return [name for name, could in zip(self.names, could_be_best(self.scores), strict=True) if could]
 
     def without(self, index: int) -> "Candidates":
         """All but one of them."""
