@@ -290,6 +290,8 @@ def _print_verdict(
     lines = [f"Chosen: {choice.chosen} ({choice.criterion})", choice.reason]
     if choice.runner_up is not None:
         lines.append(f"Runner-up: {choice.runner_up}.")
+    if found.draws:
+        lines.append(f"Could have the best performance, at 95 %: {listed(candidates.could_be_best)}.")
     if found.none_probability:
         lines.append(f"In {found.none_probability:.1%} of draws no candidate may be chosen.")
     if moves:
@@ -407,6 +409,7 @@ def _write_json(
         "seed": options.seed,
         "none_probability": found.none_probability,
         "rank_agreement": found.rank_agreement,
+        "could_be_best": candidates.could_be_best,
         "without": moves,
         "grids": None if grids is None else _records(grids),
         "comparisons": None if pairs is None else _records(pairs),

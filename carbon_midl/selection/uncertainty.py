@@ -53,7 +53,7 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
 
     Args:
         candidates: n of them.
-        criterion: applied to each draw in full, intervals included.
+        criterion: applied to each draw; standard errors, where it has any, stay those of the table.
         draws: at least 1.
         seed: of the draws.
 

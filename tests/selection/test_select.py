@@ -46,7 +46,7 @@ def test_the_example_of_the_help(study: Path, capsys: pytest.CaptureFixture[str]
     assert out.startswith("Chosen: 8 (cheapest not worse than the best by more than 0.01, one-sided 95 %)")
     text = " ".join(out.split())
     assert "paired t over 5 shared replicates" in text
-    assert "Runner-up: 16." in text
+    assert "Runner-up: 16. Could have the best performance, at 95 %: 8, 16." in text
     assert "Denmark" in text
     assert "PUE 1.2" in text
     lines = out.splitlines()
@@ -145,6 +145,7 @@ def test_json_and_figure_say_what_is_printed(study: Path, capsys: pytest.Capture
     stored = json.loads(as_json.read_text())
     assert out.startswith(f"Chosen: {stored['chosen']}")
     assert stored["chosen"] == "8"
+    assert stored["could_be_best"] == ["8", "16"]
     assert [row["candidate"] for row in stored["candidates"]] == ["4", "8", "16"]
     assert [row["label"] for row in stored["grids"]] == ["FR", "800"]
     assert stored["grids"][0]["chosen"] == "16"
