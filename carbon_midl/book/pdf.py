@@ -39,7 +39,8 @@ def print_paper(root: Path, html: Path) -> bytes:
                 raise InputError(
                     f"{page}: {browser} did not print it: {done.stderr.strip()[-200:] or 'no reason given'}"
                 )
-            title = str((PdfReader(printed).metadata or {}).get("/Title") or chapter).partition(" — ")[0]
+            described = PdfReader(printed).metadata
+            title = ((described and described.title) or chapter).partition(" — ")[0]
             writer.append(printed, outline_item=title, import_outline=False)
     writer.write(paper)
     return paper.getvalue()
