@@ -10,11 +10,10 @@ from carbon_midl.book import wording as w
 from carbon_midl.book.pictures import Picture
 from carbon_midl.book.tables import Table
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.agreement import ALL_SIZES
 from carbon_midl.lidc.bootstrap import DRAWS
 from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE
 from carbon_midl.lidc.split import FRACTIONS
-from carbon_midl.lidc.statistics import EXAMPLE_SLICES, Statistics
+from carbon_midl.lidc.statistics import ALL_SIZES, EXAMPLE_SLICES, Statistics
 from carbon_midl.lidc.transfer import read_transfer, transfers
 from carbon_midl.selection.patients import Interval
 from carbon_midl.study.tables import named_rows

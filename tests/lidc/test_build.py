@@ -31,9 +31,9 @@ from carbon_midl.lidc.build.pool import in_processes
 from carbon_midl.lidc.build.projection import project
 from carbon_midl.lidc.build.sampling import Sampling
 from carbon_midl.lidc.build.settings import Settings
-from carbon_midl.lidc.contours import Window, reader_masks, window_around
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.ct import PHANTOM_MANUFACTURER
+from carbon_midl.lidc.masks import Window, reader_masks, window_around
 from carbon_midl.lidc.tree import read_tree
 from tests.lidc.dicom_series import compressed, hu_of, slice_dataset, touched_slices, write_series
 from tests.lidc.processes import decode, double, fail

@@ -26,7 +26,7 @@ from carbon_midl.lidc import idc, s5cmd
 from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.download import PARTIAL, download, is_complete, plan, series_directory
 from carbon_midl.lidc.idc import Series
-from carbon_midl.lidc.pylidc_repair import import_pylidc
+from tests.lidc.pylidc_repair import import_pylidc
 from tests.lidc.s3_server import BUCKET, BreakingLine, S3Server, serve_s3
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carbon_midl.lidc.annotations import Nodule
-from carbon_midl.lidc.contours import Window, reader_masks, window_around
 from carbon_midl.lidc.ct import AIR_HU
+from carbon_midl.lidc.masks import Window, reader_masks, window_around
 
 
 class Sampling(NamedTuple):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from carbon_midl.lidc.annotations import Nodule, Scan
-from carbon_midl.lidc.contours import Window, reader_masks, window_around
+from carbon_midl.lidc.masks import Window, reader_masks, window_around
 from carbon_midl.lidc.phantom.anatomy import AIR_HU, Anatomy, Chest
 from carbon_midl.lidc.phantom.nodule import NoduleDensity, nodule_density
 from carbon_midl.lidc.phantom.noise import Grain, reconstruction_noise
