@@ -178,9 +178,9 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _import_slices(options: argparse.Namespace) -> None:
-    from carbon_midl.lidc.public_layout import import_slices
+    from carbon_midl.lidc.png_slices import import_slices
 
-    count = import_slices(options.slices, options.out, bar("slice"))
+    count = import_slices(options.slices, options.out)
     print(f"{count:,} crops written to {options.out}. Look at them with: carbon-midl crops info {options.out}")
 
 
