@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from carbon_midl import figures
 from carbon_midl.book import claims, collection, published, search, selection
+from carbon_midl.book import transfer as transfer_record
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
@@ -25,7 +26,6 @@ from carbon_midl.book.two_cores import two_cores_text
 from carbon_midl.book.whole_price import own_footprint, whole_price_text
 from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
-from carbon_midl.lidc import transfer as transfer_record
 from carbon_midl.lidc.statistics import Statistics, recorded
 from carbon_midl.selection import published as published_record
 from carbon_midl.study.tables import Results, named_rows

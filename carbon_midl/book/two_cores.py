@@ -8,10 +8,9 @@ import pandas as pd
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
-from carbon_midl.book.yardsticks import beside_reader, reader_verdict, with_networks
+from carbon_midl.book.yardsticks import RECORDED as YARDSTICKS
+from carbon_midl.book.yardsticks import beside_reader, read_yardsticks, reader_verdict, with_networks
 from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
-from carbon_midl.lidc.yardsticks import RECORDED as YARDSTICKS
-from carbon_midl.lidc.yardsticks import read_yardsticks
 from carbon_midl.selection.patients import Interval
 from carbon_midl.study.tables import Results, by_width, named_rows
 

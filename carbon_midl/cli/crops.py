@@ -22,13 +22,6 @@ fast. Mask pixels outside the centre are lost; it says how many.
 example:
   carbon-midl crops centre data/lidc data/lidc-64 --size 64
 """
-_YARDSTICKS_EPILOG = """\
-Each reader is held against the majority of the other three, on the slices that all four outlined. The threshold keeps
-the bright piece nearest to the middle of a crop; its level is chosen on the validation patients.
-
-example:
-  carbon-midl crops yardsticks data/lidc results/lidc-yardsticks
-"""
 
 
 def add_actions(rooms: Any) -> None:
@@ -61,7 +54,6 @@ def add_actions(rooms: Any) -> None:
     )
 
     _add_build(crops)
-    _add_yardsticks(crops)
 
     phantom = action(
         crops, "phantom", _phantom, "render synthetic CT crops around real LIDC-IDRI outlines (no download)"
@@ -70,24 +62,6 @@ def add_actions(rooms: Any) -> None:
     phantom.add_argument("--patients", type=int, default=40, metavar="N", help="patients (default: %(default)s)")
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: %(default)s)")
     phantom.add_argument("--size", type=int, default=128, metavar="PX", help="height and width (default: %(default)s)")
-
-
-def _add_yardsticks(crops: Any) -> None:
-    yardsticks = action(
-        crops,
-        "yardsticks",
-        _yardsticks,
-        "score readers against each other, and a threshold, on a study's test patients",
-        _YARDSTICKS_EPILOG,
-    )
-    yardsticks.add_argument("archive", type=Path, metavar="DIR", help="the archive")
-    yardsticks.add_argument("out", type=Path, metavar="OUT", help="the record to make")
-    yardsticks.add_argument(
-        "--split-seed", type=int, default=0, metavar="S", help="of the study's split by patient (default: %(default)s)"
-    )
-    yardsticks.add_argument(
-        "--readers", default="at least 2", metavar="TARGET", help="the study's target (default: %(default)s)"
-    )
 
 
 def _add_build(crops: Any) -> None:
@@ -192,23 +166,6 @@ def _centre(options: argparse.Namespace) -> None:
     marked, lost = centre_crops(archive, options.out, options.size)
     print(f"{len(archive):,} crops of {options.size} × {options.size} px written to {options.out}")
     print(f"Of {marked:,} mask pixels {lost:,} lie outside ({lost / max(marked, 1):.2%}).")
-
-
-def _yardsticks(options: argparse.Namespace) -> None:
-    from carbon_midl.lidc.crops import CropArchive
-    from carbon_midl.lidc.yardsticks import read_yardsticks, record_yardsticks
-
-    archive = CropArchive.open(options.archive)
-    record_yardsticks(archive, options.out, options.split_seed, options.readers, bar("level"))
-    table, manifest = read_yardsticks(options.out)
-    four = table["reader_dice"].notna()
-    threshold = manifest["threshold"]
-    print(f"{manifest['slices']:,} test slices of {manifest['patients']:,} patients")
-    if four.any():
-        print(f"  a reader against the other three  Dice {table['reader_dice'].mean():.3f} on {four.sum():,} slices")
-    print(f"  pairs of readers                  Dice {table['readers_dice'].mean():.3f}")
-    print(f"  threshold at {threshold['level']:g}                 Dice {table['threshold_dice'].mean():.3f}")
-    print(f"Record: {options.out}")
 
 
 def _build(options: argparse.Namespace) -> None:
