@@ -8,16 +8,19 @@ import pandas as pd
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
+from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
-from carbon_midl.lidc.yardsticks import RECORDED, read_yardsticks
 from carbon_midl.selection.patients import Interval
 from carbon_midl.study.tables import named_rows
 
+RECORDED = Path("results/lidc-yardsticks")
+FORMAT, VERSION = "carbon-midl yardsticks", 1
+COLUMNS = ("patient_id", "nodule", "slice", "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
 LEAK, TRIALS = Path("results/lidc-leak"), Path("results/lidc-trials")
 NOT_RECORDED = (
-    "Readers and a threshold have not been scored on the test patients of this study. `carbon-midl crops yardsticks` "
-    "does it.\n"
+    "Readers and a threshold have not been scored on the test patients of this study. "
+    "`python studies/yardsticks.py` does it.\n"
 )
 _SLICE = ["patient_id", "nodule", "slice"]
 
@@ -68,6 +71,28 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
     )
     header = [" ", f"By all four (n = {reader.n:,})", f"All (n = {len(joined):,})"]
     return f"{w.unbroken(said)}\n\n{list_table('table-yardsticks', caption, header, rows)}"
+
+
+def read_yardsticks(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read what ``studies/yardsticks.py`` recorded.
+
+    Raises:
+        InputError: a file is missing, of another version, or lacks a column.
+    """
+    directory = Path(directory)
+    manifest = read_json(directory / "manifest.json")
+    if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{directory / 'manifest.json'}: not of yardsticks, version {VERSION}. Record them again.")
+    path = directory / "slices.csv.gz"
+    try:
+        table = pd.read_csv(path)
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(
+            f"{path}: no readable record ({error}). Make it: python studies/yardsticks.py data/lidc {directory}"
+        ) from None
+    if missing := [name for name in COLUMNS if name not in table.columns]:
+        raise InputError(f"{path}: no column {', '.join(missing)}. Record them again.")
+    return table, manifest
 
 
 def with_networks(table: pd.DataFrame, slices: pd.DataFrame) -> pd.DataFrame:

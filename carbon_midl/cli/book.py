@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from carbon_midl.cli.parsing import action, bar, room
+from carbon_midl.cli.parsing import action, room
 
 PDF = Path("book/_build/html/paper.pdf")
 RECORDED, SHOWN = Path("results/lidc"), Path("studies/demo.toml")
@@ -54,7 +54,7 @@ def _build(options: argparse.Namespace) -> None:
 
     study = read_study(options.study or SHOWN)
     results = options.results or (study.results if options.study else study.root / RECORDED)
-    prepare(results, study.directory, study.root, bar("scan"))
+    prepare(results, study.directory, study.root)
     print(f"Book: {build(study.root, options.address, options.repository)}")
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carbon_midl.book.transfer import read_transfer, transfers
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
-from carbon_midl.lidc.transfer import read_transfer, transfers
 
 MEANS = {("real", "real"): 0.8, ("phantom", "real"): 0.6, ("real", "phantom"): 0.7, ("phantom", "phantom"): 0.7}
 
@@ -55,7 +55,7 @@ def test_a_record_that_lacks_something_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.json"):
         read_transfer(tmp_path)
     write_json(tmp_path / "manifest.json", {})
-    with pytest.raises(InputError, match=r"scores\.csv: no such file\. Record it with: python -m benchmarks\.transfer"):
+    with pytest.raises(InputError, match=r"scores\.csv: no such file\. Record it with: python studies/transfer\.py"):
         read_transfer(tmp_path)
     made_up().drop(columns="slices").to_csv(tmp_path / "scores.csv")
     with pytest.raises(InputError, match="no column slices"):

@@ -1,6 +1,6 @@
 """How good the phantom is: what networks trained on it reach on real crops, beside those trained on real crops.
 
-``benchmarks/transfer.py`` trains and records; this reads the record: ``scores.csv``, a row a seed, side of training,
+``studies/transfer.py`` trains and records; this reads the record: ``scores.csv``, a row a seed, side of training,
 side of testing and test patient with the mean Dice over that patient's slices, and ``manifest.json``.
 """
 
@@ -50,9 +50,9 @@ def read_transfer(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     try:
         scores = pd.read_csv(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Record it with: python -m benchmarks.transfer data/lidc") from None
+        raise InputError(f"{path}: no such file. Record it with: python studies/transfer.py data/lidc") from None
     if missing := [name for name in COLUMNS if name not in scores.columns]:
-        raise InputError(f"{path}: no column {', '.join(missing)}. Record it again with benchmarks/transfer.py.")
+        raise InputError(f"{path}: no column {', '.join(missing)}. Record it again with studies/transfer.py.")
     return scores, manifest
 
 

@@ -1,6 +1,6 @@
 """How good is the phantom? The same U-Net trained on phantom and on real crops, tested on both, in one run.
 
-    python -m benchmarks.transfer data/lidc [--patients 120] [--epochs 8] [--seeds 0 1] [--out results/phantom-transfer]
+    python studies/transfer.py data/lidc [--patients 120] [--epochs 8] [--seeds 0 1] [--out results/phantom-transfer]
 
 The real archive is split by patient as every study is. For the patients of each part, phantom crops are rendered around
 the same outlines and brought to the archive's intensity scale, so that the images alone differ; no outline of a test
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from carbon_midl.book.transfer import COLUMNS, RECORDED, read_transfer, transfers
 from carbon_midl.environment import describe_environment
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import read_scans
@@ -24,7 +25,6 @@ from carbon_midl.lidc.crops import CropArchive, CropWriter
 from carbon_midl.lidc.phantom import VERSION
 from carbon_midl.lidc.phantom.archive import phantom_crops
 from carbon_midl.lidc.split import Split, split_patients
-from carbon_midl.lidc.transfer import COLUMNS, RECORDED, read_transfer, transfers
 from carbon_midl.options import RunOptions
 from carbon_midl.parts import select_parts
 from carbon_midl.scoring import score
@@ -49,7 +49,7 @@ def main() -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         real = CropArchive.open(options.crops)
         split = split_patients(real.patients, seed=0)
-        # Fewer patients than there are, so that the benchmark ends on a laptop; never chosen by a result.
+        # Fewer patients than there are, so that it ends on a laptop; never chosen by a result.
         split = replace(split, train=split.train[: options.patients], validation=split.validation[:40])
         with tempfile.TemporaryDirectory() as folder:
             archives = {"real": real, "phantom": make_phantom(real, split, Path(folder) / "phantom")}

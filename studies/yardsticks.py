@@ -1,32 +1,32 @@
-"""What a network's Dice is to be held against: readers among themselves, and a threshold.
+"""Record what a network's Dice is to be held against: readers among themselves, and a threshold.
+
+    python studies/yardsticks.py data/lidc results/lidc-yardsticks
 
 On the slices that all four outlined, each reader is held against the majority of the others (at least two of three).
 The threshold is the least that a network must beat: the pixels of a crop that are brighter than a level, of which the
 piece nearest the centre is kept, since every crop has a nodule there. Its level is chosen on the validation patients.
 """
 
-from collections.abc import Callable, Iterable
+import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
+from tqdm import tqdm
 
+from carbon_midl.book.yardsticks import COLUMNS, FORMAT, VERSION, read_yardsticks
 from carbon_midl.errors import InputError
-from carbon_midl.files import new_directory, read_json, write_gzipped, write_json
+from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import split_patients
 from carbon_midl.lidc.targets import scored_target
 from carbon_midl.metrics import dice, readers_dice
 
-RECORDED = Path("results/lidc-yardsticks")
-FORMAT, VERSION = "carbon-midl yardsticks", 1
 LEVELS = tuple(np.arange(0.2, 0.96, 0.05).round(2).tolist())
 """Levels to choose from, on the scale of a network's input, 0 to 1."""
-COLUMNS = ("patient_id", "nodule", "slice", "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
 _MAJORITY = 2
 _CHUNK = 512
 
@@ -72,11 +72,7 @@ def thresholded(images: NDArray[np.float32], level: float) -> NDArray[np.bool_]:
 
 
 def record_yardsticks(
-    archive: CropArchive,
-    out: Path,
-    split_seed: int = 0,
-    readers: str = "at least 2",
-    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    archive: CropArchive, out: Path, split_seed: int = 0, readers: str = "at least 2"
 ) -> dict[str, Any]:
     """Score readers and threshold on the test slices that a study scores, and write ``slices.csv.gz`` and a manifest.
 
@@ -85,7 +81,6 @@ def record_yardsticks(
         out: a new directory.
         split_seed: of the study's split by patient.
         readers: the study's target.
-        progress: wraps the levels and parts that are gone through.
 
     Returns:
         The manifest.
@@ -105,7 +100,8 @@ def record_yardsticks(
     with new_directory(out) as staging:
         rows, wanted = parts["validation"]
         images = archive.inputs(rows)
-        by_level = {level: float(dice(thresholded(images, level), wanted).mean()) for level in progress(LEVELS)}
+        levels = tqdm(LEVELS, unit="level", disable=None)
+        by_level = {level: float(dice(thresholded(images, level), wanted).mean()) for level in levels}
         level = max(by_level, key=lambda one: by_level[one])
         rows, wanted = parts["test"]
         table = archive.index.iloc[rows].reset_index(drop=True)
@@ -133,23 +129,21 @@ def record_yardsticks(
     return manifest
 
 
-def read_yardsticks(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read what ``record_yardsticks`` wrote.
+def main() -> None:
+    """Record them and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path, help="the crops")
+    parser.add_argument("out", type=Path, help="the record to make")
+    parser.add_argument("--split-seed", type=int, default=0, help="of the study's split (default: %(default)s)")
+    parser.add_argument("--readers", default="at least 2", help="the study's target (default: %(default)s)")
+    options = parser.parse_args()
+    record_yardsticks(CropArchive.open(options.archive), options.out, options.split_seed, options.readers)
+    table, manifest = read_yardsticks(options.out)
+    print(f"{manifest['slices']:,} test slices of {manifest['patients']:,} patients; mean Dice of")
+    print(f"  a reader with the other three  {table['reader_dice'].mean():.3f}")
+    print(f"  pairs of readers               {table['readers_dice'].mean():.3f}")
+    print(f"  a threshold at {manifest['threshold']['level']:<4g}            {table['threshold_dice'].mean():.3f}")
 
-    Raises:
-        InputError: a file is missing, of another version, or lacks a column.
-    """
-    directory = Path(directory)
-    manifest = read_json(directory / "manifest.json")
-    if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{directory / 'manifest.json'}: not of yardsticks, version {VERSION}. Record them again.")
-    path = directory / "slices.csv.gz"
-    try:
-        table = pd.read_csv(path)
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            f"{path}: no readable record ({error}). Make it: carbon-midl crops yardsticks data/lidc {directory}"
-        ) from None
-    if missing := [name for name in COLUMNS if name not in table.columns]:
-        raise InputError(f"{path}: no column {', '.join(missing)}. Record them again.")
-    return table, manifest
+
+if __name__ == "__main__":
+    main()

@@ -5,15 +5,15 @@ PNGs with masks of 0 and 255. Each image was scaled to 0–255 on its own, so ab
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from tqdm import tqdm
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import READERS
@@ -39,9 +39,11 @@ class Slice(NamedTuple):
     slice: int
     image: Path
 
-    def mask(self, reader: int) -> Path:
-        """Path of the mask of ``reader``, 0 to 3."""
-        return self.image.parent.parent / f"mask-{reader}" / self.image.name
+    @property
+    def layers(self) -> list[Path]:
+        """The paths of the image and of the masks of readers 0 to 3."""
+        nodule = self.image.parent.parent
+        return [self.image, *(nodule / f"mask-{reader}" / self.image.name for reader in range(READERS))]
 
 
 def find_slices(root: Path) -> list[Slice]:
@@ -74,51 +76,39 @@ def find_slices(root: Path) -> list[Slice]:
     return sorted(slices)
 
 
-def import_slices(root: Path, out: Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter) -> int:
+def import_slices(root: Path, out: Path) -> int:
     """Write the slices under ``root`` as a crop archive at ``out`` and return their number.
 
     Args:
         root: the directory that holds the patients, or its parent.
         out: the archive to be; must not exist, or be empty.
-        progress: wraps the iteration over slices, for a progress bar.
 
     Raises:
         InputError: what ``find_slices`` raises; a file that is no greyscale PNG; a crop that is not square or of
             another size than the first; a missing mask. Nothing is written then.
     """
     slices = find_slices(root)
-    size = _read(slices[0].image).shape[0]
-    with (
-        CropWriter(out, size, Intensity("per-crop min–max", 0, 255), SOURCE) as crops,
-        ThreadPoolExecutor(_THREADS) as pool,
-    ):
-        for crop, (image, masks) in zip(progress(slices), _ordered(pool, slices), strict=True):
-            for path, pixels in ((crop.image, image), (crop.mask(0), masks[0])):
+    size = len(_read(slices[0].image))
+    with CropWriter(out, size, Intensity("per-crop min–max", 0, 255), SOURCE) as crops:
+        for crop, layers in zip(
+            slices, tqdm(_layers(slices), total=len(slices), unit="slice", disable=None), strict=True
+        ):
+            for path, pixels in zip(crop.layers, layers, strict=True):
                 if pixels.shape != (size, size):
                     raise InputError(
                         f"{path}: {' × '.join(map(str, pixels.shape))} px, expected {size} × {size} px like "
                         f"{slices[0].image}. Cut all crops to one square size."
                     )
+            image, *masks = layers
             crops.add(image, np.stack(masks) > 0, patient_id=crop.patient_id, nodule=crop.nodule, slice=crop.slice)
     return len(slices)
 
 
-def _ordered(
-    pool: ThreadPoolExecutor, slices: list[Slice]
-) -> Iterator[tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]]:
-    """Read ahead by a bounded number of slices and yield them in order."""
-    rest = iter(slices)
-    while ahead := list(islice(rest, _AHEAD)):
-        yield from pool.map(_read_slice, ahead)
-
-
-def _read_slice(crop: Slice) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
-    image = _read(crop.image)
-    masks = [_read(crop.mask(reader)) for reader in range(READERS)]
-    for reader, mask in enumerate(masks):
-        if mask.shape != image.shape:
-            raise InputError(f"{crop.mask(reader)}: {mask.shape} px, expected {image.shape} px like {crop.image}.")
-    return image, masks
+def _layers(slices: list[Slice]) -> Iterator[list[NDArray[np.uint8]]]:
+    """Read each slice's image and masks, in order, some slices ahead of whoever takes them."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for first in range(0, len(slices), _AHEAD):
+            yield from pool.map(lambda crop: [_read(path) for path in crop.layers], slices[first : first + _AHEAD])
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -131,7 +121,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
         raise InputError(
             f"{path}: no such file; every image needs masks of four readers, all black where a reader marked nothing."
         ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (OSError, SyntaxError) as error:
         raise InputError(f"{path}: not a readable PNG ({error}). Restore it or leave its slice out.") from None
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carbon_midl.cli import main
+from carbon_midl.book.yardsticks import COLUMNS, read_yardsticks
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import split_patients
-from carbon_midl.lidc.yardsticks import COLUMNS, against_the_others, read_yardsticks, record_yardsticks, thresholded
 from carbon_midl.metrics import dice
+from studies import yardsticks
+from studies.yardsticks import against_the_others, record_yardsticks, thresholded
 
 
 def test_a_reader_is_held_against_the_majority_of_the_others() -> None:
@@ -47,13 +48,14 @@ def test_the_record_holds_the_slices_that_a_study_scores(discs: CropArchive, tmp
     assert manifest["threshold"]["validation_dice"] == pytest.approx(table["threshold_dice"].mean(), abs=0.3)
 
 
-def test_the_command_tells_what_it_found(
-    discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_script_tells_what_it_found(
+    discs: CropArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["crops", "yardsticks", str(discs.path), str(tmp_path / "out")]) == 0
+    monkeypatch.setattr("sys.argv", ["yardsticks.py", str(discs.path), str(tmp_path / "out")])
+    yardsticks.main()
     said = capsys.readouterr().out
-    assert "a reader against the other three" in said
-    assert "threshold at" in said
+    assert "a reader with the other three" in said
+    assert "a threshold at" in said
 
 
 def test_a_damaged_record_is_named(discs: CropArchive, tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_a_damaged_record_is_named(discs: CropArchive, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no column nodule, slice"):
         read_yardsticks(tmp_path / "out")
     (tmp_path / "out" / "slices.csv.gz").unlink()
-    with pytest.raises(InputError, match="carbon-midl crops yardsticks data/lidc"):
+    with pytest.raises(InputError, match=r"python studies/yardsticks\.py data/lidc"):
         read_yardsticks(tmp_path / "out")
     (tmp_path / "out" / "manifest.json").write_text("{}")
     with pytest.raises(InputError, match=r"manifest\.json: not of yardsticks"):
