@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from carbon_midl.errors import InputError
+from carbon_midl.files import locked_or_refused
 from carbon_midl.lidc.idc import BYTES_PER_GB, Series
 from carbon_midl.lidc.s5cmd import Failure, sync
-from carbon_midl.locks import sole_holder
 
 PARTIAL = ".partial"
 RETRIES = 5
@@ -125,9 +125,9 @@ def download(planned: Plan, progress: Callable[[int], None] = lambda _: None, re
     out.mkdir(parents=True, exist_ok=True)
     incomplete: list[Incomplete] = []
     not_tried: Sequence[Series] = ()
-    with sole_holder(out / _LOCK, "downloading to this directory") as lock:
+    with locked_or_refused(out / _LOCK, "downloading to this directory"):
         for start in range(0, len(planned.to_fetch), _BATCH):
-            batch = _Batch(out, planned.to_fetch[start : start + _BATCH], lock)
+            batch = _Batch(out, planned.to_fetch[start : start + _BATCH])
             batch.fetch(progress, retries)
             incomplete += batch.incomplete()
             if batch.is_cut_off:
@@ -145,7 +145,6 @@ class _Batch:
 
     out: Path
     series: Sequence[Series]
-    lock: int
     failures: list[Failure] = field(default_factory=list)
     arrived: int = 0
 
@@ -164,7 +163,7 @@ class _Batch:
                 time.sleep(min(2.0 ** (attempt - 1), _LONGEST_PAUSE_S))
             directories = {one.url: one.series_uid for one in rest}
             try:
-                self.failures = sync(directories, self.out / PARTIAL, retries, arrived, self.lock)
+                self.failures = sync(directories, self.out / PARTIAL, retries, arrived)
             finally:
                 rest = [one for one in rest if not self._settle(one)]
             if all(failure.is_final for failure in self.failures):

@@ -52,9 +52,7 @@ def program() -> Path:
     return Path(str(found[0].locate())).resolve()
 
 
-def sync(
-    directories: Mapping[str, str], root: Path, retries: int, arrived: Callable[[int], None], lock: int
-) -> list[Failure]:
+def sync(directories: Mapping[str, str], root: Path, retries: int, arrived: Callable[[int], None]) -> list[Failure]:
     """Fetch what is missing, or has another size, from prefixes into directories.
 
     s5cmd writes each file under a temporary name and renames it when it is whole.
@@ -64,7 +62,6 @@ def sync(
         root: where s5cmd runs; names are relative to it, so that no path needs quoting.
         retries: how often s5cmd asks again for one object.
         arrived: called with the size of each file that has arrived, bytes.
-        lock: file descriptor that s5cmd inherits, so that a lock on it holds for as long as s5cmd runs.
 
     Returns:
         What failed; nothing else is raised for it.
@@ -81,7 +78,6 @@ def sync(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C reaches us alone, and we stop s5cmd
-        pass_fds=(lock,),
     )
     assert process.stdin is not None
     assert process.stdout is not None

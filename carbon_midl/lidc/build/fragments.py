@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, replaced, write_json
+from carbon_midl.files import locked_or_refused, read_json, replaced, write_json
 from carbon_midl.lidc.build.cutting import LeftOut, SeriesCrops
 from carbon_midl.lidc.build.settings import Settings
 from carbon_midl.lidc.tree import SeriesFiles
-from carbon_midl.locks import sole_holder
 
 VERSION = 1  # another number whenever the same files and settings give other crops
 
@@ -42,7 +41,7 @@ class Fragments:
             InputError: it holds a build with other settings, or one that is running.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with sole_holder(self.directory / "lock", "building this archive"):
+        with locked_or_refused(self.directory / "lock", "building this archive"):
             self._check_settings()
             yield
 
