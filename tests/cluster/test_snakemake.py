@@ -105,8 +105,8 @@ def copy(local: Study, tmp_path: Path) -> Study:
 
 def test_what_is_done_and_what_is_stale_is_as_the_library_says(copy: Study) -> None:
     assert planned(copy) == []
-    # Papermill's notebook is missing, so the run is only half there, however new its other files are.
-    (copy.directory / NAMES[1] / "notebook.ipynb").unlink()
+    # Without its result the run is only half there, however new its other files are.
+    (copy.directory / NAMES[1] / "result.json").unlink()
     assert planned(copy) == [NAMES[1]]
     copy.path.write_text(TEXT.replace("epochs = 40", "epochs = 41"))
     assert planned(copy) == NAMES
