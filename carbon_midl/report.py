@@ -15,10 +15,10 @@ from carbon_midl import __version__
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint.record import FootprintRecord
-from carbon_midl.footprint.sensors import is_estimate
+from carbon_midl.footprint.sensors import how_known
 from carbon_midl.footprint.stored import FOOTPRINT, RESULT, footprint_file, read_footprint
-from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
 from carbon_midl.run import read_result
+from carbon_midl.units import carbon, duration, energy
 
 RESULTS_FILES = ("runs.csv", "manifest.json")
 _DIGITS = 4
@@ -66,12 +66,12 @@ class Compute:
 
         Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
         """
-        estimated = [is_estimate(method) for method in self.methods]
-        how = "; ".join(self.methods) or "method not recorded"
-        amount = energy_text(self.energy_kwh)
-        if estimated and all(estimated):
-            return f"an estimated {amount} ({how})"
-        return f"{amount} ({'partly estimated; ' if any(estimated) else ''}{how})"
+        amount, how = energy(self.energy_kwh), "; ".join(self.methods)
+        if not self.methods:
+            return f"{amount} (method not recorded)"
+        kind = how_known(*self.methods)
+        said = {"measured": f"{amount} ({how})", "estimated": f"an estimated {amount} ({how})"}
+        return said.get(kind, f"{amount} ({kind}; {how})")
 
 
 def read_compute(path: Path | str) -> Compute:
@@ -101,14 +101,14 @@ def paragraph(compute: Compute) -> str:
     lost = ""
     if compute.abandoned:
         attempts = "one attempt" if compute.abandoned == 1 else f"{compute.abandoned} attempts"
-        lost = f", {energy_text(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
+        lost = f", {energy(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
     embodied = "The making of the hardware is not included."
     if compute.embodied_g is not None:
-        embodied = f"Making the hardware adds a share of {carbon_text(compute.embodied_g)} (SCI 1.1), kept apart."
+        embodied = f"Making the hardware adds a share of {carbon(compute.embodied_g)} (SCI 1.1), kept apart."
     return (
-        f"We trained {compute.subject} on {compute.hardware}, in {duration_text(compute.duration_s)}. Training and "
+        f"We trained {compute.subject} on {compute.hardware}, in {duration(compute.duration_s)}. Training and "
         f"evaluation used {compute.energy} before PUE{lost}. With {compute.pue} and a carbon intensity of "
-        f"{compute.intensity}, we estimate operational, location-based emissions of {carbon_text(compute.carbon_g)}. "
+        f"{compute.intensity}, we estimate operational, location-based emissions of {carbon(compute.carbon_g)}. "
         f"{embodied}"
     )
 
@@ -117,13 +117,13 @@ def checklist(compute: Compute) -> str:
     """The compute fields of the Machine Learning Reproducibility Checklist, as a list in Markdown."""
     versions = ", ".join(f"{name} {version}" for name, version in compute.versions.items()) or "not recorded"
     abandoned = f", and {compute.abandoned} that gave no result" if compute.abandoned else ""
-    average = duration_text(compute.duration_s / compute.runs) if compute.runs else "no run was finished"
+    average = duration(compute.duration_s / compute.runs) if compute.runs else "no run was finished"
     fields = {
         "Number of training and evaluation runs": f"{compute.runs}{abandoned}",
         "Average runtime for each result": average,
-        "Total runtime": duration_text(compute.duration_s),
+        "Total runtime": duration(compute.duration_s),
         "Estimated energy cost": f"{compute.energy}, before PUE",
-        "Estimated emissions": f"{carbon_text(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
+        "Estimated emissions": f"{carbon(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
         "Computing infrastructure, hardware": compute.hardware,
         "Computing infrastructure, software": versions,
         "Dates": " to ".join(dict.fromkeys(compute.dates)),

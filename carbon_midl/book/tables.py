@@ -103,7 +103,7 @@ def poster(evidence: Evidence) -> Table:
         more, low, high = (100 * value for value in evidence.bootstrap.relative_difference(cheapest, dearest))
         gain = f"{w.signed(more)} % ({w.signed(low)} to {w.signed(high)} %)"
     kind = "phantom crops" if results.manifest["crops"]["kind"] == "phantom" else "CT crops of LIDC-IDRI"
-    known = w.how_known("; ".join(results.runs["energy_method"].unique()))
+    known = w.how_known(*results.runs["energy_method"].unique())
     poster_percent = f"about {POSTER_CARBON_PERCENT_PER_DICE_PERCENT:.0f} %"
     return ["", "Poster", "Here"], [
         ["Images", "CT of LIDC-IDRI", kind],

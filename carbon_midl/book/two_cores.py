@@ -41,7 +41,7 @@ def two_cores_text(evidence: Evidence, root: Path) -> str:
     yardsticks, record = read_yardsticks(root / YARDSTICKS)
     if not _crops(own.manifest) == _crops(other.manifest) == (record["crops"]["fingerprint"], record["split_seed"]):
         return ""
-    known = w.how_known("; ".join(other.runs["energy_method"].unique()))
+    known = w.how_known(*other.runs["energy_method"].unique())
     table = by_width(other, other.bootstrap()).set_index("filters")
     four = with_networks(yardsticks[yardsticks["reader_dice"].notna()], other.slices)
     against_reader = {width: beside_reader(four, width) for width in table.index}
@@ -95,7 +95,7 @@ def _energies(energy_kwh: "pd.Series[float]", known: str, evidence: Evidence, wi
     told = [f"{w.energy(energy_kwh[width])} in place of {w.energy(own[width])} at F = {width}" for width in widths]
     if not told:
         return ""
-    there = w.how_known("; ".join(evidence.results.runs["energy_method"].unique()))
+    there = w.how_known(*evidence.results.runs["energy_method"].unique())
     machine = w.machine(evidence.results.manifest["hardware"])
     return f"One training took {w.joined(told)}: here {known}, there, on the {machine}, {there}."
 

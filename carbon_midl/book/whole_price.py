@@ -34,7 +34,7 @@ def whole_price_text(evidence: Evidence, root: Path) -> str:
         unit: sum(_whole(manifest, runs, unit) for manifest, runs in studies.values())
         for unit in ("energy_kwh", "carbon_g")
     }
-    known = w.how_known("; ".join(method for _, runs in studies.values() for method in runs["energy_method"].unique()))
+    known = w.how_known(*(method for _, runs in studies.values() for method in runs["energy_method"].unique()))
     attempts = sum(int(manifest["abandoned"]["attempts"]) for manifest, _ in studies.values())
     runs_done = sum(len(runs) for _, runs in studies.values())
     said = (
@@ -58,7 +58,7 @@ def own_footprint(shown: Results, root: Path) -> str:
         root: the repository.
     """
     kwh, grams = (float(shown.runs[unit].sum()) for unit in ("energy_whole_run_kwh", "carbon_whole_run_g"))
-    known = w.how_known("; ".join(shown.runs["energy_method"].unique()))
+    known = w.how_known(*shown.runs["energy_method"].unique())
     said = (
         f"The book has a footprint, too. The notebooks of its appendix took {w.energy(kwh)} before PUE, or "
         f"{w.carbon(grams)} CO₂eq ({known})"
@@ -66,7 +66,7 @@ def own_footprint(shown: Results, root: Path) -> str:
     if not (root / BUILD).is_file():
         return w.unbroken(f"{said}; what building its pages takes was not recorded.")
     build = read_footprint(root / BUILD)
-    how = w.how_known("; ".join(window.method for window in build.windows))
+    how = w.how_known(*(window.method for window in build.windows))
     return w.unbroken(
         f"{said}; building its pages from recorded results takes {w.energy(build.energy_kwh)}, or "
         f"{w.carbon(build.carbon_g(build.energy_kwh))} CO₂eq, each time ({how})."
@@ -84,7 +84,7 @@ def _row_of(manifest: dict[str, Any], runs: pd.DataFrame) -> list[str]:
         manifest["title"], str(len(runs)), str(manifest["abandoned"]["attempts"]), w.joined(sorted(machines)),
         w.unbroken(w.energy(_whole(manifest, runs, "energy_kwh"))),
         w.unbroken(w.carbon(_whole(manifest, runs, "carbon_g"))),
-        w.how_known("; ".join(runs["energy_method"].unique())),
+        w.how_known(*runs["energy_method"].unique()),
     ]  # fmt: skip
 
 

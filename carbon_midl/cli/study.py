@@ -120,18 +120,18 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _print_status(title: str, status: "StudyStatus", most: int) -> None:
-    from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
+    from carbon_midl.units import carbon, duration, energy
 
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(status.counts.items()))
     print(f"{title}: {len(status.runs):,} runs ({counts})")
-    text = f"Used so far: {energy_text(status.energy_kwh)} before PUE, {carbon_text(status.carbon_g)}"
+    text = f"Used so far: {energy(status.energy_kwh)} before PUE, {carbon(status.carbon_g)}"
     if status.superseded:
         text += f", {status.superseded} attempts among it that were moved aside"
     print(text + ".")
     if status.left is not None and status.left.energy_kwh:
         print(
-            f"Left, as predicted: {energy_text(status.left.energy_kwh)}, {duration_text(status.left.duration_s)} of "
-            f"training one run after the other; in all {energy_text(status.energy_kwh + status.left.energy_kwh)}."
+            f"Left, as predicted: {energy(status.left.energy_kwh)}, {duration(status.left.duration_s)} of "
+            f"training one run after the other; in all {energy(status.energy_kwh + status.left.energy_kwh)}."
         )
     if status.note:
         print(status.note)
@@ -141,7 +141,7 @@ def _print_status(title: str, status: "StudyStatus", most: int) -> None:
     print(f"\n{'run':<{width}}  {'state':<11}  {'epoch':>7}  {'Dice':>5}  {'used':>9}")
     for run in rows[:most]:
         dice = "–" if run.dice is None else f"{run.dice:.3f}"
-        used = energy_text(run.energy_kwh) if run.energy_kwh else "–"
+        used = energy(run.energy_kwh) if run.energy_kwh else "–"
         line = f"{run.name:<{width}}  {run.state:<11}  {f'{run.epochs}/{run.planned}':>7}  {dice:>5}  {used:>9}"
         print(f"{line}  {run.why}".rstrip())
     if len(rows) > most:

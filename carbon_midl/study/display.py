@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.footprint.record import Window
-from carbon_midl.footprint.table import duration_text, energy_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.forecast import Cost, Forecast
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.study.states import last_line, so_far
+from carbon_midl.units import duration as duration_text
+from carbon_midl.units import energy as energy_text
 
 
 @dataclass
