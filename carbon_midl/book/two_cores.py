@@ -12,8 +12,9 @@ from carbon_midl.book.yardsticks import beside_reader, reader_verdict, with_netw
 from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
 from carbon_midl.lidc.yardsticks import RECORDED as YARDSTICKS
 from carbon_midl.lidc.yardsticks import read_yardsticks
+from carbon_midl.selection.by_width import by_width, draw_bootstrap, read_widths
 from carbon_midl.selection.patients import Interval
-from carbon_midl.study.tables import Results, by_width, named_rows
+from carbon_midl.study.results import Results, named_rows
 
 RECORDED = Path("results/lidc-cpu")
 _WHY = """\
@@ -37,13 +38,13 @@ def two_cores_text(evidence: Evidence, root: Path) -> str:
     """
     if not all((root / record).is_dir() for record in (RECORDED, YARDSTICKS)):
         return ""
-    other, own = Results.read(root / RECORDED), evidence.results
+    other, own = read_widths(root / RECORDED), evidence.results
     yardsticks, record = read_yardsticks(root / YARDSTICKS)
     if not _crops(own.manifest) == _crops(other.manifest) == (record["crops"]["fingerprint"], record["split_seed"]):
         return ""
     known = w.how_known(*other.runs["energy_method"].unique())
-    table = by_width(other, other.bootstrap()).set_index("filters")
-    four = with_networks(yardsticks[yardsticks["reader_dice"].notna()], other.slices)
+    table = by_width(other, draw_bootstrap(other)).set_index("filters")
+    four = with_networks(yardsticks[yardsticks["reader_dice"].notna()], other.slices_of("test"))
     against_reader = {width: beside_reader(four, width) for width in table.index}
     against_own = {width: _against(other, own, width) for width in table.index if width in set(own.runs["filters"])}
     rows = [
@@ -83,8 +84,8 @@ def _crops(manifest: dict[str, Any]) -> tuple[Any, Any]:
 def _against(other: Results, own: Results, width: int) -> Estimate:
     """The other study less the book's, on each patient's mean over slices and seeds."""
     means = [
-        results.slices[results.slices["filters"] == width].groupby("patient_id")["dice"].mean()
-        for results in (other, own)
+        slices[slices["filters"] == width].groupby("patient_id")["dice"].mean()
+        for slices in (other.slices_of("test"), own.slices_of("test"))
     ]
     difference = (means[0] - means[1]).dropna()
     return mean_over_patients(difference, difference.index)

@@ -12,7 +12,7 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.locks import next_holder
 from carbon_midl.run import Fingerprint, fingerprint, is_finished, resumable, training_fingerprint
 from carbon_midl.run_files import RESULT
-from carbon_midl.study.abandoned import SUPERSEDED
+from carbon_midl.study.collect import SUPERSEDED
 from carbon_midl.study.execution import NOTEBOOK, PARTIAL, execute
 from carbon_midl.study.finished import remember_finished
 from carbon_midl.study.phantom_crops import phantom_crops

@@ -15,11 +15,11 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.locks import next_holder
 from carbon_midl.options import BUILT_IN
 from carbon_midl.run import code_fingerprint, fingerprint, read_result
+from carbon_midl.study.collect import collect_results
 from carbon_midl.study.devices import Slot, reserved
 from carbon_midl.study.display import Display
 from carbon_midl.study.execution import FAILED
 from carbon_midl.study.making import Outcome, is_done, make_run, open_crops
-from carbon_midl.study.results import collect_results
 from carbon_midl.study.run_locks import held_runs
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.study.starter import Starter

@@ -7,7 +7,7 @@ from typing import Any
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.run import code_fingerprint, fingerprint
-from carbon_midl.study.abandoned import abandoned_attempts
+from carbon_midl.study.collect import abandoned_attempts
 from carbon_midl.study.finished import FinishedRuns
 from carbon_midl.study.forecast import Cost, Forecast
 from carbon_midl.study.phantom_crops import phantom_directory

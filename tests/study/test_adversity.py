@@ -19,9 +19,9 @@ from carbon_midl.files import write_bytes, write_gzipped
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.notebook import open_experiment
 from carbon_midl.study.display import Display
+from carbon_midl.study.results import read_results
 from carbon_midl.study.runner import check_parameters_cell, run_study
 from carbon_midl.study.spec import read_study
-from carbon_midl.study.tables import Results
 from tests.book.synthetic import make_study as synthetic
 from tests.study.test_runner import TEXT, make_root, run
 from tests.study.test_spec import GOOD, write
@@ -166,10 +166,10 @@ def test_results_of_a_newer_version_are_refused(tmp_path: Path) -> None:
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"version": 2}))
     with pytest.raises(InputError, match=r"manifest\.json: version 2 of the format; .*Update carbon-midl to read it"):
-        Results.read(results)
+        read_results(results)
     path.write_text(json.dumps(manifest | {"format": "something"}))
     with pytest.raises(InputError, match="not the manifest of a study's results"):
-        Results.read(results)
+        read_results(results)
 
 
 def test_malformed_toml_is_told_by_line_and_column(tmp_path: Path) -> None:

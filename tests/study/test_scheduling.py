@@ -13,10 +13,10 @@ from carbon_midl.footprint.record import ComponentEnergy, Window
 from carbon_midl.locks import next_holder
 from carbon_midl.options import RunOptions
 from carbon_midl.study import devices
+from carbon_midl.study.collect import other_axes
 from carbon_midl.study.devices import Slot, reserved, slots
 from carbon_midl.study.display import how_known
 from carbon_midl.study.forecast import Cost, Forecast
-from carbon_midl.study.results import other_axes
 from carbon_midl.study.run_locks import held_runs, lock_of
 from carbon_midl.study.spec import PlannedRun, read_study
 from carbon_midl.study.status import study_status
