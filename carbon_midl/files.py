@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -62,16 +62,9 @@ def write_gzipped(path: Path, text: str) -> None:
 def compressed(content: bytes) -> bytes:
     """The content as gzip writes it, without name and time."""
     packed = io.BytesIO()
-    with gzip_stream(packed) as out:
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=packed, mtime=0) as out:
         out.write(content)
     return packed.getvalue()
-
-
-@contextmanager
-def gzip_stream(out: BinaryIO) -> Iterator[BinaryIO]:
-    """Yield a stream whose content is compressed into ``out``, without name and time."""
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=out, mtime=0) as packed:
-        yield packed  # type: ignore[misc]
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -4,7 +4,6 @@ The checklist is the compute part of the Machine Learning Reproducibility Checkl
 a model card is Hugging Face's ``co2_eq_emissions``. An estimate is called one in each of them.
 """
 
-import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from typing import Any
 
 from carbon_midl import __version__
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json
 from carbon_midl.footprint.record import FootprintRecord
-from carbon_midl.footprint.sensors import is_estimate
+from carbon_midl.footprint.sensors import how_known
 from carbon_midl.footprint.stored import FOOTPRINT, RESULT, footprint_file, read_footprint
-from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
 from carbon_midl.run import read_result
+from carbon_midl.study.results import MANIFEST, RUNS, Results, read_results
+from carbon_midl.units import carbon, duration, energy
 
-RESULTS_FILES = ("runs.csv", "manifest.json")
 _DIGITS = 4
 
 
@@ -66,12 +64,12 @@ class Compute:
 
         Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
         """
-        estimated = [is_estimate(method) for method in self.methods]
-        how = "; ".join(self.methods) or "method not recorded"
-        amount = energy_text(self.energy_kwh)
-        if estimated and all(estimated):
-            return f"an estimated {amount} ({how})"
-        return f"{amount} ({'partly estimated; ' if any(estimated) else ''}{how})"
+        amount, how = energy(self.energy_kwh), "; ".join(self.methods)
+        if not self.methods:
+            return f"{amount} (method not recorded)"
+        kind = how_known(*self.methods)
+        said = {"measured": f"{amount} ({how})", "estimated": f"an estimated {amount} ({how})"}
+        return said.get(kind, f"{amount} ({kind}; {how})")
 
 
 def read_compute(path: Path | str) -> Compute:
@@ -79,19 +77,18 @@ def read_compute(path: Path | str) -> Compute:
 
     Args:
         path: directory of a run (``result.json``, or ``footprint.json`` of one that is unfinished), a study's directory
-            of results (``runs.csv``, ``manifest.json``), or a study's directory, with ``results/`` in it.
+            of results, or a study's directory, with ``results/`` in it.
 
     Raises:
         InputError: it is none of these, or damaged.
     """
     directory = Path(path)
-    for results in (directory, directory / "results"):
-        if all((results / name).is_file() for name in RESULTS_FILES):
-            return _of_study(results)
+    if any((results / MANIFEST).is_file() for results in (directory, directory / "results")):
+        return _of_study(read_results(directory))
     if any((directory / name).is_file() for name in (RESULT, FOOTPRINT)):
         return _of_run(directory)
     raise InputError(
-        f"{directory}: neither a run ({RESULT} or {FOOTPRINT}) nor a study's results ({' and '.join(RESULTS_FILES)}); "
+        f"{directory}: neither a run ({RESULT} or {FOOTPRINT}) nor a study's results ({RUNS} and {MANIFEST}); "
         "expected a directory such as runs/demo/filters-4-seed-0 or runs/demo/results"
     )
 
@@ -101,14 +98,14 @@ def paragraph(compute: Compute) -> str:
     lost = ""
     if compute.abandoned:
         attempts = "one attempt" if compute.abandoned == 1 else f"{compute.abandoned} attempts"
-        lost = f", {energy_text(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
+        lost = f", {energy(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
     embodied = "The making of the hardware is not included."
     if compute.embodied_g is not None:
-        embodied = f"Making the hardware adds a share of {carbon_text(compute.embodied_g)} (SCI 1.1), kept apart."
+        embodied = f"Making the hardware adds a share of {carbon(compute.embodied_g)} (SCI 1.1), kept apart."
     return (
-        f"We trained {compute.subject} on {compute.hardware}, in {duration_text(compute.duration_s)}. Training and "
+        f"We trained {compute.subject} on {compute.hardware}, in {duration(compute.duration_s)}. Training and "
         f"evaluation used {compute.energy} before PUE{lost}. With {compute.pue} and a carbon intensity of "
-        f"{compute.intensity}, we estimate operational, location-based emissions of {carbon_text(compute.carbon_g)}. "
+        f"{compute.intensity}, we estimate operational, location-based emissions of {carbon(compute.carbon_g)}. "
         f"{embodied}"
     )
 
@@ -117,13 +114,13 @@ def checklist(compute: Compute) -> str:
     """The compute fields of the Machine Learning Reproducibility Checklist, as a list in Markdown."""
     versions = ", ".join(f"{name} {version}" for name, version in compute.versions.items()) or "not recorded"
     abandoned = f", and {compute.abandoned} that gave no result" if compute.abandoned else ""
-    average = duration_text(compute.duration_s / compute.runs) if compute.runs else "no run was finished"
+    average = duration(compute.duration_s / compute.runs) if compute.runs else "no run was finished"
     fields = {
         "Number of training and evaluation runs": f"{compute.runs}{abandoned}",
         "Average runtime for each result": average,
-        "Total runtime": duration_text(compute.duration_s),
+        "Total runtime": duration(compute.duration_s),
         "Estimated energy cost": f"{compute.energy}, before PUE",
-        "Estimated emissions": f"{carbon_text(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
+        "Estimated emissions": f"{carbon(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
         "Computing infrastructure, hardware": compute.hardware,
         "Computing infrastructure, software": versions,
         "Dates": " to ".join(dict.fromkeys(compute.dates)),
@@ -196,39 +193,31 @@ def _of_run(directory: Path) -> Compute:
     )
 
 
-def _of_study(results: Path) -> Compute:
-    manifest = read_json(results / "manifest.json")
-    try:
-        with (results / "runs.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        abandoned = manifest["abandoned"]
-        widths = _distinct(row["filters"] for row in rows)
-        planned = len(rows) + len(manifest["runs_left_out"])
-        sources = "; ".join(manifest["pue_sources"])
-        return Compute(
-            subject=f"{len(rows)} networks of {planned} planned ({', '.join(widths)} initial filters)",
-            runs=len(rows),
-            abandoned=int(abandoned["attempts"]),
-            duration_s=sum(float(row["duration_s"]) for row in rows),
-            energy_kwh=sum(float(row["energy_whole_run_kwh"]) for row in rows) + float(abandoned["energy_kwh"]),
-            abandoned_kwh=float(abandoned["energy_kwh"]),
-            methods=_distinct(method.strip() for row in rows for method in row["energy_method"].split(";")),
-            carbon_g=sum(float(row["carbon_whole_run_g"]) for row in rows) + float(abandoned["carbon_g"]),
-            embodied_g=None,
-            pue=f"a PUE of {' and '.join(_distinct(row['pue'] for row in rows))} ({sources})",
-            intensity=" and ".join(
-                _distinct(f"{float(row['intensity_g_per_kwh']):.4g} g/kWh ({row['intensity_source']})" for row in rows)
-            ),
-            hardware="; ".join(
-                _distinct(_hardware(one.get("hardware"), None) for one in manifest.get("environments", [manifest]))
-            ),
-            versions=manifest.get("versions", {}),
-            dates=_days(manifest["dates"].values()),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
-        raise InputError(
-            f"{results}: not the results of a study ({type(error).__name__}: {error}). Collect the study again."
-        ) from None
+def _of_study(results: Results) -> Compute:
+    runs, manifest = results.runs, results.manifest
+    abandoned = manifest["abandoned"]
+    widths = ", ".join(map(str, runs["filters"].unique()))
+    planned = len(runs) + len(manifest["runs_left_out"])
+    grids = [
+        f"{g_per_kwh:.4g} g/kWh ({source})"
+        for g_per_kwh, source in zip(runs["intensity_g_per_kwh"], runs["intensity_source"], strict=True)
+    ]
+    return Compute(
+        subject=f"{len(runs)} networks of {planned} planned ({widths} initial filters)",
+        runs=len(runs),
+        abandoned=abandoned["attempts"],
+        duration_s=runs["duration_s"].sum(),
+        energy_kwh=runs["energy_whole_run_kwh"].sum() + abandoned["energy_kwh"],
+        abandoned_kwh=abandoned["energy_kwh"],
+        methods=_distinct(method.strip() for methods in runs["energy_method"] for method in methods.split(";")),
+        carbon_g=runs["carbon_whole_run_g"].sum() + abandoned["carbon_g"],
+        embodied_g=None,
+        pue=f"a PUE of {' and '.join(_distinct(map(str, runs['pue'])))} ({'; '.join(manifest['pue_sources'])})",
+        intensity=" and ".join(_distinct(grids)),
+        hardware="; ".join(_distinct(_hardware(one.get("hardware"), None) for one in manifest["environments"])),
+        versions=manifest.get("versions", {}),
+        dates=_days(manifest["dates"].values()),
+    )
 
 
 def _hardware(environment: dict[str, Any] | None, record: FootprintRecord | None) -> str:

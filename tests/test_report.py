@@ -152,7 +152,7 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
         read_compute(tmp_path / "nowhere")
     results, _ = make_study(tmp_path)
     (results / "manifest.json").write_text("{}")
-    with pytest.raises(InputError, match="not the results of a study"):
+    with pytest.raises(InputError, match="not the manifest of a study's results"):
         read_compute(results)
 
 

@@ -104,10 +104,10 @@ def energy_honesty(runs: pd.DataFrame) -> str:
     methods = runs["energy_method"].astype(str)
     found = sorted({part.strip() for text in methods for part in text.split(";") if part.strip()})
     listed = w.joined([f"“{method}”" for method in found])
-    estimated = [method for method in found if method.startswith("estimated")]
-    if len(estimated) == len(found):
+    known = w.how_known(*found)
+    if known == "estimated":
         return f"The energies of this study are **estimates, not measurements** ({listed})."
-    if estimated:
+    if known == "partly estimated":
         # A GPU's energy is never an estimate, so its share says how much is not.
         gpu = float(runs["energy_gpu_kwh"].sum() / runs["energy_kwh"].sum())
         share = f"; {w.percent(gpu)} of them is the GPU's, which is not" if gpu else ""

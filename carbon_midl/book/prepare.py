@@ -27,7 +27,8 @@ from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.statistics import Statistics, recorded
 from carbon_midl.selection import published as published_record
-from carbon_midl.study.tables import Results, named_rows
+from carbon_midl.selection.by_width import read_widths
+from carbon_midl.study.results import Results, named_rows
 
 if TYPE_CHECKING:
     from carbon_midl.lidc.crops import CropArchive
@@ -59,7 +60,7 @@ def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        shown = Results.read(shown_dir / "results")
+        shown = read_widths(shown_dir / "results")
         sentences = {
             "phantom_transfer": collection.phantom_transfer(root / transfer_record.RECORDED),
             "leak": leak_text(root),

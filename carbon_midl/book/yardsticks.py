@@ -12,7 +12,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
 from carbon_midl.selection.patients import Interval
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows, read_results
 
 RECORDED = Path("results/lidc-yardsticks")
 FORMAT, VERSION = "carbon-midl yardsticks", 1
@@ -42,7 +42,7 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
         manifest["options"]["readers"],
     ):
         return NOT_RECORDED
-    joined = with_networks(table, evidence.results.slices)
+    joined = with_networks(table, evidence.results.slices_of("test"))
     four = joined[joined["reader_dice"].notna()]
     widths = evidence.bootstrap.widths
     best = max(widths, key=lambda width: four[width].mean())
@@ -110,13 +110,12 @@ def leak_text(root: Path) -> str:
     """One sentence: the same training on a split by slice and on one by patient; or that there is no record."""
     if not (root / LEAK).is_dir() or not (root / TRIALS).is_dir():
         return "What a network would gain by such a split has not been recorded in this copy of the book."
-    leaky, scores = (pd.read_csv(root / record / "slices.csv.gz") for record in (LEAK, TRIALS))
-    (made,) = named_rows(pd.read_csv(root / LEAK / "runs.csv"))
-    options = read_json(root / LEAK / "manifest.json")["options"]
+    leak, trials = read_results(root / LEAK), read_results(root / TRIALS)
+    leaky, scores, runs = leak.slices_of("test"), trials.slices_of("test"), trials.runs
+    (made,) = named_rows(leak.runs)
     alike = {"filters": made.filters, "seed": made.seed} | {
-        name: options[name] for name in ("learning_rate", "augment")
+        name: leak.manifest["options"][name] for name in ("learning_rate", "augment")
     }
-    runs = pd.read_csv(root / TRIALS / "runs.csv")
     (run,) = runs.loc[(runs[list(alike)] == pd.Series(alike)).all(axis=1), "run"]
     honest = scores[scores["run"] == run]
     # The archive for the leak names its patients by slice; the patient is the first part.

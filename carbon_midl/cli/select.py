@@ -285,7 +285,7 @@ def _print_verdict(
 ) -> None:
     from textwrap import fill
 
-    from carbon_midl.selection.wording import listed
+    from carbon_midl.units import listed
 
     lines = [f"Chosen: {choice.chosen} ({choice.criterion})", choice.reason]
     if choice.runner_up is not None:
@@ -307,7 +307,7 @@ def _print_verdict(
 
 
 def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty", most: int) -> None:
-    from carbon_midl.selection.wording import number
+    from carbon_midl.units import number
 
     # What a reader looks for first: the chosen, then by rank.
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])

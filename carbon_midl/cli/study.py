@@ -116,18 +116,18 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _print_status(title: str, status: "StudyStatus", most: int) -> None:
-    from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
+    from carbon_midl.units import carbon, duration, energy
 
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(status.counts.items()))
     print(f"{title}: {len(status.runs):,} runs ({counts})")
-    text = f"Used so far: {energy_text(status.energy_kwh)} before PUE, {carbon_text(status.carbon_g)}"
+    text = f"Used so far: {energy(status.energy_kwh)} before PUE, {carbon(status.carbon_g)}"
     if status.superseded:
         text += f", {status.superseded} attempts among it that were moved aside"
     print(text + ".")
     if status.predicted_left and status.predicted_left["energy_kwh"]:
         print(
-            f"Left, at the mean of the runs that are done: {energy_text(status.predicted_left['energy_kwh'])}, "
-            f"{duration_text(status.predicted_left['duration_s'])} of training one run after the other."
+            f"Left, at the mean of the runs that are done: {energy(status.predicted_left['energy_kwh'])}, "
+            f"{duration(status.predicted_left['duration_s'])} of training one run after the other."
         )
     if status.note:
         print(status.note)
@@ -137,7 +137,7 @@ def _print_status(title: str, status: "StudyStatus", most: int) -> None:
     print(f"\n{'run':<{width}}  {'state':<11}  {'epoch':>7}  {'Dice':>5}  {'used':>9}")
     for run in rows[:most]:
         dice = "–" if run.dice is None else f"{run.dice:.3f}"
-        used = energy_text(run.energy_kwh) if run.energy_kwh else "–"
+        used = energy(run.energy_kwh) if run.energy_kwh else "–"
         line = f"{run.name:<{width}}  {run.state:<11}  {f'{run.epochs}/{run.planned}':>7}  {dice:>5}  {used:>9}"
         print(f"{line}  {run.why}".rstrip())
     if len(rows) > most:

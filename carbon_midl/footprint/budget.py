@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.prediction import CONFIDENCE, Prediction, predict
 from carbon_midl.footprint.record import FootprintRecord
-from carbon_midl.footprint.table import carbon_text, energy_text
+from carbon_midl.units import carbon, energy
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class Budget:
 
     def _text(self, record: FootprintRecord, energy_kwh: float) -> str:
         if self.energy_kwh is not None:
-            return energy_text(energy_kwh)
-        return carbon_text(record.carbon_g(energy_kwh) if math.isfinite(energy_kwh) else self.carbon_g or 0.0)
+            return energy(energy_kwh)
+        return carbon(record.carbon_g(energy_kwh) if math.isfinite(energy_kwh) else self.carbon_g or 0.0)
 
 
 def _percent(probability: float) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from carbon_midl.footprint.cpu_estimate import PER_CORE, UtilisationSensor
 from carbon_midl.footprint.record import ComponentEnergy, FootprintRecord, Window
+from carbon_midl.units import carbon, energy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,17 +27,17 @@ def describe(record: FootprintRecord, window: str) -> str:
     """Energy of `window` by component and how it was obtained, carbon with its factors, what is known beside, notes."""
     chosen = record.window(window)
     rows = [("component", "energy", "how obtained")]
-    rows += [(part.component, energy_text(part.energy_kwh), _how(part)) for part in chosen.components]
-    rows.append(("total", energy_text(chosen.energy_kwh), "before PUE"))
+    rows += [(part.component, energy(part.energy_kwh), _how(part)) for part in chosen.components]
+    rows.append(("total", energy(chosen.energy_kwh), "before PUE"))
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    table = [f"{name:<{widths[0]}}  {energy:>{widths[1]}}  {how}" for name, energy, how in rows]
+    table = [f"{name:<{widths[0]}}  {used:>{widths[1]}}  {how}" for name, used, how in rows]
     return "\n".join(
         [
             _heading(record, chosen),
             "",
             *table,
             "",
-            f"{carbon_text(record.carbon_g(window))} = {energy_text(chosen.energy_kwh)} × PUE {record.pue:g} "
+            f"{carbon(record.carbon_g(window))} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
             f"× {record.intensity.g_per_kwh:.4g} g/kWh",
             f"PUE: {record.pue_source}",
             f"Intensity: {record.intensity.source}",
@@ -49,37 +50,6 @@ def describe(record: FootprintRecord, window: str) -> str:
     )
 
 
-def energy_text(energy_kwh: float) -> str:
-    """Energy in kWh, Wh or mWh, to three digits."""
-    if abs(energy_kwh) >= 1 or energy_kwh == 0:
-        return f"{_three_digits(energy_kwh)} kWh"
-    if abs(energy_kwh) >= 1e-3:
-        return f"{_three_digits(energy_kwh * 1e3)} Wh"
-    return f"{_three_digits(energy_kwh * 1e6)} mWh"
-
-
-def carbon_text(carbon_g: float) -> str:
-    """Carbon in kgCO2eq, gCO2eq or mgCO2eq, to three digits."""
-    if carbon_g >= 1000:
-        return f"{_three_digits(carbon_g / 1000)} kgCO2eq"
-    if carbon_g >= 1 or carbon_g == 0:
-        return f"{_three_digits(carbon_g)} gCO2eq"
-    return f"{_three_digits(carbon_g * 1000)} mgCO2eq"
-
-
-def duration_text(duration_s: float) -> str:
-    """A duration in s, min or h, to three digits."""
-    if duration_s < 120:
-        return f"{_three_digits(duration_s)} s"
-    return f"{_three_digits(duration_s / 60)} min" if duration_s < 7200 else f"{_three_digits(duration_s / 3600)} h"
-
-
-def _three_digits(value: float) -> str:
-    """Without an exponent where there are thousands, as of 0.9999 kWh in Wh."""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
-
-
 def _heading(record: FootprintRecord, window: Window) -> str:
     state = "" if window.finished else ", not finished"
     epochs = f"{record.epochs} of {record.epochs_planned} epochs, " if record.epochs else ""
@@ -90,7 +60,7 @@ def _heading(record: FootprintRecord, window: Window) -> str:
 def _how(part: ComponentEnergy) -> str:
     if part.sampled_kwh is None:
         return part.method
-    return f"{part.method}; sampled power beside it: {energy_text(part.sampled_kwh)}{_ratio(part)}"
+    return f"{part.method}; sampled power beside it: {energy(part.sampled_kwh)}{_ratio(part)}"
 
 
 def _ratio(part: ComponentEnergy) -> str:
@@ -104,7 +74,7 @@ def _idle(record: FootprintRecord, window: str) -> list[str]:
     if net_kwh is None:
         return []
     powers = ", ".join(f"{component} {power_w:.3g} W" for component, power_w in record.idle_w.items())
-    return [f"Idle before the training: {powers}; above that, {window} took {energy_text(net_kwh)} of these components"]
+    return [f"Idle before the training: {powers}; above that, {window} took {energy(net_kwh)} of these components"]
 
 
 def _embodied(record: FootprintRecord, window: str) -> list[str]:
@@ -112,7 +82,7 @@ def _embodied(record: FootprintRecord, window: str) -> list[str]:
     if embodied is None or share_g is None:
         return []
     return [
-        f"Embodied, apart from the above: {carbon_text(share_g)} of making {embodied.devices} × {embodied.hardware} "
+        f"Embodied, apart from the above: {carbon(share_g)} of making {embodied.devices} × {embodied.hardware} "
         f"({embodied.total_kg:g} kgCO2e each over {embodied.lifetime_years:g} years, share {embodied.share:g}; "
         f"{embodied.source})"
     ]
@@ -125,12 +95,12 @@ def _carbontracker(record: FootprintRecord) -> list[str]:
     lines = []
     if figures.energy_before_pue_kwh is not None and figures.carbon_g is not None:
         line = (
-            f"Carbontracker {figures.version}: {energy_text(figures.energy_before_pue_kwh)} before PUE, "
-            f"{carbon_text(figures.carbon_g)}, {figures.measured_epochs} epochs"
+            f"Carbontracker {figures.version}: {energy(figures.energy_before_pue_kwh)} before PUE, "
+            f"{carbon(figures.carbon_g)}, {figures.measured_epochs} epochs"
         )
         if figures.difference_kwh is not None:
             word = "more" if figures.difference_kwh >= 0 else "less"
-            line += f"; {energy_text(abs(figures.difference_kwh))} {word} than ours over the same epochs"
+            line += f"; {energy(abs(figures.difference_kwh))} {word} than ours over the same epochs"
         lines.append(line)
         ours = (UtilisationSensor.method, PER_CORE)
         if any(part.method in ours for window in record.windows for part in window.components):
@@ -149,8 +119,8 @@ def _predictions(record: FootprintRecord) -> list[str]:
     last = record.predictions[-1]
     if last.energy_error is None or last.duration_error is None:
         return [
-            f"Predicted after epoch {last.after_epoch}: {energy_text(last.energy_kwh.value)} "
-            f"({energy_text(last.energy_kwh.low)} to {energy_text(last.energy_kwh.high)}, "
+            f"Predicted after epoch {last.after_epoch}: {energy(last.energy_kwh.value)} "
+            f"({energy(last.energy_kwh.low)} to {energy(last.energy_kwh.high)}, "
             f"{last.confidence:.0%} interval) and {last.duration_s.value:.0f} s for {last.epochs_planned} epochs"
         ]
     errors = ", ".join(f"{one.energy_error:+.1%} after epoch {one.after_epoch}" for one in record.predictions)

@@ -15,7 +15,7 @@ from carbon_midl.search.ledger import Entry
 from carbon_midl.search.plan import Plan
 from carbon_midl.search.worker import Standing
 from carbon_midl.selection.policy import Trial
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 TRAIL, PICTURE, OUTCOME = "trail.csv", "trail", "search.json"
 FORMAT, VERSION = "carbon-midl search", 1

@@ -9,7 +9,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Criterion
 from carbon_midl.selection.sample import Sample, observed
-from carbon_midl.selection.wording import amount
+from carbon_midl.units import amount
 
 _ROUNDING = 1e-12
 

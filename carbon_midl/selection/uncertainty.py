@@ -15,7 +15,7 @@ from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Criterion, pick
 from carbon_midl.selection.frontier import on_frontier
 from carbon_midl.selection.sample import draw, observed
-from carbon_midl.selection.wording import listed
+from carbon_midl.units import listed
 
 DRAWS = 10_000
 FEW = 10

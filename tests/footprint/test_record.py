@@ -20,7 +20,6 @@ from carbon_midl.footprint import (
     carbon_intensity,
     recost_run,
 )
-from carbon_midl.footprint.table import carbon_text, duration_text, energy_text
 
 energies = st.floats(min_value=0, max_value=1e4)
 texts = st.text(max_size=20)
@@ -328,18 +327,3 @@ def test_an_epoch_that_was_saved_in_its_middle_is_added_up_over_its_attempts() -
     assert again.epoch(2).energy_kwh == 0.5
     assert again.energy_kwh == 1.75
     assert FootprintRecord.from_dict(joined.to_dict()) == joined
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (energy_text(0.9999), "1,000 Wh"),
-        (energy_text(1.2345), "1.23 kWh"),
-        (energy_text(1234.5), "1,230 kWh"),
-        (carbon_text(999.7), "1,000 gCO2eq"),
-        (duration_text(119.96), "120 s"),
-        (duration_text(5000 * 3600), "5,000 h"),
-    ],
-)
-def test_figures_have_three_digits_and_no_exponent(text: str, expected: str) -> None:
-    assert text == expected
