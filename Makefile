@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help book test snakemake lock clean
+.PHONY: help book test test-all snakemake lock clean
 
 help:  ## show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 book: $(VENV)/.installed  ## train the demo study (reusing what is done) and build the book
 	$(BIN)/carbon-midl study run studies/demo.toml
@@ -17,6 +17,9 @@ test: $(VENV)/.installed  ## lint, type-check and test everything, the built boo
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+test-all: test  ## the same, and the exhaustive comparisons, which take long
+	$(BIN)/pytest -m exhaustive
 
 # In an environment of its own: it holds back packages that the book and the searches use in newer releases.
 snakemake: .venv-snakemake/.installed  ## install Snakemake with its SLURM executor into .venv-snakemake

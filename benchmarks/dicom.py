@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.record import Finding, record
 from carbon_midl.lidc.annotations import patients_with_nodules
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.pylidc_repair import import_pylidc
+from tests.lidc.pylidc_repair import import_pylidc
 
 ONE_CORE = 1
 

@@ -2,12 +2,8 @@
 
     python -m benchmarks.masks [--patients 60] [--record]
 
-All masks are compared. Printed is the fastest of five passes on one core:
-
-- rasterising, with everything read beforehand (though pylidc parses its coordinates each time). Both find the box of
-  the mask themselves: pylidc each reading's own, carbon_midl the nodule's for all its readings;
-- the same with the nodule's box given to both;
-- from the database to masks.
+All masks are compared. Printed is the fastest of five passes on one core: rasterising into the nodule's box with
+everything read beforehand (though pylidc parses its coordinates each time), and from the database to masks.
 """
 
 import os
@@ -16,7 +12,6 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # befo
 
 import argparse
 from collections.abc import Callable
-from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -25,8 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.record import Finding, record
 from carbon_midl.lidc.annotations import Nodule, patients_with_nodules, read_scans
-from carbon_midl.lidc.contours import Window, reader_masks_of
-from carbon_midl.lidc.pylidc_repair import import_pylidc
+from carbon_midl.lidc.masks import Window, reader_masks
+from tests.lidc.pylidc_repair import import_pylidc
 
 PASSES = 5
 Masks = list[NDArray[np.bool_]]
@@ -51,9 +46,8 @@ def main() -> None:
     patients = patients_with_nodules()[: options.patients]
     pylidc = import_pylidc()
 
-    def our_nodules() -> list[list[Nodule]]:
-        """Scan by scan, as the library draws them."""
-        return [list(scan.nodules) for scan in read_scans(patients)]
+    def our_nodules() -> list[Nodule]:
+        return [nodule for scan in read_scans(patients) for nodule in scan.nodules]
 
     def their_annotations() -> list[tuple[Any, NDArray[np.int64]]]:
         query = pylidc.query(pylidc.Annotation).join(pylidc.Scan).filter(pylidc.Scan.patient_id.in_(patients))
@@ -62,11 +56,9 @@ def main() -> None:
             (by_id[reading.annotation_id], nodule.bounding_box()) for nodule in nodules for reading in nodule.readings
         ]
 
-    by_scan = our_nodules()
-    nodules = list(chain.from_iterable(by_scan))
+    nodules = our_nodules()
     annotations = their_annotations()
-    boxes = [[_box(nodule) for nodule in of_scan] for of_scan in by_scan]
-    ours_s, ours = fastest_s(lambda: _drawn(by_scan, boxes))
+    ours_s, ours = fastest_s(lambda: [reader_masks(nodule, _box(nodule)) for nodule in nodules])
     theirs_s, theirs = fastest_s(lambda: [annotation.boolean_mask(bbox=box) for annotation, box in annotations])
     one_by_one = (
         masks[:, reader] for masks, nodule in zip(ours, nodules, strict=True) for reader in range(len(nodule.readings))
@@ -75,14 +67,8 @@ def main() -> None:
         rows, columns, _ = their.shape
         assert np.array_equal(our[:, :rows, :columns], their.transpose(2, 0, 1))
     print(f"{len(annotations)} readings of {len(nodules)} nodules, all masks equal")
-    alone_s, _ = fastest_s(lambda: _drawn(by_scan))
-    their_alone_s, _ = fastest_s(lambda: [annotation.boolean_mask() for annotation, _ in annotations])
-    found = [
-        _report("rasterising", alone_s, their_alone_s),
-        _report("rasterising into a given box", ours_s, theirs_s),
-    ]
-
-    ours_s, _ = fastest_s(lambda: _drawn(our_nodules()))
+    found = [_report("rasterising", ours_s, theirs_s)]
+    ours_s, _ = fastest_s(lambda: [reader_masks(nodule, _box(nodule)) for nodule in our_nodules()])
 
     def their_way() -> Masks:
         pylidc._session.expire_all()
@@ -98,14 +84,6 @@ def _report(what: str, ours_s: float, theirs_s: float) -> Finding:
     print(f"{what}: pylidc {theirs_s:.3f} s, carbon_midl {ours_s:.3f} s, {theirs_s / ours_s:.1f} times as fast")
     times = f"{theirs_s / ours_s:.1f} times as fast, {ours_s:.2f} and {theirs_s:.2f} s"
     return Finding(f"masks: {what}", "`pylidc.Annotation.boolean_mask`", times)
-
-
-def _drawn(by_scan: list[list[Nodule]], boxes: list[list[Window]] | None = None) -> Masks:
-    """The masks of all nodules, into given boxes or into those that it finds."""
-    masks: Masks = []
-    for number, nodules in enumerate(by_scan):
-        masks += reader_masks_of(nodules, boxes[number] if boxes else [_box(nodule) for nodule in nodules])
-    return masks
 
 
 def _box(nodule: Nodule) -> Window:

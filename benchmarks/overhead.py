@@ -3,12 +3,10 @@
     python -m benchmarks.overhead [--runs 4] [--record]
 
 A study of tiny runs on a tiny phantom is made by one process at a time, then by two, each with one thread. Overhead is
-what a run takes beside the windows that are metered: papermill and kernel start, imports, opening crops, pictures. On
-Linux a study imports most only once, for all the runs of a place; so a study of a single run is made, too.
+what a run takes beside the windows that are metered: papermill and kernel start, imports, opening crops, pictures.
 """
 
 import argparse
-import io
 import os
 import shutil
 import tempfile
@@ -21,9 +19,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a run does not compile the li
 from benchmarks.record import Finding, record
 from carbon_midl.footprint import read_footprint
 from carbon_midl.study.devices import slots
-from carbon_midl.study.display import Display
-from carbon_midl.study.making import open_crops
-from carbon_midl.study.runner import run_study
+from carbon_midl.study.runner import open_crops, run_study
 from carbon_midl.study.spec import Study, read_study
 
 ROOT = Path(__file__).parents[1]
@@ -52,8 +48,6 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="put the findings into the table of README.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        single = tiny(Path(folder) / "single", 1)
-        single_s = made(single, 1) - metered_s(single)
         study = tiny(Path(folder) / "study", options.runs)
         alone_s = made(study, 1)
         overhead_s = (alone_s - metered_s(study)) / options.runs
@@ -63,7 +57,7 @@ def main() -> None:
         Finding(
             "a run's overhead, kernel start included",
             "its training and test",
-            f"{overhead_s:.1f} s, mean of a study's {options.runs} runs; {single_s:.1f} s where it is the only one",
+            f"{overhead_s:.1f} s, mean of a study's {options.runs} runs",
         ),
         Finding(
             f"{options.runs} runs, two at a time",
@@ -91,7 +85,7 @@ def tiny(root: Path, runs: int) -> Study:
 def made(study: Study, jobs: int) -> float:
     """Make the study; returns how long that took, s."""
     start = perf_counter()
-    run_study(study, Display(io.StringIO()), slots(jobs=jobs, share_meter=True), share_meter=True)
+    run_study(study, slots(jobs=jobs, share_meter=True), share_meter=True)
     return perf_counter() - start
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from carbon_midl.book.search import RECORDED, SWEEP, choice_sentence, price_sentence, read_search
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_json, write_text
+from carbon_midl.study.results import read_results
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RECORDED, help="(default: %(default)s)")
     options = parser.parse_args()
     outcome, trail = read_json(options.search / "search.json"), pd.read_csv(options.search / "trail.csv")
-    runs = pd.read_csv(options.results / "runs.csv")
+    runs = read_results(options.results).runs
     sweep = runs[runs["run"].isin(outcome["candidates"])]
     if missing := sorted(set(outcome["candidates"]) - set(sweep["run"])):
         raise InputError(f"{options.results}: no run {missing[0]}; make the full sweep first.")

@@ -1,6 +1,6 @@
 """How long a study of many runs takes to look at and to collect.
 
-    python -m benchmarks.studies [--runs 10000] [--epochs 8] [--record]
+    python -m benchmarks.studies [--runs 1000] [--epochs 8] [--record]
 
 One tiny run is trained; its files, under other options, make a study of many finished runs. Timed are reading and
 expanding the study file with its status, as a new process does it, and collecting the tables, with the memory at most.
@@ -21,8 +21,7 @@ from benchmarks.record import Finding, record
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.notebook import open_experiment
 from carbon_midl.run import fingerprint
-from carbon_midl.study.finished import REMEMBERED, remember_finished
-from carbon_midl.study.making import open_crops
+from carbon_midl.study.runner import open_crops
 from carbon_midl.study.spec import Study, read_study
 
 TEXT = """
@@ -50,7 +49,7 @@ _CALL = "import sys; from carbon_midl.cli import main; sys.exit(main())"
 def main() -> None:
     """Make the study and time what is done with it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000, help="in hundreds (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=1_000, help="in hundreds (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=8, help="of each (default: %(default)s)")
     parser.add_argument("--record", action="store_true", help="put the findings into the table of README.md")
     options = parser.parse_args()
@@ -59,7 +58,6 @@ def main() -> None:
         status = ["study", "status", str(study.path)]
         findings = [
             timed("status", status, f"{options.runs:,} finished runs", times=_TIMES),
-            timed("status", status, f"{options.runs:,} runs that were finished elsewhere, first look", forget=study),
             timed(
                 "collect", ["study", "collect", str(study.path)], f"{options.runs:,} runs of {options.epochs} epochs"
             ),
@@ -85,14 +83,11 @@ def make_study(root: Path, runs: int, epochs: int) -> Study:
         directory.mkdir(parents=True)
         for name in ("epochs.csv", "slices.csv.gz", "footprint.json"):
             shutil.copy(template / name, directory)
-        (directory / "notebook.ipynb").write_text("{}")
         own = result | {
             "options": run.options.model_dump(),
             "fingerprint": fingerprint(run.options, archive).__dict__,
         }
         (directory / "result.json").write_text(json.dumps(own, indent=2))
-        # As the runner does after each run.
-        remember_finished(directory)
     return study
 
 
@@ -108,18 +103,15 @@ def trained(study: Study, archive: CropArchive, directory: Path) -> Path:
     return directory
 
 
-def timed(what: str, arguments: list[str], of: str, forget: Study | None = None, times: int = 1) -> Finding:
+def timed(what: str, arguments: list[str], of: str, times: int = 1) -> Finding:
     """Run the command line in a process of its own, and say how long that took and how much memory it had at most.
 
     Args:
         what: subcommand of "study".
         arguments: of the command line.
         of: what it is done with.
-        forget: a study whose remembered runs are forgotten before.
         times: how often; the median is told.
     """
-    if forget:
-        (forget.directory / REMEMBERED).unlink()
     durations_s = []
     for _ in range(times):
         start = perf_counter()

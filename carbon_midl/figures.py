@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from carbon_midl.files import replaced
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 SIZE_IN = (5.6, 3.9)
 """Small on purpose: at the width of a phone the 10 pt labels stay legible."""
@@ -190,7 +190,7 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], col
 
 
 def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
-    """Dice against gCO2eq of training, one point a width with its interval (columns of ``study.tables.by_width``)."""
+    """Dice against gCO2eq of training, one point a width with its interval (columns of ``by_width``)."""
     table = table.sort_values("filters")
     carbon, dice = table["carbon_g"], table["dice"]
     axes.plot(carbon, dice, color=theme.muted, linewidth=1, zorder=1)
@@ -212,7 +212,7 @@ def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 
 def learning(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
-    """Best validation Dice so far against carbon so far, one line a run (columns of ``study.tables.learning``)."""
+    """Best validation Dice so far against carbon so far, one line a run (columns of ``learning``)."""
     widths = sorted(int(width) for width in table["filters"].unique())
     colours, dashes = width_colours(widths, theme), ["-", "--", ":", "-."]
     for number, width in enumerate(widths):
@@ -242,7 +242,7 @@ def selection_price(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 
 def dice_size(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
-    """Dice by size of the nodule and width, with the readers' own agreement (columns of ``study.tables.by_size``)."""
+    """Dice by size of the nodule and width, with the readers' own agreement (columns of ``by_size``)."""
     widths = sorted(int(width) for width in table["filters"].unique())
     colours, markers = width_colours(widths, theme), "osD^vPX"
     labels = list(dict.fromkeys(table["size"]))

@@ -1,4 +1,4 @@
-"""Writing files and directories whole or not at all."""
+"""Writing files and directories whole or not at all, and by one process at a time."""
 
 import gzip
 import io
@@ -6,15 +6,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from carbon_midl.errors import InputError
 
 _LEVEL = 6
 """Of gzip: the highest takes several times as long for some per cent."""
+_WAIT_S = 0.5
 
 
 @contextmanager
@@ -34,14 +37,9 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_left_over(directory: Path, names: Iterable[str]) -> None:
-    """Remove what `replaced` has left of files of these names where it was killed.
-
-    Only for a directory that nobody else writes to.
-    """
-    for name in names:
-        for path in directory.glob(f".{name}-????????"):
-            path.unlink(missing_ok=True)
+def is_left_over(path: Path, names: Iterable[str]) -> bool:
+    """Whether `replaced` was killed while it wrote a file of one of these names, and has left ``path``."""
+    return any(path.match(f".{name}-????????") for name in names)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -64,16 +62,9 @@ def write_gzipped(path: Path, text: str) -> None:
 def compressed(content: bytes) -> bytes:
     """The content as gzip writes it, without name and time."""
     packed = io.BytesIO()
-    with gzip_stream(packed) as out:
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=packed, mtime=0) as out:
         out.write(content)
     return packed.getvalue()
-
-
-@contextmanager
-def gzip_stream(out: BinaryIO) -> Iterator[BinaryIO]:
-    """Yield a stream whose content is compressed into ``out``, without name and time."""
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=out, mtime=0) as packed:
-        yield packed  # type: ignore[misc]
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -93,6 +84,62 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no such file.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}). Make the file again or restore it.") from None
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock ``path``, once nobody else does; it ends with this process, however that ends.
+
+    Args:
+        path: the lock's file. It is made where it is missing, and stays.
+        on_wait: called twice a second while somebody else holds the lock; what it raises ends the waiting.
+    """
+    lock = FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=_WAIT_S)
+            break
+        except Timeout:
+            on_wait()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def locked_or_refused(path: Path, doing: str) -> Iterator[None]:
+    """Hold the lock ``path``, or refuse to.
+
+    Args:
+        path: the lock's file.
+        doing: what another process is doing that holds it, such as "building this archive".
+
+    Raises:
+        InputError: another process holds it.
+    """
+
+    def refuse() -> None:
+        raise lock_held(path, doing)
+
+    with locked(path, refuse):
+        yield
+
+
+def lock_held(path: Path, doing: str) -> InputError:
+    """The error of whoever wants a lock that another process holds, which is ``doing`` something."""
+    return InputError(f"{path.parent}: another process is {doing}. Wait for it, or stop it ('fuser {path}' names it).")
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock ``path`` now."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 def refuse_occupied(path: Path) -> None:

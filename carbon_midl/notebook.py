@@ -58,7 +58,7 @@ class Experiment:
     trained: "Training | None" = None
     fitted: "Fit | None" = None
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
-    # The tracker outlives a cell: it opens with the training and closes after the test. So does the turn on the GPU.
+    # The tracker outlives a cell: it opens with the training and closes after the test. So does the lock on the GPU.
     _tracking: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -107,13 +107,11 @@ class Experiment:
             InputError: the loss is not finite, or the checkpoint is damaged.
             TrainingPaused: the epoch ``pause_after`` is done; another start with a later one, or 0, goes on.
         """
-        from carbon_midl.eager import without_compiler
         from carbon_midl.training import begin, fit
 
-        without_compiler()
         options, directory = self.run.options, self.run.directory
         # Before the window opens: loading parts of torch is start-up, the same for every width, and no training. Before
-        # the turn, too: putting the weights on the GPU is nothing that the meter of the run beside it would show.
+        # the GPU is free, too: the meter of the run beside would not show that weights are put there.
         self.tracker.load()
         training = begin(options, self.run.checkpoint)
         done = training.progress.epochs
@@ -122,7 +120,7 @@ class Experiment:
             # The attempt before may have been killed when its checkpoint was written and the table not yet.
             write_epochs(directory, done)
             self._pause_if_due(len(done))
-        self._take_turn()
+        self._wait_for_the_gpu()
         self._tracking.enter_context(self.tracker)
         try:
             with EpochBar(options.epochs, len(done)) as bar, self.tracker.window("training"):
@@ -163,13 +161,13 @@ class Experiment:
             self.tracker.note(f"training stopped {self.fitted.stopped}")
         return self._epoch_table()
 
-    def _take_turn(self) -> None:
+    def _wait_for_the_gpu(self) -> None:
+        from carbon_midl.footprint.gpu_lock import gpu_lock
         from carbon_midl.footprint.nvml import visible_boards
-        from carbon_midl.footprint.turn import turn
 
         if self.metered_alone:
             told = "Waiting for another run to leave the GPU, whose meter would count both."
-            self._tracking.enter_context(turn(visible_boards(), lambda: print(told)))
+            self._tracking.enter_context(gpu_lock(visible_boards(), lambda: print(told)))
 
     def _pause_if_due(self, epoch: int) -> None:
         if self.pause_after and epoch >= self.pause_after:

@@ -3,22 +3,25 @@
 import ast
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from carbon_midl.checkpoint_header import checkpointed_run
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, remove_left_over, write_gzipped, write_json, write_text
+from carbon_midl.files import is_left_over, lock_held, read_json, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.network_size import network_size
 from carbon_midl.options import BUILT_IN, RunOptions, fingerprinted
 from carbon_midl.own_model import source_of
 from carbon_midl.parts import Parts, select_parts
-from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, RESULT, RUN_FILES, SLICES
+from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, LOCK, RESULT, RUN_FILES, SLICES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
+# Whoever only looks whether the lock is held holds it for a moment.
+_LOCK_WAIT_S = 2.0
+# Of two threads that parse at the same time, Python 3.11 may fail one.
+_PARSING = threading.Lock()
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
     "batches.py",
@@ -60,7 +67,8 @@ class Fingerprint:
 class Run:
     """A run that is about to be made, or to be gone on with.
 
-    ``checkpoint`` is where its training goes on; None where it begins.
+    ``checkpoint`` is where its training goes on; None where it begins. ``lock`` keeps other processes out of the
+    directory as long as this object is there.
     """
 
     directory: Path
@@ -71,19 +79,29 @@ class Run:
     fingerprint: Fingerprint
     training: str
     checkpoint: Path | None
+    lock: FileLock
 
 
 def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> Run:
-    """Check that a run can be made, split the patients and make its directory.
+    """Check that a run can be made, split the patients, make its directory and lock it for this process.
 
     Where the same run was interrupted, or was stopped by a budget that is another one now, it goes on from its
     checkpoint.
 
     Raises:
-        InputError: the directory holds something that is no run, a finished one, or another unfinished one; the crops
-            do not fit the options.
+        InputError: another process is making the run; the directory holds something that is no run, a finished one, or
+            another unfinished one; the crops do not fit the options.
     """
     directory = Path(directory)
+    foreign = sorted(path.name for path in directory.glob("*") if not _belongs_to_a_run(path))
+    if foreign:
+        raise InputError(
+            f"{directory}: holds {', '.join(foreign[:3])}, which is no part of a run. Name a new or empty directory."
+        )
+    split = split_patients(archive.patients, options.split_seed, training_share=options.training_share)
+    parts = select_parts(archive, split, options)
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = _locked_by_this_process(directory)
     wanted, training = fingerprint(options, archive), training_fingerprint(options, archive)
     checkpoint = resumable(directory, training)
     if (directory / RESULT).exists() and (checkpoint is None or is_finished(directory, wanted)):
@@ -95,16 +113,20 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
             f"{directory}: holds an unfinished run ({CHECKPOINT}) with other options, crops or code, or a damaged one. "
             "Name another directory, or move this one away to begin anew."
         )
-    remove_left_over(directory, RUN_FILES)
-    foreign = sorted(path.name for path in directory.glob("*") if not _belongs_to_a_run(path))
-    if foreign:
-        raise InputError(
-            f"{directory}: holds {', '.join(foreign[:3])}, which is no part of a run. Name a new or empty directory."
-        )
-    split = split_patients(archive.patients, options.split_seed, training_share=options.training_share)
-    parts = select_parts(archive, split, options)
-    directory.mkdir(parents=True, exist_ok=True)
-    return Run(directory, options, archive, split, parts, wanted, training, checkpoint)
+    for path in directory.glob(".*"):
+        if is_left_over(path, RUN_FILES):
+            path.unlink()
+    return Run(directory, options, archive, split, parts, wanted, training, checkpoint, lock)
+
+
+def _locked_by_this_process(directory: Path) -> FileLock:
+    """The lock of a run's directory, one object for all of this process, which may open a run more than once."""
+    lock = FileLock(directory / LOCK, thread_local=False, is_singleton=True)
+    try:
+        lock.acquire(timeout=_LOCK_WAIT_S)
+    except Timeout:
+        raise lock_held(directory / LOCK, "making this run") from None
+    return lock
 
 
 def is_finished(directory: Path, wanted: Fingerprint) -> bool:
@@ -126,7 +148,7 @@ def earlier_attempts(directory: Path) -> "FootprintRecord | None":
     from carbon_midl.footprint import read_footprint
 
     try:
-        return read_footprint(directory)
+        return read_footprint(directory / FOOTPRINT)
     except InputError:
         return None
 
@@ -160,9 +182,10 @@ def code_fingerprint() -> str:
     count, so that code may be explained, moved and renamed without making earlier runs stale.
     """
     package = Path(__file__).parent
-    statements = {
-        text for name in DECIDING_MODULES for text in _statements((package / name).read_text(encoding="utf-8"))
-    }
+    with _PARSING:
+        statements = {
+            text for name in DECIDING_MODULES for text in _statements((package / name).read_text(encoding="utf-8"))
+        }
     return _short("\n".join(sorted(statements)).encode())
 
 
@@ -289,7 +312,7 @@ def summary(scores: "pd.DataFrame") -> dict[str, Any]:
 
 def _belongs_to_a_run(path: Path) -> bool:
     """Whether an interrupted run, or papermill on its way, may have left ``path``."""
-    return path.name in RUN_FILES or path.suffix in (".ipynb", ".log")
+    return path.name in RUN_FILES or path.suffix in (".ipynb", ".log") or is_left_over(path, RUN_FILES)
 
 
 def _short(content: bytes) -> str:

@@ -9,7 +9,6 @@ Widths that were not calibrated stay as they are, and so does what a run took be
 """
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
+from carbon_midl.study.results import EPOCHS, MANIFEST, RUNS, read_results
 
 METHOD = "estimated, calibrated: epochs × energy of an epoch on a quiet machine"
 AS_RUN = "energy_as_run_kwh"
@@ -29,7 +29,7 @@ def energy_per_epoch(calibration: Path) -> pd.DataFrame:
     Raises:
         InputError: a width was trained fewer than three times, or for more than one epoch.
     """
-    runs = pd.read_csv(calibration / "runs.csv")
+    runs = read_results(calibration).runs
     repeats = runs.groupby("filters").size()
     if (runs["epochs_trained"] != 1).any() or repeats.min() < 3:
         raise InputError(
@@ -42,7 +42,8 @@ def energy_per_epoch(calibration: Path) -> pd.DataFrame:
 def calibrate(results: Path, calibration: Path) -> list[int]:
     """Rewrite the energies in ``runs.csv`` and ``epochs.csv`` of ``results``, and return the widths left alone."""
     per_epoch = energy_per_epoch(calibration)
-    runs, epochs = (pd.read_csv(results / f"{name}.csv") for name in ("runs", "epochs"))
+    recorded = read_results(results)
+    runs, epochs, manifest = recorded.runs, recorded.epochs, recorded.manifest
     known = runs["filters"].isin(per_epoch.index)
     before = runs[AS_RUN] if AS_RUN in runs else runs["energy_kwh"]
     around_kwh = runs["energy_whole_run_kwh"] - runs["energy_kwh"]
@@ -64,18 +65,17 @@ def calibrate(results: Path, calibration: Path) -> list[int]:
     epochs[AS_RUN] = epochs[AS_RUN] if AS_RUN in epochs else epochs["energy_kwh"]
     calibrated_kwh = epochs["run"].map(epoch_kwh.set_axis(runs["run"]))
     epochs.loc[epochs["run"].isin(runs.loc[known, "run"]), "energy_kwh"] = calibrated_kwh
-    manifest = json.loads((results / "manifest.json").read_text(encoding="utf-8"))
-    machine = json.loads((calibration / "manifest.json").read_text(encoding="utf-8"))
+    machine = read_results(calibration).manifest
     manifest["sensors"] = sorted(runs["energy_method"].unique())
     manifest["calibration"] = {
         "study": machine["study"],
         "hardware": machine["hardware"],
         "epoch_kwh": {str(width): float(kwh) for width, kwh in per_epoch["energy_kwh"].items()},
     }
-    for name, table in (("runs.csv", runs), ("epochs.csv", epochs)):
+    for name, table in ((RUNS, runs), (EPOCHS, epochs)):
         write_text(results / name, table.to_csv(index=False))
         manifest["sha256"][name] = hashlib.sha256((results / name).read_bytes()).hexdigest()
-    write_json(results / "manifest.json", manifest)
+    write_json(results / MANIFEST, manifest)
     return sorted(int(width) for width in runs.loc[~known, "filters"].unique())
 
 

@@ -20,15 +20,8 @@ from carbon_midl.footprint import (
     describe,
     to_frame,
 )
-from carbon_midl.footprint.report import (
-    carbon_text,
-    checklist,
-    duration_text,
-    energy_text,
-    model_card,
-    paragraph,
-    to_markdown,
-)
+from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
+from carbon_midl.units import carbon, duration, energy
 from tests.book.synthetic import make_study
 from tests.footprint.test_record import example
 
@@ -105,12 +98,12 @@ def test_a_frame_has_a_row_for_each_component() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (energy_text(0.9999), "1,000 Wh"),
-        (energy_text(1.2345), "1.23 kWh"),
-        (energy_text(1234.5), "1,230 kWh"),
-        (carbon_text(999.7), "1,000 gCO2eq"),
-        (duration_text(119.96), "120 s"),
-        (duration_text(5000 * 3600), "5,000 h"),
+        (energy(0.9999), "1,000 Wh"),
+        (energy(1.2345), "1.23 kWh"),
+        (energy(1234.5), "1,230 kWh"),
+        (carbon(999.7), "1,000 gCO2eq"),
+        (duration(119.96), "120 s"),
+        (duration(5000 * 3600), "5,000 h"),
     ],
 )
 def test_figures_have_three_digits_and_no_exponent(text: str, expected: str) -> None:
@@ -225,7 +218,7 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
         read_compute(tmp_path / "nowhere")
     results, _ = make_study(tmp_path)
     (results / "manifest.json").write_text("{}")
-    with pytest.raises(InputError, match="not the results of a study"):
+    with pytest.raises(InputError, match="not the manifest of a study's results"):
         read_compute(results)
 
 

@@ -1,9 +1,12 @@
+import itertools
+import time
 from pathlib import Path
 
 import pytest
 
 from carbon_midl.checkpoint import Progress, save_checkpoint
 from carbon_midl.errors import InputError
+from carbon_midl.files import is_locked, locked
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.notebook import free_directory, open_experiment
 from carbon_midl.options import RunOptions
@@ -107,10 +110,38 @@ def test_what_a_killed_write_has_left_is_cleared_away(discs: CropArchive, tmp_pa
     run.mkdir()
     (run / ".epochs.csv-hg48mdfn").write_text("epoch,tra")
     prepare_run(run, QUICK, discs)
-    assert not list(run.iterdir())
+    assert [path.name for path in run.iterdir()] == [".lock"]
     (run / ".epochs.csv.bak").touch()
     with pytest.raises(InputError, match=r"holds \.epochs\.csv\.bak, which is no part of a run"):
         prepare_run(run, QUICK, discs)
+
+
+def test_a_run_is_written_by_one_process_which_may_open_it_again(discs: CropArchive, tmp_path: Path) -> None:
+    with locked(tmp_path / ".lock"), pytest.raises(InputError, match="another process is making this run"):
+        prepare_run(tmp_path, QUICK, discs)
+    first = prepare_run(tmp_path, QUICK, discs)
+    again = prepare_run(tmp_path, QUICK, discs)
+    assert first.lock is again.lock
+    assert is_locked(tmp_path / ".lock")
+    del first, again
+    assert not is_locked(tmp_path / ".lock")
+
+
+def test_a_clock_that_jumps_does_not_change_a_duration(
+    discs: CropArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumps, real = itertools.cycle([0.0, 1e6, -1e6, 5e5]), time.time
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+    experiment = open_experiment(
+        crops=str(discs.path), output=str(tmp_path / "run"), carbontracker=False, filters=2, depth=2, epochs=2
+    )
+    started = time.monotonic()
+    epochs = experiment.train()
+    took = time.monotonic() - started
+    assert 0 < epochs["duration_s"].sum() <= took
+    window = experiment.footprint.window("training")
+    assert 0 < window.duration_s <= took
+    assert 0 < window.energy_kwh < 0.5 * took / 3600  # half a kilowatt at most
 
 
 def test_explaining_and_moving_code_leaves_its_fingerprint() -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from carbon_midl.book.icons import keep_shown_icons
 from carbon_midl.book.prepare import GENERATED
 from carbon_midl.errors import InputError
 
@@ -50,7 +49,6 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-SAID:]
             raise InputError("The book does not build:\n" + "\n".join(problems))
-        keep_shown_icons(built)
         shutil.rmtree(book, ignore_errors=True)
         built.rename(book)
     finally:

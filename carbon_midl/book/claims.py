@@ -6,15 +6,12 @@ import pandas as pd
 
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import PAPER_WIDTHS, Evidence
-from carbon_midl.selection.comparisons import compare
 from carbon_midl.selection.patients import Interval
 
 POSTER_CARBON_PERCENT_PER_DICE_PERCENT = 1500.0
 """Selvan, MIDL 2021: about 1 % Dice for 1500 % more carbon."""
 MOST_NAMED = 4
 """More runs than these are counted and not named."""
-SIGNIFICANT = 0.05
-"""The corrected probability below which two widths are told apart."""
 ABOUT_EQUAL = 1.25
 """Two growth factors within this ratio are called about as fast."""
 
@@ -107,10 +104,10 @@ def energy_honesty(runs: pd.DataFrame) -> str:
     methods = runs["energy_method"].astype(str)
     found = sorted({part.strip() for text in methods for part in text.split(";") if part.strip()})
     listed = w.joined([f"“{method}”" for method in found])
-    estimated = [method for method in found if method.startswith("estimated")]
-    if len(estimated) == len(found):
+    known = w.how_known(*found)
+    if known == "estimated":
         return f"The energies of this study are **estimates, not measurements** ({listed})."
-    if estimated:
+    if known == "partly estimated":
         # A GPU's energy is never an estimate, so its share says how much is not.
         gpu = float(runs["energy_gpu_kwh"].sum() / runs["energy_kwh"].sum())
         share = f"; {w.percent(gpu)} of them is the GPU's, which is not" if gpu else ""
@@ -198,67 +195,19 @@ def headline(evidence: Evidence) -> str:
 
 
 def enough(evidence: Evidence) -> str:
-    """The cheapest width that is not shown to be worse than the best one, and how the dearer ones compare."""
+    """The width with the highest mean Dice, the widths that could be the best, and the cheapest of these."""
     best, chosen = best_and_enough(evidence)
-    if best == evidence.extremes[0]:
-        text = f"F = {best} has both the highest mean Dice and the smallest footprint ({n_text(evidence)})."
-    elif chosen == best:
-        text = (
-            f"F = {best} has the highest mean Dice, and every cheaper width is shown to be worse (95 % intervals of "
-            f"the paired differences; {n_text(evidence)})."
-        )
-    else:
-        gap = w.points_interval(evidence.bootstrap.difference(chosen, best))
-        ratio = w.times(evidence.carbon_g[best] / evidence.carbon_g[chosen])
-        text = (
-            f"F = {best} has the highest mean Dice, but F = {chosen} is not shown to be worse: the paired difference "
-            f"is {gap}, a 95 % interval over {n_text(evidence)}, and the training of F = {best} emits {ratio} as much."
-        )
-    return text + dearer(evidence, best) + together(evidence, best)
+    could = w.joined(evidence.candidates.could_be_best)
+    return (
+        f"F = {best} has the highest mean Dice. At 95 %, F = {could} could be the best (multiple comparisons with the "
+        f"best {{cite:p}}`hsu1984constrained`; {n_text(evidence)}); the cheapest of these is F = {chosen}."
+    )
 
 
 def best_and_enough(evidence: Evidence) -> tuple[int, int]:
-    """The width with the highest mean Dice, and the cheapest that is not shown to be worse."""
-    bootstrap = evidence.bootstrap
-    best = max(bootstrap.widths, key=lambda width: bootstrap.dice(width).estimate)
-    by_carbon = sorted(bootstrap.widths, key=lambda width: evidence.carbon_g[width])
-    chosen = next(width for width in by_carbon if width == best or bootstrap.difference(width, best).low <= 0)
-    return best, chosen
-
-
-def dearer(evidence: Evidence, best: int) -> str:
-    """How many of the widths that are dearer than the best one are shown to be worse."""
-    others = [width for width in evidence.bootstrap.widths if evidence.carbon_g[width] > evidence.carbon_g[best]]
-    worse = [width for width in others if evidence.bootstrap.difference(best, width).high < 0]
-    if not others:
-        return ""
-    if len(others) == 1:
-        return f" The dearer F = {others[0]} is {'shown to be worse, too' if worse else 'not shown to be worse'}."
-    which = {0: "none is", 1: "one is", len(others): "all are"}.get(len(worse), f"{w.count(len(worse))} are")
-    named = f" (F = {w.joined(worse)})" if 0 < len(worse) < len(others) else ""
-    return f" Of the {w.count(len(others))} dearer widths {which} shown to be worse{named}."
-
-
-def together(evidence: Evidence, best: int) -> str:
-    """From which widths the best one is still told when all pairs are tested at once; empty where nothing was shown."""
-    bootstrap = evidence.bootstrap
-    others = [width for width in bootstrap.widths if width != best]
-    if len(others) < 2 or all(bootstrap.difference(width, best).low <= 0 for width in others):
-        return ""
-    pairs = compare(evidence.candidates)
-    told = pairs[(pairs["p_holm"] < SIGNIFICANT) & ((pairs["first"] == str(best)) | (pairs["second"] == str(best)))]
-    named = sorted(int(name) for name in {*told["first"], *told["second"]} - {str(best)})
-    from_whom = (
-        f"only from F = {w.joined(named)}"
-        if 0 < len(named) < len(others)
-        else "from all of them"
-        if named
-        else "from none"
-    )
-    return (
-        f" Each comparison stands by itself there; corrected for all {w.count(len(pairs))} pairs of widths (Holm), "
-        f"F = {best} can be told {from_whom}."
-    )
+    """The width with the highest mean Dice, and the cheapest that could be the best."""
+    best = max(evidence.bootstrap.widths, key=lambda width: evidence.bootstrap.dice(width).estimate)
+    return best, min(map(int, evidence.candidates.could_be_best), key=lambda width: evidence.carbon_g[width])
 
 
 def enough_lesson(evidence: Evidence) -> str:

@@ -9,15 +9,14 @@ from carbon_midl import figures
 from carbon_midl.book import wording as w
 from carbon_midl.book.pictures import Picture
 from carbon_midl.book.tables import Table
+from carbon_midl.book.transfer import read_transfer, transfers
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.agreement import ALL_SIZES
 from carbon_midl.lidc.bootstrap import DRAWS
 from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE
 from carbon_midl.lidc.split import FRACTIONS
-from carbon_midl.lidc.statistics import EXAMPLE_SLICES, Statistics
-from carbon_midl.lidc.transfer import read_transfer, transfers
+from carbon_midl.lidc.statistics import ALL_SIZES, EXAMPLE_SLICES, Statistics
 from carbon_midl.selection.patients import Interval
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 HIGH_DICE = 0.7
 ON_A_SLICE, IN_3D = "on a slice both outlined", "over the whole nodule"
@@ -36,7 +35,7 @@ def collection_numbers(statistics: Statistics) -> dict[str, str]:
 
 
 def phantom_transfer(directory: Path) -> str:
-    """What the phantom is worth on real crops, from the record of ``benchmarks/transfer.py``."""
+    """What the phantom is worth on real crops, from the record of ``studies/transfer.py``."""
     if not directory.is_dir():
         return "How far a network trained on the phantom gets on CT has not been recorded in this copy of the book."
     scores, manifest = read_transfer(directory)

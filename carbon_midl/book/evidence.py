@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from carbon_midl.errors import InputError
+from carbon_midl.selection.by_width import by_size, by_width, carbon_by_width, draw_bootstrap, learning, read_widths
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs
@@ -15,7 +16,7 @@ from carbon_midl.selection.reading import Columns, read_candidates
 from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, joined_by_patient
 from carbon_midl.selection.replay import replay_study
 from carbon_midl.selection.side_by_side import all_criteria, on_grids, side_by_side
-from carbon_midl.study.tables import Results, by_size, by_width, carbon_by_width, learning
+from carbon_midl.study.results import Results, read_csv
 from carbon_midl.unet_size import unet_size
 
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
@@ -40,19 +41,16 @@ class Evidence:
         Raises:
             InputError: a file is missing or lacks a column.
         """
-        try:
-            systems = pd.read_csv(facts)
-        except FileNotFoundError:
-            raise InputError(f"{facts}: no such file. It comes with the repository; restore it.") from None
+        systems = read_csv(facts)
         missing = [name for name in SYSTEM_COLUMNS if name not in systems.columns]
         if missing:
             raise InputError(f"{facts}: no column {', '.join(missing)}. It comes with the repository; restore it.")
-        return cls(Results.read(results_dir), systems)
+        return cls(read_widths(results_dir), systems)
 
     @cached_property
     def bootstrap(self) -> PatientBootstrap:
         """Bootstrap over the test patients."""
-        return self.results.bootstrap()
+        return draw_bootstrap(self.results)
 
     @cached_property
     def widths(self) -> pd.DataFrame:
@@ -94,7 +92,7 @@ class Evidence:
     def candidates(self) -> Candidates:
         """The widths as candidates, with Dice by test patient and training, carbon of training."""
         columns = Columns(replicate=PATIENT, training=RUN, performance=TEST_DICE)
-        table = joined_by_patient(self.results.runs, self.results.slices, TEST_DICE)
+        table = joined_by_patient(self.results.runs, self.results.slices_of("test"), TEST_DICE)
         first = self.results.runs.iloc[0]
         return read_candidates(table, columns, Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"])))
 

@@ -8,7 +8,6 @@ import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from carbon_midl.book.claims import n_text
 from carbon_midl.book.evidence import Evidence
@@ -19,6 +18,7 @@ from carbon_midl.footprint.grid import (
     known_embodied,
     national_averages,
 )
+from carbon_midl.footprint.sensors import how_known
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Criterion
 from carbon_midl.selection.cost import Factors
@@ -44,7 +44,7 @@ def explorer_data(evidence: Evidence) -> dict[str, Any]:
     return {
         "title": evidence.results.manifest["title"],
         "n": n_text(evidence),
-        "energy": energy_kind(evidence.results.runs["energy_method"]),
+        "energy": how_known(*evidence.results.runs["energy_method"]),
         "recorded": {"g_per_kwh": factors.intensity.g_per_kwh, "pue": factors.pue},
         "widths": widths(evidence),
         "grids": grids(),
@@ -84,15 +84,6 @@ def widths(evidence: Evidence) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def energy_kind(methods: "pd.Series[str]") -> str:
-    """How the energies were obtained, in one or two words."""
-    parts = [part.strip() for text in methods.astype(str).unique() for part in text.split(";") if part.strip()]
-    estimated = [part.startswith("estimated") for part in parts]
-    if all(estimated):
-        return "estimated"
-    return "partly estimated" if any(estimated) else "measured"
 
 
 def grids() -> list[dict[str, Any]]:

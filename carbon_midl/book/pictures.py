@@ -8,7 +8,7 @@ import pandas as pd
 from carbon_midl import figures
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 
 class Picture(NamedTuple):

@@ -4,12 +4,12 @@ import csv
 import inspect
 import io
 import shutil
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from carbon_midl import figures
 from carbon_midl.book import claims, collection, published, search, selection
+from carbon_midl.book import transfer as transfer_record
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.examples import example_crops, examples_text, find_archive
@@ -22,14 +22,13 @@ from carbon_midl.book.recipes import recipes_text
 from carbon_midl.book.reference import commands_page, parameters
 from carbon_midl.book.tables import TABLES, Table
 from carbon_midl.book.trials import home_width_text, reruns_text, trials_text
-from carbon_midl.book.two_cores import two_cores_text
 from carbon_midl.book.whole_price import own_footprint, whole_price_text
 from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
-from carbon_midl.lidc import transfer as transfer_record
 from carbon_midl.lidc.statistics import Statistics, recorded
 from carbon_midl.selection import published as published_record
-from carbon_midl.study.tables import Results, named_rows
+from carbon_midl.selection.by_width import read_widths
+from carbon_midl.study.results import Results, named_rows
 
 if TYPE_CHECKING:
     from carbon_midl.lidc.crops import CropArchive
@@ -40,9 +39,7 @@ FACTS = Path("book/data/training-compute.csv")
 COLLECTION = Path("book/_build/collection.json")
 
 
-def prepare(
-    results_dir: Path, shown_dir: Path, root: Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
-) -> None:
+def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
     """Make ``book/_generated`` anew; what an earlier preparation left there goes.
 
     Args:
@@ -51,20 +48,19 @@ def prepare(
         shown_dir: of the study whose executed notebooks are shown. Its own results are in ``results``; each of their
             runs has a directory of its name. It may be another study: notebooks on CT hold pixels of CT.
         root: the repository.
-        progress: wraps the scans of LIDC-IDRI as they are measured, which is done once and kept in `COLLECTION`.
 
     Raises:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
     evidence = Evidence.read(results_dir, root / FACTS)
-    statistics = recorded(root / COLLECTION, progress)
+    statistics = recorded(root / COLLECTION)
     record = published_record.read_published(root / published_record.RECORDED)
     searched = search.read_search(root / search.RECORDED)
     generated = root / GENERATED
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        shown = Results.read(shown_dir / "results")
+        shown = read_widths(shown_dir / "results")
         sentences = {
             "phantom_transfer": collection.phantom_transfer(root / transfer_record.RECORDED),
             "leak": leak_text(root),
@@ -79,7 +75,6 @@ def prepare(
         write_text(staging / "recipes.md", recipes_text(root))
         write_text(staging / "trials.md", trials_text(evidence, root))
         write_text(staging / "yardsticks.md", yardsticks_text(evidence, root))
-        write_text(staging / "two-cores.md", two_cores_text(evidence, root))
         write_text(staging / "whole-price.md", whole_price_text(evidence, root))
         write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
         _write(evidence, statistics, record, searched, sentences, find_archive(root / "data", evidence), staging)

@@ -9,7 +9,7 @@ from carbon_midl.book.pictures import Picture
 from carbon_midl.selection import figures
 from carbon_midl.selection.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.selection.published import Record
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 Table = tuple[list[str], list[list[str]]]
 DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}

@@ -77,9 +77,8 @@ def _sentence(pair: RecipePair) -> str:
 
 
 def _origin(pairs: list[RecipePair], hardware: dict[str, Any]) -> str:
-    estimated = "The energies are measured"
-    if "estimated" in pairs[0].method:
-        estimated = f"The energies are {'partly ' if hardware['gpu'] else ''}*estimates*"
+    kind = {"measured": "measured", "estimated": "*estimates*", "partly estimated": "partly *estimates*"}
+    estimated = f"The energies are {kind[w.how_known(pairs[0].method)]}"
     alone = any(pair.seeds == 1 for pair in pairs)
     once = " One seed tells nothing about what another would change." if alone else ""
     machine = w.joined([hardware["cpu"], *hardware["gpu"]])

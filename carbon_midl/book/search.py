@@ -65,7 +65,7 @@ def choice_sentence(record: Recorded) -> str:
 def price_sentence(record: Recorded) -> str:
     """What the search and the sweep took."""
     outcome, sweep = record.outcome, record.sweep
-    estimated = sweep["energy_method"].astype(str).str.contains("estimated").any()
+    estimated = w.how_known(*sweep["energy_method"]) != "measured"
     return (
         f"The search took {w.energy(outcome['energy_kwh'])} or {w.carbon(outcome['carbon_g'])} CO₂eq, the full "
         f"sweep {w.energy(float(sweep['energy_whole_run_kwh'].sum()))} or "

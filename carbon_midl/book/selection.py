@@ -8,7 +8,7 @@ from carbon_midl.book.pictures import Picture
 from carbon_midl.selection import figures
 from carbon_midl.selection.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.selection.side_by_side import PRICE_SHARE, all_criteria
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 Table = tuple[list[str], list[list[str]]]
 IN_GRAMS = ("budget", "marginal")

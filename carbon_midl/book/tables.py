@@ -6,7 +6,7 @@ from typing import Any
 from carbon_midl.book import wording as w
 from carbon_midl.book.claims import POSTER_CARBON_PERCENT_PER_DICE_PERCENT, n_text
 from carbon_midl.book.evidence import PAPER_WIDTHS, Evidence
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 from carbon_midl.unet_size import training_bytes
 
 Table = tuple[list[str], list[list[str]]]
@@ -103,7 +103,7 @@ def poster(evidence: Evidence) -> Table:
         more, low, high = (100 * value for value in evidence.bootstrap.relative_difference(cheapest, dearest))
         gain = f"{w.signed(more)} % ({w.signed(low)} to {w.signed(high)} %)"
     kind = "phantom crops" if results.manifest["crops"]["kind"] == "phantom" else "CT crops of LIDC-IDRI"
-    known = w.how_known("; ".join(results.runs["energy_method"].unique()))
+    known = w.how_known(*results.runs["energy_method"].unique())
     poster_percent = f"about {POSTER_CARBON_PERCENT_PER_DICE_PERCENT:.0f} %"
     return ["", "Poster", "Here"], [
         ["Images", "CT of LIDC-IDRI", kind],

@@ -12,8 +12,7 @@ from carbon_midl.book import wording as w
 from carbon_midl.book.claims import best_and_enough
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
-from carbon_midl.files import read_json
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows, read_results
 
 TRIALS = (Path("results/lidc-tuning"), Path("results/lidc-trials"))
 TOLERANCE = 0.01
@@ -100,9 +99,9 @@ def _read(root: Path, fingerprint: str) -> pd.DataFrame:
     for directory in TRIALS:
         if not (root / directory).is_dir():
             continue
-        manifest = read_json(root / directory / "manifest.json")
+        results = read_results(root / directory)
+        runs, manifest = results.runs, results.manifest
         if manifest["crops"]["fingerprint"] == fingerprint:
-            runs = pd.read_csv(root / directory / "runs.csv")
             given = {name: manifest["options"][name] for name in _VARIED if name not in runs}
             known = runs["energy_method"].map(w.how_known)
             tables.append(runs.assign(**given, machine=w.machine(manifest["hardware"]), known=known))

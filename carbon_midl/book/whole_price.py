@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
 from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
-from carbon_midl.study.tables import Results
+from carbon_midl.study.results import FORMAT, MANIFEST, Results, read_results
 
 BUILD = Path("results/book-build/footprint.json")
 
@@ -22,21 +20,22 @@ def whole_price_text(evidence: Evidence, root: Path) -> str:
         evidence: the study.
         root: the repository, with other studies below ``results/``.
     """
-    own = evidence.results.manifest
-    studies = {own["study"]: (own, evidence.results.runs)}
-    for path in sorted((root / "results").glob("*/manifest.json")):
+    own = evidence.results
+    studies = {own.manifest["study"]: own}
+    for path in sorted((root / "results").glob(f"*/{MANIFEST}")):
         manifest = read_json(path)
         # An archive for the leak holds the same crops under other names, hence another fingerprint.
-        if manifest.get("study") not in (None, *studies) and _collection(manifest) == _collection(own):
-            studies[manifest["study"]] = (manifest, pd.read_csv(path.with_name("runs.csv")))
-    rows = [_row_of(manifest, runs) for manifest, runs in studies.values()]
-    total = {
-        unit: sum(_whole(manifest, runs, unit) for manifest, runs in studies.values())
-        for unit in ("energy_kwh", "carbon_g")
-    }
-    known = w.how_known("; ".join(method for _, runs in studies.values() for method in runs["energy_method"].unique()))
-    attempts = sum(int(manifest["abandoned"]["attempts"]) for manifest, _ in studies.values())
-    runs_done = sum(len(runs) for _, runs in studies.values())
+        if (
+            manifest.get("format") == FORMAT
+            and manifest["study"] not in studies
+            and _collection(manifest) == _collection(own.manifest)
+        ):
+            studies[manifest["study"]] = read_results(path.parent)
+    rows = [_row_of(study) for study in studies.values()]
+    total = {unit: sum(_whole(study, unit) for study in studies.values()) for unit in ("energy_kwh", "carbon_g")}
+    known = w.how_known(*(method for study in studies.values() for method in study.runs["energy_method"].unique()))
+    attempts = sum(study.manifest["abandoned"]["attempts"] for study in studies.values())
+    runs_done = sum(len(study.runs) for study in studies.values())
     said = (
         f"The {w.plural(runs_done, 'run')} and {w.plural(attempts, 'attempt')} without a result that were recorded on "
         f"these crops, trials included, took {w.energy(total['energy_kwh'])} before PUE, or "
@@ -58,7 +57,7 @@ def own_footprint(shown: Results, root: Path) -> str:
         root: the repository.
     """
     kwh, grams = (float(shown.runs[unit].sum()) for unit in ("energy_whole_run_kwh", "carbon_whole_run_g"))
-    known = w.how_known("; ".join(shown.runs["energy_method"].unique()))
+    known = w.how_known(*shown.runs["energy_method"].unique())
     said = (
         f"The book has a footprint, too. The notebooks of its appendix took {w.energy(kwh)} before PUE, or "
         f"{w.carbon(grams)} CO₂eq ({known})"
@@ -66,7 +65,7 @@ def own_footprint(shown: Results, root: Path) -> str:
     if not (root / BUILD).is_file():
         return w.unbroken(f"{said}; what building its pages takes was not recorded.")
     build = read_footprint(root / BUILD)
-    how = w.how_known("; ".join(window.method for window in build.windows))
+    how = w.how_known(*(window.method for window in build.windows))
     return w.unbroken(
         f"{said}; building its pages from recorded results takes {w.energy(build.energy_kwh)}, or "
         f"{w.carbon(build.carbon_g(build.energy_kwh))} CO₂eq, each time ({how})."
@@ -78,16 +77,16 @@ def _collection(manifest: dict[str, Any]) -> tuple[Any, Any, Any]:
     return crops.get("kind"), crops.get("slices"), crops.get("source", {}).get("citation")
 
 
-def _row_of(manifest: dict[str, Any], runs: pd.DataFrame) -> list[str]:
+def _row_of(study: Results) -> list[str]:
+    manifest, runs = study.manifest, study.runs
     machines = {w.machine(one["hardware"]) for one in manifest["environments"]}
     return [
         manifest["title"], str(len(runs)), str(manifest["abandoned"]["attempts"]), w.joined(sorted(machines)),
-        w.unbroken(w.energy(_whole(manifest, runs, "energy_kwh"))),
-        w.unbroken(w.carbon(_whole(manifest, runs, "carbon_g"))),
-        w.how_known("; ".join(runs["energy_method"].unique())),
+        w.unbroken(w.energy(_whole(study, "energy_kwh"))), w.unbroken(w.carbon(_whole(study, "carbon_g"))),
+        w.how_known(*runs["energy_method"].unique()),
     ]  # fmt: skip
 
 
-def _whole(manifest: dict[str, Any], runs: pd.DataFrame, unit: str) -> float:
+def _whole(study: Results, unit: str) -> float:
     name = {"energy_kwh": "energy_whole_run_kwh", "carbon_g": "carbon_whole_run_g"}[unit]
-    return float(runs[name].sum()) + float(manifest["abandoned"][unit])
+    return float(study.runs[name].sum()) + float(study.manifest["abandoned"][unit])

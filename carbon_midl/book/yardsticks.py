@@ -8,16 +8,19 @@ import pandas as pd
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
+from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
-from carbon_midl.lidc.yardsticks import RECORDED, read_yardsticks
 from carbon_midl.selection.patients import Interval
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows, read_results
 
+RECORDED = Path("results/lidc-yardsticks")
+FORMAT, VERSION = "carbon-midl yardsticks", 1
+COLUMNS = ("patient_id", "nodule", "slice", "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
 LEAK, TRIALS = Path("results/lidc-leak"), Path("results/lidc-trials")
 NOT_RECORDED = (
-    "Readers and a threshold have not been scored on the test patients of this study. `carbon-midl crops yardsticks` "
-    "does it.\n"
+    "Readers and a threshold have not been scored on the test patients of this study. "
+    "`python studies/yardsticks.py` does it.\n"
 )
 _SLICE = ["patient_id", "nodule", "slice"]
 
@@ -39,7 +42,7 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
         manifest["options"]["readers"],
     ):
         return NOT_RECORDED
-    joined = with_networks(table, evidence.results.slices)
+    joined = with_networks(table, evidence.results.slices_of("test"))
     four = joined[joined["reader_dice"].notna()]
     widths = evidence.bootstrap.widths
     best = max(widths, key=lambda width: four[width].mean())
@@ -70,6 +73,28 @@ def yardsticks_text(evidence: Evidence, root: Path) -> str:
     return f"{w.unbroken(said)}\n\n{list_table('table-yardsticks', caption, header, rows)}"
 
 
+def read_yardsticks(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read what ``studies/yardsticks.py`` recorded.
+
+    Raises:
+        InputError: a file is missing, of another version, or lacks a column.
+    """
+    directory = Path(directory)
+    manifest = read_json(directory / "manifest.json")
+    if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{directory / 'manifest.json'}: not of yardsticks, version {VERSION}. Record them again.")
+    path = directory / "slices.csv.gz"
+    try:
+        table = pd.read_csv(path)
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(
+            f"{path}: no readable record ({error}). Make it: python studies/yardsticks.py data/lidc {directory}"
+        ) from None
+    if missing := [name for name in COLUMNS if name not in table.columns]:
+        raise InputError(f"{path}: no column {', '.join(missing)}. Record them again.")
+    return table, manifest
+
+
 def with_networks(table: pd.DataFrame, slices: pd.DataFrame) -> pd.DataFrame:
     """The table of yardsticks with a column for each width: its Dice on each slice, the mean of its seeds."""
     networks = slices.groupby(["filters", *_SLICE])["dice"].mean().unstack("filters")
@@ -85,13 +110,12 @@ def leak_text(root: Path) -> str:
     """One sentence: the same training on a split by slice and on one by patient; or that there is no record."""
     if not (root / LEAK).is_dir() or not (root / TRIALS).is_dir():
         return "What a network would gain by such a split has not been recorded in this copy of the book."
-    leaky, scores = (pd.read_csv(root / record / "slices.csv.gz") for record in (LEAK, TRIALS))
-    (made,) = named_rows(pd.read_csv(root / LEAK / "runs.csv"))
-    options = read_json(root / LEAK / "manifest.json")["options"]
+    leak, trials = read_results(root / LEAK), read_results(root / TRIALS)
+    leaky, scores, runs = leak.slices_of("test"), trials.slices_of("test"), trials.runs
+    (made,) = named_rows(leak.runs)
     alike = {"filters": made.filters, "seed": made.seed} | {
-        name: options[name] for name in ("learning_rate", "augment")
+        name: leak.manifest["options"][name] for name in ("learning_rate", "augment")
     }
-    runs = pd.read_csv(root / TRIALS / "runs.csv")
     (run,) = runs.loc[(runs[list(alike)] == pd.Series(alike)).all(axis=1), "run"]
     honest = scores[scores["run"] == run]
     # The archive for the leak names its patients by slice; the patient is the first part.

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from carbon_midl.cli.parsing import action, bar, room
+from carbon_midl.cli.parsing import action, room
 
 PDF = Path("book/_build/html/paper.pdf")
 RECORDED, SHOWN = Path("results/lidc"), Path("studies/demo.toml")
@@ -43,7 +43,6 @@ def add_actions(rooms: Any) -> None:
         metavar="OWNER/NAME",
         help="its repository on GitHub: lets readers open the labs on Binder (default: none)",
     )
-    action(book, "links", _links, "list where the built book leads to outside of itself, with the pages that do")
     pdf = action(book, "pdf", _pdf, "print the paper part of the built book as one PDF, with Chromium")
     pdf.add_argument("--out", type=Path, default=PDF, metavar="FILE", help="the PDF (default: %(default)s)")
 
@@ -55,22 +54,14 @@ def _build(options: argparse.Namespace) -> None:
 
     study = read_study(options.study or SHOWN)
     results = options.results or (study.results if options.study else study.root / RECORDED)
-    prepare(results, study.directory, study.root, bar("scan"))
+    prepare(results, study.directory, study.root)
     print(f"Book: {build(study.root, options.address, options.repository)}")
 
 
 def _pdf(options: argparse.Namespace) -> None:
     from carbon_midl.book.build import BUILT
     from carbon_midl.book.pdf import print_paper
+    from carbon_midl.files import write_bytes
 
-    root = Path().absolute()
-    pages = print_paper(root, root / BUILT / "html", options.out)
-    print(f"{options.out}: {pages} pages")
-
-
-def _links(options: argparse.Namespace) -> None:
-    from carbon_midl.book.build import BUILT
-    from carbon_midl.book.links import external_links
-
-    for address, pages in external_links(Path(BUILT) / "html").items():
-        print(f"{address}\t{', '.join(pages)}")
+    write_bytes(options.out, print_paper(Path(), BUILT / "html"))
+    print(f"Paper: {options.out}")

@@ -2,13 +2,18 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from carbon_midl.cli.parsing import action, bar, positive, room
+from carbon_midl.cli.parsing import action, bar, positive, read_patients, room
+
+if TYPE_CHECKING:
+    from carbon_midl.lidc.build import Built, Plan
+
+_SHOWN = 5
 
 _BUILD_EPILOG = """\
-Files and series that cannot be used are left out and listed in OUT/report.csv. What is cut is kept beside OUT until the
-archive stands: a build that was stopped goes on from there with the same command.
+Files and series that cannot be used are left out and listed in OUT/report.csv. The archive appears whole at the end or
+not at all.
 
 examples:
   carbon-midl crops build data/lidc --dicom LIDC-IDRI --dry-run
@@ -21,13 +26,6 @@ fast. Mask pixels outside the centre are lost; it says how many.
 
 example:
   carbon-midl crops centre data/lidc data/lidc-64 --size 64
-"""
-_YARDSTICKS_EPILOG = """\
-Each reader is held against the majority of the other three, on the slices that all four outlined. The threshold keeps
-the bright piece nearest to the middle of a crop; its level is chosen on the validation patients.
-
-example:
-  carbon-midl crops yardsticks data/lidc results/lidc-yardsticks
 """
 
 
@@ -61,7 +59,6 @@ def add_actions(rooms: Any) -> None:
     )
 
     _add_build(crops)
-    _add_yardsticks(crops)
 
     phantom = action(
         crops, "phantom", _phantom, "render synthetic CT crops around real LIDC-IDRI outlines (no download)"
@@ -70,24 +67,6 @@ def add_actions(rooms: Any) -> None:
     phantom.add_argument("--patients", type=int, default=40, metavar="N", help="patients (default: %(default)s)")
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: %(default)s)")
     phantom.add_argument("--size", type=int, default=128, metavar="PX", help="height and width (default: %(default)s)")
-
-
-def _add_yardsticks(crops: Any) -> None:
-    yardsticks = action(
-        crops,
-        "yardsticks",
-        _yardsticks,
-        "score readers against each other, and a threshold, on a study's test patients",
-        _YARDSTICKS_EPILOG,
-    )
-    yardsticks.add_argument("archive", type=Path, metavar="DIR", help="the archive")
-    yardsticks.add_argument("out", type=Path, metavar="OUT", help="the record to make")
-    yardsticks.add_argument(
-        "--split-seed", type=int, default=0, metavar="S", help="of the study's split by patient (default: %(default)s)"
-    )
-    yardsticks.add_argument(
-        "--readers", default="at least 2", metavar="TARGET", help="the study's target (default: %(default)s)"
-    )
 
 
 def _add_build(crops: Any) -> None:
@@ -129,17 +108,7 @@ def _add_build(crops: Any) -> None:
     build.add_argument(
         "--jobs", type=positive, metavar="N", help="processes that read and cut (default: one a processor)"
     )
-    build.add_argument(
-        "--index",
-        type=Path,
-        metavar="FILE",
-        help="where to keep what headers say, so that they are read once (default: a hidden file beside OUT)",
-    )
-    build.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="cut nothing; tell what would be, and estimate time and size for all of LIDC-IDRI",
-    )
+    build.add_argument("--dry-run", action="store_true", help="cut nothing; tell what would be, and how large")
 
 
 def _spacing(text: str) -> float | None:
@@ -178,9 +147,9 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _import_slices(options: argparse.Namespace) -> None:
-    from carbon_midl.lidc.public_layout import import_slices
+    from carbon_midl.lidc.png_slices import import_slices
 
-    count = import_slices(options.slices, options.out, bar("slice"))
+    count = import_slices(options.slices, options.out)
     print(f"{count:,} crops written to {options.out}. Look at them with: carbon-midl crops info {options.out}")
 
 
@@ -194,51 +163,66 @@ def _centre(options: argparse.Namespace) -> None:
     print(f"Of {marked:,} mask pixels {lost:,} lie outside ({lost / max(marked, 1):.2%}).")
 
 
-def _yardsticks(options: argparse.Namespace) -> None:
-    from carbon_midl.lidc.crops import CropArchive
-    from carbon_midl.lidc.yardsticks import read_yardsticks, record_yardsticks
-
-    archive = CropArchive.open(options.archive)
-    record_yardsticks(archive, options.out, options.split_seed, options.readers, bar("level"))
-    table, manifest = read_yardsticks(options.out)
-    four = table["reader_dice"].notna()
-    threshold = manifest["threshold"]
-    print(f"{manifest['slices']:,} test slices of {manifest['patients']:,} patients")
-    if four.any():
-        print(f"  a reader against the other three  Dice {table['reader_dice'].mean():.3f} on {four.sum():,} slices")
-    print(f"  pairs of readers                  Dice {table['readers_dice'].mean():.3f}")
-    print(f"  threshold at {threshold['level']:g}                 Dice {table['threshold_dice'].mean():.3f}")
-    print(f"Record: {options.out}")
-
-
 def _build(options: argparse.Namespace) -> None:
     import os
     import signal
 
     from carbon_midl.files import refuse_occupied
-    from carbon_midl.lidc.build.archive import build_archive
-    from carbon_midl.lidc.build.plan import patients_of, plan_build
-    from carbon_midl.lidc.build.projection import project
-    from carbon_midl.lidc.build.report import built_text, plan_text, projection_text
-    from carbon_midl.lidc.build.settings import Settings
-    from carbon_midl.lidc.tree import index_beside, read_tree
+    from carbon_midl.lidc.build import CropSettings, build_archive, plan_build
+    from carbon_midl.lidc.dicom import read_folder
 
-    # A scheduler's request to end is handled like Ctrl-C: what is being cut is finished and kept.
+    # A scheduler's request to end is handled like Ctrl-C: processes end, and nothing half-written stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    jobs = options.jobs or len(os.sched_getaffinity(0))
-    settings = Settings(options.size, options.spacing, options.min_readers)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = options.jobs or usable
+    settings = CropSettings(options.size, options.spacing, options.min_readers)
     settings.check()
     if not options.dry_run:
         refuse_occupied(options.out)
-    patients = patients_of(options.patients)
-    tree = read_tree(options.dicom, options.index or index_beside(options.out, options.dicom), jobs, bar("256 files"))
-    plan = plan_build(tree, settings, patients, options.max_gb)
-    print(plan_text(plan, settings))
-    if options.dry_run:
-        print(projection_text(project(tree, plan, settings, jobs, bar("10 patients")), jobs))
-        return
-    built = build_archive(tree, plan, options.out, settings, jobs, bar("series"))
-    print(built_text(built, plan, options.out))
+    patients = options.patients and [
+        patient
+        for argument in options.patients
+        for patient in (read_patients(Path(argument)) if Path(argument).is_file() else [argument])
+    ]
+    folder = read_folder(options.dicom, jobs)
+    plan = plan_build(folder, settings, patients, options.max_gb)
+    _show_plan(plan)
+    if not options.dry_run:
+        _show_built(build_archive(folder, plan, options.out, jobs), plan, options.out)
+
+
+def _show_plan(plan: "Plan") -> None:
+    """Print what will be cut."""
+    nodules = sum(len(scan.nodules) for scan in plan.scans)
+    phantom = "" if plan.phantom is None else f" (phantom: {plan.phantom})"
+    print(f"{plan.series_found:,} of {plan.series_of_collection:,} series of LIDC-IDRI found{phantom}")
+    print(
+        f"  to cut       {plan.crops:,} crops of {nodules:,} nodules, {len(plan.patients):,} patients, "
+        f"{len(plan.scans):,} series"
+    )
+    print(f"  to read      {plan.slices:,} slices")
+    print(f"  to write     {plan.crops * plan.settings.crop_bytes / 1e9:.3f} GB, twice that while it is built")
+    for name, patients, reason in (("not there", plan.missing, ""), ("too much", plan.beyond, " (--max-gb)")):
+        if patients:
+            more = f" and {len(patients) - _SHOWN:,} more" if len(patients) > _SHOWN else ""
+            print(f"  {name:<12} {len(patients):,} patients: {', '.join(patients[:_SHOWN])}{more}{reason}")
+
+
+def _show_built(built: "Built", plan: "Plan", out: Path) -> None:
+    """Print what was written, and what was left out and why."""
+    print(
+        f"{built.crops:,} crops of {built.nodules:,} nodules, {built.patients:,} patients, written to {out}. "
+        f"Look at them with: carbon-midl crops info {out}"
+    )
+    if built.left_out:
+        print(
+            f"Left out: {plan.crops - built.crops:,} of {plan.crops:,} crops, "
+            f"{len(plan.scans) - built.series:,} of {len(plan.scans):,} series. First of "
+            f"{len(built.left_out):,} lines of {out / 'report.csv'}:"
+        )
+    for line in built.left_out[:_SHOWN]:
+        text = f"  {line.file or line.series_uid}: {line.reason} (left out: {line.left_out})"
+        print(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _phantom(options: argparse.Namespace) -> None:

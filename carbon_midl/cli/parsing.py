@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from carbon_midl.cli.help_text import HelpFormatter
@@ -41,6 +42,21 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
+
+
+def read_patients(path: Path) -> list[str]:
+    """Return the patients that a text file names, separated by white space.
+
+    Raises:
+        InputError: the file cannot be read, or names nobody.
+    """
+    try:
+        patients = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable text file ({error}). Expected identifiers of patients.") from None
+    if not patients:
+        raise InputError(f"{path}: no patients; expected identifiers such as LIDC-IDRI-0001, one a line.")
+    return patients
 
 
 def equations(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -103,8 +103,8 @@ def _curves(options: argparse.Namespace) -> tuple[list["Curves"], str]:
     """One set of curves a search, and what they are."""
     from carbon_midl.selection.columns import kept
     from carbon_midl.selection.curves import curves_of_study, curves_of_table
-    from carbon_midl.selection.recorded import read_csv
     from carbon_midl.selection.replay import drawn
+    from carbon_midl.study.results import read_csv
 
     candidate = tuple(options.candidate.split(","))
     if options.table.is_dir():

@@ -10,8 +10,8 @@ from carbon_midl.errors import InputError
 
 if TYPE_CHECKING:
     from carbon_midl.footprint.report import Compute
+    from carbon_midl.study.results import Results
 
-RESULTS_FILES = ("runs.csv", "manifest.json")
 _EPILOG = """\
 examples:
   carbon-midl report runs/demo/filters-4-seed-0
@@ -74,57 +74,51 @@ def read_compute(path: Path | str) -> "Compute":
     """
     from carbon_midl.footprint.record import FOOTPRINT, RESULT
     from carbon_midl.footprint.report import compute_of_run
+    from carbon_midl.study.results import MANIFEST, RUNS, read_results
 
     directory = Path(path)
-    for results in (directory, directory / "results"):
-        if all((results / name).is_file() for name in RESULTS_FILES):
-            return _compute_of_study(results)
+    if any((results / MANIFEST).is_file() for results in (directory, directory / "results")):
+        return _compute_of_study(read_results(directory))
     if any((directory / name).is_file() for name in (RESULT, FOOTPRINT)):
         return compute_of_run(directory)
     raise InputError(
-        f"{directory}: neither a run ({RESULT} or {FOOTPRINT}) nor a study's results ({' and '.join(RESULTS_FILES)}); "
+        f"{directory}: neither a run ({RESULT} or {FOOTPRINT}) nor a study's results ({RUNS} and {MANIFEST}); "
         "expected a directory such as runs/demo/filters-4-seed-0 or runs/demo/results"
     )
 
 
-def _compute_of_study(results: Path) -> "Compute":
-    import csv
-
-    from carbon_midl.files import read_json
+def _compute_of_study(results: "Results") -> "Compute":
     from carbon_midl.footprint.report import Compute, machine_text
 
-    manifest = read_json(results / "manifest.json")
-    try:
-        with (results / "runs.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        abandoned = manifest["abandoned"]
-        widths = _distinct(row["filters"] for row in rows)
-        planned = len(rows) + len(manifest["runs_left_out"])
-        sources = "; ".join(manifest["pue_sources"])
-        return Compute(
-            subject=f"{len(rows)} networks of {planned} planned ({', '.join(widths)} initial filters)",
-            runs=len(rows),
-            abandoned=int(abandoned["attempts"]),
-            duration_s=sum(float(row["duration_s"]) for row in rows),
-            energy_kwh=sum(float(row["energy_whole_run_kwh"]) for row in rows) + float(abandoned["energy_kwh"]),
-            abandoned_kwh=float(abandoned["energy_kwh"]),
-            methods=_distinct(method.strip() for row in rows for method in row["energy_method"].split(";")),
-            carbon_g=sum(float(row["carbon_whole_run_g"]) for row in rows) + float(abandoned["carbon_g"]),
-            embodied_g=None,
-            pue=f"a PUE of {' and '.join(_distinct(row['pue'] for row in rows))} ({sources})",
-            intensity=" and ".join(
-                _distinct(f"{float(row['intensity_g_per_kwh']):.4g} g/kWh ({row['intensity_source']})" for row in rows)
-            ),
-            hardware="; ".join(
-                _distinct(machine_text(one["hardware"]) for one in manifest.get("environments", [manifest]))
-            ),
-            versions=manifest.get("versions", {}),
-            dates=tuple(manifest["dates"].values()),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
-        raise InputError(
-            f"{results}: not the results of a study ({type(error).__name__}: {error}). Collect the study again."
-        ) from None
+    runs, manifest = results.runs, results.manifest
+    abandoned = manifest["abandoned"]
+    widths = ", ".join(map(str, runs["filters"].unique()))
+    planned = len(runs) + len(manifest["runs_left_out"])
+    grids = [
+        f"{g_per_kwh:.4g} g/kWh ({source})"
+        for g_per_kwh, source in zip(runs["intensity_g_per_kwh"], runs["intensity_source"], strict=True)
+    ]
+    return Compute(
+        subject=f"{len(runs)} networks of {planned} planned ({widths} initial filters)",
+        runs=len(runs),
+        abandoned=abandoned["attempts"],
+        duration_s=runs["duration_s"].sum(),
+        energy_kwh=runs["energy_whole_run_kwh"].sum() + abandoned["energy_kwh"],
+        abandoned_kwh=abandoned["energy_kwh"],
+        methods=_distinct(method.strip() for methods in runs["energy_method"] for method in methods.split(";")),
+        carbon_g=runs["carbon_whole_run_g"].sum() + abandoned["carbon_g"],
+        embodied_g=None,
+        pue=f"a PUE of {' and '.join(_distinct(map(str, runs['pue'])))} ({'; '.join(manifest['pue_sources'])})",
+        intensity=" and ".join(_distinct(grids)),
+        hardware="; ".join(
+            _distinct(
+                machine_text(one["hardware"]) if "hardware" in one else "hardware not recorded"
+                for one in manifest["environments"]
+            )
+        ),
+        versions=manifest.get("versions", {}),
+        dates=tuple(manifest["dates"].values()),
+    )
 
 
 def _distinct(items: Iterable[str]) -> tuple[str, ...]:

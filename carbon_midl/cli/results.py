@@ -21,12 +21,12 @@ examples:
   carbon-midl results verify recipes.zip
 """
 _PACK_EPILOG = """\
-The results are verified first. Equal results give equal bytes. Local paths in the study's file are shortened to their
-last name; anywhere else, a local path, the name of the host or user, or what looks like a password is refused.
+The results are verified first. The file is a zip that describes itself as an RO-Crate 1.1, which repositories such as
+Zenodo read, with authors and licence from the citation file.
 
 examples:
   carbon-midl results pack results/recipes --out recipes.zip
-  carbon-midl results pack studies/demo.toml --out demo.zip --ro-crate --citation CITATION.cff
+  carbon-midl results pack studies/demo.toml --out demo.zip --citation CITATION.cff
 """
 _MERGE_EPILOG = """\
 Parts need the same crops, code, options, split, grid and PUE, and no run in common; machines, dates and sensors may
@@ -55,13 +55,7 @@ def add_actions(rooms: Any) -> None:
         "--weights", action="store_true", help="take each run's weights along, from runs/ (default: tables alone)"
     )
     pack.add_argument(
-        "--ro-crate", action="store_true", help="describe it as an RO-Crate 1.1, for repositories (default: do not)"
-    )
-    pack.add_argument(
-        "--citation",
-        type=Path,
-        metavar="FILE",
-        help="authors and licence for --ro-crate (default: nearest CITATION.cff)",
+        "--citation", type=Path, metavar="FILE", help="authors and licence (default: nearest CITATION.cff, or left out)"
     )
     merge = action(results, "merge", _merge, "join the results of a study that was made in parts", _MERGE_EPILOG)
     merge.add_argument("parts", type=Path, nargs="+", metavar="PART", help="results, or packed files, two or more")
@@ -69,50 +63,47 @@ def add_actions(rooms: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from carbon_midl.sharing.stored import read_stored
-    from carbon_midl.sharing.verify import verify
+    from carbon_midl.study.results import read_results
+    from carbon_midl.study.share import verify
 
-    stored = read_stored(options.results)
-    findings = verify(stored)
-    for group in findings.groups:
-        print(group)
-    if findings.disagreements:
-        print(f"\n{findings.verdict} in {findings.where}:")
-        for disagreement in findings.disagreements:
+    results = read_results(options.results)
+    findings = verify(results)
+    for file in dict.fromkeys(file for file, _ in findings.numbers):
+        columns = {column: count for (name, column), count in findings.numbers.items() if name == file}
+        print(f"{file}: {sum(columns.values()):,} numbers compared, of {', '.join(columns)}")
+    if wrong := findings.disagreements:
+        print(f"\n{len(wrong):,} disagreement{'s' * (len(wrong) > 1)} in {results.where}:")
+        for disagreement in wrong:
             print(f"  {disagreement}")
         sys.exit(1)
-    if "sha256" not in stored.manifest:
+    if "sha256" not in results.manifest:
         print("No hashes in the manifest, so that losses and the like are not checked; 'study collect' adds them.")
-    print(f"{findings.numbers:,} numbers checked, all agree")
+    print(f"{findings.numbers.total():,} numbers checked, all agree")
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from carbon_midl.files import write_bytes
-    from carbon_midl.sharing.crate import find_citation, read_citation
-    from carbon_midl.sharing.pack import find_study, pack
-    from carbon_midl.sharing.stored import read_stored
+    from carbon_midl.study.results import read_results
+    from carbon_midl.study.share import find_above, pack
     from carbon_midl.study.spec import read_study
 
-    if options.citation and not options.ro_crate:
-        raise InputError("--citation: belongs to --ro-crate. Add that, or leave this out.")
     directory, study = options.results, options.study
     if directory.suffix == ".toml":
         directory, study = _results_of(directory), study or directory
-    stored = read_stored(directory)
-    study = study or find_study(directory, stored.manifest["study"])
-    citation = read_citation(options.citation or find_citation(directory)) if options.ro_crate else None
+    results = read_results(directory)
+    file = f"studies/{results.manifest['study']}.toml"
+    study = study or find_above(directory, file)
+    citation = options.citation or find_above(directory, "CITATION.cff")
     if options.weights and study is None:
         raise InputError("--weights: the runs are found by the study's file. Name it with --study.")
     runs = read_study(study).directory if options.weights and study else None
-    content = pack(stored, study, citation, runs)
     with _written(options.out):
-        write_bytes(options.out, content)
-    print(f"{options.out}: {len(stored.runs)} runs, {len(content):,} bytes{', RO-Crate 1.1' if citation else ''}")
+        pack(results, options.out, study, citation, runs)
+    print(f"{options.out}: {len(results.runs)} runs, {options.out.stat().st_size:,} bytes, RO-Crate 1.1")
     print(f"Whoever gets it checks it with: carbon-midl results verify {options.out.name}")
     if study is None:
-        print(
-            f"No study file: there is no studies/{stored.manifest['study']}.toml near {directory}; name it by --study."
-        )
+        print(f"No study file: there is no {file} near {directory}; name it by --study.")
+    if citation is None:
+        print(f"No authors and no licence: there is no CITATION.cff near {directory}; name it by --citation.")
 
 
 def _results_of(path: Path) -> Path:
@@ -125,11 +116,11 @@ def _results_of(path: Path) -> Path:
 
 def _merge(options: argparse.Namespace) -> None:
     from carbon_midl.files import new_directory, refuse_occupied
-    from carbon_midl.sharing.merge import merge
-    from carbon_midl.sharing.stored import read_stored
+    from carbon_midl.study.results import read_results
+    from carbon_midl.study.share import merge
 
     refuse_occupied(options.out)
-    merged = merge([read_stored(part) for part in options.parts])
+    merged = merge([read_results(part) for part in options.parts])
     with _written(options.out), new_directory(options.out) as out:
         for name, content in merged.files.items():
             (out / name).write_bytes(content)

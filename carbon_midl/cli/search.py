@@ -84,9 +84,7 @@ def _work(plan: "Plan", options: argparse.Namespace) -> None:
     from carbon_midl.search.trainer import NotebookTrainer
     from carbon_midl.search.worker import Worker
     from carbon_midl.study.devices import reserved, slots
-    from carbon_midl.study.making import open_crops
-    from carbon_midl.study.runner import notebook_copy
-    from carbon_midl.study.starter import Starter
+    from carbon_midl.study.runner import notebook_copy, open_crops
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -95,8 +93,8 @@ def _work(plan: "Plan", options: argparse.Namespace) -> None:
     plan.begin()
     notebook = notebook_copy(plan.study)
     print(f"{plan.study.title}: {len(plan.runs)} candidates, {plan.bounded().describe()}", flush=True)
-    with reserved(places, options.share_meter), Starter(plan.study.root, places[0]) as starter:
-        trainer = NotebookTrainer(plan, archive, notebook, starter)
+    with reserved(places, options.share_meter):
+        trainer = NotebookTrainer(plan, archive, notebook, places[0])
         worker = Worker(plan, trainer, lambda line: print(line, flush=True))
         try:
             chosen = worker.work()
@@ -105,13 +103,13 @@ def _work(plan: "Plan", options: argparse.Namespace) -> None:
                 write_trail(plan, standing.entries)
     tested = trainer.tested(chosen, worker.finishing_limit_kwh(chosen))
     standing = worker.standing()
-    outcome = write_outcome(plan, standing, chosen.name, tested, archive.size)
+    outcome = write_outcome(plan, standing, chosen.name, tested)
     if tested is not None:
         print(
             f"{chosen.name}: test Dice {tested['dice_patients']:.3f} over {tested['patients']:.0f} patients, "
             f"{tested['dice']:.3f} over {tested['slices']:.0f} slices."
         )
-    grams, full_kwh = grams_per_kwh(plan), full_sweep_kwh(plan, standing.trials, archive.size)
+    grams, full_kwh = grams_per_kwh(plan), full_sweep_kwh(standing.trials)
     text = f"Used: {1000 * standing.spent_kwh:.3g} Wh before PUE, {standing.spent_kwh * grams:.3g} gCO2eq"
     if full_kwh:
         text += f"; training all in full was predicted to take {1000 * full_kwh:.3g} Wh, {full_kwh * grams:.3g} gCO2eq"

@@ -285,11 +285,13 @@ def _print_verdict(
 ) -> None:
     from textwrap import fill
 
-    from carbon_midl.selection.wording import listed
+    from carbon_midl.units import listed
 
     lines = [f"Chosen: {choice.chosen} ({choice.criterion})", choice.reason]
     if choice.runner_up is not None:
         lines.append(f"Runner-up: {choice.runner_up}.")
+    if found.draws:
+        lines.append(f"Could have the best performance, at 95 %: {listed(candidates.could_be_best)}.")
     if found.none_probability:
         lines.append(f"In {found.none_probability:.1%} of draws no candidate may be chosen.")
     if moves:
@@ -305,7 +307,7 @@ def _print_verdict(
 
 
 def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty", most: int) -> None:
-    from carbon_midl.selection.wording import number
+    from carbon_midl.units import number
 
     # What a reader looks for first: the chosen, then by rank.
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])
@@ -407,6 +409,7 @@ def _write_json(
         "seed": options.seed,
         "none_probability": found.none_probability,
         "rank_agreement": found.rank_agreement,
+        "could_be_best": candidates.could_be_best,
         "without": moves,
         "grids": None if grids is None else _records(grids),
         "comparisons": None if pairs is None else _records(pairs),

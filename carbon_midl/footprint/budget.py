@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.record import FootprintRecord
-from carbon_midl.footprint.report import carbon_text, energy_text
+from carbon_midl.units import carbon, energy
 
 CONFIDENCE = 0.95
 _FEWEST_EPOCHS = 2
@@ -121,8 +121,8 @@ class Budget:
 
         def text(energy_kwh: float) -> str:
             if self.energy_kwh is not None:
-                return energy_text(energy_kwh)
-            return carbon_text(record.carbon_g(energy_kwh) if math.isfinite(energy_kwh) else self.carbon_g or 0.0)
+                return energy(energy_kwh)
+            return carbon(record.carbon_g(energy_kwh) if math.isfinite(energy_kwh) else self.carbon_g or 0.0)
 
         limit_kwh, spent_kwh, prediction = self.limit_kwh(record), record.energy_kwh, predict(record)
         budget = f"budget of {text(limit_kwh)}"

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from carbon_midl import __version__
 from carbon_midl.files import read_json
 from carbon_midl.footprint.record import RESULT, CarbontrackerFigures, FootprintRecord, read_footprint
-from carbon_midl.footprint.sensors import BY_CORE, BY_UTILISATION, is_estimate
+from carbon_midl.footprint.sensors import BY_CORE, BY_UTILISATION, how_known
+from carbon_midl.units import carbon, duration, energy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,15 +42,15 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
     epochs = f"{record.epochs} of {record.epochs_planned} epochs, " if record.epochs else ""
     attempts = f", {record.attempts} attempts together" if record.attempts > 1 else ""
     rows = [("component", "energy", "how obtained")]
-    rows += [(part.component, energy_text(part.energy_kwh), part.method) for part in chosen.components]
-    rows.append(("total", energy_text(chosen.energy_kwh), "before PUE"))
+    rows += [(part.component, energy(part.energy_kwh), part.method) for part in chosen.components]
+    rows.append(("total", energy(chosen.energy_kwh), "before PUE"))
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [
         f"{chosen.name}: {epochs}{chosen.duration_s:.1f} s from {chosen.started}{attempts}{state}",
         "",
         *(f"{name:<{widths[0]}}  {energy:>{widths[1]}}  {how}" for name, energy, how in rows),
         "",
-        f"{carbon_text(record.carbon_g(window))} = {energy_text(chosen.energy_kwh)} × PUE {record.pue:g} "
+        f"{carbon(record.carbon_g(window))} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
         f"× {record.intensity.g_per_kwh:.4g} g/kWh",
         f"PUE: {record.pue_source}",
         f"Intensity: {record.intensity.source}",
@@ -57,12 +58,12 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
     net_kwh = record.net_kwh(window)
     if net_kwh is not None:
         powers = ", ".join(f"{component} {power_w:.3g} W" for component, power_w in record.idle_w.items())
-        net = energy_text(net_kwh)
+        net = energy(net_kwh)
         lines.append(f"Idle before the training: {powers}; above that, {window} took {net} of these components")
     embodied, share_g = record.embodied, record.embodied_g(window)
     if embodied is not None and share_g is not None:
         lines.append(
-            f"Embodied, apart from the above: {carbon_text(share_g)} of making {embodied.devices} × "
+            f"Embodied, apart from the above: {carbon(share_g)} of making {embodied.devices} × "
             f"{embodied.hardware} ({embodied.total_kg:g} kgCO2e each over {embodied.lifetime_years:g} years, share "
             f"{embodied.share:g}; {embodied.source})"
         )
@@ -74,12 +75,12 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
 def _carbontracker(record: FootprintRecord, figures: CarbontrackerFigures) -> Iterator[str]:
     if figures.energy_before_pue_kwh is not None and figures.carbon_g is not None:
         line = (
-            f"Carbontracker {figures.version}: {energy_text(figures.energy_before_pue_kwh)} before PUE, "
-            f"{carbon_text(figures.carbon_g)}, {figures.measured_epochs} epochs"
+            f"Carbontracker {figures.version}: {energy(figures.energy_before_pue_kwh)} before PUE, "
+            f"{carbon(figures.carbon_g)}, {figures.measured_epochs} epochs"
         )
         if figures.difference_kwh is not None:
             word = "more" if figures.difference_kwh >= 0 else "less"
-            line += f"; {energy_text(abs(figures.difference_kwh))} {word} than ours over the same epochs"
+            line += f"; {energy(abs(figures.difference_kwh))} {word} than ours over the same epochs"
         yield line
         if any(part.method in (BY_UTILISATION, BY_CORE) for window in record.windows for part in window.components):
             yield (
@@ -132,12 +133,12 @@ class Compute:
 
         Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
         """
-        estimated = [is_estimate(method) for method in self.methods]
-        how = "; ".join(self.methods) or "method not recorded"
-        amount = energy_text(self.energy_kwh)
-        if estimated and all(estimated):
-            return f"an estimated {amount} ({how})"
-        return f"{amount} ({'partly estimated; ' if any(estimated) else ''}{how})"
+        amount, how = energy(self.energy_kwh), "; ".join(self.methods)
+        if not self.methods:
+            return f"{amount} (method not recorded)"
+        kind = how_known(*self.methods)
+        said = {"measured": f"{amount} ({how})", "estimated": f"an estimated {amount} ({how})"}
+        return said.get(kind, f"{amount} ({kind}; {how})")
 
 
 def paragraph(compute: Compute) -> str:
@@ -145,14 +146,14 @@ def paragraph(compute: Compute) -> str:
     lost = ""
     if compute.abandoned:
         attempts = "one attempt" if compute.abandoned == 1 else f"{compute.abandoned} attempts"
-        lost = f", {energy_text(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
+        lost = f", {energy(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
     embodied = "The making of the hardware is not included."
     if compute.embodied_g is not None:
-        embodied = f"Making the hardware adds a share of {carbon_text(compute.embodied_g)} (SCI 1.1), kept apart."
+        embodied = f"Making the hardware adds a share of {carbon(compute.embodied_g)} (SCI 1.1), kept apart."
     return (
-        f"We trained {compute.subject} on {compute.hardware}, in {duration_text(compute.duration_s)}. Training and "
+        f"We trained {compute.subject} on {compute.hardware}, in {duration(compute.duration_s)}. Training and "
         f"evaluation used {compute.energy} before PUE{lost}. With {compute.pue} and a carbon intensity of "
-        f"{compute.intensity}, we estimate operational, location-based emissions of {carbon_text(compute.carbon_g)}. "
+        f"{compute.intensity}, we estimate operational, location-based emissions of {carbon(compute.carbon_g)}. "
         f"{embodied}"
     )
 
@@ -161,14 +162,14 @@ def checklist(compute: Compute) -> str:
     """The compute fields of the Machine Learning Reproducibility Checklist, as a list in Markdown."""
     versions = ", ".join(f"{name} {version}" for name, version in compute.versions.items()) or "not recorded"
     abandoned = f", and {compute.abandoned} that gave no result" if compute.abandoned else ""
-    average = duration_text(compute.duration_s / compute.runs) if compute.runs else "no run was finished"
+    average = duration(compute.duration_s / compute.runs) if compute.runs else "no run was finished"
     days = sorted(moment[:10] for moment in compute.dates) or ["not recorded"]
     fields = {
         "Number of training and evaluation runs": f"{compute.runs}{abandoned}",
         "Average runtime for each result": average,
-        "Total runtime": duration_text(compute.duration_s),
+        "Total runtime": duration(compute.duration_s),
         "Estimated energy cost": f"{compute.energy}, before PUE",
-        "Estimated emissions": f"{carbon_text(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
+        "Estimated emissions": f"{carbon(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
         "Computing infrastructure, hardware": compute.hardware,
         "Computing infrastructure, software": versions,
         "Dates": " to ".join(dict.fromkeys((days[0], days[-1]))),
@@ -254,34 +255,3 @@ def machine_text(hardware: dict[str, Any]) -> str:
     gpus = hardware.get("gpu") or []
     kinds = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
     return ", ".join([*kinds, f"{hardware['cpu']} ({hardware['cores']} logical cores)", f"{hardware['memory_gb']} GB"])
-
-
-def energy_text(energy_kwh: float) -> str:
-    """Energy in kWh, Wh or mWh, to three digits."""
-    if abs(energy_kwh) >= 1 or energy_kwh == 0:
-        return f"{_three_digits(energy_kwh)} kWh"
-    if abs(energy_kwh) >= 1e-3:
-        return f"{_three_digits(energy_kwh * 1e3)} Wh"
-    return f"{_three_digits(energy_kwh * 1e6)} mWh"
-
-
-def carbon_text(carbon_g: float) -> str:
-    """Carbon in kgCO2eq, gCO2eq or mgCO2eq, to three digits."""
-    if carbon_g >= 1000:
-        return f"{_three_digits(carbon_g / 1000)} kgCO2eq"
-    if carbon_g >= 1 or carbon_g == 0:
-        return f"{_three_digits(carbon_g)} gCO2eq"
-    return f"{_three_digits(carbon_g * 1000)} mgCO2eq"
-
-
-def duration_text(duration_s: float) -> str:
-    """A duration in s, min or h, to three digits."""
-    if duration_s < 120:
-        return f"{_three_digits(duration_s)} s"
-    return f"{_three_digits(duration_s / 60)} min" if duration_s < 7200 else f"{_three_digits(duration_s / 3600)} h"
-
-
-def _three_digits(value: float) -> str:
-    """Without an exponent where there are thousands, as of 0.9999 kWh in Wh."""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"

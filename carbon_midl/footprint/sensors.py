@@ -32,6 +32,21 @@ def is_estimate(method: str) -> bool:
     return method.startswith("estimated")
 
 
+def how_known(*methods: str) -> str:
+    """Whether an energy is "measured", "estimated" or "partly estimated".
+
+    Args:
+        methods: by which it was obtained; each may be several, joined by ``;``.
+
+    >>> how_known("estimated: TDP × utilisation; measured: NVML energy counter")
+    'partly estimated'
+    """
+    estimated = [is_estimate(method.strip()) for joined in methods for method in joined.split(";")]
+    if all(estimated):
+        return "estimated"
+    return "partly estimated" if any(estimated) else "measured"
+
+
 def discover_sensors() -> FoundSensors:
     """The best sensor of each component: GPUs by NVML, processor and memory by RAPL or else by an estimate."""
     cpu = cpu_name()

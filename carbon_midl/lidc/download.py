@@ -1,259 +1,189 @@
-"""Download CT series of LIDC-IDRI from the Imaging Data Commons, resumably, into the layout that pylidc reads.
+"""The CT series of LIDC-IDRI in the Imaging Data Commons (IDC): which there are, how large, and fetching them.
 
-``OUT/LIDC-IDRI-0001/<StudyInstanceUID>/<SeriesInstanceUID>/*.dcm``: with ``path = OUT`` under ``[dicom]`` in
-``~/.pylidcrc``, pylidc's `Scan` finds its files there without searching.
-
-A series has its final name only when it is complete: it has as many files as the index says, and in sum they are as
-large, give or take half a slice, so that a lost or empty slice is seen; s5cmd itself compares each file of a series
-that it fetches with the server's. Until then it grows in ``OUT/.partial/<SeriesInstanceUID>/``. So whatever reads the
-tree later, leaving out names that begin with a dot, sees whole series or none, and needs no list of what is complete,
-which could go stale. The parts lie outside the patients' directories because pylidc searches these where it does not
-find a series.
-
-s5cmd fetches a few series at a time. After each such batch those that are complete get their names; what is missing of
-the others is asked for again, with growing pauses, unless the server said that it does not have it.
+Fetched they lie in ``OUT/LIDC-IDRI-0001/<StudyInstanceUID>/<SeriesInstanceUID>/*.dcm``, where pylidc finds them with
+``path = OUT`` under ``[dicom]`` in ``~/.pylidcrc``. Choosing needs no network: the index comes with idc-index.
 """
 
+import logging
+import re
 import shutil
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+
+import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.idc import BYTES_PER_GB, Series
-from carbon_midl.lidc.s5cmd import Failure, sync
-from carbon_midl.locks import sole_holder
+from carbon_midl.lidc.annotations import annotated_series
 
-PARTIAL = ".partial"
-RETRIES = 5
-_LOCK = ".download.lock"
-# About 2 GB: several series keep the line busy to the end of a batch, and an interruption leaves few unnamed.
-_BATCH = 16
-# File systems round files up to blocks; slices are some hundred blocks of 4 KiB large.
-_ROUNDING_UP = 1.01
-_LONGEST_PAUSE_S = 60.0
-
-
-class Content(NamedTuple):
-    """What is there of a series: its number of files, and their size in sum."""
-
-    slices: int
-    size_bytes: int
+IDC_CITATION = (
+    "Fedorov et al., National Cancer Institute Imaging Data Commons: Toward Transparency, Reproducibility, and "
+    "Scalability in Imaging Artificial Intelligence, RadioGraphics 43(12), 2023, doi:10.1148/rg.230180"
+)
+_LAYOUT = "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
+_COLUMNS = {
+    "PatientID": "patient_id",
+    "StudyInstanceUID": "study_uid",
+    "SeriesInstanceUID": "series_uid",
+    "instanceCount": "slices",
+    "series_size_MB": "size_bytes",
+    "license_short_name": "licence",
+    "source_DOI": "doi",
+}
+_NAMED = 5  # patients or series that a message names
 
 
-class Incomplete(NamedTuple):
-    """A series that did not become complete, and why."""
+def read_index() -> pd.DataFrame:
+    """Return the 1,018 CT series that pylidc's database annotates, by patient and SeriesInstanceUID.
 
-    series: Series
-    reason: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a download has to do.
-
-    complete: series that are there already. to_fetch: the others. missing_bytes: what these still need.
-    free_bytes: on the disk where `out` is, or will be.
-    """
-
-    out: Path
-    complete: tuple[Series, ...]
-    to_fetch: tuple[Series, ...]
-    missing_bytes: int
-    free_bytes: int
-
-    @property
-    def fits(self) -> bool:
-        """Whether the disk has room for what is missing."""
-        return self.missing_bytes * _ROUNDING_UP <= self.free_bytes
-
-    def check_space(self) -> None:
-        """Raise InputError where the disk has no room for what is missing."""
-        if not self.fits:
-            raise InputError(
-                f"{self.out}: {self.free_bytes / BYTES_PER_GB:.1f} GB free on this disk, but "
-                f"{self.missing_bytes * _ROUNDING_UP / BYTES_PER_GB:.1f} GB are needed. Make room, choose another "
-                "directory, or choose fewer patients (carbon-midl lidc download OUT --max-gb G)."
-            )
-
-
-def series_directory(out: Path, series: Series) -> Path:
-    """Where a complete series lies below `out`."""
-    return Path(out) / series.patient_id / series.study_uid / series.series_uid
-
-
-def is_complete(out: Path, series: Series) -> bool:
-    """Whether the series lies below `out` under its final name, with the slices that the index says."""
-    return _is_all(_content(series_directory(out, series)), series)
-
-
-def plan(out: Path, series: Sequence[Series]) -> Plan:
-    """Look what is there of `series` below `out`, and what the disk has room for; changes nothing.
+    Returns:
+        A row a series: patient_id, study_uid, series_uid, slices (its number of files), size_bytes (of all of them),
+        licence, doi, and outlined (whether a nodule >= 3 mm was outlined in it).
 
     Raises:
-        InputError: `out` is not a directory.
+        InputError: idc-index or pylidc is not installed, or the index lacks an annotated series.
     """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: not a directory. Choose another place, or remove it first.")
-    complete = {one: None for one in series if is_complete(out, one)}
-    to_fetch = tuple(one for one in series if one not in complete)
-    missing_bytes = sum(max(one.size_bytes - _present_bytes(out, one), 0) for one in to_fetch)
-    existing = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    return Plan(out, tuple(complete), to_fetch, missing_bytes, shutil.disk_usage(existing).free)
+    try:
+        from idc_index_data import IDC_INDEX_PARQUET_FILEPATH
+    except ImportError:
+        raise InputError("idc-index is not installed: pip install 'carbon-midl[lidc]'") from None
+    outlined = annotated_series()
+    wanted = [("collection_id", "==", "lidc_idri"), ("Modality", "==", "CT")]
+    index = pd.read_parquet(str(IDC_INDEX_PARQUET_FILEPATH), columns=list(_COLUMNS), filters=wanted)
+    index = index.rename(columns=_COLUMNS).query("series_uid in @outlined")
+    if missing := sorted(outlined.keys() - set(index["series_uid"])):
+        raise InputError(
+            f"{IDC_INDEX_PARQUET_FILEPATH}: lacks {len(missing):,} of {len(outlined):,} annotated series, first "
+            f"{missing[0]}. Install an idc-index that has them: pip install 'carbon-midl[lidc]'"
+        )
+    index = index.assign(
+        slices=index["slices"].astype(int),
+        size_bytes=(index["size_bytes"].astype(float) * 1e6).round().astype(int),
+        outlined=index["series_uid"].map(outlined).astype(bool),
+    )
+    return index.sort_values(["patient_id", "series_uid"], ignore_index=True)
 
 
-def download(planned: Plan, progress: Callable[[int], None] = lambda _: None, retries: int = RETRIES) -> None:
-    """Fetch the series of a plan that are not complete.
-
-    Interrupted by Ctrl-C or a broken connection, it goes on from there when called again.
+def choose(
+    index: pd.DataFrame,
+    *,
+    patients: Iterable[str] | None = None,
+    number: int | None = None,
+    max_gb: float | None = None,
+    without_nodules: bool = False,
+) -> pd.DataFrame:
+    """Choose the series of some patients; of all patients where no other argument says which.
 
     Args:
-        planned: what `plan` found.
-        progress: called with the size of each slice that has arrived, bytes.
-        retries: how often s5cmd asks again for a slice, and how often a batch is gone through again.
+        index: as from `read_index`.
+        patients: identifiers such as "LIDC-IDRI-0001".
+        number: the first so many patients in order of identifier.
+        max_gb: whole patients in order of identifier, for as long as they fit into so many GB (10^9 bytes).
+        without_nodules: whether to take series without an outlined nodule, from which no crop can be cut, too.
 
     Raises:
-        InputError: no room on the disk; another process downloads to the same place; idc-index is not installed; a
-            series is incomplete. In the last case all that could be fetched has been, and the message says which
-            series lack what, and why.
+        InputError: an identifier is unknown, or its patient has no outlined nodule; `number` is out of range; `max_gb`
+            is not positive, or not even the first patient fits into it.
     """
-    planned.check_space()
-    out = planned.out
+    chosen = index if without_nodules else index[index["outlined"]]
+    size_bytes = chosen.groupby("patient_id")["size_bytes"].sum()
+    kept = size_bytes.index
+    if patients is not None:
+        kept = pd.Index(sorted(set(patients)))
+        _check_known(list(kept), sorted(index["patient_id"].unique()), set(size_bytes.index))
+    elif number is not None:
+        if not 1 <= number <= len(size_bytes):
+            raise InputError(f"number: {number}, expected 1 to {len(size_bytes):,} patients.")
+        kept = size_bytes.index[:number]
+    elif max_gb is not None:
+        if not max_gb > 0:
+            raise InputError(f"max_gb: {max_gb:g}, expected a number of GB above 0.")
+        kept = size_bytes.index[size_bytes.cumsum() <= max_gb * 1e9]
+        if kept.empty:
+            first_gb = size_bytes.iloc[0] / 1e9
+            raise InputError(f"max_gb: {max_gb:g} GB, but the first patient alone takes {first_gb:.3f} GB. Allow more.")
+    return chosen[chosen["patient_id"].isin(kept)]
+
+
+def incomplete(out: Path, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The series of which something is missing below `out`, with a column more: ``found``, what is there in words."""
+    found = {}
+    for row, series in chosen.iterrows():
+        folder = Path(out, series["patient_id"], series["study_uid"], series["series_uid"])
+        sizes = [path.stat().st_size for path in folder.glob("*.dcm")]
+        # The index rounds sizes; a slice that is missing or empty weighs more than that.
+        difference_bytes = abs(sum(sizes) - series["size_bytes"])
+        if len(sizes) != series["slices"] or difference_bytes > series["size_bytes"] / series["slices"] / 2:
+            megabytes = f"{sum(sizes) / 1e6:.1f} of {series['size_bytes'] / 1e6:.1f} MB"
+            found[row] = f"{len(sizes)} of {series['slices']} slices, {megabytes}"
+    return chosen.loc[list(found)].assign(found=list(found.values()))
+
+
+def download(out: Path, chosen: pd.DataFrame, retries: int = 0) -> None:
+    """Fetch what is missing of some series with IDC's own client; interrupted, the same call goes on from there.
+
+    Args:
+        out: the directory to fill; may hold series already.
+        chosen: as from `choose`.
+        retries: how often to ask again for what is missing then.
+
+    Raises:
+        InputError: too little room on the disk, or series are incomplete after all; the message says which.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    incomplete: list[Incomplete] = []
-    not_tried: Sequence[Series] = ()
-    with sole_holder(out / _LOCK, "downloading to this directory") as lock:
-        for start in range(0, len(planned.to_fetch), _BATCH):
-            batch = _Batch(out, planned.to_fetch[start : start + _BATCH], lock)
-            batch.fetch(progress, retries)
-            incomplete += batch.incomplete()
-            if batch.is_cut_off:
-                not_tried = planned.to_fetch[start + _BATCH :]
-                break
-        if (out / PARTIAL).exists() and not any((out / PARTIAL).iterdir()):
-            (out / PARTIAL).rmdir()
-    if incomplete:
-        raise InputError(_report(planned, incomplete, not_tried))
-
-
-@dataclass
-class _Batch:
-    """Series that are fetched by one run of s5cmd, or by several where connections break."""
-
-    out: Path
-    series: Sequence[Series]
-    lock: int
-    failures: list[Failure] = field(default_factory=list)
-    arrived: int = 0
-
-    def fetch(self, progress: Callable[[int], None], retries: int) -> None:
-        """Fetch until all is there, the server says that it has no more, or `retries` are used up."""
-
-        def arrived(size_bytes: int) -> None:
-            self.arrived += 1
-            progress(size_bytes)
-
-        rest = [one for one in self.series if not self._take_stock(one)]
-        for attempt in range(retries + 1):
-            if not rest:
-                return
-            if attempt:
-                time.sleep(min(2.0 ** (attempt - 1), _LONGEST_PAUSE_S))
-            directories = {one.url: one.series_uid for one in rest}
-            try:
-                self.failures = sync(directories, self.out / PARTIAL, retries, arrived, self.lock)
-            finally:
-                rest = [one for one in rest if not self._settle(one)]
-            if all(failure.is_final for failure in self.failures):
-                return
-
-    def incomplete(self) -> list[Incomplete]:
-        """The series that are not complete, each with the reason."""
-        return [Incomplete(one, self._reason(one)) for one in self.series if not is_complete(self.out, one)]
-
-    @property
-    def is_cut_off(self) -> bool:
-        """Whether nothing at all arrived, and not because the server said so."""
-        return not self.arrived and any(not failure.is_final for failure in self.failures)
-
-    def _take_stock(self, series: Series) -> bool:
-        """Prepare the series' partial directory with all that is there; returns whether it was complete."""
-        final = series_directory(self.out, series)
-        partial = _partial_directory(self.out, series)
-        if is_complete(self.out, series):
-            return True
-        partial.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            for path in final.iterdir():
-                path.replace(partial / path.name)
-            final.rmdir()
-        # s5cmd adds digits to a file's name until it is whole, and leaves such files behind only when it is killed.
-        for path in partial.glob("*.dcm[0-9]*"):
-            path.unlink()
-        return self._settle(series)
-
-    def _settle(self, series: Series) -> bool:
-        """Give the series its final name if it is complete, and return whether it is."""
-        partial = _partial_directory(self.out, series)
-        if not _is_all(_content(partial), series):
-            return False
-        final = series_directory(self.out, series)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial.rename(final)
-        return True
-
-    def _reason(self, series: Series) -> str:
-        found = _content(_partial_directory(self.out, series))
-        prefix = series.url.removesuffix("*")
-        own = [failure for failure in self.failures if prefix in failure.command]
-        other = [failure for failure in self.failures if "s3://" not in failure.command]
-        if found.slices > series.slices:
-            return (
-                f"{found.slices:,} slices, but the index says {series.slices:,}. Remove "
-                f"{_partial_directory(self.out, series)}; if that does not help, the index is out of date "
-                "(pip install --upgrade idc-index)"
-            )
-        there = f"{found.slices:,} of {series.slices:,} slices"
-        if found.slices == series.slices:
-            there += f" but {found.size_bytes:,} of {series.size_bytes:,} bytes"
-        if not own and not other:
-            return f"{there}; the server lists no more"
-        failure = (own or other)[0]
-        source = next((word for word in failure.command.split() if word.startswith("s3://")), failure.command)
-        more = f", and {len(own) - 1:,} more" if len(own) > 1 else ""
-        return f"{there}; {source}: {failure.reason}{more}"
-
-
-def _report(planned: Plan, incomplete: Sequence[Incomplete], not_tried: Sequence[Series]) -> str:
-    total = len(planned.complete) + len(planned.to_fetch)
-    lines = [f"{planned.out}: {len(incomplete) + len(not_tried):,} of {total:,} series are incomplete:"]
-    lines += [f"  {one.series.patient_id}, series {one.series.series_uid}: {one.reason}" for one in incomplete]
-    if not_tried:
-        lines.append(
-            f"  {not_tried[0].patient_id} to {not_tried[-1].patient_id}, {len(not_tried):,} series: not tried, as "
-            "nothing arrived any more"
+    missing = incomplete(out, chosen)
+    needed_gb, free_gb = missing["size_bytes"].sum() / 1e9, shutil.disk_usage(out).free / 1e9
+    if needed_gb > free_gb:
+        raise InputError(
+            f"{out}: {free_gb:.1f} GB free on this disk, but {needed_gb:.1f} GB are needed. Make room, choose another "
+            "directory, or choose fewer patients (carbon-midl lidc download OUT --max-gb G)."
         )
-    lines.append("Run the same command again: it fetches only what is missing.")
-    return "\n".join(lines)
+    # Importing the client configures the logging of the whole process; of what it says, only warnings are of use here.
+    logging.getLogger("idc_index").setLevel(logging.WARNING)
+    from idc_index import IDCClient
+
+    client = IDCClient()
+    for _ in range(retries + 1):
+        client.download_from_selection(
+            downloadDir=str(out),
+            seriesInstanceUID=missing["series_uid"].tolist(),
+            dirTemplate=_LAYOUT,
+            use_s5cmd_sync=True,
+            show_progress_bar=sys.stderr.isatty(),
+        )
+        # The client raises nothing where a line breaks or the server lacks a slice, so what is there is counted.
+        missing = incomplete(out, missing)
+        if missing.empty:
+            return
+    named = [
+        f"  {series['patient_id']}, series {series['series_uid']}: {series['found']}"
+        for _, series in missing.head(_NAMED).iterrows()
+    ]
+    raise InputError(
+        f"{out}: {len(missing):,} of {len(chosen):,} series are incomplete, first\n" + "\n".join(named) + "\n"
+        "Run the same command again: it fetches only what is missing."
+    )
 
 
-def _partial_directory(out: Path, series: Series) -> Path:
-    return out / PARTIAL / series.series_uid
+def _check_known(wanted: Sequence[str], known: Sequence[str], with_nodules: set[str]) -> None:
+    if unknown := [patient for patient in wanted if patient not in known]:
+        named = ", ".join(f"{patient!r}{_hint(patient, known)}" for patient in unknown[:_NAMED])
+        more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+        raise InputError(
+            f"patients: {named}{more} not in LIDC-IDRI; expected identifiers from {known[0]} to {known[-1]}."
+        )
+    if bare := [patient for patient in wanted if patient not in with_nodules]:
+        raise InputError(
+            f"patients: {', '.join(bare[:_NAMED])}{' and more' if len(bare) > _NAMED else ''} without an outlined "
+            "nodule, so there is nothing to cut crops from. Leave them out, or ask for scans without nodules, too "
+            "(--without-nodules)."
+        )
 
 
-def _content(directory: Path) -> Content:
-    sizes = [path.stat().st_size for path in directory.glob("*.dcm")]
-    return Content(len(sizes), sum(sizes))
-
-
-def _is_all(found: Content, series: Series) -> bool:
-    difference_bytes = abs(found.size_bytes - series.size_bytes)
-    return found.slices == series.slices and difference_bytes <= series.size_bytes / series.slices / 2
-
-
-def _present_bytes(out: Path, series: Series) -> int:
-    directories = series_directory(out, series), _partial_directory(out, series)
-    return sum(_content(directory).size_bytes for directory in directories)
+def _hint(patient: str, known: Sequence[str]) -> str:
+    """The real identifier that was probably meant: the one with the same number, or else the one spelt most alike."""
+    number = re.search(r"\d+$", patient)
+    same_number = f"LIDC-IDRI-{int(number[0]):04d}" if number else ""
+    near = [same_number] if same_number in known else get_close_matches(patient.upper(), known, n=1, cutoff=0.8)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from carbon_midl.lidc.outlines import Outlines
+from carbon_midl.lidc.bootstrap import mean_over_patients
+from carbon_midl.lidc.masks import Outlines
 from carbon_midl.lidc.split import FRACTIONS, split_patients
 
 SPLITS = 10
@@ -64,6 +65,56 @@ def copycat(outlines: Sequence[Outlines], splits: int = SPLITS) -> pd.DataFrame:
                 )
             )
     return pd.concat(found, ignore_index=True)
+
+
+def copycat_means(answers: pd.DataFrame) -> pd.DataFrame:
+    """The copycat by kind of split: mean Dice, and shares of test slices with their nodule or neighbour in training.
+
+    Returns:
+        split, measure (``dice``, ``neighbour`` or ``nodule``), estimate, low, high, n (test slices of all splits),
+        patients, splits.
+    """
+    rows = []
+    for split, chosen in answers.groupby("split", sort=False):
+        measures = {"dice": chosen["dice"], "neighbour": chosen["distance"] == 1, "nodule": chosen["distance"].notna()}
+        rows += [
+            (split, name, *mean_over_patients(values, chosen["patient_id"]), chosen["seed"].nunique())
+            for name, values in measures.items()
+        ]
+    return pd.DataFrame(rows, columns=["split", "measure", "estimate", "low", "high", "n", "patients", "splits"])
+
+
+def copycat_histogram(answers: pd.DataFrame) -> pd.DataFrame:
+    """How the copycat's Dice is spread: split, dice_from, dice_to, share of test slices."""
+    bins = np.linspace(0, 1, 21)
+    parts = [
+        pd.DataFrame({
+            "split": split,
+            "dice_from": bins[:-1].round(2),
+            "dice_to": bins[1:].round(2),
+            "share": np.histogram(chosen["dice"], bins)[0] / len(chosen),
+        })
+        for split, chosen in answers.groupby("split", sort=False)
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def copycat_by_distance(answers: pd.DataFrame) -> pd.DataFrame:
+    """The copycat's Dice by what it copied, under both splits: split, source, estimate, low, high, n, patients."""
+    distance = answers["distance"]
+    sources = {
+        "next slice": distance == 1,
+        "next but one": distance == 2,
+        "further away": distance > 2,
+        "average outline": distance.isna(),
+    }
+    rows = []
+    for split in (BY_SLICE, BY_PATIENT):
+        for source, copied in sources.items():
+            chosen = answers[(answers["split"] == split) & copied]
+            if len(chosen):
+                rows.append((split, source, *mean_over_patients(chosen["dice"], chosen["patient_id"])))
+    return pd.DataFrame(rows, columns=["split", "source", "estimate", "low", "high", "n", "patients"])
 
 
 def average_outline(consensus: csr_array) -> NDArray[np.bool_]:

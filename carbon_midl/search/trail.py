@@ -15,8 +15,7 @@ from carbon_midl.search.ledger import Entry
 from carbon_midl.search.plan import Plan
 from carbon_midl.search.worker import Standing
 from carbon_midl.selection.policy import Trial
-from carbon_midl.study.forecast import Cost, Forecast
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 TRAIL, PICTURE, OUTCOME = "trail.csv", "trail", "search.json"
 FORMAT, VERSION = "carbon-midl search", 1
@@ -62,24 +61,20 @@ def grams_per_kwh(plan: Plan) -> float:
     return carbon_intensity(plan.study.footprint.intensity).g_per_kwh * plan.study.footprint.pue
 
 
-def full_sweep_kwh(plan: Plan, trials: Sequence[Trial], size: int) -> float | None:
+def full_sweep_kwh(trials: Sequence[Trial]) -> float | None:
     """What training every candidate for all its epochs would take, predicted from the epochs so far; None before any.
 
     A candidate that has begun is taken to go on as it did; another is predicted from the one nearest in
-    multiply–accumulates, in proportion to those, which is rough.
-
-    Args:
-        plan: the search.
-        trials: of its candidates.
-        size: side of the crops, px.
+    multiply–accumulates, in proportion to those, which is rough: a narrow network keeps a device less busy.
     """
-    names = {trial.name for trial in trials}
-    forecast = Forecast([run for run in plan.runs if run.name in names], size)
+    begun = [trial for trial in trials if trial.trained]
+    if not begun:
+        return None
+    whole_kwh = 0.0
     for trial in trials:
-        if trial.trained:
-            forecast.saw(trial.name, Cost(trial.spent, 0.0), trial.trained / trial.epochs)
-    left = forecast.left()
-    return None if left is None else sum(trial.spent for trial in trials) + left.energy_kwh
+        known = trial if trial.trained else min(begun, key=lambda other: abs(other.size / trial.size - 1))
+        whole_kwh += known.epoch_cost * trial.epochs * trial.size / known.size
+    return whole_kwh
 
 
 def write_trail(plan: Plan, entries: Sequence[Entry]) -> Path:
@@ -89,13 +84,11 @@ def write_trail(plan: Plan, entries: Sequence[Entry]) -> Path:
     return path
 
 
-def write_outcome(
-    plan: Plan, standing: Standing, chosen: str, tested: dict[str, float] | None, size: int
-) -> dict[str, Any]:
+def write_outcome(plan: Plan, standing: Standing, chosen: str, tested: dict[str, float] | None) -> dict[str, Any]:
     """Write ``search.json``, the table and the picture of an ended search, and return what the first holds."""
     table = trail_table(plan, standing.entries)
     write_trail(plan, standing.entries)
-    g_per_kwh, full_kwh = grams_per_kwh(plan), full_sweep_kwh(plan, standing.trials, size)
+    g_per_kwh, full_kwh = grams_per_kwh(plan), full_sweep_kwh(standing.trials)
     rest = [trial for trial in standing.trials if trial.name != chosen]
     outcome = {
         "format": FORMAT,

@@ -11,15 +11,14 @@ from carbon_midl.files import read_json
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.network_size import network_size
-from carbon_midl.run import fingerprint, read_result, resumable, training_fingerprint
-from carbon_midl.run_files import EPOCHS, FOOTPRINT
+from carbon_midl.run import fingerprint, is_finished, read_result, resumable, training_fingerprint
+from carbon_midl.run_files import EPOCHS, FAILED_NOTEBOOK, FOOTPRINT
 from carbon_midl.search.plan import Plan
 from carbon_midl.selection.policy import Trial
-from carbon_midl.study.execution import FAILED, execute
-from carbon_midl.study.making import Outcome, is_done, make_run, run_parameters, set_aside
+from carbon_midl.study.devices import Slot
+from carbon_midl.study.runner import execute, make_run, run_parameters, set_aside, wait_for_kernel
 from carbon_midl.study.spec import PlannedRun
-from carbon_midl.study.starter import Starter
-from carbon_midl.study.states import last_line
+from carbon_midl.study.status import last_line
 
 
 class Trainer(Protocol):
@@ -31,7 +30,7 @@ class Trainer(Protocol):
     def spent_kwh(self, run: PlannedRun) -> float:
         """All that it has used, also between epochs and in attempts that failed."""
 
-    def train(self, run: PlannedRun, until: int, poll: Callable[[], None], lock: int | None) -> str:
+    def train(self, run: PlannedRun, until: int, poll: Callable[[], None]) -> str:
         """Train it on to the end of an epoch; returns why that failed, or ""."""
 
     def finish(self, run: PlannedRun, limit_kwh: float | None, poll: Callable[[], None]) -> str:
@@ -48,11 +47,11 @@ class NotebookTrainer:
         plan: the search.
         archive: the study's crops.
         notebook: to execute.
-        starter: of the processes, at the place to train at.
+        slot: where to train.
     """
 
-    def __init__(self, plan: Plan, archive: CropArchive, notebook: Path, starter: Starter) -> None:
-        self._plan, self._archive, self._notebook, self._starter = plan, archive, notebook, starter
+    def __init__(self, plan: Plan, archive: CropArchive, notebook: Path, slot: Slot) -> None:
+        self._plan, self._archive, self._notebook, self._slot = plan, archive, notebook, slot
 
     def trial(self, run: PlannedRun) -> Trial:
         """Validation Dice and energy of each finished epoch; the size is the network's multiply–accumulates."""
@@ -79,30 +78,32 @@ class NotebookTrainer:
         except InputError:
             return 0.0
 
-    def train(self, run: PlannedRun, until: int, poll: Callable[[], None], lock: int | None) -> str:
+    def train(self, run: PlannedRun, until: int, poll: Callable[[], None]) -> str:
         """Execute the notebook, which pauses after the epoch."""
-        directory = self._plan.directory / run.name
+        study, directory = self._plan.study, self._plan.directory / run.name
+        wait_for_kernel(directory, poll)
         if not self._goes_on(run):
             set_aside(directory)
-        parameters = run_parameters(self._plan.study, run, self._archive)
-        parameters |= {"metered_alone": self._starter.slot.metered_alone, "pause_after": until}
-        execute(self._notebook, directory, parameters, poll, self._starter, lock)
+        parameters = run_parameters(study, run, self._archive, self._slot) | {"pause_after": until}
+        execute(study, self._notebook, directory, parameters, self._slot, poll)
         if self.trial(run).trained < until:
             return last_line(directory)
         # A pause ends the notebook before its last cell, which for papermill is a failure.
-        (directory / FAILED).unlink(missing_ok=True)
+        (directory / FAILED_NOTEBOOK).unlink(missing_ok=True)
         return ""
 
     def finish(self, run: PlannedRun, limit_kwh: float | None, poll: Callable[[], None]) -> str:
         """Execute the notebook to its end."""
-        plan = self._plan
-        outcome = make_run(plan.study, _limited(run, limit_kwh), self._archive, self._notebook, self._starter, poll)
-        return last_line(plan.directory / run.name) if outcome is Outcome.FAILED else ""
+        try:
+            make_run(self._plan.study, _limited(run, limit_kwh), self._archive, self._notebook, self._slot, poll)
+        except InputError as error:
+            return str(error)
+        return ""
 
     def tested(self, run: PlannedRun, limit_kwh: float | None) -> dict[str, float] | None:
         """From the run's result."""
         directory = self._plan.directory / run.name
-        if not is_done(directory, fingerprint(_limited(run, limit_kwh).options, self._archive)):
+        if not is_finished(directory, fingerprint(_limited(run, limit_kwh).options, self._archive)):
             return None
         test = read_result(directory)["test"]
         return {name: test[name] for name in ("dice", "dice_patients", "patients", "slices")}

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carbon_midl.errors import InputError
-from carbon_midl.locks import is_held, next_holder
+from carbon_midl.files import is_locked, locked
 from carbon_midl.search.ledger import Entry, Ledger
 from carbon_midl.search.plan import Plan
 from carbon_midl.search.trainer import Trainer
 from carbon_midl.selection.policies import WithinBudget
 from carbon_midl.selection.policy import Step, Trial
-from carbon_midl.study.run_locks import lock_of
+from carbon_midl.study.runner import lock_of
 from carbon_midl.study.spec import PlannedRun
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Worker:
         self._plan, self._trainer, self._say, self._poll = plan, trainer, say, poll
         self._runs = {run.name: run for run in plan.runs}
         self._lock = plan.directory / ".deciding"
-        with next_holder(self._lock, poll):
+        with locked(self._lock, poll):
             self._ledger = Ledger(plan.directory, list(self._runs), plan.epochs)
         self._name = f"{socket.gethostname()}-{os.getpid()}"
 
@@ -115,8 +115,8 @@ class Worker:
     def _step(self) -> bool:
         """Do the next step, or wait for those of others; returns whether the search goes on."""
         with ExitStack() as held:
-            with next_holder(self._lock, self._poll):
-                self._ledger.bury(lambda name: is_held(self._lock_of(name)))
+            with locked(self._lock, self._poll):
+                self._ledger.bury(lambda name: is_locked(self._lock_of(name)))
                 standing = self.standing()
                 if not standing.trials:
                     raise InputError(
@@ -129,14 +129,14 @@ class Worker:
                 if free:
                     step = free[0]
                     trial = standing.trials[step.trial]
-                    lock = held.enter_context(next_holder(self._lock_of(trial.name), self._poll))
+                    held.enter_context(locked(self._lock_of(trial.name), self._poll))
                     first = trial.trained + 1
                     claimed = self._ledger.claim(trial.name, first, step.until, step.reason, self._name)
             if free:
                 before = self._trainer.spent_kwh(self._runs[trial.name])
                 why, ended = "", False
                 try:
-                    why = self._trainer.train(self._runs[trial.name], step.until, self._poll, lock)
+                    why = self._trainer.train(self._runs[trial.name], step.until, self._poll)
                     ended = True
                 finally:
                     self._settle(claimed, trial, step, before, why, ended)
@@ -151,7 +151,7 @@ class Worker:
     ) -> None:
         run = self._runs[trial.name]
         used_kwh = self._trainer.spent_kwh(run) - before_kwh
-        with next_holder(self._lock):
+        with locked(self._lock):
             if ended and not why:
                 now = self._trainer.trial(run)
                 self._ledger.settle(claimed, now.best, used_kwh)
@@ -175,7 +175,7 @@ class Worker:
         if why := self._trainer.finish(chosen, limit_kwh, self._poll):
             raise InputError(f"{self._plan.directory / chosen.name}: could not be finished: {why}.")
         used_kwh, now = self._trainer.spent_kwh(chosen) - before, self._trainer.trial(chosen)
-        with next_holder(self._lock):
+        with locked(self._lock):
             if not any(entry.reason == FINISH and entry.state == "done" for entry in self._ledger.entries()):
                 first, until = min(trained + 1, now.trained), max(now.trained, 1)
                 claimed = self._ledger.claim(chosen.name, first, until, FINISH, self._name)
@@ -188,4 +188,4 @@ class Worker:
                 self._say(f"{standing.trials[step.trial].name}: {step.reason}")
 
     def _lock_of(self, name: str) -> Path:
-        return lock_of(self._plan.study, self._runs[name])
+        return lock_of(self._plan.study, name)

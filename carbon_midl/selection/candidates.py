@@ -3,13 +3,14 @@
 :func:`carbon_midl.selection.reading.read_candidates` makes them from a table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
 from carbon_midl.errors import InputError
+from carbon_midl.measures import could_be_best, difference_errors
 from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.trainings import Trainings
 
@@ -66,6 +67,23 @@ class Candidates:
     def mean_cost(self) -> np.ndarray:
         """Mean over each candidate's replicates, in ``unit``, shape (n,)."""
         return np.nanmean(self.cost, axis=1)
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """Performance by candidate, patient and training, as ``measures`` takes it."""
+        if self.trainings is not None:
+            return self.trainings.performance.swapaxes(1, 2)
+        return self.performance[:, :, None] if self.paired else self.performance[:, None, :]
+
+    @cached_property
+    def difference_errors(self) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+        """`measures.difference_errors` from the candidate at a place; what was found is kept."""
+        return cache(partial(difference_errors, self.scores))
+
+    @cached_property
+    def could_be_best(self) -> list[str]:
+        """Names of those that could have the best mean performance, at 95 %."""
+        return [name for name, could in zip(self.names, could_be_best(self.scores), strict=True) if could]
 
     def without(self, index: int) -> "Candidates":
         """All but one of them."""

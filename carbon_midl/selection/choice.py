@@ -9,7 +9,7 @@ import numpy as np
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.sample import Sample, observed
-from carbon_midl.selection.wording import listed
+from carbon_midl.units import listed
 
 _RELATIVE_TIE = 1e-12
 """Means of the same numbers added up in another order differ by less."""

@@ -7,8 +7,6 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.sample import observed
-from carbon_midl.selection.student import t_quantiles, two_sided_p
 
 _LIMIT = 0.975
 
@@ -26,20 +24,20 @@ def compare(candidates: Candidates) -> pd.DataFrame:
     Raises:
         InputError: fewer than two candidates.
     """
+    from scipy.special import stdtr, stdtrit
+
     if len(candidates) < 2:
         raise InputError(f"candidates: found {len(candidates)}; a comparison needs at least two.")
     order = np.argsort(candidates.mean_cost, kind="stable")
     pairs = np.array(list(combinations(order.tolist(), 2)))
-    sample = observed(candidates)
-    errors, freedoms = (
-        np.concatenate(parts)
-        for parts in zip(*(sample.difference_error(np.array([place])) for place in range(len(candidates))), strict=True)
-    )
+    each = np.array([candidates.difference_errors(place) for place in range(len(candidates))])
     first, second = pairs.T
     difference = candidates.mean_performance[second] - candidates.mean_performance[first]
-    error, freedom = errors[first, second], freedoms[first, second]
-    half = t_quantiles(freedom, _LIMIT) * error
-    p = two_sided_p(difference, error, freedom)
+    error, freedom = each[first, :, second].T
+    half = stdtrit(freedom, _LIMIT) * error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * stdtr(freedom, -np.abs(difference) / error)
+    p[(difference == 0) & (error == 0)] = 1.0
     names = np.array(candidates.names, dtype=object)
     return pd.DataFrame(
         {

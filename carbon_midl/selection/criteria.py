@@ -12,7 +12,7 @@ from carbon_midl.selection.choice import Criterion
 from carbon_midl.selection.frontier_criteria import Knee, Marginal
 from carbon_midl.selection.noninferiority import NonInferior
 from carbon_midl.selection.sample import Sample
-from carbon_midl.selection.wording import amount, number
+from carbon_midl.units import amount, number
 
 
 @dataclass(frozen=True)

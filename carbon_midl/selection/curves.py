@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.columns import labels, numbers, require
-from carbon_midl.selection.recorded import RUN, TEST_DICE, read_csv
+from carbon_midl.selection.recorded import RUN, TEST_DICE
+from carbon_midl.study.results import read_csv, read_results
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,17 @@ def curves_of_study(directory: Path, candidate: Sequence[str] = ("filters",)) ->
     Their score is the candidate's mean test Dice over the seeds.
 
     Args:
-        directory: with ``runs.csv`` and ``epochs.csv``.
+        directory: of a recorded study.
         candidate: columns of ``runs.csv`` that name a candidate together.
 
     Raises:
         InputError: a table or column is missing, candidates of a seed share a name, or their trainings have different
             numbers of epochs.
     """
-    runs, epochs = read_csv(directory / "runs.csv"), read_csv(directory / "epochs.csv")
-    by_seed = curves_of_runs(runs, epochs, candidate, str(directory))
-    tested = pd.Series(numbers(runs, TEST_DICE, "score of a choice", f"{directory}/runs.csv"))
-    means = tested.groupby(labels(runs, tuple(candidate), "candidate", str(directory))).mean()
+    results = read_results(directory)
+    by_seed = curves_of_runs(results.runs, results.epochs, candidate, results.where)
+    called = labels(results.runs, tuple(candidate), "candidate", results.where)
+    means = results.runs[TEST_DICE].groupby(called).mean()
     return {seed: replace(curves, score=means[list(curves.names)].to_numpy()) for seed, curves in by_seed.items()}
 
 

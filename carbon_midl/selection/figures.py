@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from carbon_midl.figures import Theme, readable_on
-from carbon_midl.study.tables import named_rows
+from carbon_midl.study.results import named_rows
 
 CRITERION_LABELS = {
     "best": "best Dice",

@@ -12,7 +12,7 @@ from carbon_midl.selection.choice import Criterion
 from carbon_midl.selection.frontier import on_frontier
 from carbon_midl.selection.marginal import POINT
 from carbon_midl.selection.sample import Sample, observed
-from carbon_midl.selection.wording import amount, number
+from carbon_midl.units import amount, number
 
 
 @dataclass(frozen=True)

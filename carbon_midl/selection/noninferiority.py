@@ -9,8 +9,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Criterion
 from carbon_midl.selection.sample import Sample, observed
-from carbon_midl.selection.student import t_quantiles
-from carbon_midl.selection.wording import amount
+from carbon_midl.units import amount
 
 _ROUNDING = 1e-12
 
@@ -19,11 +18,10 @@ _ROUNDING = 1e-12
 class NonInferior(Criterion):
     """The cheapest whose difference from the best has a lower confidence limit above minus the margin.
 
-    The limit is one-sided, by a t interval: of the paired differences where replicates are shared, otherwise with
-    Welch's standard error and, to be careful, the smaller number of replicates less one as degrees of freedom. Where
-    patients are shared and each candidate was trained several times, the variance between its trainings is added
-    (Welch and Satterthwaite's degrees of freedom). Where one of the two has a single replicate there is no interval,
-    and the difference itself is compared with the margin.
+    The limit is one-sided, by a t interval (see ``measures``): of the paired differences where replicates are shared,
+    otherwise Welch's. Where patients are shared and each candidate was trained several times, what differs between its
+    trainings counts, too. Where one of the two has a single replicate there is no interval, and the difference itself
+    is compared with the margin. On draws of the replicates the standard errors stay those of the table.
 
     Attributes:
         margin: the loss in performance that does not matter, as a fraction (0.01 is one point).
@@ -54,11 +52,14 @@ class NonInferior(Criterion):
 
     def scores(self, sample: Sample) -> np.ndarray:
         """The lower limit of the difference from the best; the difference itself where there is no interval."""
+        from scipy.special import stdtrit
+
         draws, best = np.arange(len(sample.performance)), _best(sample)
-        difference = sample.performance - sample.performance[draws, best][:, None]
-        error, freedom = sample.difference_error(best)
-        below = t_quantiles(freedom, self.confidence) * error
-        return np.where(np.isnan(below), difference, difference - below)
+        limits = sample.performance - sample.performance[draws, best][:, None]
+        for place in np.unique(best):
+            error, freedom = sample.errors(int(place))
+            limits[best == place] -= np.nan_to_num(stdtrit(freedom, self.confidence) * error)
+        return limits
 
     def describe(self, candidates: Candidates) -> str:
         """The criterion with its margin."""

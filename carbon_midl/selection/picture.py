@@ -15,7 +15,7 @@ from carbon_midl.files import replaced
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Choice
 from carbon_midl.selection.uncertainty import Uncertainty
-from carbon_midl.selection.wording import amount, listed
+from carbon_midl.units import amount, listed
 
 LABELLED = 12
 """Up to so many candidates, all are named; beyond that, the chosen one."""

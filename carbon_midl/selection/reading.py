@@ -23,7 +23,8 @@ from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
 from carbon_midl.selection.columns import is_test, kept, labels, numbers
 from carbon_midl.selection.cost import KWH_PER_UNIT, Factors
 from carbon_midl.selection.reading_trainings import by_training, ordered
-from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, VALIDATION_DICE, by_patient, read_csv
+from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, VALIDATION_DICE, by_patient
+from carbon_midl.study.results import RUNS, read_csv
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _load(table: Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if isinstance(table, pd.DataFrame):
         frame, origin = table, "table"
     else:
-        path = table / "runs.csv" if table.is_dir() else table
+        path = table / RUNS if table.is_dir() else table
         frame, origin = read_csv(path), str(path)
     if frame.empty:
         raise InputError(f"{origin}: no rows; expected one a candidate and replicate.")

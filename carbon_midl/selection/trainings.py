@@ -50,14 +50,7 @@ class Trainings:
         cost = factors.carbon_g(self.energy_kwh, self.duration_s)
         return Trainings(self.performance, cost, self.energy_kwh, self.duration_s)
 
-    @cached_property
-    def variance(self) -> np.ndarray:
-        """Variance of each candidate's mean from its trainings, shape (n,); 0 where a single one tells nothing."""
-        means = self.performance.mean(axis=2)
-        squares = np.nansum((means - np.nanmean(means, axis=1, keepdims=True)) ** 2, axis=1)
-        return squares / np.where(self.counts > 1, self.counts * (self.counts - 1), 1)
-
-    def draw(self, shares: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def draw(self, shares: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw trainings of each candidate with replacement, on drawn patients.
 
         Args:
@@ -65,15 +58,13 @@ class Trainings:
             generator: of the draws.
 
         Returns:
-            Performance, cost and the trainings' variance of the performance, each of shape (m, n).
+            Performance and cost, each of shape (m, n).
         """
         draws, candidates = len(shares), len(self.cost)
-        performance, cost, variance = (np.empty((draws, candidates)) for _ in range(3))
+        performance, cost = np.empty((draws, candidates)), np.empty((draws, candidates))
         for place, count in enumerate(self.counts):
             by_training = shares @ self.performance[place, :count].T
             taken = generator.integers(0, count, size=(draws, count))
-            values = np.take_along_axis(by_training, taken, axis=1)
-            performance[:, place] = values.mean(axis=1)
+            performance[:, place] = np.take_along_axis(by_training, taken, axis=1).mean(axis=1)
             cost[:, place] = self.cost[place, :count][taken].mean(axis=1)
-            variance[:, place] = values.var(axis=1, ddof=1) / count if count > 1 else 0.0
-        return performance, cost, variance
+        return performance, cost

@@ -15,7 +15,7 @@ from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Criterion, pick
 from carbon_midl.selection.frontier import on_frontier
 from carbon_midl.selection.sample import draw, observed
-from carbon_midl.selection.wording import listed
+from carbon_midl.units import listed
 
 DRAWS = 10_000
 FEW = 10
@@ -53,7 +53,7 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
 
     Args:
         candidates: n of them.
-        criterion: applied to each draw in full, intervals included.
+        criterion: applied to each draw; standard errors, where it has any, stay those of the table.
         draws: at least 1.
         seed: of the draws.
 

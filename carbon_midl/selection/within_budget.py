@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.policy import Policy, Step, Trial
-from carbon_midl.selection.wording import number
+from carbon_midl.units import number
 
 
 @dataclass(frozen=True)

@@ -135,18 +135,18 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
         if axis not in file.axes:
             raise InputError(f"{path}: [axes] needs '{axis}', a list of one or more values.")
     by_width = _options_by_width(path, file)
-    runs = []
-    parts = [[f"{_part(axis)}-{_part(value)}" for value in values] for axis, values in file.axes.items()]
-    for combination, name in zip(itertools.product(*file.axes.values()), itertools.product(*parts), strict=True):
+    common = {name: value for name, value in file.options.items() if name != "filters"}
+    runs: dict[str, PlannedRun] = {}
+    for combination in itertools.product(*file.axes.values()):
         chosen = dict(zip(file.axes, combination, strict=True))
-        common = {name: value for name, value in file.options.items() if name != "filters"}
+        name = "-".join(f"{_part(axis)}-{_part(value)}" for axis, value in chosen.items())
+        if name in runs:
+            raise InputError(
+                f"{path}: two runs would be called {name!r}; rename a value of [axes] so that they differ."
+            )
         options = parse_options({**common, **by_width.get(chosen["filters"], {}), **chosen}, where=str(path))
-        runs.append(PlannedRun("-".join(name), options))
-    names = [run.name for run in runs]
-    if len(names) > len(set(names)):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise InputError(f"{path}: two runs would be called {twice!r}; rename a value of [axes] so that they differ.")
-    return runs
+        runs[name] = PlannedRun(name, options)
+    return list(runs.values())
 
 
 def _options_by_width(path: Path, file: _File) -> dict[int, dict[str, Any]]:

@@ -36,7 +36,8 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
             rows = []
             for (name, cut), px in area.items():
                 score = float(np.clip(dice[width] + ease[name] + 0.0003 * (px - 300) + rng.normal(0, 0.04), 0, 1))
-                rows.append((run, width, seed, name, 0, cut, 4, px, int(px * 0.9), score, readers[name, cut]))
+                overlap = int(score * px * 0.95)
+                rows.append((run, width, seed, name, 0, cut, 4, px, int(px * 0.9), overlap, score, readers[name, cut]))
             slices += rows
             frame = pd.DataFrame(rows)
             for epoch in range(1, EPOCHS + 1):
@@ -59,8 +60,8 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
             runs.append({
                 "study": "demo", "run": run, "filters": width, "seed": seed, "recipe": "reference",
                 "parameters": size.parameters, "macs": size.macs, "epochs": EPOCHS, "epochs_trained": EPOCHS,
-                "best_epoch": EPOCHS - 1, "val_dice": dice[width], "test_dice": frame[9].mean(),
-                "test_dice_patients": frame.groupby(3)[9].mean().mean(), "test_slices": len(rows),
+                "best_epoch": EPOCHS - 1, "val_dice": dice[width], "test_dice": frame[10].mean(),
+                "test_dice_patients": frame.groupby(3)[10].mean().mean(), "test_slices": len(rows),
                 "test_patients": PATIENTS,
                 "duration_s": energy / 3e-6, "energy_kwh": energy, "energy_to_best_kwh": energy * 5 / 6,
                 "energy_whole_run_kwh": energy * 1.1, "energy_cpu_kwh": energy * 0.9, "energy_gpu_kwh": np.nan,
@@ -90,7 +91,9 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
             "energy_kwh",
         ],
     ).to_csv(results / "epochs.csv", index=False)
-    columns = "run filters seed patient_id nodule slice readers_with_mask target_px predicted_px dice readers_dice"
+    columns = (
+        "run filters seed patient_id nodule slice readers_with_mask target_px predicted_px overlap_px dice readers_dice"
+    )
     pd.DataFrame(slices, columns=columns.split()).to_csv(results / "slices.csv.gz", index=False)
     manifest = {
         "format": "carbon-midl results", "version": 1, "study": "demo", "title": "Demo study",
@@ -106,7 +109,7 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
         "versions": {"python": "3.11.4", "torch": "2.13.0", "carbon_midl": "0.1.0"}, "commit": "0123456789abcdef",
         "sensors": ["estimated: TDP × utilisation"], "slices": {"without_target": 20},
         "pue_sources": ["world average"], "footprint_notes": ["cpu: one whole processor at 60 W"],
-        "split": {"train": 42, "validation": 14, "test": 14},
+        "split": {"train": 42, "validation": 14, "test": 14}, "split_patients": {"test": patient},
     }  # fmt: skip
     (results / "manifest.json").write_text(json.dumps(manifest))
     return results, directory

@@ -12,10 +12,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from fontTools.ttLib import TTFont
 
 from carbon_midl.book.build import build
-from carbon_midl.book.links import external_links
 from carbon_midl.book.prepare import prepare
 from carbon_midl.errors import InputError
 from tests.book.conftest import ROOT, copy_book
@@ -160,23 +158,3 @@ def test_every_figure_leads_to_its_data_and_its_code(prepared: Path, built: Path
     for name in shared:
         assert {f"{name}.csv", code[name]} <= downloads
     assert "def dice_carbon(" in (prepared / "book/_generated/code" / code["dice-carbon"]).read_text()
-
-
-def test_links_to_elsewhere_are_listed_with_their_pages(built: Path, tmp_path: Path) -> None:
-    links = external_links(built)
-    assert "book/conclusions.html" in links["https://arxiv.org/abs/2203.02202"]
-    assert all(address.startswith("http") for address in links)
-    with pytest.raises(InputError, match=r"no pages there\. Build the book first"):
-        external_links(tmp_path)
-
-
-def test_icons_that_style_sheets_show_are_left_in_the_fonts(built: Path) -> None:
-    style = (built / "_static/styles/pydata-sphinx-theme.css").read_text(encoding="utf-8")
-    shown = re.findall(r"--pst-icon-[a-z-]+: ?[\"'](?:\\([0-9a-f]+)|(.))[\"']", style)
-    codes = {int(escaped, 16) if escaped else ord(literal) for escaped, literal in shown}
-    assert len(codes) > 5
-    known: set[int] = set()
-    for font in (built / "_static/vendor/fontawesome/webfonts").iterdir():
-        known |= set(TTFont(font).getBestCmap())
-    assert codes <= known
-    assert len(known) < 100

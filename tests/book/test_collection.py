@@ -10,7 +10,7 @@ from carbon_midl.book.collection import PICTURES, TABLES, collection_numbers, ph
 from carbon_midl.files import write_json
 from carbon_midl.lidc.statistics import Statistics, from_json
 from tests.book.conftest import some_patients
-from tests.lidc.test_transfer import made_up
+from tests.book.test_transfer import made_up
 
 
 @pytest.fixture(scope="module")

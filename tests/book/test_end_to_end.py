@@ -1,6 +1,5 @@
 """From outlines to pages without a stand-in anywhere: phantom, papermill, results, book."""
 
-import io
 import os
 import shutil
 from html.parser import HTMLParser
@@ -12,7 +11,6 @@ from carbon_midl.book.build import build
 from carbon_midl.book.prepare import prepare
 from carbon_midl.book.search import RECORDED as SEARCHED
 from carbon_midl.selection.published import RECORDED as PUBLISHED
-from carbon_midl.study.display import Display
 from carbon_midl.study.runner import run_study
 from carbon_midl.study.spec import read_study
 
@@ -62,7 +60,7 @@ def test_a_study_becomes_a_book(tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "tiny.toml").write_text(STUDY)
     study = read_study(tmp_path / "studies" / "tiny.toml")
-    run_study(study, Display(io.StringIO()))
+    run_study(study)
     prepare(study.results, study.directory, study.root)
     first_page = build(study.root)
     pages = first_page.parent / "book"

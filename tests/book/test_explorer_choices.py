@@ -17,7 +17,7 @@ from carbon_midl.selection.choice import choose, pick
 from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.criteria import CRITERIA
 from carbon_midl.selection.frontier import on_frontier
-from carbon_midl.selection.sample import OwnVariance, Sample
+from carbon_midl.selection.sample import Sample
 from carbon_midl.selection.uncertainty import uncertainty
 from tests.book.browsing import needs_chromium, served
 from tests.book.conftest import ROOT
@@ -104,7 +104,7 @@ DRAW = """async ({ json, settings, names, count }) => {
   const factors = factorsOf(settings, study);
   const samples = draws.map((draw) => sampleOf(study, draw, factors));
   return {
-    draws: samples.map(({ performance, cost, ownVariance, shares }) => ({ performance, cost, ownVariance, shares })),
+    draws: samples.map(({ performance, cost }) => ({ performance, cost })),
     picks: Object.fromEntries(names.map((name) => [name, samples.map((sample) =>
       pick(CRITERIA[name].utility(sample, settings), sample))])),
     shares: Object.fromEntries(names.map((name) => [name, sharesOf(study, draws, factors, name, settings)])),
@@ -122,10 +122,8 @@ def test_each_draw_is_judged_as_by_the_library_and_the_draws_are_like_its_own(
     asked = {"json": study, "settings": settings, "names": list(CRITERIA), "count": 1000}
     found = modules.evaluate(DRAW, asked)
     candidates = candidates_of(study).recosted(factors_of(settings))
-    assert candidates.trainings is not None
-    drawn = {name: np.array([draw[name] for draw in found["draws"]]) for name in found["draws"][0]}
-    own = OwnVariance(drawn["ownVariance"], candidates.trainings.counts - 1)
-    sample = Sample(drawn["performance"], drawn["cost"], (candidates.performance, drawn["shares"]), own)
+    performance, cost = (np.array([draw[name] for draw in found["draws"]]) for name in ("performance", "cost"))
+    sample = Sample(performance, cost, candidates.difference_errors)
     for name in CRITERIA:
         criterion = criterion_of(name, settings)
         assert found["picks"][name] == pick(criterion.utility(sample), sample).tolist(), name

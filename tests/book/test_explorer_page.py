@@ -4,13 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_midl.book.evidence import Evidence
-from carbon_midl.book.explorer import energy_kind, explorer_data, rounded_up
+from carbon_midl.book.explorer import explorer_data, rounded_up
 from carbon_midl.book.explorer_page import explorer_page, joined_modules
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
@@ -41,18 +40,6 @@ def test_grids_are_those_of_the_library(study: tuple[Path, Path]) -> None:
     assert len(grids) > 200
     assert len({grid["code"] for grid in grids}) == len(grids)
     assert all(grid["g_per_kwh"] == carbon_intensity(grid["code"]).g_per_kwh for grid in grids)
-
-
-@pytest.mark.parametrize(
-    ("methods", "kind"),
-    [
-        (["estimated: TDP × utilisation; estimated: memory size"], "estimated"),
-        (["measured: RAPL", "measured: RAPL; estimated: memory size"], "partly estimated"),
-        (["measured: NVML energy counter"], "measured"),
-    ],
-)
-def test_an_estimate_is_called_one(methods: list[str], kind: str) -> None:
-    assert energy_kind(pd.Series(methods)) == kind
 
 
 @given(st.floats(1e-6, 1e6))

@@ -17,7 +17,7 @@ def test_every_command_is_there_with_its_options() -> None:
         "## carbon-midl study",
         "### study run",
         "### results verify",
-        "### crops yardsticks",
+        "### crops build",
         "### book pdf",
     ):
         assert f"\n{heading}\n" in page

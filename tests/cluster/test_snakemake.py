@@ -15,7 +15,7 @@ import pytest
 
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.run import read_result
-from carbon_midl.sharing.stored import read_stored
+from carbon_midl.study.results import read_results
 from carbon_midl.study.spec import Study, read_study
 from carbon_midl.study.status import study_status
 from tests.cluster.slurm import PARTITION, Slurm, loopback_slurm, missing
@@ -105,8 +105,8 @@ def copy(local: Study, tmp_path: Path) -> Study:
 
 def test_what_is_done_and_what_is_stale_is_as_the_library_says(copy: Study) -> None:
     assert planned(copy) == []
-    # Papermill's notebook is missing, so the run is only half there, however new its other files are.
-    (copy.directory / NAMES[1] / "notebook.ipynb").unlink()
+    # Without its result the run is only half there, however new its other files are.
+    (copy.directory / NAMES[1] / "result.json").unlink()
     assert planned(copy) == [NAMES[1]]
     copy.path.write_text(TEXT.replace("epochs = 40", "epochs = 41"))
     assert planned(copy) == NAMES
@@ -133,7 +133,7 @@ def test_a_failing_run_names_its_notebook_and_stops_no_other(copy: Study, local:
     assert planned(copy) == NAMES[:1]
     # What is done was collected, and is what it would have been.
     assert (copy.directory / NAMES[2] / "result.json").stat().st_mtime_ns == kept
-    ours, theirs = read_stored(copy.directory), read_stored(local.directory)
+    ours, theirs = read_results(copy.directory), read_results(local.directory)
     assert ours.manifest["runs_left_out"] == NAMES[:1]
     assert ours.slices.equals(theirs.slices[theirs.slices["run"] != NAMES[0]].reset_index(drop=True))
 
@@ -233,7 +233,7 @@ def wait(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Pat
 
 def assert_same_results(found: Study, expected: Study) -> None:
     """Energy and time are other ones in every training; all else is equal to the last digit."""
-    ours, theirs = read_stored(found.directory), read_stored(expected.directory)
+    ours, theirs = read_results(found.directory), read_results(expected.directory)
     assert ours.slices.equals(theirs.slices)
     scores = ["run", "parameters", "macs", "best_epoch", "val_dice", "test_dice", "test_dice_patients", "fingerprint"]
     pd.testing.assert_frame_equal(ours.runs[scores], theirs.runs[scores])

@@ -15,7 +15,7 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.phantom import ScanPhantom, render_phantom
 from carbon_midl.lidc.phantom.archive import choose_patients
 from carbon_midl.lidc.phantom.dicom import series_directory, write_phantom, write_series
-from carbon_midl.lidc.pylidc_repair import import_pylidc
+from tests.lidc.pylidc_repair import import_pylidc
 
 SEED = 0
 PATIENTS = 3

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from carbon_midl.lidc.annotations import read_scans
-from carbon_midl.lidc.contours import Window, reader_masks
+from carbon_midl.lidc.masks import Window, reader_masks
 
 SHARED = Path(__file__).parents[3] / "shared" / "lidc"
 

@@ -17,7 +17,11 @@ from scipy.sparse import csr_array
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import statistics
-from carbon_midl.lidc.agreement import (
+from carbon_midl.lidc.annotations import Ratings, Scan, read_scans
+from carbon_midl.lidc.bootstrap import mean_over_patients, median_over_patients
+from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE, LEVELS, average_outline, copycat
+from carbon_midl.lidc.masks import FRAME_PX, Outlines, outlines_of, reader_masks, window_around
+from carbon_midl.lidc.statistics import (
     dice_by_size,
     nodule_pairs,
     opposed_malignancy,
@@ -25,11 +29,6 @@ from carbon_midl.lidc.agreement import (
     silence,
     slice_pairs,
 )
-from carbon_midl.lidc.annotations import Ratings, Scan, read_scans
-from carbon_midl.lidc.bootstrap import mean_over_patients, median_over_patients
-from carbon_midl.lidc.contours import reader_masks, window_around
-from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE, LEVELS, average_outline, copycat
-from carbon_midl.lidc.outlines import FRAME_PX, Outlines, outline_all
 from carbon_midl.lidc.targets import parse_target
 from carbon_midl.metrics import dice, readers_dice
 
@@ -45,7 +44,7 @@ def scans() -> list[Scan]:
 
 @pytest.fixture(scope="module")
 def outlines(scans: list[Scan]) -> list[Outlines]:
-    return outline_all(scans)
+    return outlines_of(scans)
 
 
 def frame_masks(nodule: Outlines) -> NDArray[np.bool_]:
@@ -253,7 +252,7 @@ def test_the_average_outline_is_the_best_of_its_kind(outlines: list[Outlines]) -
 
 def test_two_patients_cannot_be_split(scans: list[Scan]) -> None:
     with pytest.raises(InputError, match="at least one each"):
-        copycat(outline_all(scans[:2]))
+        copycat(outlines_of(scans[:2]))
 
 
 # Recorded, printed
@@ -286,7 +285,7 @@ def test_what_is_recorded_is_measured_once(
 ) -> None:
     calls = []
 
-    def measure(**_: object) -> statistics.Statistics:
+    def measure() -> statistics.Statistics:
         calls.append(1)
         return measured
 
@@ -358,7 +357,7 @@ def test_readers_agree_on_the_published_crops_as_on_the_outlines() -> None:
         both = present[:, a] & present[:, b]
         found += dice(masks[both, a], masks[both, b]).tolist()
     theirs = np.array(found)
-    ours = slice_pairs(outline_all(read_scans(pd.read_csv(members["index.csv"])["patient_id"])))["dice"]
+    ours = slice_pairs(outlines_of(read_scans(pd.read_csv(members["index.csv"])["patient_id"])))["dice"]
     assert (round(theirs.mean(), 2), round(float(np.median(theirs)), 2)) == (0.78, 0.82)
     assert ours.mean() == pytest.approx(theirs.mean(), abs=0.003)
     assert ours.median() == pytest.approx(np.median(theirs), abs=0.003)

@@ -54,7 +54,7 @@ class FakeTrainer:
     def spent_kwh(self, run: PlannedRun) -> float:
         return self.trial(run).spent
 
-    def train(self, run: PlannedRun, until: int, poll: Callable[[], None], lock: int | None) -> str:
+    def train(self, run: PlannedRun, until: int, poll: Callable[[], None]) -> str:
         self.on_train(run.name)
         if self.failing.get(run.name, 0):
             self.failing[run.name] -= 1

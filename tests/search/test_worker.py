@@ -205,7 +205,7 @@ def test_the_trail_is_a_table_a_picture_and_a_text(tmp_path: Path) -> None:
     trainer = FakeTrainer(plan, full)
     worker = Worker(plan, trainer)
     chosen = worker.work()
-    outcome = write_outcome(plan, worker.standing(), chosen.name, trainer.tested(chosen, None), size=32)
+    outcome = write_outcome(plan, worker.standing(), chosen.name, trainer.tested(chosen, None))
     assert json.loads((plan.directory / "search.json").read_text()) == outcome
     assert outcome["chosen"] == chosen.name
     assert outcome["runner_up"] not in (None, chosen.name)

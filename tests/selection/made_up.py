@@ -1,10 +1,15 @@
-"""Candidates for tests."""
+"""Candidates, and results of a study, for tests."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from carbon_midl.files import write_json
 from carbon_midl.selection.candidates import Candidates
+from carbon_midl.study.results import COLUMNS, FORMAT, MANIFEST, TABLES, VERSION
 
 
 def candidates(
@@ -30,3 +35,20 @@ def random_candidates(seed: int, count: int = 6, replicates: int = 4, paired: bo
     performance = (0.6 + 0.04 * np.log(cost)[:, None] + common + noise).clip(0, 1)
     costs = cost[:, None] * generator.uniform(0.9, 1.1, (count, replicates))
     return candidates(performance.tolist(), costs.tolist(), paired)
+
+
+def write_results(directory: Path, runs: pd.DataFrame, slices: pd.DataFrame) -> None:
+    """Write results as a study has them; columns that are not given are filled in."""
+    anything: dict[str, Any] = {"text": "made up", "a whole number": 1, "a number": 0.5, "a number or nothing": None}
+    directory.mkdir(exist_ok=True)
+    for file, table in zip(TABLES, (runs, runs[["run", "filters", "seed"]], slices), strict=True):
+        columns = {name: anything[kind] for kind, names in COLUMNS[file].items() for name in names.split()}
+        missing = {name: value for name, value in columns.items() if name not in table}
+        table.assign(**missing).to_csv(directory / file, index=False)
+    lists = ("widths", "seeds", "runs_left_out", "environments", "sensors", "pue_sources", "footprint_notes")
+    about = {
+        "format": FORMAT, "version": VERSION, "study": "made-up", "title": "Made up", "runs_done": len(runs),
+        "abandoned": {"attempts": 0, "energy_kwh": 0, "carbon_g": 0}, "dates": {"first": "2026", "last": "2026"},
+        "crops": {"fingerprint": "", "size": 64}, "options": {}, "split": {}, "split_patients": {}, "slices": {},
+    }  # fmt: skip
+    write_json(directory / MANIFEST, about | {name: [] for name in lists})

@@ -12,7 +12,7 @@ from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.selection.columns import is_test
 from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.reading import Columns, read_candidates
-from carbon_midl.study.tables import RUN_COLUMNS
+from carbon_midl.study.results import COLUMNS, RUNS
 
 FACTORS = Factors.of(100, pue=1.5)
 
@@ -47,7 +47,8 @@ def test_a_recorded_study_is_read_by_default(tmp_path: Path) -> None:
 
 def test_the_columns_of_the_default_are_those_that_a_study_records() -> None:
     defaults = Columns()
-    assert {*defaults.candidate, "seed", "val_dice", defaults.energy, defaults.duration} <= set(RUN_COLUMNS)
+    recorded = " ".join(COLUMNS[RUNS].values()).split()
+    assert {*defaults.candidate, "seed", "val_dice", defaults.energy, defaults.duration} <= set(recorded)
 
 
 def test_energy_becomes_carbon_by_grid_pue_and_embodied_share() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.recipes import compare_recipes, read_recipes
+from tests.selection.made_up import write_results
 
 
 def a_study(gain: float, patients: int = 30, seeds: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -50,12 +51,10 @@ def test_two_studies_with_a_recipe_each_are_compared_where_they_meet(tmp_path: P
         (tmp_path / "efficient", runs[runs["recipe"] == "efficient"]),
         (tmp_path / "reference", runs[(runs["recipe"] == "reference") & (runs["filters"] == 4)]),
     ):
-        directory.mkdir()
         # In a study of its own, a run is named without its recipe.
         names = {run: run if directory == whole else run.partition("-")[2] for run in kept["run"]}
-        kept.assign(run=kept["run"].map(names)).to_csv(directory / "runs.csv", index=False)
         scored = slices[slices["run"].isin(names)]
-        scored.assign(run=scored["run"].map(names)).to_csv(directory / "slices.csv.gz", index=False)
+        write_results(directory, *(table.assign(run=table["run"].map(names)) for table in (kept, scored)))
     (apart,) = read_recipes(tmp_path / "efficient", tmp_path / "reference")
     assert apart == read_recipes(whole)[0]
 
@@ -64,13 +63,11 @@ def test_a_recipe_without_runs_is_named(tmp_path: Path) -> None:
     runs, slices = a_study(gain=0.0)
     with pytest.raises(InputError, match="runs of F = 4: none of recipe reference"):
         compare_recipes(runs[runs["recipe"] == "efficient"], slices)
-    for name, recipe in (("a", "efficient"), ("b", "efficient")):
-        (tmp_path / name).mkdir()
-        runs[runs["recipe"] == recipe].to_csv(tmp_path / name / "runs.csv", index=False)
-        slices.to_csv(tmp_path / name / "slices.csv.gz", index=False)
+    for name in ("a", "b"):
+        write_results(tmp_path / name, runs[runs["recipe"] == "efficient"], slices)
     with pytest.raises(
         InputError, match="no width was trained under both recipes with one seed; there is efficient only"
     ):
         read_recipes(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(InputError, match=r"no readable record .* carbon-midl study run studies/recipes\.toml"):
+    with pytest.raises(InputError, match=r"no runs\.csv, epochs\.csv, .*; expected"):
         read_recipes(tmp_path)

@@ -11,6 +11,7 @@ from carbon_midl.selection.criteria import Best
 from carbon_midl.selection.noninferiority import NonInferior
 from carbon_midl.selection.patients import PatientBootstrap, patient_dice
 from carbon_midl.selection.reading import Columns, read_candidates
+from tests.selection.made_up import write_results
 
 BY_PATIENT = Columns(replicate="patient_id")
 TESTED = Columns(performance="test_dice_patients")
@@ -34,11 +35,12 @@ def study(tmp_path: Path) -> Path:
                     dice = base + gain + generator.normal(0, 0.004)
                     slices.append((run, width, seed, f"p{patient}", dice, "validation"))
                 slices.append((run, width, seed, f"p{patient}", base + 0.05 - gain, "test"))
-    pd.DataFrame(runs, columns=["run", "filters", "seed", "energy_kwh", "duration_s"]).assign(
-        val_dice=[0.5, 0.6, 0.6, 0.7, 0.7, 0.8], test_dice_patients=0.5
-    ).to_csv(tmp_path / "runs.csv", index=False)
-    pd.DataFrame(slices, columns=["run", "filters", "seed", "patient_id", "dice", "part"]).to_csv(
-        tmp_path / "slices.csv.gz", index=False
+    write_results(
+        tmp_path,
+        pd.DataFrame(runs, columns=["run", "filters", "seed", "energy_kwh", "duration_s"]).assign(
+            val_dice=[0.5, 0.6, 0.6, 0.7, 0.7, 0.8], test_dice_patients=0.5
+        ),
+        pd.DataFrame(slices, columns=["run", "filters", "seed", "patient_id", "dice", "part"]),
     )
     return tmp_path
 
@@ -98,10 +100,8 @@ def test_runs_without_validation_slices_are_left_out_and_named(study: Path) -> N
 
 def test_missing_tables_and_columns_are_named(study: Path) -> None:
     rewritten(study, lambda slices: slices.rename(columns={"patient_id": "patient"}))
-    with pytest.raises(
-        InputError, match=r"slices.csv.gz: no column 'patient_id' for the patient; did you mean 'patient'"
-    ):
+    with pytest.raises(InputError, match=r"slices.csv.gz: no column patient_id"):
         read_candidates(study, BY_PATIENT)
     (study / "slices.csv.gz").unlink()
-    with pytest.raises(InputError, match=r"slices\.csv\.gz: no such file"):
+    with pytest.raises(InputError, match=r"no slices\.csv\.gz; expected"):
         read_candidates(study, BY_PATIENT)

@@ -11,7 +11,7 @@ from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.criteria import Best
 from carbon_midl.selection.noninferiority import NonInferior
 from carbon_midl.selection.reading import Columns, read_candidates
-from carbon_midl.selection.sample import draw, observed
+from carbon_midl.selection.sample import draw
 from carbon_midl.selection.uncertainty import uncertainty
 
 COLUMNS = Columns(candidate=("model",), replicate="patient", training="seed", performance="dice")
@@ -62,19 +62,6 @@ def test_draws_spread_as_patients_and_trainings_do() -> None:
     np.testing.assert_allclose(drawn.mean(axis=0), read.mean_performance, atol=1e-3)
 
 
-def test_the_error_of_a_difference_has_both_parts() -> None:
-    read = made(0.03, {"a": 4, "b": 3})
-    assert read.trainings is not None
-    means = read.trainings.performance.mean(axis=2)
-    patients = np.diff(read.performance, axis=0)[0].var(ddof=1) / PATIENTS
-    own = [np.nanvar(means[place, :count], ddof=1) / count for place, count in ((0, 4), (1, 3))]
-    error, freedom = observed(read).difference_error(np.array([1]))
-    assert error[0, 0] == pytest.approx(np.sqrt(patients + sum(own)))
-    parts = ((patients, PATIENTS - 1), (own[0], 3), (own[1], 2))
-    assert freedom[0, 0] == pytest.approx(error[0, 0] ** 4 / sum(part**2 / left for part, left in parts))
-    assert error[0, 1] == 0
-
-
 def test_trainings_that_differ_make_a_choice_less_sure() -> None:
     alike, apart = (uncertainty(made(spread, seed=3), Best(), draws=2000) for spread in (0.0, 0.05))
     widths = [(found.table["performance_high"] - found.table["performance_low"]).mean() for found in (alike, apart)]
@@ -116,7 +103,7 @@ def test_patients_that_a_training_lacks_are_left_out_and_counted() -> None:
 def test_a_single_training_is_told() -> None:
     read = made(0.0, {"a": 1, "b": 2})
     assert "what another seed would change is left out" in read.notes[0]
-    assert np.isfinite(observed(read).difference_error(np.array([1]))[0]).all()
+    assert np.isfinite(read.difference_errors(1)[0]).all()
 
 
 def test_a_training_with_two_costs_is_refused() -> None:

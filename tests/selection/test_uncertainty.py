@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -7,12 +8,12 @@ from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.choice import Criterion, choose
+from carbon_midl.selection.choice import Criterion, choose, pick
 from carbon_midl.selection.criteria import Best, Budget, Pepr, Weighted
 from carbon_midl.selection.frontier import on_frontier
 from carbon_midl.selection.frontier_criteria import Knee, Marginal
 from carbon_midl.selection.noninferiority import NonInferior
-from carbon_midl.selection.sample import draw
+from carbon_midl.selection.sample import draw, observed
 from carbon_midl.selection.uncertainty import uncertainty
 from tests.selection.made_up import candidates, random_candidates
 
@@ -28,13 +29,17 @@ def on_places(made: Candidates, places: list[tuple[int, ...]]) -> Candidates:
 
 
 def enumerated(made: Candidates, criterion: Criterion) -> tuple[np.ndarray, np.ndarray]:
-    """Every possible draw, each as likely as any other: probabilities of choice and of the frontier."""
+    """Every possible draw, each as likely as any other: probabilities of choice and of the frontier.
+
+    Standard errors are those of the candidates as they are.
+    """
     each = [list(product(range(count), repeat=count)) for count in made.counts]
     draws = [[places] * len(made) for places in each[0]] if made.paired else list(product(*each))
     chosen, frontier = np.zeros(len(made)), np.zeros(len(made))
     for places in draws:
         drawn = on_places(made, list(places))
-        chosen[drawn.names.index(choose(drawn, criterion).chosen)] += 1
+        sample = replace(observed(drawn), errors=made.difference_errors)
+        chosen[pick(criterion.utility(sample), sample)] += 1
         frontier += on_frontier(drawn.mean_performance, drawn.mean_cost)
     return chosen / len(draws), frontier / len(draws)
 

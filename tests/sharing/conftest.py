@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from carbon_midl.sharing.stored import StoredResults
+from carbon_midl.study.results import Results
 from carbon_midl.study.spec import Study
 from tests.sharing.made_up import collected, make_study
 
@@ -13,12 +13,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="session")
-def whole(study: Study) -> StoredResults:
+def whole(study: Study) -> Results:
     return collected(study)
 
 
 @pytest.fixture
-def directory(whole: StoredResults, tmp_path: Path) -> Path:
+def directory(whole: Results, tmp_path: Path) -> Path:
     """The results of the whole study, to do what one likes with."""
     out = tmp_path / "results"
     out.mkdir()

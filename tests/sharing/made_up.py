@@ -14,8 +14,8 @@ from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window, carb
 from carbon_midl.metrics import dice
 from carbon_midl.options import fingerprinted
 from carbon_midl.run import RESULT_FORMAT, RESULT_VERSION, summary
-from carbon_midl.sharing.stored import StoredResults, read_stored
-from carbon_midl.study.results import collect_results
+from carbon_midl.study.collect import collect_results
+from carbon_midl.study.results import Results, read_results
 from carbon_midl.study.spec import PlannedRun, Study, read_study
 from carbon_midl.unet_size import unet_size
 
@@ -55,11 +55,11 @@ def make_study(
     return study
 
 
-def collected(study: Study, names: Sequence[str] = ()) -> StoredResults:
+def collected(study: Study, names: Sequence[str] = ()) -> Results:
     """The tables of the runs ``names``, or of all."""
     planned = [run.name for run in study.runs]
     done = [name for name in planned if name in names] or planned
-    return read_stored(collect_results(study, done, sorted(set(planned) - set(done))))
+    return read_results(collect_results(study, done, sorted(set(planned) - set(done))))
 
 
 def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str, salt: str) -> None:

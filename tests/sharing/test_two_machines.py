@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.sharing.stored import read_stored
+from carbon_midl.study.results import read_results
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def test_halves_made_apart_are_the_study_made_in_one_piece(discs: CropArchive, t
     assert "all agree" in carbon_midl("results", "verify", "results/tiny", here=tmp_path)
 
     carbon_midl("study", "run", study, here=tmp_path / "whole")
-    merged, whole = read_stored(tmp_path / "results" / "tiny"), read_stored(tmp_path / "whole" / "runs" / "tiny")
+    merged, whole = read_results(tmp_path / "results" / "tiny"), read_results(tmp_path / "whole" / "runs" / "tiny")
     assert merged.runs["part"].nunique() == 2
     # Energy and time are other ones in every training; all else is equal to the last digit.
     assert merged.slices.equals(whole.slices)

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from carbon_midl.errors import InputError
-from carbon_midl.sharing.stored import read_stored
-from carbon_midl.sharing.verify import verify
+from carbon_midl.study.results import read_results
+from carbon_midl.study.share import verify
 from studies.calibrate import calibrate
 from tests.sharing.made_up import STUDY, collected, make_study
 
@@ -25,7 +25,7 @@ def test_calibrated_energies_are_epochs_times_a_quiet_epoch(tmp_path: Path) -> N
     assert runs["energy_as_run_kwh"].tolist() == pytest.approx(recorded.runs["energy_kwh"].astype(float).tolist())
     wide = runs[runs["filters"] == 16]
     assert (wide["energy_kwh"] == wide["energy_as_run_kwh"]).all()
-    assert verify(read_stored(study.results)).disagreements == []
+    assert verify(read_results(study.results)).disagreements == []
     before = (study.results / "runs.csv").read_bytes()
     calibrate(study.results, calibration.results)
     assert (study.results / "runs.csv").read_bytes() == before

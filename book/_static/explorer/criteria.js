@@ -3,8 +3,7 @@
 // A utility is minus infinity for what may not be chosen.
 
 import { onFrontier, POINT, stepPrices } from "./frontier.js";
-import { differenceErrors } from "./sample.js";
-import { tQuantile } from "./statistics.js";
+import { differenceErrors, tQuantile } from "./statistics.js";
 
 /** Of the one-sided limit of the non-inferiority. */
 export const CONFIDENCE = 0.95;
@@ -69,19 +68,14 @@ export function bestPlace(sample) {
 /**
  * Lower limit of each difference from the best Dice; the difference itself where there is no interval.
  *
- * They do not hang on the cost, so they are kept for the next grid or PUE.
+ * How far below the difference it lies hangs on neither the cost nor the draw, so that is kept with the study.
  */
 function lowerLimits(sample) {
   const best = bestPlace(sample);
-  if (!sample.limits.has(best)) {
-    const limits = differenceErrors(sample, best).map(({ error, freedom }, place) => {
-      const difference = sample.performance[place] - sample.performance[best];
-      const below = tQuantile(freedom, CONFIDENCE) * error;
-      return Number.isNaN(below) ? difference : difference - below;
-    });
-    sample.limits.set(best, limits);
-  }
-  return sample.limits.get(best);
+  const below = (sample.study.below[best] ??= differenceErrors(sample.study, best).map(
+    ({ error, freedom }) => tQuantile(freedom, CONFIDENCE) * error || 0,
+  ));
+  return sample.performance.map((value, place) => value - sample.performance[best] - below[place]);
 }
 
 /** From the smallest to the largest of those marked to 0–1; 0 where all are equal. */

@@ -1,4 +1,7 @@
-// Student's t as the library takes it from scipy: the quantile, by the incomplete beta function.
+// Standard errors as carbon_midl/measures.py, and Student's t as the library takes it from scipy: the quantile, by the
+// incomplete beta function.
+
+import { mean } from "./study.js";
 
 const LANCZOS = [
   0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
@@ -56,4 +59,49 @@ export function tQuantile(freedom, confidence) {
     if (Math.abs(change) <= 1e-14 * Math.abs(t)) break;
   }
   return t;
+}
+
+/**
+ * Standard error of each width's difference in Dice from a reference, and degrees of freedom.
+ *
+ * Variances between patients (paired) and between the trainings of both widths add up; what both hold, how a training
+ * suits a patient, counts once. The freedom is Satterthwaite's. Where nothing varies the error is NaN.
+ */
+export function differenceErrors({ widths }, reference) {
+  const there = trainingVariance(widths[reference]);
+  return widths.map((width, place) => {
+    const differences = width.byPatient.map((dice, patient) => dice - widths[reference].byPatient[patient]);
+    const lesser = Math.max(differences.length - 1, 1);
+    const between = squares(differences) / (differences.length * lesser);
+    const own = trainingVariance(width);
+    const variance = between + own.variance + there.variance;
+    return {
+      error: place === reference ? 0 : Math.sqrt(variance),
+      freedom: variance ** 2 / (between ** 2 / lesser + own.squares + there.squares),
+    };
+  });
+}
+
+/** Variance of a width's mean from its trainings alone, and terms of its freedom. */
+function trainingVariance({ trainings, byPatient }) {
+  const [patients, count] = [byPatient.length, trainings.length];
+  const lesser = Math.max(count - 1, 1);
+  const degrees = lesser * Math.max(patients - 1, 1);
+  const byTraining = trainings.map(({ dice }) => mean(dice));
+  const residuals = trainings.flatMap(({ dice }, training) =>
+    dice.map((value, patient) => value - byPatient[patient] - byTraining[training]),
+  );
+  const single = patients === 1 ? NaN : 1;
+  const fromTrainings = squares(byTraining) / (count > 1 ? count * lesser : single);
+  const fromBoth = squares(residuals) / (patients * count * degrees);
+  return {
+    variance: Math.max(fromTrainings - fromBoth, 0),
+    squares: fromTrainings ** 2 / lesser + fromBoth ** 2 / degrees,
+  };
+}
+
+/** Sum of squared deviations from the mean. */
+function squares(values) {
+  const centre = mean(values);
+  return values.reduce((sum, value) => sum + (value - centre) ** 2, 0);
 }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from carbon_midl.lidc.annotations import Nodule, Scan
-from carbon_midl.lidc.contours import Window, reader_masks, window_around
+from carbon_midl.lidc.masks import Window, reader_masks, window_around
 from carbon_midl.lidc.phantom.anatomy import AIR_HU, Anatomy, Chest
 from carbon_midl.lidc.phantom.nodule import NoduleDensity, nodule_density
 from carbon_midl.lidc.phantom.noise import Grain, reconstruction_noise
@@ -100,7 +100,7 @@ class ScanPhantom:
             nodule: one of the scan's.
             size: height and width of the crops, px.
             keep_padding: leave what lies outside the scanner's circle at the value that the files have there; else it
-                is air, as `carbon_midl.lidc.ct` reads it.
+                is air, as `carbon_midl.lidc.dicom` reads it.
 
         Returns:
             Images in HU, int16 ``(slices, size, size)``, and the readers' masks, bool ``(slices, 4, size, size)``.

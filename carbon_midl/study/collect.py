@@ -1,0 +1,199 @@
+"""Collect finished runs into tidy tables with their provenance."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carbon_midl.errors import InputError
+from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
+from carbon_midl.footprint import FootprintRecord, carbon_intensity
+from carbon_midl.options import RunOptions
+from carbon_midl.run import read_result
+from carbon_midl.run_files import FOOTPRINT, RESULT
+from carbon_midl.study.results import EPOCHS, FORMAT, MANIFEST, RUNS, SLICES, VERSION, read_csv
+from carbon_midl.study.spec import Study
+
+SUPERSEDED = ".superseded-"
+"""In the name of a run's directory that was moved aside."""
+
+
+def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:
+    """Write ``runs.csv``, ``epochs.csv``, ``slices.csv.gz`` and ``manifest.json`` of the runs ``names``.
+
+    Args:
+        study: the study.
+        names: the runs to collect, one or more, all of them done.
+        left_out: runs that failed; the manifest says so.
+
+    Returns:
+        The directory of the tables.
+
+    Raises:
+        InputError: the table of a run has other columns than those of the runs before it.
+    """
+    axes = other_axes(study)
+    made, rows, epochs, slices = [], [], [], []
+    for name in names:
+        result = read_result(study.directory / name)
+        record = costed(study, FootprintRecord.from_dict(result["footprint"]))
+        made.append((result, record))
+        rows.append(_run_row(study, axes, name, result, record))
+        trained = _table_of(study, name, result, EPOCHS)
+        energy_kwh = [record.epoch(number).energy_kwh for number in range(1, len(trained) + 1)]
+        epochs.append(trained.assign(energy_kwh=energy_kwh))
+        slices.append(_table_of(study, name, result, SLICES))
+    with replaced_directory(study.results) as out:
+        write_text(out / RUNS, pd.DataFrame(rows).to_csv(index=False))
+        write_text(out / EPOCHS, _joined(epochs).to_csv(index=False))
+        write_gzipped(out / SLICES, _joined(slices).to_csv(index=False))
+        tables = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
+        write_json(out / MANIFEST, _manifest(study, made, left_out) | {"sha256": tables})
+    return study.results
+
+
+def other_axes(study: Study) -> list[str]:
+    """Options in which the study's runs differ, besides those that ``runs.csv`` always has a column of."""
+    known = ("filters", "seed", "recipe", "epochs")
+    names = [name for name in RunOptions.model_fields if name not in known]
+    return [name for name in names if len({getattr(run.options, name) for run in study.runs}) > 1]
+
+
+def costed(study: Study, record: FootprintRecord) -> FootprintRecord:
+    """The record under the study's own PUE and grid, which may have changed since the run was made."""
+    intensity = carbon_intensity(study.footprint.intensity)
+    if (intensity, study.footprint.pue) == (record.intensity, record.pue):
+        return record
+    return record.recost(intensity, study.footprint.pue)
+
+
+def abandoned_attempts(study: Study) -> list[tuple[str, FootprintRecord]]:
+    """Directory and footprint of attempts that gave no result of this study: interrupted, failed, or replaced since.
+
+    What they used counts all the same.
+    """
+    records = []
+    planned = {run.name for run in study.runs}
+    for path in sorted(study.directory.glob(f"*/{FOOTPRINT}")):
+        run, superseded, _ = path.parent.name.partition(SUPERSEDED)
+        if run in planned and (superseded or not (path.parent / RESULT).exists()):
+            try:
+                records.append((path.parent.name, costed(study, FootprintRecord.from_dict(read_json(path)))))
+            except InputError:
+                continue  # written by another version
+    return records
+
+
+def _table_of(study: Study, run: str, result: dict[str, Any], file: str) -> pd.DataFrame:
+    """A run's table with the run, its width and its seed in front; as text, so that every number keeps its digits."""
+    table = read_csv(study.directory / run / file, dtype=str, keep_default_na=False)
+    named = {"run": run, "filters": result["options"]["filters"], "seed": result["options"]["seed"]}
+    return pd.concat([pd.DataFrame(named, index=table.index), table], axis=1)
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    first = tables[0]
+    for table in tables:
+        if list(table.columns) != list(first.columns):
+            raise InputError(
+                f"{table['run'][0]}: its table has columns {', '.join(table.columns)}; expected "
+                f"{', '.join(first.columns)}, as {first['run'][0]} has. They were made with different versions; move "
+                "the older one away and run the study again."
+            )
+    return pd.concat(tables)
+
+
+def _run_row(
+    study: Study, axes: list[str], name: str, result: dict[str, Any], record: FootprintRecord
+) -> dict[str, Any]:
+    options, training, test = result["options"], result["training"], result["test"]
+    window = record.window("training")
+    after_best = range(training["best_epoch"] + 1, training["epochs_trained"] + 1)
+    to_best_kwh = window.energy_kwh - sum(record.epoch(number).energy_kwh for number in after_best)
+    beside = record.carbontracker
+    return {
+        "study": study.name,
+        "run": name,
+        "filters": options["filters"],
+        "seed": options["seed"],
+        "recipe": options["recipe"],
+        **{axis: options[axis] for axis in axes},
+        **result["model"],
+        "epochs": options["epochs"],
+        "epochs_trained": training["epochs_trained"],
+        "best_epoch": training["best_epoch"],
+        "val_dice": training["val_dice"],
+        "val_dice_patients": result["validation"]["dice_patients"],
+        "test_dice": test["dice"],
+        "test_dice_patients": test["dice_patients"],
+        "test_slices": test["slices"],
+        "test_patients": test["patients"],
+        "started": window.started,
+        "precision": training["precision"],
+        "commit": result["environment"]["commit"],
+        "duration_s": window.duration_s,
+        "energy_kwh": window.energy_kwh,
+        "energy_to_best_kwh": to_best_kwh,
+        "energy_whole_run_kwh": record.energy_kwh,
+        "energy_cpu_kwh": window.component_kwh("cpu"),
+        "energy_gpu_kwh": window.component_kwh("gpu"),
+        "energy_memory_kwh": window.component_kwh("memory"),
+        "energy_method": window.method,
+        "idle_w": sum(record.idle_w.values()) or None,
+        "energy_net_kwh": record.net_kwh(),
+        "start_temperature_c": max(record.start_temperature_c.values(), default=None),
+        "energy_separable": record.separable,
+        "pue": record.pue,
+        "intensity_g_per_kwh": record.intensity.g_per_kwh,
+        "intensity_source": record.intensity.source,
+        "carbon_g": record.carbon_g(),
+        "carbon_to_best_g": record.carbon_g(to_best_kwh),
+        "carbon_whole_run_g": record.carbon_g(record.energy_kwh),
+        "carbontracker_energy_before_pue_kwh": beside.energy_before_pue_kwh if beside else None,
+        "carbontracker_carbon_g": beside.carbon_g if beside else None,
+        "carbontracker_duration_s": beside.duration_s if beside else None,
+        "fingerprint": "-".join(result["fingerprint"].values()),
+    }
+
+
+def _manifest(study: Study, made: list[tuple[dict[str, Any], FootprintRecord]], left_out: list[str]) -> dict[str, Any]:
+    """What the results come from; runs may come from several machines, and each kind is listed once."""
+    results, records = [result for result, _ in made], [record for _, record in made]
+    first, abandoned = results[0], [record for _, record in abandoned_attempts(study)]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "study": study.name,
+        "title": study.title,
+        "widths": sorted({run.options.filters for run in study.runs}),
+        "seeds": sorted({run.options.seed for run in study.runs}),
+        "runs_done": len(made),
+        "runs_left_out": left_out,
+        "abandoned": {
+            "attempts": len(abandoned),
+            "energy_kwh": sum(record.energy_kwh for record in abandoned),
+            "carbon_g": sum(record.carbon_g(record.energy_kwh) for record in abandoned),
+        },
+        "crops": {**first["crops"], "kind": first["crops"]["source"]["kind"]},
+        "options": {key: value for key, value in first["options"].items() if key not in ("filters", "seed")},
+        "split": {part: len(patients) for part, patients in first["split"].items()},
+        "split_patients": first["split"],
+        "slices": first["slices"],
+        "dates": {
+            "first": min(window.started for record in records for window in record.windows),
+            "last": max(result["finished"] for result in results),
+        },
+        "environments": distinct(result["environment"] for result in results),
+        **first["environment"],
+        "sensors": sorted({record.window("training").method for record in records}),
+        "pue_sources": sorted({record.pue_source for record in records}),
+        "footprint_notes": distinct(note for record in records for note in record.notes),
+    }
+
+
+def distinct(items: Iterable[Any]) -> list[Any]:
+    """Each item once, in the order in which they come first."""
+    items = list(items)
+    return [item for place, item in enumerate(items) if item not in items[:place]]

@@ -1,0 +1,444 @@
+"""Results that leave their machine: verified against themselves, packed into one file, and merged from parts."""
+
+import hashlib
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from carbon_midl.errors import InputError
+from carbon_midl.files import compressed, replaced
+from carbon_midl.options import BUILT_IN, fingerprinted
+from carbon_midl.run_files import WEIGHTS
+from carbon_midl.study.collect import distinct
+from carbon_midl.study.results import COLUMNS, EPOCHS, KEYS, MANIFEST, PART, RUNS, SLICES, TABLES, Results
+from carbon_midl.study.spec import read_study
+from carbon_midl.unet_size import unet_size
+
+TOLERANCE = 1e-9
+"""Relative to a number. Sums in another order differ by far less."""
+_SPLIT_OPTIONS = {"split_seed", "readers"}
+"""Where these vary within a study, its runs have other test slices or targets."""
+_ABOUT = {
+    RUNS: ("text/csv", "One row a run: Dice, energy before PUE in kWh, carbon in gCO2eq, with their factors"),
+    EPOCHS: ("text/csv", "One row a run and epoch: losses, validation Dice, energy before PUE in kWh"),
+    SLICES: ("application/gzip", "One row a run and validation or test slice: areas in px and Dice; CSV, compressed"),
+    MANIFEST: ("application/json", "Where the results come from: crops, split, options, machines, versions, sensors"),
+    "study.toml": ("application/toml", "The study: which runs, on which crops, with which options"),
+}
+_OF_PARTS = (
+    "runs_left_out", "abandoned", "dates", "environments", "sensors", "pue_sources", "footprint_notes", "calibration",
+)  # fmt: skip
+"""What a merged manifest keeps of each part."""
+
+
+@dataclass
+class Findings:
+    """What verifying found.
+
+    Attributes:
+        numbers: how many were compared, by table (or manifest) and column (or key).
+        disagreements: each with its table, row, run and column, and what was found and expected there.
+    """
+
+    numbers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    disagreements: list[str] = field(default_factory=list)
+
+
+def verify(results: Results) -> Findings:
+    """Recompute each number that follows from others, and compare.
+
+    The energy of a training holds that of its epochs and of what lies between them, and the energy of a whole run what
+    comes before and after: of these only a lower bound follows. What follows from nothing, such as a loss, is held by
+    the hashes of the tables.
+    """
+    findings = Findings()
+    for file, key, found, expected in _declared(results):
+        findings.numbers[file, key] += 1
+        if found != expected and not (isinstance(found, float) and math.isclose(found, expected, rel_tol=TOLERANCE)):
+            findings.disagreements.append(f"{file}, {key}: found {found}, expected {expected}")
+    findings.disagreements += _misplaced_rows(results)
+    for file, column, recomputed in _recomputed(results):
+        _compare(findings, results, file, column, recomputed)
+    for file, column, least in _lower_bounds(results):
+        _compare(findings, results, file, column, least, "at least ")
+    return findings
+
+
+def _compare(
+    findings: Findings, results: Results, file: str, column: str, expected: pd.Series, bound: str = ""
+) -> None:
+    """Compare a column row by row, where something is expected."""
+    table = results.tables[file]
+    found, known = table[column], expected.notna()
+    if bound:
+        wrong = found < expected * (1 - TOLERANCE)
+    elif pd.api.types.is_numeric_dtype(found):
+        relative = 0 if column in COLUMNS[file]["a whole number"].split() else TOLERANCE
+        wrong = ~pd.Series(np.isclose(found, expected.astype(float), rtol=relative, atol=1e-15), found.index)
+    else:
+        wrong = found != expected
+    findings.numbers[file, column] += int(known.sum())
+    findings.disagreements += [
+        f"{file}, row {row + 1}, {table['run'][row]}, {column}: found {_text(found[row])}, expected "
+        f"{bound}{_text(expected[row])}"
+        for row in table.index[wrong & known]
+    ]
+
+
+def _declared(results: Results) -> Iterator[tuple[str, str, Any, Any]]:
+    """File and key of what the manifest says, what that is, and what the tables say."""
+    manifest, runs = results.manifest, results.runs
+    for file in TABLES if "sha256" in manifest else ():
+        yield file, "SHA-256", _sha256(results.files[file]), manifest["sha256"].get(file, f"none in {MANIFEST}")
+    left_out, patients, abandoned = manifest["runs_left_out"], manifest["split_patients"], manifest["abandoned"]
+    yield MANIFEST, "study", manifest["study"], ", ".join(sorted(runs["study"].unique()))
+    yield MANIFEST, "runs_done", manifest["runs_done"], len(runs)
+    yield MANIFEST, "runs_left_out", left_out, [name for name in left_out if name not in set(runs["run"])]
+    for key, column in (("widths", "filters"), ("seeds", "seed")):
+        yield MANIFEST, key, manifest[key], sorted({*manifest[key], *runs[column].tolist()})
+    yield MANIFEST, "sensors", manifest["sensors"], sorted(runs["energy_method"].unique())
+    dates = [manifest["dates"]["first"], manifest["dates"]["last"]]
+    yield MANIFEST, "dates", dates, sorted(dates)
+    factors = (runs["pue"] * runs["intensity_g_per_kwh"]).unique()
+    if len(factors) == 1:
+        yield MANIFEST, "abandoned.carbon_g", float(abandoned["carbon_g"]), abandoned["energy_kwh"] * factors[0]
+    for part, count in manifest["split"].items():
+        yield MANIFEST, f"split.{part}", count, len(patients.get(part, []))
+    for one, other in combinations(sorted(patients), 2):
+        yield MANIFEST, f"split_patients of {one} and {other}", sorted({*patients[one]} & {*patients[other]}), []
+    if "parts" in manifest or PART in runs:
+        parts = manifest.get("parts", [])
+        counts = runs[PART].value_counts().to_dict() if PART in runs else {}
+        yield MANIFEST, "parts", {part["part"]: part["runs"] for part in parts}, counts
+        for key, value in abandoned.items():
+            total = math.fsum(part["abandoned"][key] for part in parts)
+            yield MANIFEST, f"abandoned.{key}", float(value), total
+
+
+def _misplaced_rows(results: Results) -> Iterator[str]:
+    """Rows that come twice or are of no run, runs without rows, and slices that most other runs do not have."""
+    names = set(results.runs["run"])
+    for file, table in results.tables.items():
+        for row in table.index[table.duplicated(KEYS[file])]:
+            yield f"{file}, row {row + 1}, {table['run'][row]}, {', '.join(KEYS[file])}: found again, expected once"
+        for run in sorted(names - set(table["run"])):
+            yield f"{file}, {run}, run: found no rows, expected one or more"
+        for run, count in table.loc[~table["run"].isin(names), "run"].value_counts().items():
+            yield f"{file}, {run}, run: found {count} rows, expected none, as {RUNS} has no such run"
+    if not _varying(results) & _SPLIT_OPTIONS:
+        slices, key = results.slices, KEYS[SLICES][1:]
+        for row in slices.index[2 * slices.groupby(key)["run"].transform("size") <= len(results.runs)]:
+            place = f"{SLICES}, row {row + 1}, {slices['run'][row]}, {', '.join(key)}"
+            yield f"{place}: found {', '.join(map(str, slices.loc[row, key]))}, expected a slice of the other runs"
+
+
+def _recomputed(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
+    """Table, column, and what the other columns and tables give for it, row by row; NaN where nothing follows."""
+    runs, epochs, slices, manifest = results.runs, results.epochs, results.slices, results.manifest
+    run, of_run, varying = runs["run"], runs.drop_duplicates("run").set_index("run"), _varying(results)
+    for file in (EPOCHS, SLICES):
+        for column in ("filters", "seed"):
+            yield file, column, results.tables[file]["run"].map(of_run[column])
+
+    # Slices: Dice from pixels, the part of the split, and the same targets in all runs.
+    pixels = slices["target_px"] + slices["predicted_px"]
+    yield SLICES, "dice", (2 * slices["overlap_px"] / pixels).mask(pixels == 0, 1.0)
+    if "split_seed" not in varying:
+        part_of = {patient: part for part, patients in manifest["split_patients"].items() for patient in patients}
+        yield SLICES, PART, slices["patient_id"].map(part_of).fillna("no part of the split")
+    if not varying & _SPLIT_OPTIONS:
+        same = slices.groupby(KEYS[SLICES][1:])
+        for column in ("target_px", "readers_dice"):
+            yield SLICES, column, same[column].transform("median")
+        yield RUNS, "test_slices", pd.Series(manifest["slices"].get("test", -1), runs.index)
+
+    # Runs: Dice over slices and over patients, and how many there are.
+    for part, column in (("validation", "val_dice_patients"), ("test", "test_dice_patients")):
+        scored = results.slices_of(part)
+        by_run = scored.groupby("run")["dice"]
+        by_patient = scored.groupby(["run", "patient_id"])["dice"].mean().groupby("run")
+        if column in runs:
+            yield RUNS, column, run.map(by_patient.mean())
+    yield RUNS, "test_dice", run.map(by_run.mean())
+    yield RUNS, "test_slices", run.map(by_run.size())
+    yield RUNS, "test_patients", run.map(by_patient.size())
+
+    # Epochs from 1 without a gap; the best is the first with the largest validation Dice, as in ``checkpoint.py``.
+    trained = epochs.groupby("run")
+    best = epochs.loc[trained["val_dice"].idxmax()].set_index("run")
+    yield EPOCHS, "epoch", trained["epoch"].rank(method="first")
+    yield RUNS, "epochs_trained", run.map(trained.size())
+    yield RUNS, "best_epoch", run.map(best["epoch"])
+    yield RUNS, "val_dice", run.map(best["val_dice"])
+
+    # Energy is that of the components; up to the best epoch it is that less the epochs since. Carbon follows from it.
+    after_best = epochs[epochs["epoch"] > epochs["run"].map(of_run["best_epoch"])].groupby("run")["energy_kwh"].sum()
+    yield RUNS, "energy_kwh", runs[["energy_cpu_kwh", "energy_gpu_kwh", "energy_memory_kwh"]].sum(axis=1)
+    yield RUNS, "energy_to_best_kwh", runs["energy_kwh"] - run.map(after_best).fillna(0)
+    for of in ("", "_to_best", "_whole_run"):
+        yield RUNS, f"carbon{of}_g", runs[f"energy{of}_kwh"] * runs["pue"] * runs["intensity_g_per_kwh"]
+
+    options, crops = manifest["options"], manifest["crops"]
+    if "depth" in options and options.get("model", BUILT_IN) == BUILT_IN and not varying & {"depth", "model"}:
+        sizes = [unet_size(width, options["depth"], size=crops["size"]) for width in runs["filters"].tolist()]
+        yield RUNS, "parameters", pd.Series([size.parameters for size in sizes], runs.index)
+        yield RUNS, "macs", pd.Series([size.macs for size in sizes], runs.index)
+    after = f"-{crops['fingerprint'][:12]}-{_codes(runs).mode()[0]}"
+    yield RUNS, "fingerprint", runs.apply(lambda row: _options_fingerprint(options, row) + after, axis=1)
+
+
+def _lower_bounds(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
+    """Table, column, and the least that it can be."""
+    run, trained = results.runs["run"], results.epochs.groupby("run")
+    yield SLICES, "target_px", results.slices["overlap_px"]
+    yield SLICES, "predicted_px", results.slices["overlap_px"]
+    yield RUNS, "epochs", run.map(trained.size())
+    yield RUNS, "energy_kwh", run.map(trained["energy_kwh"].sum())
+    yield RUNS, "energy_whole_run_kwh", results.runs["energy_kwh"]
+    yield RUNS, "duration_s", run.map(trained["duration_s"].sum())
+
+
+def _varying(results: Results) -> set[str]:
+    """The options that vary, besides width and seed: those that runs are named by, or that only then have a column."""
+    columns = set(results.runs.columns) - {"epochs", "recipe"}
+    return {
+        option
+        for option in results.manifest["options"]
+        if option in columns or results.runs["run"].str.contains(f"(?:^|-){option.replace('_', '-')}-").any()
+    }
+
+
+def _options_fingerprint(options: dict[str, Any], row: pd.Series) -> str:
+    """Of all options of a run: those of the study, or what its row says."""
+    own = {name: type(value)(row[name]) if name in row else value for name, value in options.items()}
+    values = fingerprinted({"filters": int(row["filters"]), "seed": int(row["seed"]), **own})
+    return _sha256(json.dumps(values, sort_keys=True).encode())[:12]
+
+
+def _codes(runs: pd.DataFrame) -> "pd.Series[str]":
+    return runs["fingerprint"].str.rpartition("-")[2]
+
+
+def _text(value: Any) -> str:
+    """As it is written in a table: counts without a point, all digits of other numbers."""
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_shareable(results: Results) -> None:
+    """Verify results that are to be handed on or merged.
+
+    Raises:
+        InputError: a number disagrees, or a run was made with code that is in no commit.
+    """
+    commits = results.runs.get("commit", pd.Series("", results.runs.index)).fillna("")
+    if dirty := results.runs.loc[commits.str.endswith("-dirty"), "run"].tolist():
+        raise InputError(
+            f"{results.where}: {len(dirty)} runs, first {dirty[0]}, were made from a working tree with changes that "
+            "are in no commit, so nobody could make them again. Commit the changes and make these runs again."
+        )
+    if wrong := verify(results).disagreements:
+        raise InputError(
+            f"{results.where}: {len(wrong)} disagreement{'s' * (len(wrong) > 1)}, first {wrong[0]}. See all by "
+            "'carbon-midl results verify', and restore the files or collect the study again."
+        )
+
+
+def find_above(directory: Path, name: str) -> Path | None:
+    """The nearest file of this name in ``directory`` or in one that it lies in; None where there is none."""
+    directory = directory.absolute()
+    return next((parent / name for parent in (directory, *directory.parents) if (parent / name).is_file()), None)
+
+
+def pack(
+    results: Results, out: Path, study: Path | None = None, citation: Path | None = None, runs: Path | None = None
+) -> None:
+    """Write results into one zip, which is an RO-Crate 1.1 (https://w3id.org/ro/crate/1.1) that repositories read.
+
+    Args:
+        results: are verified first.
+        out: the file, written whole or not at all.
+        study: the study's file, to take along.
+        citation: with authors and licence, in the Citation File Format.
+        runs: the directory of the study's runs, to take their weights along as ``RUN.safetensors``.
+
+    Raises:
+        InputError: the results disagree with themselves, a file cannot be read, or ``study`` plans other runs.
+    """
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.rocrate import ROCrate
+
+    check_shareable(results)
+    manifest, files = results.manifest, dict(results.files)
+    if study is not None:
+        planned = read_study(study)
+        if planned.name != manifest["study"] or set(results.runs["run"]) - {run.name for run in planned.runs}:
+            raise InputError(
+                f"{study}: does not plan the runs of {manifest['study']!r} in {results.where}. Name the file that the "
+                "study was run with: --study FILE"
+            )
+        files["study.toml"] = study.read_bytes()
+    for name in results.runs["run"] if runs is not None else ():
+        if not (weights := runs / name / WEIGHTS).is_file():
+            raise InputError(f"{weights}: no such file. Pack where the runs were made, or leave out --weights.")
+        files[f"{name}.safetensors"] = weights.read_bytes()
+    crate = ROCrate(version="1.1")
+    crate.metadata.extra_terms["sha256"] = "https://schema.org/sha256"  # 1.1 has no term for a hash
+    crate.name = f"{manifest['title']} (study {manifest['study']})"
+    crate.description = f"Dice, energy and carbon footprint of {len(results.runs)} networks trained with carbon-midl."
+    crate.datePublished = manifest["dates"]["last"]
+    for name, content in files.items():
+        kind, text = _ABOUT.get(name, ("application/octet-stream", "Weights of a run, as safetensors"))
+        about = {"name": name, "description": text, "encodingFormat": kind, "sha256": _sha256(content)}
+        crate.add_file(io.BytesIO(content), name, properties=about, record_size=True)
+    crops = manifest["crops"]
+    about = {"@type": "Dataset", "name": f"Crops {crops['fingerprint'][:12]}", "identifier": crops["fingerprint"]}
+    crate.isBasedOn = crate.add(ContextEntity(crate, "#crops", about))
+    if citation is not None:
+        authors, licence = _read_citation(citation)
+        crate.root_dataset["author"] = [
+            crate.add(ContextEntity(crate, f"#author-{number}", author))
+            for number, author in enumerate(authors, start=1)
+        ]
+        about = {"@type": "CreativeWork", "name": licence}
+        crate.license = crate.add(ContextEntity(crate, f"https://spdx.org/licenses/{licence}", about))
+    with replaced(out) as temporary:
+        crate.write_zip(temporary)
+
+
+def _read_citation(path: Path) -> tuple[list[dict[str, str]], str]:
+    """Authors, as an RO-Crate has them, and the licence's SPDX identifier."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        authors = []
+        for author in content["authors"]:
+            person = " ".join(author[key] for key in ("given-names", "family-names") if key in author)
+            authors.append({"@type": "Person" if person else "Organization", "name": person or author["name"]})
+        return authors, content["license"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected a file in the Citation File Format with 'authors', each with a name, and 'license' "
+            f"({type(error).__name__}: {error})."
+        ) from None
+
+
+def merge(parts: Sequence[Results]) -> Results:
+    """Join the parts of a study that were made on several machines; their order changes nothing.
+
+    Hardware, dates, sensors and versions around the code that decides the numbers may differ between parts. The merged
+    ``runs.csv`` says in its column ``part`` where each run is from, and ``parts`` in the manifest what each part was
+    made with. A part that was merged itself keeps its own parts.
+
+    Raises:
+        InputError: fewer than two parts, one that disagrees with itself, parts of different studies, or a run that is
+            in two parts.
+    """
+    if len(parts) < 2:
+        raise InputError("merge: one part; expected two or more of the same study. Name the results of each machine.")
+    for part in parts:
+        check_shareable(part)
+    for one, other in combinations(parts, 2):
+        _check_same_study(one, other)
+    order = ["filters", "seed", "run"]
+    parts = sorted(parts, key=lambda part: min(part.runs[order].itertuples(index=False, name=None)))
+    of_parts = [_with_part(part) for part in parts]
+    tables = {RUNS: [runs for runs, _ in of_parts], EPOCHS: [part.epochs for part in parts]}
+    tables[SLICES] = [part.slices for part in parts]
+    joined = {name: pd.concat(table).sort_values(order, kind="stable") for name, table in tables.items()}
+    files = {name: table.to_csv(index=False).encode() for name, table in joined.items()}
+    files[SLICES] = compressed(files[SLICES])
+    entries = {entry["part"]: entry for _, kept in of_parts for entry in kept}
+    manifest = _merged_manifest(parts, joined[RUNS], [entries[name] for name in joined[RUNS][PART].unique()])
+    manifest["sha256"] = {name: _sha256(files[name]) for name in TABLES}
+    files[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
+    merged = Results.of_files("the merged results", files)
+    check_shareable(merged)
+    return merged
+
+
+def _check_same_study(one: Results, other: Results) -> None:
+    first, second = _identity(one), _identity(other)
+    for name in dict.fromkeys([*first, *second]):
+        if first.get(name) != second.get(name):
+            way_out = "Train the runs of one part again as those of the other were."
+            if name.startswith(("PUE", "columns")):
+                way_out = (
+                    "Nothing needs to be trained again: with the same version and the same [footprint] in both study "
+                    "files, collect each part again: carbon-midl study collect studies/NAME.toml"
+                )
+            raise InputError(
+                f"{name}: {first.get(name)} in {one.where}, {second.get(name)} in {other.where}. {way_out}"
+            )
+    if both := sorted(set(one.runs["run"]) & set(other.runs["run"])):
+        raise InputError(
+            f"{one.where} and {other.where}: run {both[0]} is in both; {len(both)} such in all. A study has each run "
+            "once, and counts its energy once. Leave out the part that the other contains. Where the run was trained "
+            f"twice, rename its directory on one machine to {both[0]}.superseded-twice, so that its energy counts as "
+            "an abandoned attempt, and collect there again."
+        )
+
+
+def _identity(part: Results) -> dict[str, str]:
+    """What all parts of a study have in common, by name."""
+    manifest, varying = part.manifest, _varying(part)
+    factors = part.runs[["pue", "intensity_g_per_kwh", "intensity_source"]].drop_duplicates().to_numpy().tolist()
+    split = json.dumps([manifest["split_patients"], manifest["slices"]], sort_keys=True)
+    return {
+        "study": manifest["study"],
+        "crops": manifest["crops"]["fingerprint"][:12],
+        "code": ", ".join(sorted(_codes(part.runs).unique())),
+        "axes": ", ".join(sorted(varying)) or "none",
+        **{f"option {name}": repr(value) for name, value in manifest["options"].items() if name not in varying},
+        "split": "several" if varying & _SPLIT_OPTIONS else _sha256(split.encode())[:12],
+        "PUE and carbon intensity": "; ".join(f"PUE {pue}, {g} g/kWh ({source})" for pue, g, source in sorted(factors)),
+        **{f"columns of {name}": ", ".join(table.columns.drop(PART, "ignore")) for name, table in part.tables.items()},
+    }
+
+
+def _with_part(part: Results) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Runs that say which part they are from, and what the merged manifest keeps of it."""
+    if PART in part.runs:
+        return part.runs, part.manifest["parts"]
+    # The name follows from the content alone; the word in front keeps it from being read as a number.
+    name = f"part-{_sha256(b''.join(part.files.values()))[:12]}"
+    kept = {key: part.manifest[key] for key in _OF_PARTS if key in part.manifest}
+    files = {file: _sha256(content) for file, content in part.files.items()}
+    return part.runs.assign(**{PART: name}), [{"part": name, "runs": len(part.runs), **kept, "files": files}]
+
+
+def _merged_manifest(parts: Sequence[Results], runs: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """That of the part with the first run, with sums and unions over the parts as they were first made."""
+
+    def united(key: str, of: Sequence[dict[str, Any]] = entries) -> list[Any]:
+        return distinct(item for one in of for item in one[key])
+
+    manifests = [part.manifest for part in parts]
+    abandoned, dates = [entry["abandoned"] for entry in entries], [entry["dates"] for entry in entries]
+    return manifests[0] | {
+        "widths": sorted(united("widths", manifests)),
+        "seeds": sorted(united("seeds", manifests)),
+        "runs_done": len(runs),
+        "runs_left_out": sorted(set(united("runs_left_out")) - set(runs["run"])),
+        "abandoned": {key: sum(one[key] for one in abandoned) for key in abandoned[0]},
+        "dates": {"first": min(one["first"] for one in dates), "last": max(one["last"] for one in dates)},
+        "environments": united("environments"),
+        "sensors": sorted(united("sensors")),
+        "pue_sources": sorted(united("pue_sources")),
+        "footprint_notes": united("footprint_notes"),
+        "parts": list(entries),
+    }

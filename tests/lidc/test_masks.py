@@ -1,0 +1,60 @@
+"""Contours of any shape against matplotlib, which pylidc asks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.path import Path
+from numpy.typing import NDArray
+
+from carbon_midl.lidc.annotations import Contour, Nodule, Ratings, Reading
+from carbon_midl.lidc.masks import Window, reader_masks
+
+Points = list[tuple[int, int]]
+SQUARE = [(10, 10), (10, 16), (16, 16), (16, 10)]
+HOLE = [(12, 12), (12, 14), (14, 14), (14, 12)]
+
+
+def drawn(contours: list[tuple[Points, bool]], window: Window) -> NDArray[np.bool_]:
+    """The mask of one reader on one slice; a contour is its points and whether it includes."""
+    outlines = tuple(Contour(0, includes, np.array(points)) for points, includes in contours)
+    return reader_masks(Nodule(0, (Reading(0, Ratings(*[1] * 9), outlines),)), window)[0, 0]
+
+
+def test_outline_points_lie_outside_and_holes_are_cut_whatever_the_order() -> None:
+    window = Window(0, 0, 32)
+    mask = drawn([(HOLE, False), (SQUARE, True)], window)
+    np.testing.assert_array_equal(mask, drawn([(SQUARE, True), (HOLE, False)], window))
+    assert not mask[tuple(np.transpose(SQUARE + HOLE))].any()
+    assert mask[11, 11]
+    assert not mask[13, 13]
+    np.testing.assert_array_equal(drawn([(SQUARE, True)], window), drawn([([*SQUARE, SQUARE[0]], True)], window))
+
+
+polygons = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(contours=st.lists(st.tuples(polygons, st.booleans()), min_size=1, max_size=4))
+def test_any_polygons_enclose_what_they_do_for_pylidc(contours: list[tuple[Points, bool]]) -> None:
+    """Polygons that cross themselves, run along pixels or have no area included."""
+    expected = np.zeros((21, 21), dtype=bool)
+    for points, includes in sorted(contours, key=lambda contour: not contour[1]):
+        closed = Path([*points, points[0]], closed=True)
+        inside = closed.contains_points(np.indices((21, 21)).reshape(2, -1).T).reshape(21, 21)
+        expected = expected | inside if includes else expected & ~inside
+        expected[tuple(np.transpose(points))] = False
+    np.testing.assert_array_equal(drawn(contours, Window(0, 0, 21)), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(points=polygons, row=st.integers(-30, 30), column=st.integers(-30, 30), size=st.integers(4, 40))
+def test_a_window_shows_its_part_of_the_whole(points: Points, row: int, column: int, size: int) -> None:
+    whole = drawn([(points, True)], Window(-64, -64, 192))
+    part = drawn([(points, True)], Window(row, column, size))
+    np.testing.assert_array_equal(part, whole[row + 64 : row + 64 + size, column + 64 : column + 64 + size])
+
+
+@pytest.mark.parametrize("window", [Window(100, 100, 8), Window(-100, 10, 8), Window(10, -100, 8)])
+def test_a_window_beside_the_nodule_is_empty(window: Window) -> None:
+    assert not drawn([(SQUARE, True)], window).any()
