@@ -28,13 +28,13 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.record import Finding, record
-from carbon_midl.draws import draw_epoch
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
-from carbon_midl.lidc.targets import parse_target
-from carbon_midl.losses import LOSSES
-from carbon_midl.options import RunOptions
-from carbon_midl.recipes import RECIPES, Reference, device
-from carbon_midl.training import build_model
+from carbon_midl.training.batches import plan_epoch
+from carbon_midl.training.data import parse_target
+from carbon_midl.training.fit import build_model
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.recipes import RECIPES, Reference, device
+from carbon_midl.training.scoring import LOSSES
 
 # Enough to outlast the start of worker processes, few enough for a wide network on two cores.
 BATCHES = {4: 40, 8: 20, 16: 8, 24: 4, 32: 3, 48: 3, 64: 3}
@@ -114,8 +114,8 @@ def ours(recipe_name: str, archive: CropArchive, filters: int, batch_size: int) 
     model = recipe.place(build_model(RunOptions(filters=filters)))
     step = recipe.step(model, recipe.optimiser(model, 1e-3), LOSSES["bce+dice"], batch_size)
     batches = recipe.batches(archive, np.arange(len(archive)), parse_target("at least 2"))
-    draws = draw_epoch(0, 1, len(archive), augment=True)
-    return lambda: (step(images, targets) for images, targets in batches.drawn(draws, batch_size))
+    draws = plan_epoch(0, 1, len(archive), augment=True)
+    return lambda: (step(images, targets) for images, targets in batches.shuffled(draws, batch_size))
 
 
 def monai(archive: CropArchive, filters: int, batch_size: int) -> Contender:
@@ -124,11 +124,11 @@ def monai(archive: CropArchive, filters: int, batch_size: int) -> Contender:
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     loss = DiceCELoss(sigmoid=True)
     batches = Reference(device()).batches(archive, np.arange(len(archive)), parse_target("at least 2"))
-    draws = draw_epoch(0, 1, len(archive), augment=True)
+    draws = plan_epoch(0, 1, len(archive), augment=True)
 
     def train() -> Iterator[Tensor]:
         model.train()
-        for images, targets in batches.drawn(draws, batch_size):
+        for images, targets in batches.shuffled(draws, batch_size):
             optimiser.zero_grad()
             value = loss(model(images), targets)
             value.backward()

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from carbon_midl.evaluation import size_bands
 from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.network_size import network_size
-from carbon_midl.options import BUILT_IN, RunOptions
 from carbon_midl.parameters import parse_parameters, running_shell
 from carbon_midl.progress import EpochBar
 from carbon_midl.run import Run, earlier_attempts, prepare_run, write_epochs, write_footprint, write_result
-from carbon_midl.run_files import RESULT
+from carbon_midl.training.checkpoint import RESULT
+from carbon_midl.training.evaluate import size_bands
+from carbon_midl.training.network import network_size
+from carbon_midl.training.options import BUILT_IN, RunOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from carbon_midl.checkpoint import Epoch
-    from carbon_midl.training import Fit, Training
+    from carbon_midl.training.checkpoint import Epoch
+    from carbon_midl.training.fit import Fit, Training
 
 
 class TrainingPaused(Exception):
@@ -68,11 +68,11 @@ class Experiment:
 
     def describe_data(self) -> pd.DataFrame:
         """Return patients and slices of each part of the split."""
-        split, parts = self.run.split, self.run.parts
+        split, rows = self.run.split, self.run.rows
         return pd.DataFrame(
             {
                 "patients": [len(split.train), len(split.validation), len(split.test)],
-                "slices": [len(parts.train), len(parts.validation), len(parts.test)],
+                "slices": [len(rows.train), len(rows.validation), len(rows.test)],
             },
             index=["training", "validation", "test"],
         )
@@ -81,7 +81,7 @@ class Experiment:
         """Show training crops, evenly spaced through the archive."""
         from carbon_midl.pictures import contact_sheet
 
-        rows = self.run.parts.train
+        rows = self.run.rows.train
         return contact_sheet(self.run.archive, rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)])
 
     def describe_model(self) -> pd.DataFrame:
@@ -107,7 +107,7 @@ class Experiment:
             InputError: the loss is not finite, or the checkpoint is damaged.
             TrainingPaused: the epoch ``pause_after`` is done; another start with a later one, or 0, goes on.
         """
-        from carbon_midl.training import begin, fit
+        from carbon_midl.training.fit import begin, fit
 
         options, directory = self.run.options, self.run.directory
         # Before the window opens: loading parts of torch is start-up, the same for every width, and no training. Before
@@ -140,7 +140,7 @@ class Experiment:
                 self.fitted = fit(
                     training,
                     self.run.archive,
-                    self.run.parts,
+                    self.run.rows,
                     options,
                     directory,
                     self.run.training,
@@ -203,11 +203,11 @@ class Experiment:
 
         What is chosen is chosen on the validation slices; the test slices say how good that is.
         """
-        from carbon_midl.scoring import score
+        from carbon_midl.training.scoring import score
 
         model, run = self._trained().model, self.run
         tables = []
-        for part, rows in (("validation", run.parts.validation), ("test", run.parts.test)):
+        for part, rows in (("validation", run.rows.validation), ("test", run.rows.test)):
             with self.tracker.window(part):
                 tables.append(pd.DataFrame(score(model, run.archive, rows, run.options.readers)).assign(part=part))
         self.scores = pd.concat(tables, ignore_index=True)
@@ -219,11 +219,11 @@ class Experiment:
     def show_segmentations(self, count: int = 12) -> "Figure":
         """Show test crops from the worst Dice to the best."""
         from carbon_midl.pictures import segmentations, spread
-        from carbon_midl.scoring import predict
+        from carbon_midl.training.scoring import predict
 
         scores = self._test_scores()["dice"]
         chosen = spread(scores, count)
-        rows = self.run.parts.test[chosen]
+        rows = self.run.rows.test[chosen]
         masks = predict(self._trained().model, self.run.archive, rows)
         return segmentations(self.run.archive, rows, masks, scores.iloc[chosen])
 

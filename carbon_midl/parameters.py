@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import DEFAULT_PUE, WORLD, CarbonIntensity, carbon_intensity, checked_pue
-from carbon_midl.options import RunOptions, explain, parse_options, suggestion
+from carbon_midl.training.options import RunOptions, explain, parse_options, suggestion
 
 WHERE = "notebook parameters"
 _WAYS_OUT = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from carbon_midl.checkpoint import Epoch
+    from carbon_midl.training.checkpoint import Epoch
 
 
 class EpochBar:

@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from carbon_midl.checkpoint_header import checkpointed_run
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_left_over, lock_held, read_json, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import Split, split_patients
-from carbon_midl.network_size import network_size
-from carbon_midl.options import BUILT_IN, RunOptions, fingerprinted
-from carbon_midl.own_model import source_of
-from carbon_midl.parts import Parts, select_parts
-from carbon_midl.run_files import CHECKPOINT, EPOCHS, FOOTPRINT, LOCK, RESULT, RUN_FILES, SLICES
+from carbon_midl.run_files import EPOCHS, FOOTPRINT, LOCK, RUN_FILES, SLICES
+from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
+from carbon_midl.training.data import Split, SplitRows, select_rows, split_patients
+from carbon_midl.training.network import network_size, source_of
+from carbon_midl.training.options import BUILT_IN, RunOptions, check_crop_size, fingerprinted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from carbon_midl.checkpoint import Epoch
     from carbon_midl.footprint import FootprintRecord
-    from carbon_midl.training import Fit
+    from carbon_midl.training.checkpoint import Epoch
+    from carbon_midl.training.fit import Fit
 
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
@@ -38,19 +36,14 @@ _LOCK_WAIT_S = 2.0
 _PARSING = threading.Lock()
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
-    "batches.py",
-    "cuda_graph.py",
-    "draws.py",
     "lidc/crops.py",
-    "lidc/split.py",
-    "lidc/targets.py",
-    "losses.py",
     "metrics.py",
-    "parts.py",
-    "recipes.py",
-    "scoring.py",
-    "training.py",
-    "unet.py",
+    "training/batches.py",
+    "training/data.py",
+    "training/fit.py",
+    "training/recipes.py",
+    "training/scoring.py",
+    "training/unet.py",
 )
 
 
@@ -75,7 +68,7 @@ class Run:
     options: RunOptions
     archive: CropArchive
     split: Split
-    parts: Parts
+    rows: SplitRows
     fingerprint: Fingerprint
     training: str
     checkpoint: Path | None
@@ -99,7 +92,9 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
             f"{directory}: holds {', '.join(foreign[:3])}, which is no part of a run. Name a new or empty directory."
         )
     split = split_patients(archive.patients, options.split_seed, training_share=options.training_share)
-    parts = select_parts(archive, split, options)
+    if options.model == BUILT_IN:
+        check_crop_size((archive.size, archive.size), options.depth)
+    rows = select_rows(archive, split, options.readers)
     directory.mkdir(parents=True, exist_ok=True)
     lock = _locked_by_this_process(directory)
     wanted, training = fingerprint(options, archive), training_fingerprint(options, archive)
@@ -116,7 +111,7 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
     for path in directory.glob(".*"):
         if is_left_over(path, RUN_FILES):
             path.unlink()
-    return Run(directory, options, archive, split, parts, wanted, training, checkpoint, lock)
+    return Run(directory, options, archive, split, rows, wanted, training, checkpoint, lock)
 
 
 def _locked_by_this_process(directory: Path) -> FileLock:
@@ -257,10 +252,10 @@ def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", f
         },
         "split": asdict(run.split),
         "slices": {
-            "train": len(run.parts.train),
-            "validation": len(run.parts.validation),
-            "test": len(run.parts.test),
-            "without_target": run.parts.without_target,
+            "train": len(run.rows.train),
+            "validation": len(run.rows.validation),
+            "test": len(run.rows.test),
+            "without_target": run.rows.without_target,
         },
         "model": size._asdict(),
         "training": {

@@ -24,11 +24,10 @@ from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter
 from carbon_midl.lidc.phantom import VERSION
 from carbon_midl.lidc.phantom.archive import phantom_crops
-from carbon_midl.lidc.split import Split, split_patients
-from carbon_midl.options import RunOptions
-from carbon_midl.parts import select_parts
-from carbon_midl.scoring import score
-from carbon_midl.training import begin, fit
+from carbon_midl.training.data import Split, select_rows, split_patients
+from carbon_midl.training.fit import begin, fit
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.scoring import score
 
 PHANTOM_SEED = 0
 
@@ -95,7 +94,7 @@ def train_and_score(
     archives: dict[str, CropArchive], side: str, split: Split, options: RunOptions, folder: Path
 ) -> pd.DataFrame:
     """Train on one side and score the test patients of both: a row a side and test slice."""
-    parts = select_parts(archives[side], split, options)
+    parts = select_rows(archives[side], split, options.readers)
     training = begin(options)
     fit(
         training,
@@ -111,7 +110,7 @@ def train_and_score(
     tested = []
     for other, archive in archives.items():
         slices = pd.DataFrame(
-            score(training.model, archive, select_parts(archive, split, options).test, options.readers)
+            score(training.model, archive, select_rows(archive, split, options.readers).test, options.readers)
         )
         patients = slices.groupby("patient_id")["dice"].agg(slices="size", dice="mean").reset_index()
         tested.append(patients.assign(tested_on=other))

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from carbon_midl.checkpoint import Progress, save_checkpoint
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked, locked
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.notebook import free_directory, open_experiment
-from carbon_midl.options import RunOptions
 from carbon_midl.run import _statements, fingerprint, prepare_run, training_fingerprint
-from carbon_midl.training import begin
+from carbon_midl.training.checkpoint import Progress, save_checkpoint
+from carbon_midl.training.fit import begin
+from carbon_midl.training.options import RunOptions
 
 QUICK = RunOptions(filters=2, depth=2, epochs=1)
 

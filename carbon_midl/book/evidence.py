@@ -17,7 +17,7 @@ from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, joined_by_pa
 from carbon_midl.selection.replay import replay_study
 from carbon_midl.selection.side_by_side import all_criteria, on_grids, side_by_side
 from carbon_midl.study.results import Results, read_csv
-from carbon_midl.unet_size import unet_size
+from carbon_midl.training.network import unet_size
 
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
 """The widths of the MIDL 2021 poster."""

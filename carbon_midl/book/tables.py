@@ -7,7 +7,7 @@ from carbon_midl.book import wording as w
 from carbon_midl.book.claims import POSTER_CARBON_PERCENT_PER_DICE_PERCENT, n_text
 from carbon_midl.book.evidence import PAPER_WIDTHS, Evidence
 from carbon_midl.study.results import named_rows
-from carbon_midl.unet_size import training_bytes
+from carbon_midl.training.network import training_bytes
 
 Table = tuple[list[str], list[list[str]]]
 

@@ -53,7 +53,7 @@ def _predict(options: argparse.Namespace) -> None:
     from carbon_midl.lidc.crops import CropArchive
     from carbon_midl.metrics import dice
     from carbon_midl.pictures import segmentations
-    from carbon_midl.segmentation import MASKS, write_predictions
+    from carbon_midl.training.evaluate import MASKS, write_predictions
 
     out = write_predictions(options.model, options.crops, options.out, options.probabilities, bar("batch"))
     archive = CropArchive.open(options.crops)
@@ -70,10 +70,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     import numpy as np
     import pandas as pd
 
-    from carbon_midl.evaluation import evaluate
     from carbon_midl.files import write_json, write_text
-    from carbon_midl.scoring import score
-    from carbon_midl.segmentation import open_for, unseen_rows
+    from carbon_midl.training.evaluate import evaluate, open_for, unseen_rows
+    from carbon_midl.training.scoring import score
 
     model, card, archive = open_for(options.model, options.crops)
     rows, said = unseen_rows(options.model, archive)

@@ -10,7 +10,6 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.network_size import network_size
 from carbon_midl.run import fingerprint, is_finished, read_result, resumable, training_fingerprint
 from carbon_midl.run_files import EPOCHS, FAILED_NOTEBOOK, FOOTPRINT
 from carbon_midl.search.plan import Plan
@@ -19,6 +18,7 @@ from carbon_midl.study.devices import Slot
 from carbon_midl.study.runner import execute, make_run, run_parameters, set_aside, wait_for_kernel
 from carbon_midl.study.spec import PlannedRun
 from carbon_midl.study.status import last_line
+from carbon_midl.training.network import network_size
 
 
 class Trainer(Protocol):

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from carbon_midl.errors import InputError
-from carbon_midl.options import explain
+from carbon_midl.training.options import explain
 
 FORMAT, VERSION = "carbon-midl results", 1
 RUNS, EPOCHS, SLICES, MANIFEST = "runs.csv", "epochs.csv", "slices.csv.gz", "manifest.json"

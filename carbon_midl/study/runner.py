@@ -34,15 +34,15 @@ from carbon_midl.files import is_locked, locked, read_json, write_bytes, write_t
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.footprint.sensors import is_estimate
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.options import BUILT_IN
 from carbon_midl.run import code_fingerprint, fingerprint, is_finished, read_result, resumable, training_fingerprint
-from carbon_midl.run_files import FAILED_NOTEBOOK, LOCK, LOG, NOTEBOOK, PARAMETERS, PARTIAL_NOTEBOOK, RESULT
+from carbon_midl.run_files import FAILED_NOTEBOOK, LOCK, LOG, NOTEBOOK, PARAMETERS, PARTIAL_NOTEBOOK
 from carbon_midl.study.collect import SUPERSEDED, collect_results
 from carbon_midl.study.devices import Slot, reserved
 from carbon_midl.study.phantom_crops import phantom_crops
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.study.status import last_line, validation_dice
-from carbon_midl.unet_size import check_crop_size
+from carbon_midl.training.checkpoint import RESULT
+from carbon_midl.training.options import BUILT_IN, check_crop_size
 
 _POLL_S = 0.5
 # Long enough to end a batch of a wide network on a slow processor and to save.

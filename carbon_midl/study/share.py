@@ -17,12 +17,12 @@ import yaml
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import compressed, replaced
-from carbon_midl.options import BUILT_IN, fingerprinted
-from carbon_midl.run_files import WEIGHTS
 from carbon_midl.study.collect import distinct
 from carbon_midl.study.results import COLUMNS, EPOCHS, KEYS, MANIFEST, PART, RUNS, SLICES, TABLES, Results
 from carbon_midl.study.spec import read_study
-from carbon_midl.unet_size import unet_size
+from carbon_midl.training.checkpoint import WEIGHTS
+from carbon_midl.training.network import unet_size
+from carbon_midl.training.options import BUILT_IN, fingerprinted
 
 TOLERANCE = 1e-9
 """Relative to a number. Sums in another order differ by far less."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
-from carbon_midl.options import RunOptions, explain, parse_options, suggestion
 from carbon_midl.study.phantom_crops import DEFAULT_SIZE
+from carbon_midl.training.options import RunOptions, explain, parse_options, suggestion
 
 
 class _Section(BaseModel):

@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from carbon_midl.unet_size import unet_size
+from carbon_midl.training.network import unet_size
 
 WIDTHS, SEEDS, EPOCHS, PATIENTS = (4, 8, 16, 32), (0, 1), 6, 14
 DICE = {4: 0.61, 8: 0.66, 16: 0.69, 32: 0.70}

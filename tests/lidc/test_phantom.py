@@ -19,11 +19,10 @@ from carbon_midl.lidc.masks import reader_masks, window_around
 from carbon_midl.lidc.phantom import ScanPhantom, render_phantom
 from carbon_midl.lidc.phantom.anatomy import Anatomy, Chest
 from carbon_midl.lidc.phantom.space import Space
-from carbon_midl.lidc.split import split_patients
-from carbon_midl.options import RunOptions
-from carbon_midl.parts import select_parts
-from carbon_midl.scoring import score
-from carbon_midl.training import begin, fit
+from carbon_midl.training.data import select_rows, split_patients
+from carbon_midl.training.fit import begin, fit
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.scoring import score
 
 Bool = NDArray[np.bool_]
 
@@ -255,7 +254,7 @@ def test_width_matters_on_the_phantom(tmp_path: Path) -> None:
     dice = {}
     for filters in (2, 8):
         options = RunOptions(filters=filters, epochs=8)
-        parts = select_parts(archive, split_patients(archive.patients, 0), options)
+        parts = select_rows(archive, split_patients(archive.patients, 0), options.readers)
         training = begin(options)
         fit(training, archive, parts, options, tmp_path / str(filters))
         scores = pd.DataFrame(score(training.model, archive, parts.test, options.readers))

@@ -29,8 +29,8 @@ from carbon_midl.lidc.statistics import (
     silence,
     slice_pairs,
 )
-from carbon_midl.lidc.targets import parse_target
 from carbon_midl.metrics import dice, readers_dice
+from carbon_midl.training.data import parse_target
 
 # As in test_annotations: many nodules, holes, two scans of one patient, and nodules that pylidc fuses.
 PATIENTS = ["LIDC-IDRI-0001", "LIDC-IDRI-0078", "LIDC-IDRI-0098", "LIDC-IDRI-0132", "LIDC-IDRI-0252"]
@@ -103,7 +103,7 @@ def test_areas_overlaps_and_consensus_are_those_of_the_masks(outlines: list[Outl
         assert nodule.area_px.tolist() == masks[:, :readers].sum(axis=(2, 3)).tolist()
         for a, b in combinations(range(readers), 2):
             assert nodule.overlap_px[:, a, b].tolist() == (masks[:, a] & masks[:, b]).sum(axis=(1, 2)).tolist()
-        consensus = parse_target("at least 2").of(masks)
+        consensus = parse_target("at least 2").from_masks(masks)
         assert np.array_equal(nodule.consensus.toarray().reshape(consensus.shape), consensus)
 
 

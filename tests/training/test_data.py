@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.split import Split, split_patients
-from carbon_midl.lidc.targets import parse_target
+from carbon_midl.training.data import Split, parse_target, split_patients
 
 MASKS = arrays(np.bool_, (3, 4, 5, 5))
 
@@ -49,10 +48,10 @@ def test_splits_that_cannot_be() -> None:
 def test_targets_against_their_definitions(masks: np.ndarray) -> None:
     votes = masks.sum(axis=1)
     for k in range(1, 5):
-        assert np.array_equal(parse_target(f"at least {k}").of(masks), votes >= k)
-    assert np.array_equal(parse_target("any").of(masks), masks.any(axis=1))
-    assert np.array_equal(parse_target("all").of(masks), masks.all(axis=1))
-    mean = parse_target("mean").of(masks)
+        assert np.array_equal(parse_target(f"at least {k}").from_masks(masks), votes >= k)
+    assert np.array_equal(parse_target("any").from_masks(masks), masks.any(axis=1))
+    assert np.array_equal(parse_target("all").from_masks(masks), masks.all(axis=1))
+    mean = parse_target("mean").from_masks(masks)
     for crop in range(3):
         present = [mask for mask in masks[crop] if mask.any()]
         assert np.allclose(mean[crop], np.mean(present, axis=0) if present else 0)
@@ -60,7 +59,7 @@ def test_targets_against_their_definitions(masks: np.ndarray) -> None:
 
 @given(MASKS, st.integers(0, 100))
 def test_the_random_reader_is_one_who_outlined_the_slice(masks: np.ndarray, seed: int) -> None:
-    drawn = parse_target("random").of(masks, np.random.default_rng(seed).random(masks.shape[:2]))
+    drawn = parse_target("random").from_masks(masks, np.random.default_rng(seed).random(masks.shape[:2]))
     for crop in range(3):
         present = [mask for mask in masks[crop] if mask.any()]
         assert any(np.array_equal(drawn[crop], mask) for mask in present) if present else not drawn[crop].any()
@@ -69,7 +68,7 @@ def test_the_random_reader_is_one_who_outlined_the_slice(masks: np.ndarray, seed
 def test_the_random_reader_changes_and_is_fair() -> None:
     masks = np.zeros((4000, 4, 2, 2), bool)
     masks[:, 0, 0, 0] = masks[:, 1, 0, 1] = masks[:, 3, 1, 1] = True  # reader 2 outlined nothing
-    drawn = parse_target("random").of(masks, np.random.default_rng(0).random((4000, 4))).sum(axis=0)
+    drawn = parse_target("random").from_masks(masks, np.random.default_rng(0).random((4000, 4))).sum(axis=0)
     assert drawn[1, 0] == 0
     assert np.allclose([drawn[0, 0], drawn[0, 1], drawn[1, 1]], 4000 / 3, rtol=0.08)
 

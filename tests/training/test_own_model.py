@@ -9,13 +9,11 @@ from torch import nn
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.model_file import load_model
-from carbon_midl.network_size import network_size
 from carbon_midl.notebook import open_experiment
-from carbon_midl.options import RunOptions, parse_options
-from carbon_midl.own_model import build, check_output, measured_size, source_of
 from carbon_midl.run import fingerprint, read_result
-from carbon_midl.unet_size import unet_size
+from carbon_midl.training.checkpoint import load_model
+from carbon_midl.training.network import _measured_size, build_network, check_output, network_size, source_of, unet_size
+from carbon_midl.training.options import RunOptions, parse_options
 
 OWN = """
 from torch import nn
@@ -99,16 +97,16 @@ def test_a_change_of_its_file_makes_its_runs_stale_and_no_others(discs: CropArch
 )
 def test_what_makes_no_network_is_named(model: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build(model, 4, 2)
+        build_network(model, 4, 2)
 
 
 @pytest.mark.usefixtures("own")
 def test_a_network_of_another_shape_is_refused_before_it_trains() -> None:
     with pytest.raises(InputError, match=r"gave \(2, 2, 32, 32\) for crops of shape \(2, 1, 32, 32\)"):
-        check_output(build("my_models:two_channels", 4, 2), "my_models:two_channels", 32)
+        check_output(build_network("my_models:two_channels", 4, 2), "my_models:two_channels", 32)
     with pytest.raises(InputError, match=r"my_models:fails fails on crops of shape \(2, 1, 32, 32\): .*channels"):
-        check_output(build("my_models:fails", 4, 2), "my_models:fails", 32)
-    check_output(build("my_models:tiny", 4, 2), "my_models:tiny", 32)
+        check_output(build_network("my_models:fails", 4, 2), "my_models:fails", 32)
+    check_output(build_network("my_models:tiny", 4, 2), "my_models:tiny", 32)
 
 
 @pytest.mark.parametrize("wrong", ["Unet", "a b:c", "package.module", ":f", "m:", "../m:f"])
@@ -120,25 +118,27 @@ def test_names_that_are_no_model_are_refused(wrong: str) -> None:
 def test_a_module_that_cannot_be_imported_is_named(own: Path) -> None:
     own.write_text("import no_such_package\n")
     with pytest.raises(InputError, match=r"my_models cannot be imported .*no_such_package"):
-        build("my_models:tiny", 4, 2)
+        build_network("my_models:tiny", 4, 2)
     assert source_of("my_models:tiny") == own.read_bytes()  # it can be told apart without being run
 
 
 def test_the_measured_size_of_the_built_in_network_is_the_counted_one(own: Path) -> None:
-    own.write_text("from carbon_midl.unet import UNet\ndef same(filters, depth):\n    return UNet(filters, depth)\n")
-    assert measured_size("my_models:same", 4, 3, 32) == unet_size(4, 3, size=32)
+    own.write_text(
+        "from carbon_midl.training.unet import UNet\ndef same(filters, depth):\n    return UNet(filters, depth)\n"
+    )
+    assert _measured_size("my_models:same", 4, 3, 32) == unet_size(4, 3, size=32)
     assert network_size(RunOptions(filters=4, depth=3), 32) == unet_size(4, 3, size=32)
 
 
 @pytest.mark.parametrize("function", ["monai_basic_unet", "monai_residual_unet", "smp_unet"])
 def test_networks_of_others(function: str, discs: CropArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("segmentation_models_pytorch" if function == "smp_unet" else "monai")
-    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.chdir(Path(__file__).parents[2])
     monkeypatch.setattr(sys, "path", [*sys.path])
     model = f"studies.own_models:{function}"
-    network = build(model, 4, 4)
+    network = build_network(model, 4, 4)
     assert isinstance(network, nn.Module)
-    size = measured_size(model, 4, 4, 32)
+    size = _measured_size(model, 4, 4, 32)
     assert size.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert size.macs > size.parameters
     out = trained(discs, tmp_path / "run", model)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from carbon_midl.errors import InputError
-from carbon_midl.unet_size import check_crop_size
+from carbon_midl.training.options import check_crop_size
 
 CONVOLUTIONS = 3
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from carbon_midl.errors import InputError
-from carbon_midl.unet import UNet
-from carbon_midl.unet_size import training_bytes, unet_size
+from carbon_midl.training.network import training_bytes, unet_size
+from carbon_midl.training.unet import UNet
 
 
 @settings(max_examples=15)

@@ -1,6 +1,6 @@
-"""Segmenting crops with a trained network, and scoring it.
+"""What a network is trained to make small, and how its segmentations are scored.
 
-Always in fp32, whatever recipe trained the network, so that a score can be computed again anywhere.
+Scores are computed in fp32, whatever recipe trained the network, so that they can be computed again anywhere.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from carbon_midl.batches import Batches, ResidentBatches
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.targets import Target, scored_target
-from carbon_midl.losses import LOSSES
 from carbon_midl.metrics import dice, readers_dice
-from carbon_midl.options import RunOptions
-from carbon_midl.recipes import Recipe, evaluating
+from carbon_midl.training.batches import Batches, ResidentBatches
+from carbon_midl.training.data import Target, scored_target
+from carbon_midl.training.recipes import Loss, Recipe, evaluating
 
 # Scoring holds no gradients, so its batches may be larger; the size has no bearing on the scores.
 SCORING_BATCH = 64
@@ -25,14 +24,43 @@ SCORING_BATCH = 64
 _CHUNK = 1024
 
 
-def validate(model: nn.Module, batches: Batches, options: RunOptions, recipe: Recipe) -> tuple[float, float]:
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy, the mean over all pixels of the batch."""
+    return binary_cross_entropy_with_logits(logits, targets)
+
+
+def soft_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """One minus soft Dice, crop by crop (Milletari et al., arXiv:1606.04797).
+
+    Summed over a batch instead, soft Dice would be that of its largest nodules, while the score is a mean over slices.
+    """
+    probabilities = logits.sigmoid()
+    overlap = (probabilities * targets).sum(dim=(1, 2, 3))
+    total = probabilities.sum(dim=(1, 2, 3)) + targets.sum(dim=(1, 2, 3))
+    return 1 - ((2 * overlap + 1) / (total + 1)).mean()
+
+
+def both(logits: Tensor, targets: Tensor) -> Tensor:
+    """The sum of the two: cross-entropy guides where nothing overlaps yet, soft Dice weighs small nodules fairly."""
+    return cross_entropy(logits, targets) + soft_dice_loss(logits, targets)
+
+
+# By the name that a study declares. Each takes logits ``(N, 1, H, W)`` and targets of that shape in [0, 1].
+LOSSES: dict[str, Loss] = {
+    "bce+dice": both,
+    "bce": cross_entropy,
+    "dice": soft_dice_loss,
+}
+
+
+def validate(model: nn.Module, batches: Batches, loss: Loss, recipe: Recipe) -> tuple[float, float]:
     """Return mean loss and mean Dice over the slices of ``batches``, computed as the recipe computes."""
     losses, scores = [], []
     with evaluating(model):
         for images, targets in batches.in_order(SCORING_BATCH):
             with recipe.computing():
                 logits = model(images)
-            losses.append(LOSSES[options.loss](logits.float(), targets) * len(images))
+            losses.append(loss(logits.float(), targets) * len(images))
             scores.append(dice(_to_masks(logits), _to_masks(targets - 0.5)))
     overlaps = np.concatenate(scores)
     return float(torch.stack(losses).sum()) / len(overlaps), float(overlaps.mean())
@@ -64,7 +92,7 @@ def score(model: nn.Module, archive: CropArchive, rows: NDArray[np.int64], reade
     table: list[dict[Any, Any]] = []
     for logits, batch in _logits(model, archive, rows):
         masks = archive.reader_masks(batch)
-        predicted, wanted = _to_masks(logits), target.of(masks) > 0.5
+        predicted, wanted = _to_masks(logits), target.from_masks(masks) > 0.5
         columns = zip(
             archive.index.iloc[batch].to_dict("records"),
             wanted.sum(axis=(1, 2)),

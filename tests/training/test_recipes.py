@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from carbon_midl.losses import LOSSES
-from carbon_midl.options import RunOptions
-from carbon_midl.recipes import RECIPES, Efficient, Reference, Step, computes_in_bf16, set_learning_rate
-from carbon_midl.training import build_model
+from carbon_midl.training.fit import build_model
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.recipes import RECIPES, Efficient, Reference, Step, computes_in_bf16, set_learning_rate
+from carbon_midl.training.scoring import LOSSES
 
 CPU = torch.device("cpu")
 ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -6,9 +6,9 @@ from safetensors.torch import save_file
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive, Intensity
-from carbon_midl.model_file import ModelCard, load_model, load_weights, save_model
-from carbon_midl.options import RunOptions
-from carbon_midl.unet import UNet
+from carbon_midl.training.checkpoint import ModelCard, load_model, load_weights, save_model
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.unet import UNet
 
 OPTIONS = RunOptions(filters=4, depth=3, readers="at least 3")
 
@@ -16,13 +16,13 @@ OPTIONS = RunOptions(filters=4, depth=3, readers="at least 3")
 @pytest.fixture
 def saved(discs: CropArchive, tmp_path: Path) -> Path:
     path = tmp_path / "weights.safetensors"
-    save_model(UNet(4, 3), ModelCard.of(OPTIONS, discs), path)
+    save_model(UNet(4, 3), ModelCard.from_options(OPTIONS, discs), path)
     return path
 
 
 def test_a_model_comes_back_with_what_it_needs(discs: CropArchive, tmp_path: Path) -> None:
     model = UNet(4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    save_model(model, ModelCard.of(OPTIONS, discs), tmp_path / "weights.safetensors")
+    save_model(model, ModelCard.from_options(OPTIONS, discs), tmp_path / "weights.safetensors")
     for path in (tmp_path, tmp_path / "weights.safetensors"):
         again, card = load_model(path)
         assert card == ModelCard(4, 3, 1, discs.size, discs.intensity, "at least 3", discs.fingerprint)
@@ -33,7 +33,7 @@ def test_a_model_comes_back_with_what_it_needs(discs: CropArchive, tmp_path: Pat
 def test_weights_of_another_network_are_refused(saved: Path, discs: CropArchive) -> None:
     other = OPTIONS.model_copy(update={"filters": 8})
     with pytest.raises(InputError, match=r"weights of a network with filters = 4; expected 8\."):
-        load_weights(UNet(8, 3), saved, ModelCard.of(other, discs))
+        load_weights(UNet(8, 3), saved, ModelCard.from_options(other, discs))
 
 
 def test_damage_is_named(saved: Path, tmp_path: Path) -> None:

@@ -8,20 +8,18 @@ import torch
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import split_patients
-from carbon_midl.lidc.targets import parse_target
-from carbon_midl.model_file import ModelCard, load_model, load_weights
-from carbon_midl.options import RunOptions
-from carbon_midl.parts import select_parts
-from carbon_midl.scoring import predict, score, validate
-from carbon_midl.training import Fit, Training, begin, fit
-from carbon_midl.unet import UNet
+from carbon_midl.training.checkpoint import ModelCard, load_model, load_weights
+from carbon_midl.training.data import parse_target, select_rows, split_patients
+from carbon_midl.training.fit import Fit, Training, begin, fit
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.scoring import LOSSES, predict, score, validate
+from carbon_midl.training.unet import UNet
 
 QUICK = RunOptions(filters=4, depth=3, epochs=3, batch_size=8, learning_rate=1e-2)
 
 
 def train(archive: CropArchive, options: RunOptions, directory: Path) -> tuple[Training, Fit]:
-    parts = select_parts(archive, split_patients(archive.patients, options.split_seed), options)
+    parts = select_rows(archive, split_patients(archive.patients, options.split_seed), options.readers)
     training = begin(options)
     return training, fit(training, archive, parts, options, directory)
 
@@ -29,7 +27,7 @@ def train(archive: CropArchive, options: RunOptions, directory: Path) -> tuple[T
 @pytest.mark.parametrize("recipe", ["reference", "efficient"])
 def test_it_learns_to_find_discs(discs: CropArchive, tmp_path: Path, recipe: str) -> None:
     options = QUICK.model_copy(update={"epochs": 12, "recipe": recipe})
-    parts = select_parts(discs, split_patients(discs.patients, 0), options)
+    parts = select_rows(discs, split_patients(discs.patients, 0), options.readers)
     training, fitted = train(discs, options, tmp_path)
     assert fitted.epochs[-1].train_loss < 0.6 * fitted.epochs[0].train_loss
     scores = score(training.model, discs, parts.test, options.readers)
@@ -56,11 +54,11 @@ def test_the_best_validation_weights_are_kept(discs: CropArchive, tmp_path: Path
     options = QUICK.model_copy(update={"epochs": 6, "learning_rate": 0.05, "schedule": "constant"})
     training, fitted = train(discs, options, tmp_path)
     assert fitted.best_epoch == 1 + int(np.argmax([epoch.val_dice for epoch in fitted.epochs]))
-    parts = select_parts(discs, split_patients(discs.patients, 0), options)
+    parts = select_rows(discs, split_patients(discs.patients, 0), options.readers)
     batches = training.recipe.batches(discs, parts.validation, parse_target(options.readers))
-    assert validate(training.model, batches, options, training.recipe)[1] == fitted.val_dice
+    assert validate(training.model, batches, LOSSES[options.loss], training.recipe)[1] == fitted.val_dice
     fresh = begin(options).model
-    load_weights(fresh, tmp_path / "weights.safetensors", ModelCard.of(options, discs))
+    load_weights(fresh, tmp_path / "weights.safetensors", ModelCard.from_options(options, discs))
     assert np.array_equal(predict(fresh, discs, parts.test), predict(training.model, discs, parts.test))
 
 
@@ -82,7 +80,7 @@ def test_every_epoch_has_its_window_and_may_be_the_last(discs: CropArchive, tmp_
         opened.append((epoch, continues))
         yield
 
-    parts = select_parts(discs, split_patients(discs.patients, 0), QUICK)
+    parts = select_rows(discs, split_patients(discs.patients, 0), QUICK.readers)
     fitted = fit(
         begin(QUICK),
         discs,
@@ -100,7 +98,7 @@ def test_every_epoch_has_its_window_and_may_be_the_last(discs: CropArchive, tmp_
 def test_a_loss_that_is_not_finite_ends_with_advice_and_keeps_the_last_good_state(
     discs: CropArchive, tmp_path: Path
 ) -> None:
-    parts = select_parts(discs, split_patients(discs.patients, 0), QUICK)
+    parts = select_rows(discs, split_patients(discs.patients, 0), QUICK.readers)
     training = begin(QUICK)
     model = training.model
     assert isinstance(model, UNet)
@@ -121,7 +119,7 @@ def test_a_loss_that_is_not_finite_ends_with_advice_and_keeps_the_last_good_stat
 
 
 def test_no_patient_is_in_two_parts_and_slices_without_consensus_are_counted(discs: CropArchive) -> None:
-    parts = select_parts(discs, split_patients(discs.patients, 0), QUICK)
+    parts = select_rows(discs, split_patients(discs.patients, 0), QUICK.readers)
     patients = [set(discs.index["patient_id"].iloc[rows]) for rows in (parts.train, parts.validation, parts.test)]
     assert not patients[0] & patients[1]
     assert not patients[0] & patients[2]

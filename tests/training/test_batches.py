@@ -4,10 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon_midl.batches import LoadedBatches, ResidentBatches, turned
-from carbon_midl.draws import batch_slices, draw_epoch
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.targets import parse_target
+from carbon_midl.training.batches import LoadedBatches, ResidentBatches, batch_slices, oriented, plan_epoch
+from carbon_midl.training.data import parse_target
 
 CPU = torch.device("cpu")
 
@@ -17,8 +16,8 @@ def test_both_ways_give_the_same_batches(discs: CropArchive, readers: str) -> No
     rows = np.arange(3, 40)
     loaded = LoadedBatches(discs, rows, parse_target(readers), CPU)
     resident = ResidentBatches(discs, rows, parse_target(readers), CPU)
-    draws = draw_epoch(seed=5, epoch=2, crops=len(rows), augment=True)
-    pairs = list(zip(loaded.drawn(draws, 8), resident.drawn(draws, 8), strict=True))
+    draws = plan_epoch(seed=5, epoch=2, crops=len(rows), augment=True)
+    pairs = list(zip(loaded.shuffled(draws, 8), resident.shuffled(draws, 8), strict=True))
     assert [len(images) for (images, _), _ in pairs] == [8, 8, 8, 8, 5]
     for (images, targets), (same_images, same_targets) in pairs:
         assert images.dtype == same_images.dtype == targets.dtype == same_targets.dtype == torch.float32
@@ -40,16 +39,16 @@ def test_batches_are_the_archives_crops_with_their_targets(discs: CropArchive) -
 def test_an_epoch_sees_every_crop_once_and_goes_on_where_it_was_left(discs: CropArchive) -> None:
     rows = np.arange(20)
     batches = ResidentBatches(discs, rows, parse_target("any"), CPU)
-    draws = draw_epoch(seed=1, epoch=1, crops=20, augment=False)
-    seen = torch.cat([images for images, _ in batches.drawn(draws, 8)])[:, 0].numpy()
+    draws = plan_epoch(seed=1, epoch=1, crops=20, augment=False)
+    seen = torch.cat([images for images, _ in batches.shuffled(draws, 8)])[:, 0].numpy()
     assert np.array_equal(seen, discs.inputs(draws.order))
-    rest = torch.cat([images for images, _ in batches.drawn(draws, 8, first=1)])[:, 0].numpy()
+    rest = torch.cat([images for images, _ in batches.shuffled(draws, 8, first=1)])[:, 0].numpy()
     assert np.array_equal(rest, seen[8:])
 
 
 def test_image_and_target_turn_together_into_all_eight_orientations() -> None:
     picture = np.arange(16, dtype=np.float32).reshape(4, 4)
-    found = {turned(torch.from_numpy(picture[None]), number)[0].numpy().tobytes() for number in range(8)}
+    found = {oriented(torch.from_numpy(picture[None]), number)[0].numpy().tobytes() for number in range(8)}
     rotated = [np.rot90(picture, k) for k in range(4)]
     assert found == {array.tobytes() for array in rotated} | {
         np.ascontiguousarray(a[:, ::-1]).tobytes() for a in rotated
@@ -58,18 +57,18 @@ def test_image_and_target_turn_together_into_all_eight_orientations() -> None:
 
 @given(st.integers(0, 2**31 - 1), st.integers(1, 1000), st.integers(1, 200))
 def test_an_epochs_draws_follow_from_seed_and_epoch(seed: int, epoch: int, crops: int) -> None:
-    draws = draw_epoch(seed, epoch, crops, augment=True)
+    draws = plan_epoch(seed, epoch, crops, augment=True)
     assert sorted(draws.order) == list(range(crops))
     assert draws.orientation.min() >= 0
     assert draws.orientation.max() < 8
-    again, plain = draw_epoch(seed, epoch, crops, augment=True), draw_epoch(seed, epoch, crops, augment=False)
+    again, plain = plan_epoch(seed, epoch, crops, augment=True), plan_epoch(seed, epoch, crops, augment=False)
     assert all(np.array_equal(a, b) for a, b in zip(draws, again, strict=True))
     assert np.array_equal(plain.order, draws.order)
     assert not plain.orientation.any()
 
 
 def test_epochs_and_seeds_differ() -> None:
-    orders = {draw_epoch(seed, epoch, 50, augment=True).order.tobytes() for seed in range(4) for epoch in range(1, 5)}
+    orders = {plan_epoch(seed, epoch, 50, augment=True).order.tobytes() for seed in range(4) for epoch in range(1, 5)}
     assert len(orders) == 16
 
 

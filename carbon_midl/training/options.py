@@ -1,15 +1,16 @@
 """The parameters of one run: the same names in a study file, in the notebook and on the command line."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
+from carbon_midl.training.data import parse_target
 
 BUILT_IN = "unet"
-"""The network of ``carbon_midl.unet``."""
+"""The network of ``training/unet.py``."""
 
 
 class RunOptions(BaseModel):
@@ -73,8 +74,6 @@ def parse_options(values: dict[str, Any], where: str) -> RunOptions:
     Raises:
         InputError: an unknown name or a bad value; the message names each.
     """
-    from carbon_midl.lidc.targets import parse_target
-
     try:
         options = RunOptions(**values)
     except ValidationError as error:
@@ -105,3 +104,17 @@ def suggestion(name: str, known: Collection[str]) -> str:
     """For a name that is not among those known: the nearest of them, or else all."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
+
+
+def check_crop_size(size: Sequence[int], depth: int) -> None:
+    """Check that crops of ``size`` (height, width) px can be halved ``depth - 1`` times.
+
+    Raises:
+        InputError: they cannot.
+    """
+    step = 2 ** (depth - 1)
+    if any(pixels < step or pixels % step for pixels in size):
+        raise InputError(
+            f"crops of {' × '.join(map(str, size))} px: a U-Net of depth {depth} halves them {depth - 1} times "
+            f"and needs a multiple of {step}. Use larger crops or a smaller depth."
+        )

@@ -7,16 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from carbon_midl.checkpoint import load_checkpoint
-from carbon_midl.checkpoint_header import checkpointed_run
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import split_patients
-from carbon_midl.model_file import load_model
-from carbon_midl.options import RunOptions
-from carbon_midl.parts import select_parts
-from carbon_midl.recipes import RECIPES
-from carbon_midl.training import Training, begin, build_model, fit
+from carbon_midl.training.checkpoint import checkpointed_run, load_checkpoint, load_model
+from carbon_midl.training.data import select_rows, split_patients
+from carbon_midl.training.fit import Training, begin, build_model, fit
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.recipes import RECIPES
 
 OPTIONS = RunOptions(filters=3, depth=3, epochs=4, batch_size=8, learning_rate=1e-2, readers="random", patience=3)
 
@@ -25,7 +22,7 @@ def go_on(archive: CropArchive, options: RunOptions, directory: Path, stop_at: t
     """Train from the checkpoint, if there is one; ask for an end after the batch ``stop_at`` of an epoch."""
     checkpoint = directory / "checkpoint.safetensors"
     training = begin(options, checkpoint if checkpoint.exists() else None)
-    parts = select_parts(archive, split_patients(archive.patients, 0), options)
+    parts = select_rows(archive, split_patients(archive.patients, 0), options.readers)
 
     def ask(epoch: int, batch: int, batches: int) -> None:
         if (epoch, batch) == stop_at:
@@ -65,7 +62,7 @@ def test_weights_are_bit_identical_to_an_uninterrupted_training(
 
 
 def test_ctrl_c_saves_too_and_handlers_are_put_back(discs: CropArchive, tmp_path: Path) -> None:
-    parts = select_parts(discs, split_patients(discs.patients, 0), OPTIONS)
+    parts = select_rows(discs, split_patients(discs.patients, 0), OPTIONS.readers)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def ask(epoch: int, batch: int, batches: int) -> None:

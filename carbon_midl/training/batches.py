@@ -1,4 +1,7 @@
-"""Batches of crops and targets, in two ways that give the same numbers.
+"""Batches of crops and targets: the order of an epoch, and two ways to make its batches that give the same numbers.
+
+Order, orientations and readers of an epoch follow from the seed and the epoch's number alone. So a resumed training
+goes on as if it had never stopped, without a random state to store, and every recipe sees the same batches.
 
 ``LoadedBatches`` is how it is usually done: a ``DataLoader`` whose workers read, turn and stack one crop after another.
 ``ResidentBatches`` holds the crops in memory (that of the GPU, where there is one) in the few bits that they have, and
@@ -8,7 +11,7 @@ prepares an epoch in a handful of operations.
 import math
 import os
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,22 +19,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from carbon_midl.draws import Draws, batch_slices
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.targets import Target
+from carbon_midl.training.data import Target
 
 MOST_WORKERS = 4
+ORIENTATIONS = 8
 # Crops whose readers' masks are unpacked at once.
 _UNPACKED = 512
 _UNTURNED = 0
 
 
+class EpochPlan(NamedTuple):
+    """What chance decides in one epoch over ``n`` crops.
+
+    ``order``: ``(n,)`` positions as they are visited; ``orientation``: ``(n,)`` 0 … 7 by position, see ``oriented``;
+    ``reader``: ``(n, 4)`` in [0, 1) by position, from which the target "random" picks its reader.
+    """
+
+    order: NDArray[np.int64]
+    orientation: NDArray[np.int64]
+    reader: NDArray[np.float64]
+
+
+def plan_epoch(seed: int, epoch: int, crops: int, augment: bool) -> EpochPlan:
+    """Draw epoch ``epoch`` (from 1) of a training with ``seed`` over ``crops`` crops."""
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(crops)
+    orientation = generator.integers(ORIENTATIONS, size=crops)
+    reader = generator.random((crops, READERS))
+    return EpochPlan(order, orientation if augment else np.zeros_like(orientation), reader)
+
+
+def batch_slices(crops: int, batch_size: int) -> list[slice]:
+    """Cut an epoch into batches; a last short batch is kept unless it is a single crop.
+
+    Batch normalisation cannot estimate a variance from one crop's deepest, 1 × 1 px level.
+    """
+    slices = [slice(start, min(start + batch_size, crops)) for start in range(0, crops, batch_size)]
+    if len(slices) > 1 and slices[-1].stop - slices[-1].start == 1:
+        slices.pop()
+    return slices
+
+
 class Batches(Protocol):
     """One part of a split, as batches of images and targets, each float32 ``(batch, 1, H, W)`` on the device."""
 
-    def drawn(self, draws: Draws, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go once through the part in the order and orientations of ``draws``, from batch number ``first`` on."""
+    def shuffled(self, plan: EpochPlan, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go once through the part in the order and orientations of ``plan``, from batch number ``first`` on."""
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Go once through the part in the order of its rows, unturned."""
@@ -53,8 +88,8 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         position, orientation, reader = chosen
         row = self.rows[[position]]
         image = torch.from_numpy(self.archive.inputs(row))
-        target = torch.from_numpy(self.target.of(self.archive.reader_masks(row), reader[None]))
-        return turned(image, orientation), turned(target, orientation)
+        target = torch.from_numpy(self.target.from_masks(self.archive.reader_masks(row), reader[None]))
+        return oriented(image, orientation), oriented(target, orientation)
 
 
 class LoadedBatches:
@@ -64,9 +99,9 @@ class LoadedBatches:
         self._dataset = CropDataset(archive, rows, target)
         self._where = where
 
-    def drawn(self, draws: Draws, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """As ``Batches.drawn``."""
-        items = [(int(at), int(draws.orientation[at]), draws.reader[at]) for at in draws.order]
+    def shuffled(self, plan: EpochPlan, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """As ``Batches.shuffled``."""
+        items = [(int(at), int(plan.orientation[at]), plan.reader[at]) for at in plan.order]
         return self._load([items[part] for part in batch_slices(len(items), batch_size)[first:]])
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -97,18 +132,18 @@ class ResidentBatches:
         # The target "random" is another one in each epoch.
         self._targets = None if target.kind == "random" else self._make_targets(np.zeros((len(rows), READERS)))
 
-    def drawn(self, draws: Draws, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """As ``Batches.drawn``; the crops are turned and put into order before the first batch."""
-        targets = self._make_targets(draws.reader) if self._targets is None else self._targets
+    def shuffled(self, plan: EpochPlan, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """As ``Batches.shuffled``; the crops are turned and put into order before the first batch."""
+        targets = self._make_targets(plan.reader) if self._targets is None else self._targets
         images = torch.empty_like(self._images)
         ordered = torch.empty_like(targets)
-        orientation = draws.orientation[draws.order]
+        orientation = plan.orientation[plan.order]
         for number in np.unique(orientation):
             to = np.flatnonzero(orientation == number)
             places = torch.from_numpy(to).to(self._where)
-            positions = torch.from_numpy(draws.order[to]).to(self._where)
-            images[places] = turned(self._images[positions], int(number))
-            ordered[places] = turned(targets[positions], int(number))
+            positions = torch.from_numpy(plan.order[to]).to(self._where)
+            images[places] = oriented(self._images[positions], int(number))
+            ordered[places] = oriented(targets[positions], int(number))
         for part in batch_slices(len(images), batch_size)[first:]:
             yield self._scaled(images[part]), ordered[part].unsqueeze(1).float()
 
@@ -124,7 +159,7 @@ class ResidentBatches:
         dtype = np.float32 if self._target.kind == "mean" else np.uint8
         made = np.empty((len(self._rows), self._archive.size, self._archive.size), dtype)
         for part in np.array_split(np.arange(len(made)), math.ceil(len(made) / _UNPACKED)):
-            made[part] = self._target.of(self._archive.reader_masks(self._rows[part]), reader[part])
+            made[part] = self._target.from_masks(self._archive.reader_masks(self._rows[part]), reader[part])
         return torch.from_numpy(made).to(self._where)
 
     def _scaled(self, images: Tensor) -> Tensor:
@@ -133,7 +168,7 @@ class ResidentBatches:
         return ((images.unsqueeze(1).float() - scale.low) / (scale.high - scale.low)).clamp_(0, 1)
 
 
-def turned(images: Tensor, orientation: int) -> Tensor:
+def oriented(images: Tensor, orientation: int) -> Tensor:
     """Turn square images ``(n, size, size)`` into one of their eight orientations: quarter turns, then a flip."""
     rotated = images.rot90(orientation % 4, dims=(1, 2))
     return rotated.flip(2) if orientation >= 4 else rotated

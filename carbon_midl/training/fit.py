@@ -1,0 +1,260 @@
+"""The training loop, from top to bottom: epochs, steps, validation, best weights, stop, resume."""
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from types import FrameType
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.training.batches import batch_slices, plan_epoch
+from carbon_midl.training.checkpoint import (
+    CHECKPOINT,
+    WEIGHTS,
+    Epoch,
+    ModelCard,
+    Progress,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_model,
+)
+from carbon_midl.training.data import SplitRows, parse_target, scored_target
+from carbon_midl.training.network import build_network, check_output
+from carbon_midl.training.options import BUILT_IN, RunOptions
+from carbon_midl.training.recipes import RECIPES, Recipe, device, set_learning_rate
+from carbon_midl.training.scoring import LOSSES, validate
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training gave.
+
+    Attributes:
+        epochs: the per-epoch table.
+        best_epoch: the epoch (from 1) whose weights were kept.
+        stopped: why it ended before the last epoch that was planned; empty where it did not.
+    """
+
+    epochs: list[Epoch]
+    best_epoch: int
+    stopped: str = ""
+
+    @property
+    def val_dice(self) -> float:
+        """Validation Dice of the weights that were kept."""
+        return self.epochs[self.best_epoch - 1].val_dice
+
+
+@dataclass
+class Training:
+    """A training that has begun or can be resumed.
+
+    Attributes:
+        model: the network, on its device.
+        optimiser: of the network's parameters.
+        recipe: how it is run.
+        progress: how far it is.
+    """
+
+    model: nn.Module
+    optimiser: torch.optim.Adam
+    recipe: Recipe
+    progress: Progress = field(default_factory=Progress)
+
+
+def build_model(options: RunOptions) -> nn.Module:
+    """Return the network of ``options``; its weights follow from the seed.
+
+    Raises:
+        InputError: a network of one's own that cannot be made.
+    """
+    torch.manual_seed(options.seed)
+    return build_network(options.model, options.filters, options.depth)
+
+
+def begin(options: RunOptions, checkpoint: Path | None = None) -> Training:
+    """Make network, optimiser and recipe on ``device()``.
+
+    Args:
+        options: how to train.
+        checkpoint: the stored state to resume from; None begins anew.
+
+    Raises:
+        InputError: a checkpoint that is damaged or of another network, or a network of one's own that cannot be made.
+    """
+    recipe = RECIPES[options.recipe](device())
+    model = recipe.place(build_model(options))
+    training = Training(model, recipe.optimiser(model, options.learning_rate), recipe)
+    if checkpoint is not None:
+        training.progress = load_checkpoint(checkpoint, model, training.optimiser)
+    return training
+
+
+def fit(
+    training: Training,
+    archive: CropArchive,
+    rows: SplitRows,
+    options: RunOptions,
+    directory: Path,
+    run: str = "",
+    *,
+    epoch_window: Callable[[int, bool], AbstractContextManager[Any]] = lambda epoch, resumed: nullcontext(),
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_batch: Callable[[int, int, int], None] = lambda epoch, batch, batches: None,
+    reason_to_stop: Callable[[], str] = lambda: "",
+) -> Fit:
+    """Train until the planned epochs are done or there is a reason to stop, and leave the best weights in the model.
+
+    After each epoch, and when the process is asked to end (SIGTERM, Ctrl-C), ``checkpoint.safetensors`` is replaced;
+    ``weights.safetensors`` whenever validation Dice improves.
+
+    Args:
+        training: from ``begin``; changed in place.
+        archive: the crops.
+        rows: to train on and to validate on.
+        options: how to train.
+        directory: gets the two files.
+        run: fingerprint of the run, written into its checkpoint.
+        epoch_window: opened around each epoch (training and validation) with its number and whether it resumes one that
+            was interrupted, for the footprint.
+        on_epoch: called with each finished epoch.
+        on_batch: called after each batch with epoch, batch (both from 1) and the number of batches, for progress bars.
+        reason_to_stop: asked before each epoch but the first; anything but "" ends the training in good order.
+
+    Raises:
+        InputError: the loss is not finite; checkpoint and best weights of the last good epoch stay.
+        KeyboardInterrupt, SystemExit: it was asked to end, and its state was saved.
+    """
+    model, optimiser, recipe, progress = training.model, training.optimiser, training.recipe, training.progress
+    checkpoint, weights, card = directory / CHECKPOINT, directory / WEIGHTS, ModelCard.from_options(options, archive)
+    if options.model != BUILT_IN:
+        check_output(model, options.model, archive.size)
+    step = recipe.step(model, optimiser, LOSSES[options.loss], options.batch_size)
+    train = recipe.batches(archive, rows.train, parse_target(options.readers))
+    validation = recipe.batches(archive, rows.validation, scored_target(options.readers))
+    crops_in_batch = [batch.stop - batch.start for batch in batch_slices(len(rows.train), options.batch_size)]
+    batches = len(crops_in_batch)
+    stopped = ""
+
+    if progress.epochs and progress.best_epoch == len(progress.epochs) and not progress.losses:
+        # The checkpoint is written before the weights; a kill in between left the weights of an earlier epoch.
+        save_model(model, card, weights)
+
+    with stop_on_signal() as stop:
+        while len(progress.epochs) < options.epochs:
+            if progress.epochs and (stopped := _out_of_patience(progress, options) or reason_to_stop()):
+                break
+            number = len(progress.epochs) + 1
+            with epoch_window(number, bool(progress.losses)):
+                started = perf_counter() - progress.spent_s
+                plan = plan_epoch(options.seed, number, len(rows.train), options.augment)
+                # Losses stay on the device: reading one would wait for it.
+                losses = list(torch.tensor(progress.losses, device=next(model.parameters()).device))
+                model.train()
+                for images, targets in train.shuffled(plan, options.batch_size, first=len(losses)):
+                    rate = learning_rate(options, (number - 1 + len(losses) / batches) / options.epochs)
+                    set_learning_rate(optimiser, rate)
+                    losses.append(step(images, targets).clone())
+                    if recipe.reads_every_loss:
+                        _check_finite(losses[-1:], number, len(losses), options, weights)
+                    on_batch(number, len(losses), batches)
+                    if stop.requested and len(losses) < batches:
+                        _check_finite(losses, number, 1, options, weights)
+                        progress.losses, progress.spent_s = torch.stack(losses).tolist(), perf_counter() - started
+                        save_checkpoint(checkpoint, run, progress, model, optimiser)
+                        stop.leave(progress)
+                _check_finite(losses, number, 1, options, weights)
+                val_loss, val_dice = validate(model, validation, LOSSES[options.loss], recipe)
+                train_loss = float(np.average(torch.stack(losses).double().cpu(), weights=crops_in_batch))
+                epoch = Epoch(number, train_loss, val_loss, val_dice, rate, perf_counter() - started)
+            progress.finish(epoch)
+            save_checkpoint(checkpoint, run, progress, model, optimiser)
+            if progress.best_epoch == number:
+                save_model(model, card, weights)
+            on_epoch(epoch)
+            if stop.requested:
+                stop.leave(progress)
+
+    load_weights(model, weights, card)
+    return Fit(progress.epochs, progress.best_epoch, stopped)
+
+
+def learning_rate(options: RunOptions, progress: float) -> float:
+    """Return the step size after the share ``progress`` of training; "cosine" falls to zero (arXiv:1608.03983)."""
+    if options.schedule == "constant":
+        return options.learning_rate
+    return options.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+class StopRequest:
+    """Whether the process was asked to end, and by which signal."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    @property
+    def requested(self) -> bool:
+        """Whether it was."""
+        return self.signal is not None
+
+    def leave(self, progress: Progress) -> NoReturn:
+        """End as the signal wants: by KeyboardInterrupt, or with the exit code of a process that SIGTERM ended."""
+        message = f"Stopped {progress.describe()}; its state is saved. Start it again to go on."
+        if self.signal is signal.SIGTERM:
+            print(message, flush=True)
+            raise SystemExit(128 + self.signal)
+        raise KeyboardInterrupt(message)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Note the first Ctrl-C or SIGTERM instead of obeying it at once; a second one is obeyed.
+
+    Outside the main thread, where Python takes no signals, nothing is changed.
+    """
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.signal = signal.Signals(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check_finite(losses: list[Tensor], epoch: int, first: int, options: RunOptions, weights: Path) -> None:
+    """Raise where the loss of a batch is not finite, naming the first; ``first`` is the batch of ``losses[0]``."""
+    values = torch.stack(losses).cpu()
+    bad = torch.nonzero(~torch.isfinite(values)).flatten().tolist()
+    if bad:
+        kept = f"The best weights so far are in {weights}. " if weights.exists() else ""
+        raise InputError(
+            f"training loss is {float(values[bad[0]])} in epoch {epoch}, batch {first + bad[0]}. {kept}"
+            f"Use a smaller learning_rate than {options.learning_rate}."
+        )
+
+
+def _out_of_patience(progress: Progress, options: RunOptions) -> str:
+    without = len(progress.epochs) - progress.best_epoch
+    if not options.patience or without < options.patience:
+        return ""
+    return f"early: validation Dice was best in epoch {progress.best_epoch} and not better in {without} epochs since"
