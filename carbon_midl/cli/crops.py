@@ -2,13 +2,18 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from carbon_midl.cli.parsing import action, bar, positive, room
+from carbon_midl.cli.parsing import action, bar, positive, read_patients, room
+
+if TYPE_CHECKING:
+    from carbon_midl.lidc.build import Built, Plan
+
+_SHOWN = 5
 
 _BUILD_EPILOG = """\
-Files and series that cannot be used are left out and listed in OUT/report.csv. What is cut is kept beside OUT until the
-archive stands: a build that was stopped goes on from there with the same command.
+Files and series that cannot be used are left out and listed in OUT/report.csv. The archive appears whole at the end or
+not at all.
 
 examples:
   carbon-midl crops build data/lidc --dicom LIDC-IDRI --dry-run
@@ -103,17 +108,7 @@ def _add_build(crops: Any) -> None:
     build.add_argument(
         "--jobs", type=positive, metavar="N", help="processes that read and cut (default: one a processor)"
     )
-    build.add_argument(
-        "--index",
-        type=Path,
-        metavar="FILE",
-        help="where to keep what headers say, so that they are read once (default: a hidden file beside OUT)",
-    )
-    build.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="cut nothing; tell what would be, and estimate time and size for all of LIDC-IDRI",
-    )
+    build.add_argument("--dry-run", action="store_true", help="cut nothing; tell what would be, and how large")
 
 
 def _spacing(text: str) -> float | None:
@@ -173,29 +168,61 @@ def _build(options: argparse.Namespace) -> None:
     import signal
 
     from carbon_midl.files import refuse_occupied
-    from carbon_midl.lidc.build.archive import build_archive
-    from carbon_midl.lidc.build.plan import patients_of, plan_build
-    from carbon_midl.lidc.build.projection import project
-    from carbon_midl.lidc.build.report import built_text, plan_text, projection_text
-    from carbon_midl.lidc.build.settings import Settings
-    from carbon_midl.lidc.tree import index_beside, read_tree
+    from carbon_midl.lidc.build import CropSettings, build_archive, plan_build
+    from carbon_midl.lidc.dicom import read_folder
 
-    # A scheduler's request to end is handled like Ctrl-C: what is being cut is finished and kept.
+    # A scheduler's request to end is handled like Ctrl-C: processes end, and nothing half-written stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    jobs = options.jobs or len(os.sched_getaffinity(0))
-    settings = Settings(options.size, options.spacing, options.min_readers)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = options.jobs or usable
+    settings = CropSettings(options.size, options.spacing, options.min_readers)
     settings.check()
     if not options.dry_run:
         refuse_occupied(options.out)
-    patients = patients_of(options.patients)
-    tree = read_tree(options.dicom, options.index or index_beside(options.out, options.dicom), jobs, bar("256 files"))
-    plan = plan_build(tree, settings, patients, options.max_gb)
-    print(plan_text(plan, settings))
-    if options.dry_run:
-        print(projection_text(project(tree, plan, settings, jobs, bar("10 patients")), jobs))
-        return
-    built = build_archive(tree, plan, options.out, settings, jobs, bar("series"))
-    print(built_text(built, plan, options.out))
+    patients = options.patients and [
+        patient
+        for argument in options.patients
+        for patient in (read_patients(Path(argument)) if Path(argument).is_file() else [argument])
+    ]
+    folder = read_folder(options.dicom, jobs)
+    plan = plan_build(folder, settings, patients, options.max_gb)
+    _show_plan(plan)
+    if not options.dry_run:
+        _show_built(build_archive(folder, plan, options.out, jobs), plan, options.out)
+
+
+def _show_plan(plan: "Plan") -> None:
+    """Print what will be cut."""
+    nodules = sum(len(scan.nodules) for scan in plan.scans)
+    phantom = "" if plan.phantom is None else f" (phantom: {plan.phantom})"
+    print(f"{plan.series_found:,} of {plan.series_of_collection:,} series of LIDC-IDRI found{phantom}")
+    print(
+        f"  to cut       {plan.crops:,} crops of {nodules:,} nodules, {len(plan.patients):,} patients, "
+        f"{len(plan.scans):,} series"
+    )
+    print(f"  to read      {plan.slices:,} slices")
+    print(f"  to write     {plan.crops * plan.settings.crop_bytes / 1e9:.3f} GB, twice that while it is built")
+    for name, patients, reason in (("not there", plan.missing, ""), ("too much", plan.beyond, " (--max-gb)")):
+        if patients:
+            more = f" and {len(patients) - _SHOWN:,} more" if len(patients) > _SHOWN else ""
+            print(f"  {name:<12} {len(patients):,} patients: {', '.join(patients[:_SHOWN])}{more}{reason}")
+
+
+def _show_built(built: "Built", plan: "Plan", out: Path) -> None:
+    """Print what was written, and what was left out and why."""
+    print(
+        f"{built.crops:,} crops of {built.nodules:,} nodules, {built.patients:,} patients, written to {out}. "
+        f"Look at them with: carbon-midl crops info {out}"
+    )
+    if built.left_out:
+        print(
+            f"Left out: {plan.crops - built.crops:,} of {plan.crops:,} crops, "
+            f"{len(plan.scans) - built.series:,} of {len(plan.scans):,} series. First of "
+            f"{len(built.left_out):,} lines of {out / 'report.csv'}:"
+        )
+    for line in built.left_out[:_SHOWN]:
+        text = f"  {line.file or line.series_uid}: {line.reason} (left out: {line.left_out})"
+        print(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _phantom(options: argparse.Namespace) -> None:

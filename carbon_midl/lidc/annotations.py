@@ -135,21 +135,10 @@ def annotated_series() -> dict[str, bool]:
         return {series_uid: bool(outlined) for series_uid, outlined in rows}
 
 
-class SeriesOfCollection(NamedTuple):
-    """A CT series of LIDC-IDRI, with nodules or without: whose it is, and its number of slices."""
-
-    patient_id: str
-    slices: int
-
-
-def series_of_collection() -> dict[str, SeriesOfCollection]:
-    """Return all 1,018 CT series of LIDC-IDRI by their SeriesInstanceUID."""
+def series_of_collection() -> dict[str, str]:
+    """Map the SeriesInstanceUID of all 1,018 CT series of LIDC-IDRI, with nodules or without, to their patients."""
     with closing(connect()) as database:
-        rows = database.execute(
-            "SELECT series_instance_uid, patient_id, COUNT(*) FROM scans JOIN zvals ON scans.id = scan_id "
-            "GROUP BY scans.id"
-        )
-        return {uid: SeriesOfCollection(patient_id, slices) for uid, patient_id, slices in rows}
+        return dict(database.execute("SELECT series_instance_uid, patient_id FROM scans"))
 
 
 def read_scans(patients: Iterable[str]) -> list[Scan]:

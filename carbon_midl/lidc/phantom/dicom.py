@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory
 from carbon_midl.lidc.annotations import Scan, read_scans
-from carbon_midl.lidc.ct import PHANTOM_MANUFACTURER
+from carbon_midl.lidc.dicom import PHANTOM_MANUFACTURER
 from carbon_midl.lidc.phantom.archive import choose_patients
 from carbon_midl.lidc.phantom.scan import LOWEST_HU, VERSION, ScanPhantom
 from carbon_midl.lidc.phantom.space import IMAGE_SIZE

@@ -100,7 +100,7 @@ class ScanPhantom:
             nodule: one of the scan's.
             size: height and width of the crops, px.
             keep_padding: leave what lies outside the scanner's circle at the value that the files have there; else it
-                is air, as `carbon_midl.lidc.ct` reads it.
+                is air, as `carbon_midl.lidc.dicom` reads it.
 
         Returns:
             Images in HU, int16 ``(slices, size, size)``, and the readers' masks, bool ``(slices, 4, size, size)``.

