@@ -115,7 +115,7 @@ def run(role: str, tree: Path, out: Path, size: int, **environment: str) -> str:
 def build(root: Path, out: Path, size: int) -> None:
     """Build an archive as the command line does, headers and all."""
     command = [sys.executable, "-m", "carbon_midl.cli", "crops", "build", str(out), "--dicom", str(root)]
-    command += ["--size", str(size), "--jobs", str(ONE_CORE), "--index", f"{out}.index"]
+    command += ["--size", str(size), "--jobs", str(ONE_CORE)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "carbon-midl: interrupted; what is done is kept, and the same command goes on from there.", file=sys.stderr
+            "carbon-midl: interrupted; what was finished is kept, and the same command goes on from there.",
+            file=sys.stderr,
         )
         return 130
     except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
