@@ -46,7 +46,7 @@ COLUMNS = {
 KEYS = {RUNS: ["run"], EPOCHS: ["run", "epoch"], SLICES: ["run", "patient_id", "nodule", "slice"]}
 """What names a row of each table."""
 PART = "part"
-"""Of ``slices.csv.gz``: "validation" or "test". Of ``runs.csv`` of a merged study: the part that a run comes from."""
+"""The column that names the part of the split that a slice is in, and in a merged ``runs.csv`` where a run is from."""
 _MORE_TEXT = [PART, "commit", "started", "precision"]
 _AGAIN = "Restore the file, or collect the study again."
 
@@ -210,6 +210,12 @@ class _Crops(BaseModel):
     size: int
 
 
+class _Part(BaseModel):
+    part: str
+    runs: NonNegativeInt
+    abandoned: _Abandoned
+
+
 class _Manifest(BaseModel):
     """What whoever reads results relies on; a manifest may say more."""
 
@@ -231,7 +237,7 @@ class _Manifest(BaseModel):
     pue_sources: list[str]
     footprint_notes: list[str]
     sha256: dict[str, str] = {}
-    parts: list[dict[str, Any]] = []
+    parts: list[_Part] = []
 
 
 def _manifest(where: str, content: bytes) -> dict[str, Any]:
