@@ -104,7 +104,7 @@ class Carbontracker:
             # This logger was made at import, perhaps before ours.
             for handler in generic.logger.logger_err.handlers:
                 handler.setStream(console)
-            with _told(implementation, generic, self._intensity):
+            with _place_and_processor_given(implementation, generic, self._intensity):
                 tracker = implementation.CarbonTracker(
                     epochs=self._epochs,
                     monitor_epochs=self._epochs,
@@ -174,7 +174,7 @@ class Carbontracker:
 
 
 @contextmanager
-def _told(implementation: Any, generic: Any, intensity: CarbonIntensity) -> Iterator[None]:
+def _place_and_processor_given(implementation: Any, generic: Any, intensity: CarbonIntensity) -> Iterator[None]:
     """Let carbontracker start with the place and the processor's name that it is given, instead of asking for them."""
     from carbontracker.emissions.intensity.location import Location
 

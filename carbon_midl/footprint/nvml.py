@@ -114,7 +114,7 @@ def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> 
     sensors: list[Sensor] = []
     missing: list[str] = []
     try:
-        with _visible_boards(nvml, environment) as (nvml, boards):
+        with _nvml_and_boards(nvml, environment) as (nvml, boards):
             for number, (handle, is_instance) in enumerate(boards):
                 for kind in (NvmlEnergySensor, NvmlPowerSensor):
                     sensor = kind(nvml, handle, f"gpu {number}", is_instance)
@@ -145,14 +145,14 @@ def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None
         nvml: a module with the functions of `pynvml`; None imports it.
     """
     try:
-        with _visible_boards(nvml, environment) as (nvml, boards):
+        with _nvml_and_boards(nvml, environment) as (nvml, boards):
             return [nvml.nvmlDeviceGetUUID(handle) for handle, _ in boards]
     except SensorError:
         return []
 
 
 @contextmanager
-def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> Iterator[tuple[Any, list[tuple[Any, bool]]]]:
+def _nvml_and_boards(nvml: Any, environment: Mapping[str, str]) -> Iterator[tuple[Any, list[tuple[Any, bool]]]]:
     """NVML for as long as it is needed, and a handle of each visible board, with whether only an instance is visible.
 
     Raises:
