@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
+from carbon_midl.measures import Estimate, mean_over_patients
 
 if TYPE_CHECKING:
     import pandas as pd

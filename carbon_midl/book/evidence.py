@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from carbon_midl.errors import InputError
+from carbon_midl.measures import PatientBootstrap
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.cost import Factors
 from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs
-from carbon_midl.selection.patients import PatientBootstrap
 from carbon_midl.selection.reading import Columns, read_candidates
 from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, joined_by_patient
 from carbon_midl.selection.replay import replay_study

@@ -9,9 +9,8 @@ from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
 from carbon_midl.files import read_json
-from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
 from carbon_midl.lidc.yardsticks import RECORDED, read_yardsticks
-from carbon_midl.selection.patients import Interval
+from carbon_midl.measures import Estimate, Interval, mean_over_patients
 from carbon_midl.study.tables import named_rows
 
 LEAK, TRIALS = Path("results/lidc-leak"), Path("results/lidc-trials")

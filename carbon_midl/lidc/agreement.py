@@ -8,8 +8,8 @@ import pandas as pd
 
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.annotations import Nodule, Ratings, Scan
-from carbon_midl.lidc.bootstrap import mean_over_patients, median_over_patients
 from carbon_midl.lidc.outlines import BANDS_MM, Outlines
+from carbon_midl.measures import mean_over_patients, median_over_patients
 
 CATEGORIES = ("internal_structure", "calcification")
 """Ratings whose values name kinds and are no scale, so that their difference means nothing."""

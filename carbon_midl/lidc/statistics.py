@@ -26,10 +26,10 @@ from carbon_midl.lidc.agreement import (
     slice_pairs,
 )
 from carbon_midl.lidc.annotations import Scan, connect, patients_with_nodules, read_scans
-from carbon_midl.lidc.bootstrap import mean_over_patients
 from carbon_midl.lidc.contours import window_around
 from carbon_midl.lidc.leakage import copycat
 from carbon_midl.lidc.outlines import BANDS_MM, Outlines, outline_all
+from carbon_midl.measures import mean_over_patients
 
 Statistics = dict[str, pd.DataFrame]
 """Small tidy tables by name; see `measure`."""
@@ -39,7 +39,7 @@ DISTANCES = {"next slice": 1, "next but one": 2, "further away": None}
 EXAMPLE_SLICES = 6
 EXAMPLE_PX = 48
 DECIDING_MODULES = (
-    "agreement.py", "annotations.py", "bootstrap.py", "contours.py", "leakage.py", "outlines.py", "split.py",
+    "agreement.py", "annotations.py", "../measures.py", "contours.py", "leakage.py", "outlines.py", "split.py",
     "statistics.py",
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.patients import Interval, PatientBootstrap, patient_dice
+from carbon_midl.measures import Interval, PatientBootstrap, patient_dice
 
 RECORDED = ((Path("results/lidc"), Path("results/lidc-reference")), (Path("results/recipes"),))
 """Comparisons: the studies that each is made from."""

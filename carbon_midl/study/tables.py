@@ -11,7 +11,7 @@ import pandas as pd
 from carbon_midl.csv_tables import table_of
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
-from carbon_midl.selection.patients import PatientBootstrap, patient_dice
+from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.study.format import check_format
 
 RUN_COLUMNS = [

@@ -26,11 +26,11 @@ from carbon_midl.lidc.agreement import (
     slice_pairs,
 )
 from carbon_midl.lidc.annotations import Ratings, Scan, read_scans
-from carbon_midl.lidc.bootstrap import mean_over_patients, median_over_patients
 from carbon_midl.lidc.contours import reader_masks, window_around
 from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE, LEVELS, average_outline, copycat
 from carbon_midl.lidc.outlines import FRAME_PX, Outlines, outline_all
 from carbon_midl.lidc.targets import parse_target
+from carbon_midl.measures import mean_over_patients, median_over_patients
 from carbon_midl.metrics import dice, readers_dice
 
 # As in test_annotations: many nodules, holes, two scans of one patient, and nodules that pylidc fuses.

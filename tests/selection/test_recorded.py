@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from carbon_midl.errors import InputError
+from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import Best
 from carbon_midl.selection.noninferiority import NonInferior
-from carbon_midl.selection.patients import PatientBootstrap, patient_dice
 from carbon_midl.selection.reading import Columns, read_candidates
 
 BY_PATIENT = Columns(replicate="patient_id")
