@@ -78,7 +78,7 @@ def drawn_means(*scores: np.ndarray, draws: int = DRAWS, seed: int = 0) -> list[
     return means
 
 
-def interval(estimate: float, drawn: ArrayLike) -> Interval:
+def interval(estimate: float, drawn: np.ndarray) -> Interval:
     """The estimate between the limits of 95 % of the draws."""
     low, high = np.quantile(drawn, _LIMITS)
     return Interval(float(estimate), float(low), float(high))

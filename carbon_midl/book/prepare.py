@@ -27,7 +27,6 @@ from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import transfer as transfer_record
 from carbon_midl.lidc.statistics import Statistics, recorded
-from carbon_midl.selection import published as published_record
 from carbon_midl.study.tables import Results, named_rows
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def prepare(
     """
     evidence = Evidence.read(results_dir, root / FACTS)
     statistics = recorded(root / COLLECTION, progress)
-    record = published_record.read_published(root / published_record.RECORDED)
+    record = published.read_published(root / published.RECORDED)
     searched = search.read_search(root / search.RECORDED)
     generated = root / GENERATED
     staging = root / STAGING
@@ -91,7 +90,7 @@ def prepare(
 def _write(
     evidence: Evidence,
     statistics: Statistics,
-    record: published_record.Record,
+    record: published.Record,
     searched: search.Recorded,
     sentences: dict[str, str],
     archive: "CropArchive | None",

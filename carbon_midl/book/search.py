@@ -7,10 +7,10 @@ import pandas as pd
 
 from carbon_midl.book import wording as w
 from carbon_midl.book.pictures import Picture
+from carbon_midl.book.selection_figures import POLICY_LABELS
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.search.trail import draw_trail, picture_data, trail_alt
-from carbon_midl.selection.figures import POLICY_LABELS
 
 RECORDED = Path("results/search")
 SWEEP = "sweep.csv"

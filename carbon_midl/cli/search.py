@@ -57,7 +57,7 @@ def add_actions(rooms: Any) -> None:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from carbon_midl.selection.policy_options import policy_of
+    from carbon_midl.selection.policies import policy_of
     from carbon_midl.study.spec import read_study
 
     policy = policy_of(options.policy, options.option)

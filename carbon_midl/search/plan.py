@@ -6,8 +6,8 @@ from typing import Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_json
-from carbon_midl.selection.policies import WithinBudget
-from carbon_midl.selection.policy import Policy
+from carbon_midl.selection.policies import Policy
+from carbon_midl.selection.within_budget import WithinBudget
 from carbon_midl.study.spec import PlannedRun, Study
 
 SETTINGS = "settings.json"

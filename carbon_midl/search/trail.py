@@ -14,7 +14,7 @@ from carbon_midl.footprint import carbon_intensity
 from carbon_midl.search.ledger import Entry
 from carbon_midl.search.plan import Plan
 from carbon_midl.search.worker import Standing
-from carbon_midl.selection.policy import Trial
+from carbon_midl.selection.policies import Trial
 from carbon_midl.study.forecast import Cost, Forecast
 from carbon_midl.study.tables import named_rows
 

@@ -14,7 +14,7 @@ from carbon_midl.network_size import network_size
 from carbon_midl.run import fingerprint, read_result, resumable, training_fingerprint
 from carbon_midl.run_files import EPOCHS, FOOTPRINT
 from carbon_midl.search.plan import Plan
-from carbon_midl.selection.policy import Trial
+from carbon_midl.selection.policies import Trial
 from carbon_midl.study.execution import FAILED, execute
 from carbon_midl.study.making import Outcome, is_done, make_run, run_parameters, set_aside
 from carbon_midl.study.spec import PlannedRun

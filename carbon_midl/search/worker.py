@@ -20,8 +20,8 @@ from carbon_midl.locks import is_held, next_holder
 from carbon_midl.search.ledger import Entry, Ledger
 from carbon_midl.search.plan import Plan
 from carbon_midl.search.trainer import Trainer
-from carbon_midl.selection.policies import WithinBudget
-from carbon_midl.selection.policy import Step, Trial
+from carbon_midl.selection.policies import Step, Trial
+from carbon_midl.selection.within_budget import WithinBudget
 from carbon_midl.study.run_locks import lock_of
 from carbon_midl.study.spec import PlannedRun
 

@@ -13,9 +13,8 @@ from matplotlib.ticker import StrMethodFormatter
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced
 from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.choice import Choice
-from carbon_midl.selection.uncertainty import Uncertainty
-from carbon_midl.selection.wording import amount, listed
+from carbon_midl.selection.choice import Choice, Uncertainty
+from carbon_midl.selection.criteria import amount, listed
 
 LABELLED = 12
 """Up to so many candidates, all are named; beyond that, the chosen one."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.policy import Policy, Step, Trial
-from carbon_midl.selection.wording import number
+from carbon_midl.selection.criteria import number
+from carbon_midl.selection.policies import Policy, Step, Trial
 
 
 @dataclass(frozen=True)

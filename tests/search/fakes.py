@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from carbon_midl.search.plan import Plan, plan_search
-from carbon_midl.selection.policy import Policy, Trial
+from carbon_midl.selection.policies import Policy, Trial
 from carbon_midl.study.spec import PlannedRun, read_study
 
 TEXT = """

@@ -13,10 +13,8 @@ from carbon_midl.search.ledger import Ledger
 from carbon_midl.search.plan import plan_search
 from carbon_midl.search.trail import trail_table, write_outcome
 from carbon_midl.search.worker import FINISH, TRIES, Worker
-from carbon_midl.selection.curves import Curves
-from carbon_midl.selection.policies import EarlyStopping, FullSweep, SuccessiveHalving, Widen
-from carbon_midl.selection.policy import Policy, Trial
-from carbon_midl.selection.replay import replay
+from carbon_midl.selection.policies import EarlyStopping, FullSweep, Policy, SuccessiveHalving, Trial, Widen
+from carbon_midl.selection.replay import Curves, replay
 from carbon_midl.study.spec import read_study
 from tests.search.fakes import FakeTrainer, make_plan, rising
 

@@ -12,12 +12,14 @@ from carbon_midl.selection.policies import (
     POLICIES,
     EarlyStopping,
     FullSweep,
+    Policy,
     ScreenedHalving,
+    Step,
     SuccessiveHalving,
+    Trial,
     Widen,
-    WithinBudget,
 )
-from carbon_midl.selection.policy import Policy, Step, Trial
+from carbon_midl.selection.within_budget import WithinBudget
 
 ANY_POLICY = st.one_of(
     st.just(FullSweep()),

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carbon_midl.book.recipes import compare_recipes, read_recipes
 from carbon_midl.errors import InputError
-from carbon_midl.selection.recipes import compare_recipes, read_recipes
 
 
 def a_study(gain: float, patients: int = 30, seeds: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
