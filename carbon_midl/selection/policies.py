@@ -121,6 +121,10 @@ class Policy(ABC):
     def describe(self) -> str:
         """The policy with its options, in a few words."""
 
+    def goes_on(self, trial: Trial, others: Sequence[Trial]) -> bool:
+        """Whether a trial in a live search trains on; ``others`` are the other trials as they are now."""
+        return bool(self.steps([trial]))
+
     def choose(self, trials: Sequence[Trial]) -> int:
         """Place of the chosen trial: of those trained the best so far, of equals the one whose training cost least.
 
@@ -136,6 +140,19 @@ class Policy(ABC):
 def _rank(trial: Trial) -> tuple[float, float, float]:
     """What is compared when trials compete, the larger the better: best performance, then lower cost, then size."""
     return trial.best, -trial.spent, -trial.size
+
+
+def predicted_cost(trial: Trial, epochs: int, trials: Sequence[Trial]) -> float:
+    """What epochs of a trial will cost; 0 where nothing has been trained that would tell.
+
+    Epochs cost what the trial's own have on average; before its first, what those of the trained trial nearest in size
+    make it by their cost per size, which is rough.
+    """
+    trained = [other for other in trials if other.trained]
+    if not trained:
+        return 0.0
+    nearest = trial if trial.trained else min(trained, key=lambda one: abs(math.log(one.size / trial.size)))
+    return epochs * nearest.epoch_cost / nearest.size * trial.size
 
 
 def by_size(trials: Sequence[Trial]) -> list[int]:
@@ -253,12 +270,32 @@ class SuccessiveHalving(Policy):
             survivors = [place for _, _, place in ranked[:kept]]
         return []
 
+    def goes_on(self, trial: Trial, others: Sequence[Trial]) -> bool:
+        """Whether it is among the best of those that got as far before it, where it has used up a rung's allowance.
+
+        This is the asynchronous halving of Li et al. 2020 (MLSys); the mean epoch is that of the trials so far.
+        """
+        known = [trial, *(other for other in others if other.trained)]
+        mean_cost = math.fsum(one.cost[0] for one in known) / len(known)
+        *rungs, _ = _growing(self.first, self.eta, trial.epochs)
+        for number, allowance in enumerate(rungs, start=1):
+            energy, limit = allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
+            reached = [_reached(one, energy, limit) for one in known]
+            if reached[0] != trial.trained:
+                continue  # it has not come so far yet, or was let on before
+            there = [one.first(epochs) for one, epochs in zip(known, reached, strict=True) if epochs is not None]
+            ranks = [(score, *_rank(one)) for score, one in zip(self.scores(there), there, strict=True)]
+            better = sum(rank > ranks[0] for rank in ranks)
+            if better >= max(1, math.ceil(len(there) / self.one_of(number) - _TOLERANCE)):
+                return False
+        return trial.trained < trial.epochs
+
     def one_of(self, rung: int) -> float:
         """Of how many survivors of a rung, counted from 1, one goes on."""
         return self.eta
 
     def most_epochs(self, allowance: float) -> float:
-        """Within an allowance, however little they cost: no limit, small candidates get as much energy as large ones."""
+        """Within an allowance, however little they cost: no limit, small candidates get as much energy as others."""
         return math.inf
 
     def scores(self, trials: Sequence[Trial]) -> list[float]:

@@ -20,7 +20,7 @@ def candidates(
     names = tuple(chr(ord("a") + place) if place < 26 else f"n{place}" for place in range(len(performance)))
     # Shared replicates are patients of a single training, others are trainings on a single patient.
     axis = 2 if paired else 1
-    return Candidates(names, *(np.expand_dims(padded(rows), axis) for rows in (performance, cost)))
+    return Candidates(names, np.expand_dims(padded(performance), axis), np.expand_dims(padded(cost), axis))
 
 
 def random_candidates(seed: int, count: int = 6, replicates: int = 4, paired: bool = True) -> Candidates:

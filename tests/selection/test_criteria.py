@@ -101,9 +101,9 @@ def test_many_draws_at_once_choose_as_one_by_one(criterion: Criterion, paired: b
         performance = made.performance.copy()
         performance[1, 0, 3] = np.nan
         made = replace(made, performance=performance, cost=np.where(np.isnan(performance), np.nan, made.cost))
-    means = drawn_means(made.performance, made.cost, draws=60)
-    for row, chosen in enumerate(pick(criterion.utility(*means, made), *means)):
-        one = [kind[[row]] for kind in means]
+    performance, cost = drawn_means(made.performance, made.cost, draws=60)
+    for row, chosen in enumerate(pick(criterion.utility(performance, cost, made), performance, cost)):
+        one = performance[[row]], cost[[row]]
         assert pick(criterion.utility(*one, made), *one)[0] == chosen
 
 
