@@ -33,7 +33,7 @@ def main() -> None:
         raise InputError(f"{options.results}: no run {missing[0]}; make the full sweep first.")
     options.out.mkdir(parents=True, exist_ok=True)
     write_json(options.out / "search.json", outcome)
-    write_text(options.out / "trail.csv", trail.drop(columns="worker").to_csv(index=False))
+    write_text(options.out / "trail.csv", trail.to_csv(index=False))
     write_text(options.out / SWEEP, sweep.to_csv(index=False))
     record = read_search(options.out)
     print(choice_sentence(record), price_sentence(record), sep="\n")

@@ -12,16 +12,14 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # befo
 
 import argparse
 import resource
-from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
 
 from benchmarks.record import Finding, record
 from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.criteria import CRITERIA
-from carbon_midl.selection.noninferiority import NonInferior
-from carbon_midl.selection.uncertainty import uncertainty
+from carbon_midl.selection.choice import uncertainty
+from carbon_midl.selection.criteria import CRITERIA, NonInferior
 
 
 def made_up(count: int, replicates: int, seed: int = 0) -> Candidates:
@@ -30,7 +28,7 @@ def made_up(count: int, replicates: int, seed: int = 0) -> Candidates:
     cost = np.exp(generator.uniform(0, 5, count))[:, None] * generator.uniform(0.9, 1.1, (count, replicates))
     common = generator.normal(0, 0.02, replicates)
     performance = 0.5 + 0.05 * np.log(cost) + common + generator.normal(0, 0.02, (count, replicates))
-    return Candidates(tuple(map(str, range(count))), performance.clip(0, 1), cost, paired=True)
+    return Candidates(tuple(map(str, range(count))), performance.clip(0, 1)[:, :, None], cost[:, :, None])
 
 
 def main() -> None:
@@ -48,7 +46,10 @@ def main() -> None:
     shared = made_up(options.candidates, options.replicates)
     criterion = NonInferior() if options.criterion == "noninferior" else CRITERIA[options.criterion]()
     findings = []
-    for name, candidates in (("shared", shared), ("not shared", replace(shared, paired=False))):
+    for name, candidates in (
+        ("shared", shared),
+        ("not shared", Candidates(shared.names, shared.performance.swapaxes(1, 2), shared.cost.swapaxes(1, 2))),
+    ):
         start = perf_counter()
         uncertainty(candidates, criterion, options.draws)
         duration_s = perf_counter() - start

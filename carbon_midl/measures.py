@@ -1,11 +1,236 @@
-"""How sure means and their differences are: scores that vary with the patient and with the training.
+"""Means with intervals: scores that vary with the patient and with the training.
 
 Scores have the shape (candidates, patients, trainings). Patients are the same for all candidates; trainings are each
 candidate's own, and NaN fills up where it has fewer. Replicates that all candidates share, as folds, count as patients
 with one training each; replicates that they do not share, as seeds, as trainings scored on a single patient.
+
+There is one bootstrap. Slices, nodules and readings of one patient resemble one another, so the patient is the unit
+that is drawn again; all candidates get the same patients of a draw, which makes every difference a paired one. Another
+seed would have given another network, so each candidate's trainings are drawn again, too. With few of them that spread
+is known only roughly, and is rather too small than too large.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from carbon_midl.errors import InputError
+
+DRAWS = 4000
+"""Of the bootstrap over patients and trainings."""
+FEW = 10
+"""Fewer replicates than this are too few for the bootstrap, which takes their spread to be smaller than it is."""
+COLLECTION_DRAWS = 2000
+"""Of the bootstrap over the patients of the collection."""
+_LIMITS = (0.025, 0.975)
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % percentile interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+class Estimate(NamedTuple):
+    """A mean or median with its 95 % percentile interval over patients, and how many values and patients it is of."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    patients: int
+
+
+def drawn_means(*scores: np.ndarray, draws: int = DRAWS, seed: int = 0) -> list[np.ndarray]:
+    """Means of all candidates on draws of patients and of each candidate's trainings, both with replacement.
+
+    Args:
+        scores: of one or several kinds, as Dice and energy; patients and trainings of a draw are the same for all
+            kinds. A kind that is the same for all patients may have one in place of them.
+        draws: how many.
+        seed: equal seeds give equal draws.
+
+    Returns:
+        For each kind an array of shape (draws, candidates).
+    """
+    generator = np.random.default_rng(seed)
+    shares = _patient_draws(generator, max(kind.shape[1] for kind in scores), draws)
+    shares = shares / shares[0].sum()
+    means = [np.empty((draws, len(kind))) for kind in scores]
+    for place, count in enumerate(np.isfinite(scores[0][:, 0]).sum(axis=1)):
+        taken = generator.integers(0, count, size=(draws, count))
+        for kind, mean in zip(scores, means, strict=True):
+            own = kind[place, :, :count]
+            by_training = shares @ own if len(own) > 1 else np.broadcast_to(own, (draws, count))
+            mean[:, place] = np.take_along_axis(by_training, taken, axis=1).mean(axis=1)
+    return means
+
+
+def interval(estimate: float, drawn: np.ndarray) -> Interval:
+    """The estimate between the limits of 95 % of the draws."""
+    low, high = np.quantile(drawn, _LIMITS)
+    return Interval(float(estimate), float(low), float(high))
+
+
+def mean_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = COLLECTION_DRAWS) -> Estimate:
+    """Estimate the mean of values, every value counting alike, however many a patient has.
+
+    Args:
+        values: ``(n,)`` numbers.
+        patients: ``(n,)`` the patient of each value.
+        draws: how often the patients are drawn again, with replacement.
+
+    Raises:
+        InputError: there is no value.
+    """
+    numbers, codes, count = _by_patient(values, patients)
+    weights = patient_draws(count, draws)
+    sums, sizes = np.bincount(codes, numbers, count), np.bincount(codes, minlength=count)
+    return Estimate(*interval(numbers.mean(), (weights @ sums) / (weights @ sizes)), len(numbers), count)
+
+
+def median_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = COLLECTION_DRAWS) -> Estimate:
+    """Estimate the median (of an even number, the lower of the two middle values); else as `mean_over_patients`."""
+    numbers, codes, count = _by_patient(values, patients)
+    order = np.argsort(numbers, kind="stable")
+    numbers, codes = numbers[order], codes[order]
+    medians = np.empty(draws)
+    for draw, weights in enumerate(patient_draws(count, draws)):
+        below = weights[codes].cumsum()
+        medians[draw] = numbers[np.searchsorted(below, below[-1] / 2)]
+    return Estimate(*interval(numbers[(len(numbers) - 1) // 2], medians), len(numbers), count)
+
+
+@lru_cache(maxsize=8)
+def patient_draws(patients: int, draws: int = COLLECTION_DRAWS) -> NDArray[np.float64]:
+    """How often each patient is in each draw, ``(draws, patients)``; always the same for equal arguments."""
+    return _patient_draws(np.random.default_rng(0), patients, draws)
+
+
+def _patient_draws(generator: np.random.Generator, patients: int, draws: int) -> NDArray[np.float64]:
+    return generator.multinomial(patients, np.full(patients, 1 / patients), size=draws).astype(float)
+
+
+def _by_patient(values: ArrayLike, patients: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
+    """The values, the number of each one's patient, and how many patients there are."""
+    numbers: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    if not len(numbers):
+        raise InputError("bootstrap: no values; expected at least one. Choose more patients.")
+    names, codes = np.unique(np.asarray(patients), return_inverse=True)
+    return numbers, codes, len(names)
+
+
+def patient_dice(slices: pd.DataFrame) -> pd.DataFrame:
+    """Mean test Dice over the slices of a patient, by patient (rows) and by width and seed (columns).
+
+    Args:
+        slices: one row a run and test slice with the columns ``patient_id``, ``filters``, ``seed`` and ``dice``.
+
+    Raises:
+        InputError: a column is missing, there is no row, or no patient was tested in every run.
+    """
+    missing = [name for name in ("patient_id", "filters", "seed", "dice") if name not in slices.columns]
+    if missing:
+        raise InputError(
+            f"slices: no column {', '.join(missing)}; found {', '.join(map(str, slices.columns))}. "
+            "Collect the study again."
+        )
+    if slices.empty:
+        raise InputError("slices: no rows; expected one a run and test slice. Run the study first.")
+    by_run = slices.groupby(["patient_id", "filters", "seed"])["dice"].mean()
+    complete = by_run.unstack(["filters", "seed"]).sort_index(axis=1).dropna()
+    if complete.empty:
+        raise InputError("slices: no patient was tested in every run; widths can only be compared on shared patients.")
+    return complete
+
+
+def scores_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack arrays (patients, trainings) of each candidate; NaN fills up where one has fewer trainings."""
+    most = max(array.shape[1] for array in arrays)
+    fill = [((0, 0), (0, most - array.shape[1])) for array in arrays]
+    return np.stack([np.pad(array, gap, constant_values=np.nan) for array, gap in zip(arrays, fill, strict=True)])
+
+
+@dataclass(frozen=True)
+class PatientBootstrap:
+    """Mean Dice of every width, as observed and on draws of patients and seeds.
+
+    Attributes:
+        widths: the compared widths, ascending.
+        patients: how many patients every run was tested on.
+        observed: mean over seeds and patients, one value a width.
+        means: the same on each draw, shape (draws, widths), with the same patients across a row.
+    """
+
+    widths: list[int]
+    patients: int
+    observed: np.ndarray
+    means: np.ndarray
+
+    @classmethod
+    def draw(cls, table: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> "PatientBootstrap":
+        """Draw patients and, within each width, seeds; ``table`` is made by :func:`patient_dice`."""
+        widths = sorted({int(width) for width in table.columns.get_level_values(0)})
+        dice = [table[width].to_numpy() for width in widths]
+        (means,) = drawn_means(scores_of(dice), draws=draws, seed=seed)
+        return cls(widths, len(table), np.array([values.mean() for values in dice]), means)
+
+    def dice(self, width: int) -> Interval:
+        """Mean Dice over patients and seeds at ``width``."""
+        return interval(*self._mean(width))
+
+    def difference(self, first: int, second: int) -> Interval:
+        """Mean difference in Dice on the same patients, ``second`` minus ``first``."""
+        (before, drawn_before), (after, drawn_after) = self._mean(first), self._mean(second)
+        return interval(after - before, drawn_after - drawn_before)
+
+    def relative_difference(self, first: int, second: int) -> Interval:
+        """Difference as a fraction of the Dice of ``first``."""
+        (before, drawn_before), (after, drawn_after) = self._mean(first), self._mean(second)
+        return interval(after / before - 1, drawn_after / drawn_before - 1)
+
+    def _mean(self, width: int) -> tuple[float, np.ndarray]:
+        """Mean Dice of ``width``, as observed and on every draw."""
+        if width not in self.widths:
+            raise InputError(f"width {width}: not among the tested widths {self.widths}.")
+        column = self.widths.index(width)
+        return float(self.observed[column]), self.means[:, column]
+
+
+def lower_limits(scores: np.ndarray, reference: int, confidence: float = 0.95) -> np.ndarray:
+    """One-sided lower confidence limit of each candidate's difference in mean from one of them.
+
+    It is a quantile of the bootstrap's paired differences; with fewer than `FEW` patients, and where replicates are not
+    shared, the t interval (of paired differences, or Welch's). Each pair is drawn on its own, so that a limit does not
+    depend on which other candidates there are.
+
+    Returns:
+        Shape (candidates,): 0 for the reference; the difference itself where a single replicate gives no interval.
+    """
+    from scipy.special import stdtrit
+
+    if scores.shape[1] < FEW:
+        means = np.nanmean(scores, axis=(1, 2))
+        error, freedom = difference_errors(scores, reference)
+        return means - means[reference] - np.nan_to_num(stdtrit(freedom, confidence) * error)
+    limits = np.zeros(len(scores))
+    for place in range(len(scores)):
+        if place != reference:
+            (drawn,) = drawn_means(scores[[reference, place]])
+            limits[place] = np.quantile(drawn[:, 1] - drawn[:, 0], 1 - confidence)
+    return limits
 
 
 def difference_errors(scores: np.ndarray, reference: int) -> tuple[np.ndarray, np.ndarray]:

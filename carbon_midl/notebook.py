@@ -1,7 +1,7 @@
 """What a run's notebook calls, cell by cell."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -58,6 +58,7 @@ class Experiment:
     trained: "Training | None" = None
     fitted: "Fit | None" = None
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    after_epoch: "Callable[[Experiment], None]" = lambda experiment: None
     # The tracker outlives a cell: it opens with the training and closes after the test. So does the lock on the GPU.
     _tracking: ExitStack = field(default_factory=ExitStack)
 
@@ -135,6 +136,7 @@ class Experiment:
                 def finished(epoch: "Epoch") -> None:
                     write_epochs(directory, done)
                     bar.finished(epoch)
+                    self.after_epoch(self)
                     self._pause_if_due(epoch.epoch)
 
                 self.fitted = fit(

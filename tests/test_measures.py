@@ -9,8 +9,7 @@ import pytest
 from scipy.special import stdtrit
 from scipy.stats import ttest_ind
 
-from carbon_midl.measures import could_be_best, difference_errors
-from carbon_midl.selection.patients import patient_dice
+from carbon_midl.measures import could_be_best, difference_errors, patient_dice
 
 RESULTS = Path(__file__).parents[1] / "results" / "lidc"
 # Standard deviations as in results/lidc, in points: of a patient's Dice at a width beside its Dice at all widths, of

@@ -6,7 +6,7 @@ import pandas as pd
 
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import PAPER_WIDTHS, Evidence
-from carbon_midl.selection.patients import Interval
+from carbon_midl.measures import Interval
 
 POSTER_CARBON_PERCENT_PER_DICE_PERCENT = 1500.0
 """Selvan, MIDL 2021: about 1 % Dice for 1500 % more carbon."""

@@ -11,10 +11,9 @@ from carbon_midl.book.pictures import Picture
 from carbon_midl.book.tables import Table
 from carbon_midl.book.transfer import read_transfer, transfers
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.bootstrap import DRAWS
 from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE
 from carbon_midl.lidc.statistics import ALL_SIZES, EXAMPLE_SLICES, Statistics
-from carbon_midl.selection.patients import Interval
+from carbon_midl.measures import COLLECTION_DRAWS, Interval
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.data import FRACTIONS
 
@@ -67,7 +66,7 @@ def _count_numbers(statistics: Statistics) -> dict[str, str]:
     everyone, one = (_row(statistics["readers"], readers=number) for number in (READERS, 1))
     return {
         **{name: f"{counts[counted]:,}" for name, counted in names.items()},
-        "lidc_draws": f"{DRAWS:,}",
+        "lidc_draws": f"{COLLECTION_DRAWS:,}",
         "lidc_example_slices": w.count(EXAMPLE_SLICES),
         "lidc_all_four": _percents(everyone.share, everyone.low, everyone.high),
         "lidc_only_one": _percents(one.share, one.low, one.high),

@@ -7,15 +7,22 @@ from pathlib import Path
 import pandas as pd
 
 from carbon_midl.errors import InputError
+from carbon_midl.measures import PatientBootstrap
 from carbon_midl.selection.by_width import by_size, by_width, carbon_by_width, draw_bootstrap, learning, read_widths
-from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.cost import Factors
+from carbon_midl.selection.candidates import (
+    PATIENT,
+    RUN,
+    TEST_DICE,
+    Candidates,
+    Columns,
+    Factors,
+    joined_by_patient,
+    read_candidates,
+)
+from carbon_midl.selection.choice import on_grids, side_by_side
+from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs
-from carbon_midl.selection.patients import PatientBootstrap
-from carbon_midl.selection.reading import Columns, read_candidates
-from carbon_midl.selection.recorded import PATIENT, RUN, TEST_DICE, joined_by_patient
 from carbon_midl.selection.replay import replay_study
-from carbon_midl.selection.side_by_side import all_criteria, on_grids, side_by_side
 from carbon_midl.study.results import Results, read_csv
 from carbon_midl.training.network import unet_size
 

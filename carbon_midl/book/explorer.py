@@ -11,6 +11,7 @@ import numpy as np
 
 from carbon_midl.book.claims import n_text
 from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.selection_figures import CRITERION_LABELS
 from carbon_midl.footprint.grid import (
     LOCAL_LIFETIME_YEARS,
     WORLD,
@@ -19,14 +20,8 @@ from carbon_midl.footprint.grid import (
     national_averages,
 )
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.choice import Criterion
-from carbon_midl.selection.cost import Factors
-from carbon_midl.selection.criteria import CRITERIA, Budget, Weighted
-from carbon_midl.selection.figures import CRITERION_LABELS
-from carbon_midl.selection.frontier_criteria import Marginal
-from carbon_midl.selection.noninferiority import NonInferior
-from carbon_midl.selection.side_by_side import all_criteria
+from carbon_midl.selection.candidates import Candidates, Factors
+from carbon_midl.selection.criteria import CRITERIA, Budget, Criterion, Marginal, NonInferior, Weighted, all_criteria
 
 CLEAN_GRID, DIRTY_GRID = "NO", "PL"
 """Between their carbon intensities, and half as much again, the slider of the budget has room."""
@@ -47,6 +42,7 @@ def explorer_data(evidence: Evidence) -> dict[str, Any]:
         "energy": how_known(*evidence.results.runs["energy_method"]),
         "recorded": {"g_per_kwh": factors.intensity.g_per_kwh, "pue": factors.pue},
         "widths": widths(evidence),
+        "below": below(candidates),
         "grids": grids(),
         "devices": devices(),
         "criteria": [
@@ -61,10 +57,8 @@ def explorer_data(evidence: Evidence) -> dict[str, Any]:
 def widths(evidence: Evidence) -> list[dict[str, Any]]:
     """By width: the interval of its Dice, and each training's energy, time and Dice by patient."""
     candidates = evidence.candidates
-    trainings = candidates.trainings
-    assert trainings is not None, "a recorded study is read by patient and training"
-    assert trainings.energy_kwh is not None, "the book costs candidates from their energy"
-    assert trainings.duration_s is not None, "a recorded study has durations"
+    assert candidates.energy_kwh is not None, "the book costs candidates from their energy"
+    assert candidates.duration_s is not None, "a recorded study has durations"
     found = []
     for place, name in enumerate(candidates.names):
         interval = evidence.bootstrap.dice(int(name))
@@ -75,15 +69,24 @@ def widths(evidence: Evidence) -> list[dict[str, Any]]:
                 "high": interval.high,
                 "trainings": [
                     {
-                        "energy_kwh": float(trainings.energy_kwh[place, training]),
-                        "duration_s": float(trainings.duration_s[place, training]),
-                        "dice": trainings.performance[place, training].tolist(),
+                        "energy_kwh": float(candidates.energy_kwh[place, 0, training]),
+                        "duration_s": float(candidates.duration_s[place, 0, training]),
+                        "dice": candidates.performance[place, :, training].tolist(),
                     }
-                    for training in range(trainings.counts[place])
+                    for training in range(candidates.trainings[place])
                 ],
             }
         )
     return found
+
+
+def below(candidates: Candidates) -> list[list[float]]:
+    """How far each width's one-sided limit lies below its difference in Dice from a reference, a row a reference."""
+    dice = candidates.mean_performance
+    return [
+        (dice - dice[place] - candidates.lower_limits(place, NonInferior.confidence)).tolist()
+        for place in range(len(candidates))
+    ]
 
 
 def grids() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from carbon_midl.book import claims
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.selection import selection_numbers
-from carbon_midl.selection.patients import DRAWS
+from carbon_midl.measures import DRAWS
 
 SCHEDULES = {"cosine": "falling to zero along a cosine", "constant": "kept constant"}
 

@@ -26,7 +26,6 @@ from carbon_midl.book.whole_price import own_footprint, whole_price_text
 from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.statistics import Statistics, recorded
-from carbon_midl.selection import published as published_record
 from carbon_midl.selection.by_width import read_widths
 from carbon_midl.study.results import Results, named_rows
 
@@ -54,7 +53,7 @@ def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
     """
     evidence = Evidence.read(results_dir, root / FACTS)
     statistics = recorded(root / COLLECTION)
-    record = published_record.read_published(root / published_record.RECORDED)
+    record = published.read_published(root / published.RECORDED)
     searched = search.read_search(root / search.RECORDED)
     generated = root / GENERATED
     staging = root / STAGING
@@ -88,7 +87,7 @@ def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
 def _write(
     evidence: Evidence,
     statistics: Statistics,
-    record: published_record.Record,
+    record: published.Record,
     searched: search.Recorded,
     sentences: dict[str, str],
     archive: "CropArchive | None",

@@ -1,20 +1,52 @@
-"""What the record of the published curves says: criteria, cost to convergence, policies tuned and tested."""
+"""What the record of the published curves says: criteria, cost to convergence, policies tuned and tested.
 
-from typing import Any
+``studies/published_curves.py`` makes the record.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from carbon_midl.book import selection_figures as figures
 from carbon_midl.book import wording as w
 from carbon_midl.book.pictures import Picture
-from carbon_midl.selection import figures
-from carbon_midl.selection.figures import CRITERION_LABELS, POLICY_LABELS
-from carbon_midl.selection.published import Record
+from carbon_midl.book.selection_figures import CRITERION_LABELS, POLICY_LABELS
+from carbon_midl.errors import InputError
+from carbon_midl.files import read_json
 from carbon_midl.study.results import named_rows
 
 Table = tuple[list[str], list[list[str]]]
+RECORDED = Path("results/published-curves")
+_FILES = ("policies", "tuned", "choices", "convergence")
 DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
 AIM_WITHIN, AIM_SHARE = 0.9, 0.2
 """The aim: a regret within the tolerance in nine draws of ten, for a fifth of the full sweep's energy."""
+
+
+class Record(NamedTuple):
+    """The tables and what is known about how they were made."""
+
+    policies: pd.DataFrame
+    tuned: pd.DataFrame
+    choices: pd.DataFrame
+    convergence: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def read_published(directory: Path) -> Record:
+    """Read the record.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    try:
+        tables = {name: pd.read_csv(directory / f"{name}.csv") for name in _FILES}
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{error.filename}: no such file. Record it with: python -m studies.published_curves TABLE"
+        ) from None
+    return Record(**tables, manifest=read_json(directory / "manifest.json"))
 
 
 def published_numbers(record: Record) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from carbon_midl.book import selection_figures as figures
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import GRIDS, Evidence
 from carbon_midl.book.pictures import Picture
-from carbon_midl.selection import figures
-from carbon_midl.selection.figures import CRITERION_LABELS, POLICY_LABELS
-from carbon_midl.selection.side_by_side import PRICE_SHARE, all_criteria
+from carbon_midl.book.selection_figures import CRITERION_LABELS, POLICY_LABELS
+from carbon_midl.selection.criteria import PRICE_SHARE, all_criteria
 from carbon_midl.study.results import named_rows
 
 Table = tuple[list[str], list[list[str]]]

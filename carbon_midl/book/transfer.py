@@ -13,7 +13,7 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
-from carbon_midl.lidc.bootstrap import patient_draws
+from carbon_midl.measures import patient_draws
 
 RECORDED = Path("results/phantom-transfer")
 SIDES = ("real", "phantom")

@@ -6,7 +6,7 @@ from typing import Any
 
 from carbon_midl import units
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.selection.patients import Interval
+from carbon_midl.measures import Interval
 from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times
 
 __all__ = [

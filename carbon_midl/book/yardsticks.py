@@ -10,8 +10,7 @@ from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.list_table import list_table
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
-from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
-from carbon_midl.selection.patients import Interval
+from carbon_midl.measures import Estimate, Interval, mean_over_patients
 from carbon_midl.study.results import named_rows, read_results
 
 RECORDED = Path("results/lidc-yardsticks")

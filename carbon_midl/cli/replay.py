@@ -8,7 +8,7 @@ from carbon_midl.cli.parsing import action, bar, equations, positive
 from carbon_midl.errors import InputError
 
 if TYPE_CHECKING:
-    from carbon_midl.selection.curves import Curves
+    from carbon_midl.selection.replay import Curves
 
 _EPILOG = """\
 Every epoch that a policy asks for is taken from the recorded curves, and the chosen candidate is trained to its end.
@@ -61,9 +61,8 @@ def add_actions(rooms: Any) -> None:
 def _replay(options: argparse.Namespace) -> None:
     from collections import Counter
 
-    from carbon_midl.selection.columns import is_test
-    from carbon_midl.selection.policies import POLICIES
-    from carbon_midl.selection.policy_options import described, policy_of
+    from carbon_midl.selection.candidates import is_test
+    from carbon_midl.selection.policies import POLICIES, described, policy_of
     from carbon_midl.selection.replay import replay, summarise
 
     if options.policies:
@@ -101,9 +100,8 @@ def _replay(options: argparse.Namespace) -> None:
 
 def _curves(options: argparse.Namespace) -> tuple[list["Curves"], str]:
     """One set of curves a search, and what they are."""
-    from carbon_midl.selection.columns import kept
-    from carbon_midl.selection.curves import curves_of_study, curves_of_table
-    from carbon_midl.selection.replay import drawn
+    from carbon_midl.selection.candidates import rows_where
+    from carbon_midl.selection.replay import curves_of_study, curves_of_table, drawn
     from carbon_midl.study.results import read_csv
 
     candidate = tuple(options.candidate.split(","))
@@ -115,6 +113,6 @@ def _curves(options: argparse.Namespace) -> tuple[list["Curves"], str]:
         raise InputError(f"{options.table}: a CSV file needs {', '.join(missing)}. See: carbon-midl replay --help")
     table = read_csv(options.table)
     for name, value in equations("--where", options.where).items():
-        table = kept(table, name, value, str(options.table))
+        table = rows_where(table, name, value, str(options.table))
     whole = curves_of_table(table, candidate, options.size, options.cost, options.curve)
     return drawn(whole, options.draws, options.seed), f"{options.draws} draws of {len(whole)} candidates, each a search"

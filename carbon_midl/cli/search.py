@@ -1,26 +1,30 @@
 """``carbon-midl search``: train a study's candidates as a policy asks, within a budget, and choose among them."""
 
 import argparse
+import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from carbon_midl.cli.parsing import action
 from carbon_midl.errors import InputError
 
-if TYPE_CHECKING:
-    from carbon_midl.search.plan import Plan
-
 _EPILOG = """\
-The study's runs of one seed are the candidates. A policy decides from their validation Dice and measured energy which
-of them is trained on; the one that it chooses is trained to its end, and it alone is tested on the test patients.
-Every decision is in trail.csv, trail.light.svg and trail.dark.svg, what came of them in search.json.
+The study's runs of one seed are the candidates, the narrowest first. After each epoch the policy decides from their
+validation Dice and energy whether the training goes on. The best is then trained to its end, as far as the budget
+allows, and it alone is tested on the test patients. Every training is in trail.csv, what came of them in search.json.
+
+policies:
+  full              train every candidate to its end
+  early-stopping    end a training that has not improved for some epochs
+  halving           after equal amounts of energy, only the best of those that got as far train on
+  screened-halving  the same with a screening first, judged by the trend of the learning curve, too
+  widen             from the narrowest width upwards, until the next one no longer pays
+What they assume, and their options: carbon-midl replay --policies. With few candidates, "widen" asks what the study
+asks: is the next width worth its energy? With many, "screened-halving" saves the most.
 
 The same command again goes on after Ctrl-C or a crash. The same command in another shell is a second worker; they share
-the search through Optuna's storage (search.db, which Optuna's own tools can read).
-
-Policies, what they assume, and their options: carbon-midl replay --policies. With few candidates, "widen" asks what
-the study asks: is the next width worth its energy? With many, "screened-halving" saves the most.
+the search through Optuna's storage (journal.log, which Optuna's own tools can read).
 
 examples:
   carbon-midl search studies/demo.toml
@@ -57,7 +61,7 @@ def add_actions(rooms: Any) -> None:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from carbon_midl.selection.policy_options import policy_of
+    from carbon_midl.selection.policies import policy_of
     from carbon_midl.study.spec import read_study
 
     policy = policy_of(options.policy, options.option)
@@ -70,70 +74,35 @@ def _search(options: argparse.Namespace) -> None:
         if per_kwh == 0:
             raise InputError("--budget-g: the study's grid emits nothing; give --budget-kwh.")
         limit_kwh = options.budget_g / per_kwh
-    from carbon_midl.search.plan import plan_search
-
-    plan = plan_search(study, policy, options.seed, limit_kwh, options.name)
-    if options.status:
-        _tell(plan)
-    else:
-        _work(plan, options)
-
-
-def _work(plan: "Plan", options: argparse.Namespace) -> None:
-    from carbon_midl.search.trail import full_sweep_kwh, grams_per_kwh, write_outcome, write_trail
-    from carbon_midl.search.trainer import NotebookTrainer
-    from carbon_midl.search.worker import Worker
     from carbon_midl.study.devices import reserved, slots
-    from carbon_midl.study.runner import notebook_copy, open_crops
+    from carbon_midl.study.runner import open_crops
 
+    (place,) = slots((options.device,) if options.device else (), 1, options.share_meter)
+    os.environ.update(place.environment)  # before torch looks for a GPU
+    archive = open_crops(study)
+    from carbon_midl.selection.search import JOURNAL, plan_search, run_search, trail_table
+
+    search = plan_search(study, policy, archive, options.seed, limit_kwh, options.name, place.metered_alone)
+    if options.status:
+        if not (search.directory / JOURNAL).exists():
+            raise InputError(f"{search.directory}: no search was begun here. Begin it without --status.")
+        table = trail_table(search, search.opened())
+        if len(table):
+            shown = table[["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]]
+            print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    places = slots((options.device,) if options.device else (), 1, options.share_meter)
-    archive = open_crops(plan.study)
-    plan.begin()
-    notebook = notebook_copy(plan.study)
-    print(f"{plan.study.title}: {len(plan.runs)} candidates, {plan.bounded().describe()}", flush=True)
-    with reserved(places, options.share_meter):
-        trainer = NotebookTrainer(plan, archive, notebook, places[0])
-        worker = Worker(plan, trainer, lambda line: print(line, flush=True))
-        try:
-            chosen = worker.work()
-        finally:
-            if (standing := worker.standing()).entries:
-                write_trail(plan, standing.entries)
-    tested = trainer.tested(chosen, worker.finishing_limit_kwh(chosen))
-    standing = worker.standing()
-    outcome = write_outcome(plan, standing, chosen.name, tested)
-    if tested is not None:
-        print(
-            f"{chosen.name}: test Dice {tested['dice_patients']:.3f} over {tested['patients']:.0f} patients, "
-            f"{tested['dice']:.3f} over {tested['slices']:.0f} slices."
-        )
-    grams, full_kwh = grams_per_kwh(plan), full_sweep_kwh(standing.trials)
-    text = f"Used: {1000 * standing.spent_kwh:.3g} Wh before PUE, {standing.spent_kwh * grams:.3g} gCO2eq"
-    if full_kwh:
-        text += f"; training all in full was predicted to take {1000 * full_kwh:.3g} Wh, {full_kwh * grams:.3g} gCO2eq"
-    print(f"{text}.")
-    trial = next(trial for trial in standing.trials if trial.name == chosen.name)
-    if trial.trained < trial.epochs:
-        print(
-            f"Note: the budget ended the training of {chosen.name} after epoch {trial.trained} of {trial.epochs}; in "
-            f"full it is predicted to take {1000 * trial.epoch_cost * trial.epochs:.3g} Wh."
-        )
-    print(f"Runner-up: {outcome['runner_up']}. Trail: {plan.directory}")
-
-
-def _tell(plan: "Plan") -> None:
-    from carbon_midl.search.ledger import DATABASE, Ledger
-    from carbon_midl.search.trail import trail_table
-
-    if not (plan.directory / DATABASE).exists():
-        raise InputError(f"{plan.directory}: no search was begun here. Begin it without --status.")
-    entries = Ledger(plan.directory, [run.name for run in plan.runs], plan.epochs).entries()
-    table = trail_table(plan, entries)
-    if len(table):
-        shown = table[["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]]
-        print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-    for entry in entries:
-        if entry.state == "running":
-            print(f"running: {entry.candidate}, epoch {entry.first} to {entry.until}, by {entry.worker}")
+    within = "" if limit_kwh is None else f", within {limit_kwh:.3g} kWh"
+    print(f"{study.title}: {len(search.runs)} candidates, {policy.describe()}{within}", flush=True)
+    with reserved([place], options.share_meter):
+        outcome = run_search(search, lambda line: print(line, flush=True))
+    tested, chosen = outcome["test"], outcome["chosen"]
+    print(
+        f"{chosen}: test Dice {tested['dice_patients']:.3f} over {tested['patients']:.0f} patients, "
+        f"{tested['dice']:.3f} over {tested['slices']:.0f} slices.\n"
+        f"Used: {1000 * outcome['energy_kwh']:.3g} Wh before PUE, {outcome['carbon_g']:.3g} gCO2eq; training all in "
+        f"full was predicted to take {1000 * outcome['full_sweep_predicted_kwh']:.3g} Wh, "
+        f"{outcome['full_sweep_predicted_g']:.3g} gCO2eq."
+    )
+    print(f"Runner-up: {outcome['runner_up']}. Trail: {search.directory}")

@@ -10,10 +10,9 @@ from carbon_midl.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from carbon_midl.selection.candidates import Candidates
-    from carbon_midl.selection.choice import Choice, Criterion
-    from carbon_midl.selection.cost import Factors
-    from carbon_midl.selection.uncertainty import Uncertainty
+    from carbon_midl.selection.candidates import Candidates, Factors
+    from carbon_midl.selection.choice import Choice, Uncertainty
+    from carbon_midl.selection.criteria import Criterion
 
 _NAMES = ("best", "budget", "noninferior", "weighted", "pepr", "knee", "marginal")
 # Option, the criterion it belongs to, and what that calls it.
@@ -32,8 +31,8 @@ _EPILOG = """\
 criteria:
   best         the best mean performance, whatever it costs
   budget       the best of those within --budget
-  noninferior  the cheapest that is not worse than the best by more than --margin (one-sided t interval, paired over
-               patients)
+  noninferior  the cheapest that is not worse than the best by more than --margin (one-sided limit by bootstrap over
+               shared patients and trainings; by t where fewer than ten replicates, or none, are shared)
   weighted     the largest --weight × performance + (1 - weight) × thrift, each scaled to 0–1 over the candidates
   pepr         the largest performance / (1 + resource), the resource scaled to 0–1 (Selvan et al., arXiv:2403.12562)
   knee         the frontier's point highest above the line from its cheapest to its best
@@ -170,20 +169,19 @@ def _add_columns(group: Any) -> None:
 
 
 def _select(options: argparse.Namespace) -> None:
-    from carbon_midl.selection.choice import choose
-    from carbon_midl.selection.uncertainty import uncertainty
+    from carbon_midl.selection.choice import choose, compare, leave_one_out, uncertainty
 
     criterion = _criterion(options)
     candidates = _candidates(options)
     choice = choose(candidates, criterion)
     found = uncertainty(candidates, criterion, options.draws, options.seed)
-    moves = _moves(candidates, criterion)
+    moves = leave_one_out(candidates, criterion)
     grids = _grids(options, candidates, criterion)
     _print_verdict(candidates, choice, found, moves)
     most = len(candidates) if options.all else _SHOWN
     _print_table(candidates, choice, found, most)
     tested = _print_test(options, candidates, choice.chosen)
-    pairs = _pairs(candidates) if options.compare else None
+    pairs = compare(candidates) if options.compare else None
     if pairs is not None:
         _print_pairs(pairs, most)
     if grids is not None:
@@ -220,7 +218,7 @@ def _criterion(options: argparse.Namespace) -> "Criterion":
 
 
 def _candidates(options: argparse.Namespace) -> "Candidates":
-    from carbon_midl.selection.reading import Columns, read_candidates
+    from carbon_midl.selection.candidates import Columns, read_candidates
 
     if sum(value is not None for value in (options.energy, options.carbon, options.resource)) > 1:
         raise InputError("cost: give one of --energy, --carbon and --resource.")
@@ -249,7 +247,7 @@ def _candidates(options: argparse.Namespace) -> "Candidates":
 
 def _factors(options: argparse.Namespace, grid: str | None) -> "Factors | None":
     from carbon_midl.footprint.grid import DEFAULT_PUE
-    from carbon_midl.selection.cost import Factors
+    from carbon_midl.selection.candidates import Factors
 
     if grid is None and options.pue is None and options.embodied_g_per_h is None:
         return None
@@ -260,19 +258,8 @@ def _factors(options: argparse.Namespace, grid: str | None) -> "Factors | None":
     )
 
 
-def _moves(candidates: "Candidates", criterion: "Criterion") -> dict[str, str | None]:
-    """What would be chosen without a candidate whose absence changes the choice."""
-    from carbon_midl.selection.sensitivity import leave_one_out
-
-    if len(candidates) < 2:
-        return {}
-    left = leave_one_out(candidates, criterion)
-    changed = left[left["changed"]]
-    return dict(zip(changed["left_out"], changed["chosen"], strict=True))
-
-
 def _grids(options: argparse.Namespace, candidates: "Candidates", criterion: "Criterion") -> "pd.DataFrame | None":
-    from carbon_midl.selection.sensitivity import across_factors
+    from carbon_midl.selection.choice import across_factors
 
     if options.grids is None:
         return None
@@ -290,7 +277,7 @@ def _print_verdict(
     lines = [f"Chosen: {choice.chosen} ({choice.criterion})", choice.reason]
     if choice.runner_up is not None:
         lines.append(f"Runner-up: {choice.runner_up}.")
-    if found.draws:
+    if found.draws and candidates.could_be_best:
         lines.append(f"Could have the best performance, at 95 %: {listed(candidates.could_be_best)}.")
     if found.none_probability:
         lines.append(f"In {found.none_probability:.1%} of draws no candidate may be chosen.")
@@ -340,11 +327,9 @@ def _performance(row: dict[Any, Any]) -> str:
 
 def _print_test(options: argparse.Namespace, candidates: "Candidates", chosen: str) -> "pd.DataFrame | None":
     """Print the test Dice of the chosen one alone and return its row; None where a test chose, or none is recorded."""
-    from carbon_midl.selection.columns import is_test
+    from carbon_midl.selection.candidates import TEST_DICE, Columns, is_test, read_candidates
+    from carbon_midl.selection.choice import uncertainty
     from carbon_midl.selection.criteria import Best
-    from carbon_midl.selection.reading import Columns, read_candidates
-    from carbon_midl.selection.recorded import TEST_DICE
-    from carbon_midl.selection.uncertainty import uncertainty
 
     if not options.table.is_dir() or is_test(candidates.performance_name):
         return None
@@ -361,16 +346,10 @@ def _print_test(options: argparse.Namespace, candidates: "Candidates", chosen: s
         return None
     row = uncertainty(alone, Best(), options.draws, options.seed).table.filter(regex="candidate|replicates|performance")
     n = f"seeds: {alone.counts[0]}"
-    if alone.trainings is not None:
-        n = f"patients: {alone.counts[0]}, trainings: {alone.trainings.counts[0]}"
+    if alone.paired:
+        n = f"patients: {alone.counts[0]}, trainings: {alone.trainings[0]}"
     print(f"Test, of {chosen} alone: {TEST_DICE} {_performance(row.iloc[0].to_dict())} ({n})")
     return row
-
-
-def _pairs(candidates: "Candidates") -> "pd.DataFrame":
-    from carbon_midl.selection.comparisons import compare
-
-    return compare(candidates)
 
 
 def _print_pairs(pairs: "pd.DataFrame", most: int) -> None:
@@ -408,8 +387,7 @@ def _write_json(
         "draws": found.draws,
         "seed": options.seed,
         "none_probability": found.none_probability,
-        "rank_agreement": found.rank_agreement,
-        "could_be_best": candidates.could_be_best,
+        "could_be_best": candidates.could_be_best or None,
         "without": moves,
         "grids": None if grids is None else _records(grids),
         "comparisons": None if pairs is None else _records(pairs),

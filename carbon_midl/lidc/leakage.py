@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from carbon_midl.lidc.bootstrap import mean_over_patients
 from carbon_midl.lidc.masks import Outlines
+from carbon_midl.measures import mean_over_patients
 from carbon_midl.training.data import FRACTIONS, split_patients
 
 SPLITS = 10

@@ -19,9 +19,9 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_json
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.annotations import Nodule, Ratings, Scan, connect, patients_with_nodules, read_scans
-from carbon_midl.lidc.bootstrap import mean_over_patients, median_over_patients
 from carbon_midl.lidc.leakage import copycat, copycat_by_distance, copycat_histogram, copycat_means
 from carbon_midl.lidc.masks import BANDS_MM, Outlines, outlines_of, window_around
+from carbon_midl.measures import mean_over_patients, median_over_patients
 
 Statistics = dict[str, pd.DataFrame]
 """Small tidy tables by name; see `measure`."""
@@ -31,7 +31,9 @@ CATEGORIES = ("internal_structure", "calcification")
 """Ratings whose values name kinds and are no scale, so that their difference means nothing."""
 EXAMPLE_SLICES = 6
 EXAMPLE_PX = 48
-DECIDING_MODULES = ("annotations.py", "bootstrap.py", "leakage.py", "masks.py", "split.py", "statistics.py")
+DECIDING_MODULES = (
+    "../measures.py", "../training/data.py", "annotations.py", "leakage.py", "masks.py", "statistics.py"
+)  # fmt: skip
 _ESTIMATE = ["estimate", "low", "high", "n", "patients"]
 
 

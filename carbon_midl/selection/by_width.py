@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.patients import PatientBootstrap, patient_dice
+from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.study.results import Results, read_results
 
 

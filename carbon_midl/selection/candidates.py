@@ -1,106 +1,176 @@
-"""Candidates to choose from: performance and cost of each, with as many replicates as it has.
+"""Candidates to choose from, read from any tidy table with a row a candidate and replicate (a seed, fold or patient).
 
-:func:`carbon_midl.selection.reading.read_candidates` makes them from a table.
+How gaps are handled:
+
+- A row without a candidate, a replicate, a performance or a cost is left out, and counted in ``notes``.
+- Numbers of replicates may differ; each candidate's mean is over its own, and candidates are treated as independent.
+- Replicates are *paired* where they are patients, or where ``paired`` says that all candidates share them, as folds of
+  one split; equal seeds share nothing. Only those that every candidate has are kept then, comparisons are made
+  replicate by replicate, and draws of the bootstrap are common to all.
+- Several rows of one candidate and replicate are refused, unless their mean is asked for.
+
+Energy becomes carbon at one intensity for all. A grid's intensity changes through the day: carbon that was recorded
+with that of the hour ranks candidates by when they ran as well as by what they used; energy does not.
 """
 
-from collections.abc import Callable, Sequence
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.measures import could_be_best, difference_errors
-from carbon_midl.selection.cost import Factors
-from carbon_midl.selection.trainings import Trainings
+from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue
+from carbon_midl.measures import could_be_best, lower_limits
+from carbon_midl.study.results import read_csv
 
 CARBON_UNIT = "gCO2eq"
+KWH_PER_UNIT = {"kWh": 1.0, "Wh": 1e-3, "MJ": 1 / 3.6, "J": 1 / 3.6e6}
+"""Units that energy may be given in."""
+PATIENT, RUN = "patient_id", "run"
+"""Columns of a recorded study that name the patient, and the run, which is a training."""
+VALIDATION_DICE, TEST_DICE = "val_dice_patients", "test_dice_patients"
+"""Means over the patients of either part, each patient's over their slices."""
+MOST_COMPARED = 200
+"""Candidates up to which all are compared with all; a thousand would take a quarter of a minute."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """From energy and time to gCO2eq.
+
+    Attributes:
+        intensity: carbon intensity of the electricity.
+        pue: power usage effectiveness, applied to the energy only.
+        embodied_g_per_h: gCO2eq of making the hardware for each hour of its use; 0 leaves it out. It is a share of
+            something already emitted and not comparable one to one: say so where it is included.
+    """
+
+    intensity: CarbonIntensity
+    pue: float = DEFAULT_PUE
+    embodied_g_per_h: float = 0.0
+
+    @classmethod
+    def of(cls, grid: str | float = "world", pue: float = DEFAULT_PUE, embodied_g_per_h: float = 0.0) -> "Factors":
+        """Factors of a place, named as for :func:`carbon_midl.footprint.grid.carbon_intensity`.
+
+        Raises:
+            InputError: a factor that cannot be.
+        """
+        if not math.isfinite(embodied_g_per_h) or embodied_g_per_h < 0:
+            raise InputError(f"embodied: found {embodied_g_per_h} g per hour, expected a number that is not negative.")
+        return cls(carbon_intensity(grid), checked_pue(pue), float(embodied_g_per_h))
+
+    def carbon_g(self, energy_kwh: np.ndarray, duration_s: np.ndarray | None) -> np.ndarray:
+        """Grams of CO2eq of energy before PUE and of the hours of use, of any shape.
+
+        Raises:
+            InputError: an embodied share is asked for and no duration is known.
+        """
+        operational_g = energy_kwh * (self.pue * self.intensity.g_per_kwh)
+        if self.embodied_g_per_h == 0:
+            return operational_g
+        if duration_s is None:
+            raise InputError(
+                "embodied: a share by the hour needs the duration of each run; name its column (--duration), in s."
+            )
+        return operational_g + self.embodied_g_per_h / 3600 * duration_s
+
+    def describe(self) -> str:
+        """The factors in words, each with its source."""
+        text = f"{self.intensity.g_per_kwh:g} gCO2eq/kWh ({self.intensity.source}), PUE {self.pue:g}"
+        if self.embodied_g_per_h:
+            text += f", {self.embodied_g_per_h:g} gCO2eq embodied per hour of use"
+        return text
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Performance and cost of n candidates with up to r replicates.
+    """Performance and cost of n candidates.
+
+    All arrays have the shape (candidates, patients, trainings) of ``carbon_midl.measures``, where patients stands for
+    whatever replicates are paired, and NaN fills up where a candidate has fewer trainings than another.
 
     Attributes:
         names: n names, in numerical order where they are numbers, otherwise as they first appeared.
-        performance: shape (n, r), between 0 and 1; the replicates come first, NaN fills up.
-        cost: shape (n, r), in ``unit``, with NaN in the same places.
-        paired: whether all share the replicates, in the same columns, and are compared on each.
+        performance: between 0 and 1, larger is better.
+        cost: in ``unit``, smaller is better; one in place of the patients where it is that of a whole training.
         cost_name: "carbon", or the column of another resource.
         unit: of the cost.
         performance_name: the column it came from.
-        energy_kwh: shape (n, r), before PUE, where the cost was made from energy.
-        duration_s: shape (n, r), where it is known.
+        energy_kwh: as the cost, before PUE, where that was made from energy.
+        duration_s: as the cost, where it is known.
         factors: that made carbon from energy, where it was.
-        trainings: where replicates are patients, the trainings that were scored on them; the replicates' performance is
-            then the mean over a candidate's trainings.
         notes: what was left out or assumed, in sentences.
     """
 
     names: tuple[str, ...]
     performance: np.ndarray
     cost: np.ndarray
-    paired: bool
     cost_name: str = "carbon"
     unit: str = CARBON_UNIT
     performance_name: str = "performance"
     energy_kwh: np.ndarray | None = None
     duration_s: np.ndarray | None = None
     factors: Factors | None = None
-    trainings: Trainings | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def paired(self) -> bool:
+        """Whether candidates are compared on replicates that all share."""
+        return self.performance.shape[1] > 1
+
+    @cached_property
+    def trainings(self) -> np.ndarray:
+        """How many trainings each candidate has, shape (n,)."""
+        return np.isfinite(self.performance[:, 0]).sum(axis=1)
+
     @cached_property
     def counts(self) -> np.ndarray:
-        """How many replicates each candidate has, shape (n,)."""
-        return np.isfinite(self.performance).sum(axis=1)
+        """How many replicates each candidate has, shape (n,): patients where they are paired, otherwise trainings."""
+        return np.full(len(self), self.performance.shape[1]) if self.paired else self.trainings
 
     @cached_property
     def mean_performance(self) -> np.ndarray:
         """Mean over each candidate's replicates, shape (n,)."""
-        return np.nanmean(self.performance, axis=1)
+        return np.nanmean(self.performance, axis=(1, 2))
 
     @cached_property
     def mean_cost(self) -> np.ndarray:
         """Mean over each candidate's replicates, in ``unit``, shape (n,)."""
-        return np.nanmean(self.cost, axis=1)
+        return np.nanmean(self.cost, axis=(1, 2))
 
     @cached_property
-    def scores(self) -> np.ndarray:
-        """Performance by candidate, patient and training, as ``measures`` takes it."""
-        if self.trainings is not None:
-            return self.trainings.performance.swapaxes(1, 2)
-        return self.performance[:, :, None] if self.paired else self.performance[:, None, :]
-
-    @cached_property
-    def difference_errors(self) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-        """`measures.difference_errors` from the candidate at a place; what was found is kept."""
-        return cache(partial(difference_errors, self.scores))
+    def lower_limits(self) -> Callable[[int, float], np.ndarray]:
+        """`measures.lower_limits` of the differences from the candidate at a place; what was found is kept."""
+        return cache(partial(lower_limits, self.performance))
 
     @cached_property
     def could_be_best(self) -> list[str]:
-        """Names of those that could have the best mean performance, at 95 %."""
-        return [name for name, could in zip(self.names, could_be_best(self.scores), strict=True) if could]
+        """Names of those that could have the best mean performance, at 95 %; none of more than `MOST_COMPARED`."""
+        if len(self) > MOST_COMPARED:
+            return []
+        return [name for name, could in zip(self.names, could_be_best(self.performance), strict=True) if could]
 
     def without(self, index: int) -> "Candidates":
         """All but one of them."""
         return self.only([other for other in range(len(self)) if other != index])
 
-    def only(self, indices: Sequence[int]) -> "Candidates":
+    def only(self, places: Sequence[int]) -> "Candidates":
         """Those at the given places."""
-        rows = list(indices)
-        return replace(
-            self,
-            names=tuple(self.names[row] for row in rows),
-            performance=self.performance[rows],
-            cost=self.cost[rows],
-            energy_kwh=None if self.energy_kwh is None else self.energy_kwh[rows],
-            duration_s=None if self.duration_s is None else self.duration_s[rows],
-            trainings=None if self.trainings is None else self.trainings.only(rows),
-        )
+        rows = list(places)
+        arrays = {name: getattr(self, name) for name in ("performance", "cost", "energy_kwh", "duration_s")}
+        kept: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays.items()}
+        return replace(self, names=tuple(self.names[row] for row in rows), **kept)
 
     def recosted(self, factors: Factors) -> "Candidates":
         """The same candidates with the carbon of another grid, PUE or embodied share.
@@ -116,5 +186,357 @@ class Candidates:
         cost = factors.carbon_g(self.energy_kwh, self.duration_s)
         if not np.array_equal(np.isnan(cost), np.isnan(self.cost)):
             raise InputError("embodied: some runs have no duration; fill it in, or leave the embodied share out.")
-        trainings = None if self.trainings is None else self.trainings.recosted(factors)
-        return replace(self, cost=cost, factors=factors, trainings=trainings)
+        return replace(self, cost=cost, factors=factors)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds what; the defaults fit a recorded study, and choose on its validation patients.
+
+    Attributes:
+        candidate: one or several columns that name a candidate together.
+        replicate: seed, fold or patient; "none" where every row is one of its own. By default the patient where a
+            recorded study has slices of the performance's part, otherwise the seed.
+        training: where the replicates are patients, the column that tells a candidate's trainings apart, such as the
+            seed; both are drawn then. None where there is none.
+        performance: between 0 and 1, larger is better. By default validation Dice: ``val_dice_patients`` by patient,
+            ``val_dice`` by seed.
+        energy: before PUE, turned into carbon by the factors. Used unless ``carbon`` or ``resource`` is given.
+        energy_unit: kWh, Wh, MJ or J.
+        carbon: gCO2eq as recorded, with the factors of whoever recorded it.
+        resource: any other cost, such as memory or time; smaller is better.
+        resource_unit: for words and axes.
+        duration: s; needed only for an embodied share.
+    """
+
+    candidate: tuple[str, ...] = ("filters",)
+    replicate: str = ""
+    training: str | None = None
+    performance: str = ""
+    energy: str = "energy_kwh"
+    energy_unit: str = "kWh"
+    carbon: str | None = None
+    resource: str | None = None
+    resource_unit: str = ""
+    duration: str = "duration_s"
+
+
+def read_candidates(
+    table: Path | pd.DataFrame,
+    columns: Columns | None = None,
+    factors: Factors | None = None,
+    where: Mapping[str, str] | None = None,
+    percent: bool = False,
+    mean_of_repeats: bool = False,
+    paired: bool = False,
+) -> Candidates:
+    """Read a tidy table.
+
+    Args:
+        table: a CSV file (``.gz`` too), the directory of a recorded study, or a data frame. By patient, only those are
+            kept on whom all trainings were scored.
+        columns: which column holds what.
+        factors: from energy to carbon; by default the world's average grid and data centre.
+        where: keep only rows with these values, by column.
+        percent: the performance is in percent.
+        mean_of_repeats: average rows of the same candidate and replicate.
+        paired: all candidates share the replicates; those that some lack are left out.
+
+    Raises:
+        InputError: the file cannot be read, a column is missing or holds what cannot be, or no row is left.
+
+    >>> table = pd.DataFrame({"filters": [4, 8], "seed": [0, 0], "val_dice": [0.6, 0.7], "energy_kwh": [0.1, 0.2]})
+    >>> read_candidates(table, factors=Factors.of(100, pue=1.5)).mean_cost.tolist()
+    [15.0, 30.0]
+    """
+    frame, origin, columns, notes = _opened(table, columns or Columns())
+    for name, value in (where or {}).items():
+        frame = rows_where(frame, name, value, origin)
+    tidy, meaning = _tidy(frame, columns, factors, percent, origin)
+    complete = tidy.dropna(subset=["candidate", "patient", "training", "performance", "cost"])
+    if left_out := len(tidy) - len(complete):
+        notes.append(f"{left_out} of {len(tidy)} rows left out: without candidate, replicate, performance or cost.")
+    if complete.empty:
+        raise InputError(f"{origin}: no row has a candidate, a replicate, a performance and a cost.")
+    if gone := [name for name in tidy["candidate"].dropna().unique() if name not in set(complete["candidate"])]:
+        notes.append(f"Candidates without any complete row: {', '.join(gone)}.")
+    complete = _unrepeated(complete, columns, mean_of_repeats, origin, notes)
+    if columns.training or paired or columns.replicate.lower().startswith("patient"):
+        complete = _shared(complete, columns, origin, notes)
+    else:  # each replicate is a training of its own
+        complete = complete.assign(training=complete["patient"], patient="")
+    arrays = _arrays(complete, columns, origin)
+    if columns.training and (np.isfinite(arrays["performance"][:, 0]).sum(axis=1) < 2).any():
+        notes.append("Candidates with a single training: what another seed would change is left out for them.")
+    names = tuple(_ordered(complete["candidate"]))
+    return Candidates(names, **arrays, **meaning, performance_name=columns.performance, notes=tuple(notes))
+
+
+def _opened(table: Path | pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, str, Columns, list[str]]:
+    """The rows, where they come from, the columns with the defaults filled in, and notes."""
+    notes, part = [], "validation"
+    performance = columns.performance or VALIDATION_DICE
+    if is_test(performance):
+        part = "test"
+        notes.append(
+            f"{performance} is a test score, and choosing by it uses the test up: the chosen one's is too good, and "
+            "nothing is left to test it on."
+        )
+    wanted = columns.replicate == PATIENT or (not columns.replicate and performance in (VALIDATION_DICE, TEST_DICE))
+    if wanted and isinstance(table, Path) and table.is_dir():
+        try:
+            frame = by_patient(table, performance, part)
+        except InputError as error:
+            if columns.replicate:
+                raise
+            notes.append(
+                f"By seed, on {columns.performance or 'val_dice'} of runs.csv, and not by patient, so what other "
+                f"patients would change is left out. {error}"
+            )
+        else:
+            training = columns.training or RUN
+            columns = replace(columns, replicate=PATIENT, training=training, performance=performance)
+            return frame, str(table), columns, notes
+    columns = replace(columns, replicate=columns.replicate or "seed", performance=columns.performance or "val_dice")
+    if isinstance(table, pd.DataFrame):
+        frame, origin = table, "table"
+    else:
+        path = table / "runs.csv" if table.is_dir() else table
+        frame, origin = read_csv(path), str(path)
+    if frame.empty:
+        raise InputError(f"{origin}: no rows; expected one a candidate and replicate.")
+    return frame.reset_index(drop=True), origin, columns, notes
+
+
+def by_patient(directory: Path, performance: str, part: str = "validation") -> pd.DataFrame:
+    """One row a run and patient of one part of a recorded study, with all that ``runs.csv`` says of the run.
+
+    Args:
+        directory: with ``runs.csv`` and ``slices.csv.gz``.
+        performance: column for the patient's mean Dice, in place of what the run had there.
+        part: "validation" or "test"; a table of slices without the column ``part`` is all test.
+
+    Raises:
+        InputError: a table or a column is missing, or no slice of this part was recorded.
+    """
+    runs, slices = read_csv(directory / "runs.csv"), read_csv(directory / "slices.csv.gz")
+    require(runs, RUN, "run", str(directory / "runs.csv"))
+    for name, role in ((RUN, "run"), (PATIENT, "patient"), ("dice", "Dice of a slice")):
+        require(slices, name, role, str(directory / "slices.csv.gz"))
+    slices = slices[slices.get("part", pd.Series("test", slices.index)) == part]
+    if slices.empty:
+        raise InputError(
+            f"{directory / 'slices.csv.gz'}: no {part} slices. Run the study anew, which records them, or choose by "
+            "seed (--replicate seed)."
+        )
+    return joined_by_patient(runs, slices, performance)
+
+
+def joined_by_patient(runs: pd.DataFrame, slices: pd.DataFrame, performance: str) -> pd.DataFrame:
+    """As `by_patient`, from tables that are known to be those of a study; a run without slices has no patient."""
+    dice = slices.groupby([RUN, PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
+    return dice.merge(runs.drop(columns=[performance, PATIENT], errors="ignore"), on=RUN, how="right")
+
+
+def _tidy(
+    frame: pd.DataFrame, columns: Columns, factors: Factors | None, percent: bool, origin: str
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """One row a row of the table, under our names; and what the cost is, as attributes of the candidates."""
+    tidy = pd.DataFrame({"candidate": labels(frame, columns.candidate, "candidate", origin)})
+    if columns.replicate == "none":
+        tidy["patient"] = [f"row {number}" for number in range(len(frame))]
+    else:
+        tidy["patient"] = labels(frame, (columns.replicate,), "replicate", origin)
+    tidy["training"] = labels(frame, (columns.training,), "training", origin) if columns.training else ""
+    tidy["performance"] = _performance(numbers(frame, columns.performance, "performance", origin), percent, origin)
+    if columns.carbon is not None and columns.resource is not None:
+        raise InputError("columns: both carbon and another resource; name the one that is the cost.")
+    given = columns.carbon or columns.resource
+    if given is not None:
+        if factors is not None:
+            raise InputError(
+                f"cost: {given} is taken as it is, so grid, PUE and embodied share do not apply. Leave them out, or "
+                "name the energy's column instead."
+            )
+        tidy["cost"] = _not_negative(frame, given, "cost", origin)
+        if columns.carbon is not None:
+            return tidy, {}
+        return tidy, {"cost_name": given, "unit": columns.resource_unit}
+    if columns.energy_unit not in KWH_PER_UNIT:
+        raise InputError(f"energy unit: found {columns.energy_unit!r}; expected one of {', '.join(KWH_PER_UNIT)}.")
+    factors = factors or Factors.of()
+    tidy["energy_kwh"] = _not_negative(frame, columns.energy, "energy", origin) * KWH_PER_UNIT[columns.energy_unit]
+    if factors.embodied_g_per_h or columns.duration in frame.columns:
+        tidy["duration_s"] = _not_negative(frame, columns.duration, "duration", origin)
+    duration_s = tidy["duration_s"].to_numpy() if "duration_s" in tidy else None
+    tidy["cost"] = factors.carbon_g(tidy["energy_kwh"].to_numpy(), duration_s)
+    return tidy, {"factors": factors}
+
+
+def _performance(values: np.ndarray, percent: bool, origin: str) -> np.ndarray:
+    low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
+    if low < 0:
+        raise InputError(
+            f"{origin}: performance {low:g}; expected 0 to 1, larger is better. Turn a loss or a distance into such a "
+            "score."
+        )
+    if percent:
+        if high > 100:
+            raise InputError(f"{origin}: performance {high:g} in percent; expected at most 100.")
+        if 0 <= high <= 1:
+            raise InputError(f"{origin}: performance up to {high:g}, which looks like fractions, not percent.")
+        return values / 100
+    if high > 1:
+        hint = "It looks like percent: say so (--percent)." if high <= 100 else "Scale it."
+        raise InputError(f"{origin}: performance {high:g}; expected 0 to 1, as Dice or accuracy. {hint}")
+    return values
+
+
+def _not_negative(frame: pd.DataFrame, name: str, role: str, origin: str) -> np.ndarray:
+    values = numbers(frame, name, role, origin)
+    if (values < 0).any():
+        row = int(np.flatnonzero(values < 0)[0])
+        raise InputError(
+            f"{origin}: {name} is {values[row]:g} in data row {row + 1}; expected a number that is not negative. "
+            "Leave the cell empty where it was not measured."
+        )
+    return values
+
+
+def _unrepeated(
+    tidy: pd.DataFrame, columns: Columns, mean_of_repeats: bool, origin: str, notes: list[str]
+) -> pd.DataFrame:
+    keys = ["candidate", "training", "patient"]
+    repeated = tidy.duplicated(keys)
+    if not repeated.any():
+        return tidy
+    if not mean_of_repeats:
+        first = tidy[repeated].iloc[0]
+        raise InputError(
+            f"{origin}: several rows of candidate {first['candidate']}, {columns.replicate} {first['patient']}. Keep "
+            "some of them (--where), name a further column of the candidate (--candidate "
+            f"{','.join(columns.candidate)},OTHER) or the replicate's (--replicate), or average them (--repeats mean)."
+        )
+    merged = tidy.groupby(keys, sort=False, as_index=False).mean()
+    notes.append(f"{len(tidy)} rows averaged to {len(merged)}, one a candidate and replicate.")
+    return merged
+
+
+def _shared(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str]) -> pd.DataFrame:
+    """The rows of replicates that every candidate has, in all its trainings."""
+    trained = len(tidy[["candidate", "training"]].drop_duplicates())
+    kept = tidy[tidy.groupby("patient")["patient"].transform("size") == trained]
+    what = "training" if columns.training else "candidate"
+    if kept.empty:
+        raise InputError(
+            f"{origin}: no {columns.replicate} is shared by all {trained} {what}s, so they cannot be paired. "
+            f"Leave out {'' if columns.training else '--paired, or '}those that lack most."
+        )
+    if len(kept) < len(tidy):
+        notes.append(f"{len(tidy) - len(kept)} rows left out: not every {what} has that {columns.replicate}.")
+    return kept
+
+
+def _arrays(tidy: pd.DataFrame, columns: Columns, origin: str) -> dict[str, Any]:
+    """Rows into arrays (candidates, patients, trainings); patients and trainings in the order of their names."""
+    names = _ordered(tidy["candidate"])
+    number = tidy.groupby("candidate")["training"].transform(lambda own: pd.factorize(own, sort=True)[0])
+    at = (tidy["candidate"].map(names.index), pd.factorize(tidy["patient"], sort=True)[0], number)
+    places = tuple(np.asarray(place, dtype=int) for place in at)
+    arrays: dict[str, Any] = {}
+    for name in ("performance", "cost", "energy_kwh", "duration_s"):
+        if name in tidy:
+            arrays[name] = np.full([place.max() + 1 for place in places], np.nan)
+            arrays[name][places] = tidy[name]
+            if columns.training and name != "performance":
+                if (arrays[name] != arrays[name][:, :1])[np.isfinite(arrays[name])].any():
+                    several = tidy.groupby(["candidate", "training"])[name].nunique()
+                    candidate, training = several[several > 1].index[0]
+                    raise InputError(
+                        f"{origin}: training {training} of candidate {candidate} has another {name} on another "
+                        "patient; expected that of the whole training on each of its rows."
+                    )
+                arrays[name] = arrays[name][:, :1]
+    return arrays
+
+
+def _ordered(names: "pd.Series[str]") -> list[str]:
+    """Each name once, in numerical order where they are numbers, otherwise as they first appear."""
+    unique = list(dict.fromkeys(names))
+    try:
+        return sorted(unique, key=float)
+    except ValueError:
+        return unique
+
+
+def is_test(name: str) -> bool:
+    """Whether a column is called a test score, as ``test_dice``, ``Test AUC`` or ``best_test`` are."""
+    return re.search(r"(?<![a-z])test", name, re.IGNORECASE) is not None
+
+
+def require(table: pd.DataFrame, name: str, role: str, origin: str) -> None:
+    """Refuse a table without the column ``name``, which was to give the ``role``.
+
+    Raises:
+        InputError: there is no such column; a near one is named, or all of them.
+    """
+    known = [str(column) for column in table.columns]
+    if name in known:
+        return
+    lower = {column.lower(): column for column in reversed(known)}
+    near = difflib.get_close_matches(name.lower(), lower, n=1)
+    hint = f"did you mean {lower[near[0]]!r}?" if near else f"found {', '.join(known)}."
+    raise InputError(f"{origin}: no column {name!r} for the {role}; {hint}")
+
+
+def numbers(table: pd.DataFrame, name: str, role: str, origin: str) -> np.ndarray:
+    """The column as floats, NaN where a cell is empty.
+
+    Raises:
+        InputError: there is no such column, or a cell holds something that is no finite number.
+    """
+    require(table, name, role, origin)
+    cells = table[name]
+    values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    wrong = (np.isnan(values) & cells.notna().to_numpy()) | np.isinf(values)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"{origin}: column {name!r} ({role}) holds '{cells.iloc[row]}' in data row {row + 1}; expected a finite "
+            "number. Leave the cell empty where there is none."
+        )
+    return values
+
+
+def labels(table: pd.DataFrame, names: Sequence[str], role: str, origin: str) -> "pd.Series[str]":
+    """The columns as text, joined by " / "; missing where one of them is.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    for name in names:
+        require(table, name, role, origin)
+    joined, *rest = (table[name].map(_text, na_action="ignore") for name in names)
+    for part in rest:
+        joined = (joined + " / " + part).where(joined.notna() & part.notna())
+    return joined
+
+
+def _text(value: object) -> str:
+    # A column of whole numbers with a gap in it is read as floats.
+    return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def rows_where(table: pd.DataFrame, name: str, value: str, origin: str) -> pd.DataFrame:
+    """The rows whose column ``name`` reads ``value``.
+
+    Raises:
+        InputError: there is no such column or row.
+    """
+    found = labels(table, (name,), "choice of rows", origin)
+    rows = table[found == value]
+    if rows.empty:
+        known = list(found.dropna().unique())
+        shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+        raise InputError(f"{origin}: no row with {name} = {value}; found {shown}.")
+    return rows.reset_index(drop=True)

@@ -1,6 +1,7 @@
-"""The criteria: best performance, best within a budget, weighted sum, PePR; and the names of all of them."""
+"""The criteria: what each makes as large as possible, under which assumption, and where it comes from."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,11 +9,54 @@ import numpy as np
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
-from carbon_midl.selection.choice import Criterion
-from carbon_midl.selection.frontier_criteria import Knee, Marginal
-from carbon_midl.selection.noninferiority import NonInferior
-from carbon_midl.selection.sample import Sample
+from carbon_midl.selection.frontier import POINT, on_frontier, step_prices
 from carbon_midl.units import amount, number
+
+_ROUNDING = 1e-12
+PRICE_SHARE = 0.1
+"""Of the median candidate's cost, for another point (0.01) of performance."""
+
+
+class Criterion(ABC):
+    """What all criteria share; each is a small class with its options as attributes.
+
+    Attributes:
+        name: on the command line.
+        score_name: what the scores are, in words.
+        assumption: what must hold for the choice to mean something.
+        source: where it comes from.
+    """
+
+    name: ClassVar[str]
+    score_name: ClassVar[str]
+    assumption: ClassVar[str]
+    source: ClassVar[str]
+
+    @abstractmethod
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """What is made as large as possible; minus infinity for what may not be chosen.
+
+        Args:
+            performance: means on m draws, shape (m, n).
+            cost: the same.
+            candidates: the n candidates as observed, for what does not follow from means.
+
+        Returns:
+            Shape (m, n).
+        """
+
+    def scores(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """What a reader is shown, shape (m, n): the utility, and NaN for what may not be chosen."""
+        utility = self.utility(performance, cost, candidates)
+        return np.where(np.isneginf(utility), np.nan, utility)
+
+    @abstractmethod
+    def describe(self, candidates: Candidates) -> str:
+        """The criterion with its options, in a few words."""
+
+    def refusal(self, candidates: Candidates) -> str:
+        """What to say where no candidate may be chosen."""
+        return f"{self.name}: none of {len(candidates)} candidates may be chosen."
 
 
 @dataclass(frozen=True)
@@ -24,18 +68,13 @@ class Best(Criterion):
     assumption: ClassVar[str] = "Cost does not matter, and the largest mean is the best candidate and not a lucky one."
     source: ClassVar[str] = "usual practice"
 
-    def utility(self, sample: Sample) -> np.ndarray:
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The performance."""
-        return sample.performance
+        return performance
 
     def describe(self, candidates: Candidates) -> str:
         """The criterion in a few words."""
         return "best performance"
-
-    def reason(self, candidates: Candidates, chosen: int, runner_up: int | None) -> str:
-        """By how much, and at which cost."""
-        text = f"{candidates.names[chosen]} has the highest mean performance, {candidates.mean_performance[chosen]:.4f}"
-        return text + _beside(candidates, chosen, runner_up) + "."
 
 
 @dataclass(frozen=True)
@@ -57,23 +96,13 @@ class Budget(Criterion):
         if not math.isfinite(self.limit) or self.limit <= 0:
             raise InputError(f"budget: found {self.limit}; expected a number above 0, in the unit of the cost.")
 
-    def utility(self, sample: Sample) -> np.ndarray:
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The performance within the budget."""
-        return np.where(sample.cost <= self.limit, sample.performance, -np.inf)
+        return np.where(cost <= self.limit, performance, -np.inf)
 
     def describe(self, candidates: Candidates) -> str:
         """The criterion with its budget."""
         return f"best within {amount(self.limit, candidates.unit)}"
-
-    def reason(self, candidates: Candidates, chosen: int, runner_up: int | None) -> str:
-        """How many are within, and how much of the budget it takes."""
-        within = int((candidates.mean_cost <= self.limit).sum())
-        cost = candidates.mean_cost[chosen]
-        return (
-            f"{candidates.names[chosen]} performs best, {candidates.mean_performance[chosen]:.4f}, of the {within} of "
-            f"{len(candidates)} candidates within {amount(self.limit, candidates.unit)}; it costs "
-            f"{amount(cost, candidates.unit)}, {cost / self.limit:.0%} of that."
-        )
 
     def refusal(self, candidates: Candidates) -> str:
         """The cheapest, and what it would take."""
@@ -89,6 +118,57 @@ class Budget(Criterion):
             needed = factors.intensity.g_per_kwh * self.limit / cost
             text += f", or on a grid of at most {amount(needed, 'gCO2eq/kWh')} (now {factors.intensity.g_per_kwh:g})"
         return text + "."
+
+
+@dataclass(frozen=True)
+class NonInferior(Criterion):
+    """The cheapest whose difference from the best has a lower confidence limit above minus the margin.
+
+    The limit is one-sided, see `carbon_midl.measures.lower_limits`. On draws of the replicates it lies as far below the
+    difference as in the table.
+
+    Attributes:
+        margin: the loss in performance that does not matter, as a fraction (0.01 is one point).
+        confidence: of the one-sided limit.
+    """
+
+    margin: float = 0.01
+    confidence: float = 0.95
+
+    name: ClassVar[str] = "noninferior"
+    score_name: ClassVar[str] = "lower limit of the difference from the best performance"
+    assumption: ClassVar[str] = (
+        "The margin was set before the results were seen; each candidate is compared with the best on its own, without "
+        "correction for how many there are. With few replicates little can be shown, and the choice stays with the "
+        "best; with a single one there is no limit, and the means are compared."
+    )
+    source: ClassVar[str] = "non-inferiority trials (CONSORT extension, Piaggio et al. 2012), taken over to models"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < 1:
+            raise InputError(f"margin: found {self.margin}; expected a fraction from 0 to below 1 (0.01 is one point).")
+        if not 0.5 < self.confidence < 1:
+            raise InputError(f"confidence: found {self.confidence}; expected a fraction between 0.5 and 1, as 0.95.")
+
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """Minus the cost of those that are not inferior."""
+        limits = self.scores(performance, cost, candidates)
+        return np.where(limits >= -self.margin - _ROUNDING, -cost, -np.inf)
+
+    def scores(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """The lower limit of the difference from the best, of equals the cheapest."""
+        top = performance.max(axis=1, keepdims=True)
+        best = np.where(performance >= top - _ROUNDING, cost, np.inf).argmin(axis=1)
+        limits = performance - performance[np.arange(len(best)), best][:, None]
+        observed = candidates.mean_performance
+        for place in np.unique(best).tolist():
+            below = observed - observed[place] - candidates.lower_limits(place, self.confidence)
+            limits[best == place] -= below
+        return limits
+
+    def describe(self, candidates: Candidates) -> str:
+        """The criterion with its margin."""
+        return f"cheapest not worse than the best by more than {self.margin:g}, one-sided {100 * self.confidence:g} %"
 
 
 @dataclass(frozen=True)
@@ -115,21 +195,13 @@ class Weighted(Criterion):
         if not 0 <= self.weight <= 1:
             raise InputError(f"weight: found {self.weight}; expected 0 (cost alone) to 1 (performance alone).")
 
-    def utility(self, sample: Sample) -> np.ndarray:
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The weighted sum."""
-        return self.weight * scaled(sample.performance) + (1 - self.weight) * (1 - scaled(sample.cost))
+        return self.weight * scaled(performance) + (1 - self.weight) * (1 - scaled(cost))
 
     def describe(self, candidates: Candidates) -> str:
         """The criterion with its weight."""
         return f"weighted sum, {self.weight:g} for performance and {1 - self.weight:g} for thrift"
-
-    def reason(self, candidates: Candidates, chosen: int, runner_up: int | None) -> str:
-        """What it has on both scales."""
-        return (
-            f"{candidates.names[chosen]} has the largest sum: {_share(candidates.mean_performance, chosen)} of the way "
-            f"from the worst performance to the best, {_share(candidates.mean_cost, chosen)} of the way from the "
-            f"lowest cost to the highest{_beside(candidates, chosen, runner_up)}."
-        )
 
 
 @dataclass(frozen=True)
@@ -155,27 +227,87 @@ class Pepr(Criterion):
         if self.limits is not None and not (np.isfinite(self.limits).all() and self.limits[0] < self.limits[1]):
             raise InputError(f"PePR limits: found {self.limits}; expected two numbers, the smaller first.")
 
-    def utility(self, sample: Sample) -> np.ndarray:
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The score."""
         if self.limits is None:
-            return sample.performance / (1 + scaled(sample.cost))
+            return performance / (1 + scaled(cost))
         low, high = self.limits
-        return sample.performance / (1 + (sample.cost - low) / (high - low))
+        return performance / (1 + (cost - low) / (high - low))
 
     def describe(self, candidates: Candidates) -> str:
         """PePR with the letter of its resource."""
-        return f"PePR{_letter(candidates)}"
+        if candidates.unit == CARBON_UNIT:
+            return "PePR-C"
+        name = candidates.cost_name.lower()
+        for letter, words in {"E": ("energy", "kwh"), "M": ("mem",), "T": ("time", "duration")}.items():
+            if any(word in name for word in words):
+                return f"PePR-{letter}"
+        return f"PePR of {candidates.cost_name}"
 
-    def reason(self, candidates: Candidates, chosen: int, runner_up: int | None) -> str:
-        """The score and what it is made of."""
-        low, high = self.limits or (candidates.mean_cost.min(), candidates.mean_cost.max())
-        resource = (candidates.mean_cost[chosen] - low) / (high - low) if high > low else 0.0
-        performance = candidates.mean_performance[chosen]
-        return (
-            f"{candidates.names[chosen]} has the largest {self.describe(candidates)}, "
-            f"{performance / (1 + resource):.4f} = {performance:.4f} / (1 + {resource:.4f})"
-            f"{_beside(candidates, chosen, runner_up)}."
-        )
+
+@dataclass(frozen=True)
+class Knee(Criterion):
+    """The point of the frontier farthest above the straight line from its cheapest to its best point.
+
+    Both axes are scaled to 0–1 over the frontier, so the line is P = C and the height above it P - C.
+    """
+
+    name: ClassVar[str] = "knee"
+    score_name: ClassVar[str] = "height above the line from the cheapest to the best of the frontier"
+    assumption: ClassVar[str] = (
+        "Both axes are linear, and the cheapest and the best on the frontier are the right ends: a logarithmic cost, "
+        "or another candidate at either end, has another knee. Where no height is above 0, there is none."
+    )
+    source: ClassVar[str] = (
+        "Das 1999 (normal-boundary intersection); as a difference curve, Satopää et al. 2011 (Kneedle)"
+    )
+
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """The height above the line, on the frontier."""
+        frontier = on_frontier(performance, cost)
+        return np.where(frontier, scaled(performance, frontier) - scaled(cost, frontier), -np.inf)
+
+    def describe(self, candidates: Candidates) -> str:
+        """The criterion in a few words."""
+        return "knee of the frontier"
+
+
+@dataclass(frozen=True)
+class Marginal(Criterion):
+    """From the cheapest step by step along the frontier, while the next point of performance costs less than ``limit``.
+
+    Steps go to the next corner of the frontier's upper convex hull, see `step_prices`. The last step below the limit
+    leads to the candidate with the largest ``limit`` · performance / 0.01 - cost.
+
+    Attributes:
+        limit: in the unit of the cost for 0.01 of performance.
+    """
+
+    limit: float
+
+    name: ClassVar[str] = "marginal"
+    score_name: ClassVar[str] = "price of a point in the step that leads there"
+    assumption: ClassVar[str] = (
+        "A point (0.01) of performance is worth the limit, the first as much as the last, and the means are the truth: "
+        "the price of a small gain is known far less well than its cost."
+    )
+    source: ClassVar[str] = "incremental cost-effectiveness ratio with extended dominance (Cantor 1994)"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.limit) or self.limit < 0:
+            raise InputError(f"price: found {self.limit}; expected what a point (0.01) may cost, at least 0.")
+
+    def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """What the performance is worth, less the cost."""
+        return self.limit * performance / POINT - cost
+
+    def scores(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """The price of a point, 0 for the cheapest; NaN off the hull."""
+        return np.array([step_prices(*means) for means in zip(performance, cost, strict=True)])
+
+    def describe(self, candidates: Candidates) -> str:
+        """The criterion with its limit."""
+        return f"along the frontier while a point (0.01) costs less than {amount(self.limit, candidates.unit)}"
 
 
 CRITERIA: dict[str, type[Criterion]] = {
@@ -187,33 +319,19 @@ CRITERIA: dict[str, type[Criterion]] = {
 """
 
 
-def scaled(values: np.ndarray) -> np.ndarray:
-    """From the smallest to the largest of each row to 0–1; 0 where all are equal."""
-    low = values.min(axis=-1, keepdims=True)
-    span = values.max(axis=-1, keepdims=True) - low
+def all_criteria(candidates: Candidates, margin: float = 0.01) -> list[Criterion]:
+    """Every criterion, with a budget and a price that follow from the candidates for lack of anyone who would pay.
+
+    Args:
+        candidates: the budget is their median cost, the price of a point `PRICE_SHARE` of it.
+        margin: of the non-inferiority, 0–1.
+    """
+    median = float(np.median(candidates.mean_cost))
+    return [Best(), Budget(median), NonInferior(margin), Weighted(), Pepr(), Knee(), Marginal(PRICE_SHARE * median)]
+
+
+def scaled(values: np.ndarray, among: np.ndarray | bool = True) -> np.ndarray:
+    """From the smallest to the largest of those marked in each row to 0–1; 0 where all are equal."""
+    low = np.min(values, axis=-1, keepdims=True, initial=np.inf, where=among)
+    span = np.max(values, axis=-1, keepdims=True, initial=-np.inf, where=among) - low
     return (values - low) / np.where(span > 0, span, 1)
-
-
-def _letter(candidates: Candidates) -> str:
-    if candidates.unit == CARBON_UNIT:
-        return "-C"
-    name = candidates.cost_name.lower()
-    for letter, words in {"-E": ("energy", "kwh"), "-M": ("mem",), "-T": ("time", "duration")}.items():
-        if any(word in name for word in words):
-            return letter
-    return f" of {candidates.cost_name}"
-
-
-def _share(values: np.ndarray, place: int) -> str:
-    return f"{scaled(values)[place]:.0%}"
-
-
-def _beside(candidates: Candidates, chosen: int, runner_up: int | None) -> str:
-    """The chosen one's cost, beside the runner-up."""
-    text = f", at {amount(candidates.mean_cost[chosen], candidates.unit)}"
-    if runner_up is None:
-        return text
-    return text + (
-        f"; next is {candidates.names[runner_up]} with {candidates.mean_performance[runner_up]:.4f} at "
-        f"{amount(candidates.mean_cost[runner_up], candidates.unit)}"
-    )

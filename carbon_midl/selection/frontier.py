@@ -8,6 +8,9 @@ import numpy as np
 
 from carbon_midl.errors import InputError
 
+POINT = 0.01
+"""Performance that counts as a point."""
+
 
 def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
     """Which candidates are not dominated (larger performance and smaller cost are better).
@@ -22,7 +25,12 @@ def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
     Raises:
         InputError: the shapes differ.
     """
-    performance, cost = _same_shape(performance, cost)
+    performance, cost = np.asarray(performance, dtype=float), np.asarray(cost, dtype=float)
+    if performance.shape != cost.shape or performance.ndim == 0:
+        raise InputError(
+            f"frontier: performance of shape {performance.shape}, cost of {cost.shape}; expected one of each "
+            "a candidate."
+        )
     absent = np.isnan(performance) | np.isnan(cost)
     # Absent candidates cost more than any other and are worse, so that they change nothing for those present.
     performance = np.where(absent, -np.inf, performance)
@@ -53,11 +61,25 @@ def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
     return result & ~absent
 
 
-def _same_shape(performance: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    performance, cost = np.asarray(performance, dtype=float), np.asarray(cost, dtype=float)
-    if performance.shape != cost.shape or performance.ndim == 0:
-        raise InputError(
-            f"frontier: performance of shape {performance.shape}, cost of {cost.shape}; expected one of each "
-            "a candidate."
-        )
-    return performance, cost
+def step_prices(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Price of a point in the step to each corner of the frontier's upper convex hull, shape (n,).
+
+    On the hull the price of a point only rises. A frontier point below it would buy less for its cost than the step
+    across it (extended dominance). 0 for the cheapest corner, NaN for candidates that are none.
+    """
+    prices = np.full(len(cost), np.nan)
+    corners: list[int] = []
+    frontier = np.flatnonzero(on_frontier(performance, cost))
+    for place in frontier[np.argsort(cost[frontier], kind="stable")].tolist():
+        if corners and cost[place] == cost[corners[-1]]:
+            continue
+        price = 0.0
+        while corners:
+            last = corners[-1]
+            price = (cost[place] - cost[last]) * POINT / (performance[place] - performance[last])
+            if len(corners) == 1 or price > prices[last]:
+                break
+            prices[corners.pop()] = np.nan  # the step across it is cheaper
+        prices[place] = price
+        corners.append(place)
+    return prices

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.patients import PatientBootstrap
+from carbon_midl.measures import PatientBootstrap
 
 POINT = 0.01
 

@@ -13,8 +13,7 @@ from matplotlib.ticker import StrMethodFormatter
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced
 from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.choice import Choice
-from carbon_midl.selection.uncertainty import Uncertainty
+from carbon_midl.selection.choice import Choice, Uncertainty
 from carbon_midl.units import amount, listed
 
 LABELLED = 12

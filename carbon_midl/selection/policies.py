@@ -1,20 +1,163 @@
-"""Policies that train one candidate like another: in full, until it no longer improves, or from the smallest upwards.
+"""Policies: what a search over candidates does next, from what their trainings have shown so far.
 
-Those that let candidates compete while they train are in `carbon_midl.selection.halving`, the limit that any policy
-may be given is in `carbon_midl.selection.within_budget`; here are the names of all of them.
+A policy is a pure function of the trials: the same trials give the same steps, whoever asks and whenever. So a search
+that is replayed on recorded learning curves can be told step by step.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from statistics import median
+from types import NoneType
+from typing import ClassVar, get_args, get_type_hints
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.halving import ScreenedHalving, SuccessiveHalving
-from carbon_midl.selection.policy import Policy, Step, Trial, best_of
-from carbon_midl.selection.within_budget import WithinBudget
 
-__all__ = ["POLICIES", "EarlyStopping", "FullSweep", "ScreenedHalving", "SuccessiveHalving", "Widen", "WithinBudget"]
+_TOLERANCE = 1e-9
+"""An allowance that falls short of an epoch by less, relative to it, pays for it."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate in a search: what is known before training, and what its training has shown so far.
+
+    Attributes:
+        name: of the candidate.
+        size: what is known beforehand and grows with the cost (multiply-accumulates of a crop, or parameters).
+        epochs: planned.
+        performance: validation performance after each trained epoch, 0–1; NaN for an epoch that failed.
+        cost: of each trained epoch (kWh, or any unit, the same for all trials).
+
+    Raises:
+        InputError: a size, number of epochs or cost that cannot be, or numbers of epochs that do not agree.
+    """
+
+    name: str
+    size: float
+    epochs: int
+    performance: tuple[float, ...] = ()
+    cost: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.size) or self.size <= 0:
+            raise InputError(f"{self.name}: found size {self.size}; expected a number above 0.")
+        if self.epochs < 1:
+            raise InputError(f"{self.name}: found {self.epochs} epochs; expected at least 1.")
+        if not len(self.performance) == len(self.cost) <= self.epochs:
+            raise InputError(
+                f"{self.name}: found {len(self.performance)} performances and {len(self.cost)} costs; expected one of "
+                f"each for every trained epoch, and at most {self.epochs}."
+            )
+        if not all(0 <= cost < math.inf for cost in self.cost):
+            raise InputError(f"{self.name}: found costs {self.cost}; expected numbers of 0 or more.")
+
+    @property
+    def trained(self) -> int:
+        """How many epochs are trained."""
+        return len(self.cost)
+
+    @property
+    def spent(self) -> float:
+        """What its training has cost so far."""
+        return math.fsum(self.cost)
+
+    @property
+    def epoch_cost(self) -> float:
+        """Mean cost of a trained epoch; NaN before the first."""
+        return self.spent / self.trained if self.trained else math.nan
+
+    @property
+    def best(self) -> float:
+        """Best performance so far, which is that of the kept checkpoint; minus infinity before there is one."""
+        return max((value for value in self.performance if not math.isnan(value)), default=-math.inf)
+
+    def first(self, epochs: int) -> "Trial":
+        """The trial as it was after its first ``epochs`` trained epochs, or as it is where there are fewer."""
+        if epochs >= self.trained:
+            return self
+        return replace(self, performance=self.performance[:epochs], cost=self.cost[:epochs])
+
+
+@dataclass(frozen=True)
+class Step:
+    """Train a trial on.
+
+    Attributes:
+        trial: its place in the list of trials.
+        until: the last epoch to train, counted from 1.
+        reason: in a short sentence.
+    """
+
+    trial: int
+    until: int
+    reason: str
+
+
+class Policy(ABC):
+    """What all policies share; each is a small frozen dataclass with its options as fields.
+
+    Attributes:
+        name: on the command line.
+        summary: what it does, in a sentence.
+        assumption: what must hold for its choice to mean something.
+        source: where it comes from.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    assumption: ClassVar[str]
+    source: ClassVar[str]
+
+    @abstractmethod
+    def steps(self, trials: Sequence[Trial]) -> list[Step]:
+        """What to do next.
+
+        The steps of one list are independent of each other. A step that is done is no longer listed and the rest still
+        is, until the last of them is done. An empty list ends the search.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The policy with its options, in a few words."""
+
+    def goes_on(self, trial: Trial, others: Sequence[Trial]) -> bool:
+        """Whether a trial in a live search trains on; ``others`` are the other trials as they are now."""
+        return bool(self.steps([trial]))
+
+    def choose(self, trials: Sequence[Trial]) -> int:
+        """Place of the chosen trial: of those trained the best so far, of equals the one whose training cost least.
+
+        Raises:
+            InputError: no trial has a performance yet.
+        """
+        chosen = max(range(len(trials)), key=lambda place: (*_rank(trials[place]), -place), default=None)
+        if chosen is None or trials[chosen].best == -math.inf:
+            raise InputError("search: no candidate has a performance yet. Train at least one epoch.")
+        return chosen
+
+
+def _rank(trial: Trial) -> tuple[float, float, float]:
+    """What is compared when trials compete, the larger the better: best performance, then lower cost, then size."""
+    return trial.best, -trial.spent, -trial.size
+
+
+def predicted_cost(trial: Trial, epochs: int, trials: Sequence[Trial]) -> float:
+    """What epochs of a trial will cost; 0 where nothing has been trained that would tell.
+
+    Epochs cost what the trial's own have on average; before its first, what those of the trained trial nearest in size
+    make it by their cost per size, which is rough.
+    """
+    trained = [other for other in trials if other.trained]
+    if not trained:
+        return 0.0
+    nearest = trial if trial.trained else min(trained, key=lambda one: abs(math.log(one.size / trial.size)))
+    return epochs * nearest.epoch_cost / nearest.size * trial.size
+
+
+def by_size(trials: Sequence[Trial]) -> list[int]:
+    """Places of the trials, the smallest first."""
+    return sorted(range(len(trials)), key=lambda place: trials[place].size)
 
 
 @dataclass(frozen=True)
@@ -59,15 +202,204 @@ class EarlyStopping(Policy):
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """Each training up to the epoch at which it would stop if none before improves."""
-        return [
-            step
-            for place in by_size(trials)
-            if (step := _patient_step(trials[place], place, self.patience, "still improving")) is not None
-        ]
+        return _patient_steps(trials, by_size(trials), self.patience, "still improving")
 
     def describe(self) -> str:
         """The policy with its patience."""
         return f"early stopping after {self.patience} epochs without improvement"
+
+
+@dataclass(frozen=True)
+class SuccessiveHalving(Policy):
+    """Each rung gives every survivor the same energy, at least one epoch; one in ``eta`` goes on to ``eta`` times that.
+
+    What candidates are given is energy, not epochs. A rung's allowance is counted in *mean epochs*: an epoch's mean
+    cost over all candidates, known once each has trained its first. So a search means the same whatever the candidates
+    and the unit of cost are, and no cost needs predicting. A rung looks at each candidate only up to the epoch to which
+    its allowance carried it, so that what happens later never changes what an earlier rung decided. The last allowance
+    is that of the mean candidate's whole training.
+
+    Attributes:
+        eta: above 1.
+        first: allowance of the first rung in mean epochs, above 0.
+    """
+
+    eta: float = 2.0
+    first: float = 1.0
+
+    name: ClassVar[str] = "halving"
+    summary: ClassVar[str] = "Give every survivor the same energy, keep one in eta, give those eta times as much."
+    assumption: ClassVar[str] = "Who leads after an equal amount of energy will be among the leaders at the end."
+    source: ClassVar[str] = (
+        "Jamieson and Talwalkar 2016 (AISTATS) and Li et al. 2018 (Hyperband, JMLR), here with energy as the resource"
+    )
+
+    def __post_init__(self) -> None:
+        for name, least in (("eta", 1), ("first", 0)):
+            if not least < (value := getattr(self, name)) < math.inf:
+                raise InputError(f"{name}: found {value}; expected a number above {least}.")
+
+    def steps(self, trials: Sequence[Trial]) -> list[Step]:
+        """The first epoch of all; then, rung by rung, what is left of the first rung that is not done."""
+        if first := [place for place in by_size(trials) if not trials[place].trained]:
+            return [Step(place, 1, "its first epoch shows what an epoch costs") for place in first]
+        if not trials:
+            return []
+        mean_cost = math.fsum(trial.cost[0] for trial in trials) / len(trials)
+        survivors = list(range(len(trials)))
+        rungs = list(_growing(self.first, self.eta, max(trial.epochs for trial in trials)))
+        for number, allowance in enumerate(rungs, start=1):
+            if len(survivors) == 1 and number < len(rungs):
+                continue  # nobody is left to compare it with on the way to the last rung
+            energy, limit = allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
+            reason = f"rung {number}: one of {len(survivors)}, each given {allowance:.3g} mean epochs"
+            reached = {place: _reached(trials[place], energy, limit) for place in survivors}
+            if steps := [
+                Step(place, _affordable(trials[place], energy, limit), reason)
+                for place, epochs in reached.items()
+                if epochs is None
+            ]:
+                return steps
+            there = [trials[place].first(epochs or 0) for place, epochs in reached.items()]
+            ranked = sorted(
+                zip(self.scores(there), map(_rank, there), survivors, strict=True),
+                key=lambda one: (one[0], *one[1], -one[2]),
+                reverse=True,
+            )
+            kept = max(1, math.ceil(len(survivors) / self.one_of(number) - _TOLERANCE))
+            survivors = [place for _, _, place in ranked[:kept]]
+        return []
+
+    def goes_on(self, trial: Trial, others: Sequence[Trial]) -> bool:
+        """Whether it is among the best of those that got as far before it, where it has used up a rung's allowance.
+
+        This is the asynchronous halving of Li et al. 2020 (MLSys); the mean epoch is that of the trials so far.
+        """
+        known = [trial, *(other for other in others if other.trained)]
+        mean_cost = math.fsum(one.cost[0] for one in known) / len(known)
+        *rungs, _ = _growing(self.first, self.eta, trial.epochs)
+        for number, allowance in enumerate(rungs, start=1):
+            energy, limit = allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
+            reached = [_reached(one, energy, limit) for one in known]
+            if reached[0] != trial.trained:
+                continue  # it has not come so far yet, or was let on before
+            there = [one.first(epochs) for one, epochs in zip(known, reached, strict=True) if epochs is not None]
+            ranks = [(score, *_rank(one)) for score, one in zip(self.scores(there), there, strict=True)]
+            better = sum(rank > ranks[0] for rank in ranks)
+            if better >= max(1, math.ceil(len(there) / self.one_of(number) - _TOLERANCE)):
+                return False
+        return trial.trained < trial.epochs
+
+    def one_of(self, rung: int) -> float:
+        """Of how many survivors of a rung, counted from 1, one goes on."""
+        return self.eta
+
+    def most_epochs(self, allowance: float) -> float:
+        """Within an allowance, however little they cost: no limit, small candidates get as much energy as others."""
+        return math.inf
+
+    def scores(self, trials: Sequence[Trial]) -> list[float]:
+        """What the survivors of a rung are ranked by, the larger the better: the best performance so far."""
+        return [trial.best for trial in trials]
+
+    def describe(self) -> str:
+        """The policy with its options."""
+        return f"successive halving in energy, one of {self.eta:g} from {self.first:g} mean epochs on"
+
+
+@dataclass(frozen=True)
+class ScreenedHalving(SuccessiveHalving):
+    """A screening that most do not pass, then gentle rungs, judged by where the learning curves are heading.
+
+    Each rung gives every survivor the same energy, at least one epoch and at most as many as the mean candidate gets:
+    what a small candidate would not need more epochs for is saved. What counts is the best performance so far, plus
+    ``trend`` times what the curve would still gain by the last epoch if it went on rising by the logarithm of the
+    epoch as it did since half of the epochs trained. One with a single epoch, which shows no trend, gets the median.
+
+    Attributes:
+        eta: of so many survivors one goes on from later rungs, each with an allowance so many times larger; above 1.
+        first: allowance of the first rung in mean epochs, above 0; with 2, all but the dearest show a trend.
+        screen: of so many candidates one passes the first rung, 1 or more.
+        trend: share of the promised gain that is believed, 0 or more.
+    """
+
+    eta: float = 1.5
+    first: float = 2.0
+    screen: float = 4.0
+    trend: float = 0.5
+
+    name: ClassVar[str] = "screened-halving"
+    summary: ClassVar[str] = "Screen all on little energy, then halve gently, by performance and trend of the curve."
+    assumption: ClassVar[str] = "Two epochs show who is far behind, and a curve that rises steeply now goes on rising."
+    source: ClassVar[str] = (
+        "successive halving as above; curves carried forward as in Swersky et al. 2014 (freeze–thaw) and Domhan et al. "
+        "2015 (IJCAI), but by a straight line; the screening is this project's own"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("screen", 1), ("trend", 0)):
+            if not least <= (value := getattr(self, name)) < math.inf:
+                raise InputError(f"{name}: found {value}; expected a number of {least} or more.")
+
+    def one_of(self, rung: int) -> float:
+        """The screening, then eta."""
+        return self.screen if rung == 1 else self.eta
+
+    def most_epochs(self, allowance: float) -> float:
+        """As many whole epochs as the mean candidate gets."""
+        return math.floor(allowance + _TOLERANCE)
+
+    def scores(self, trials: Sequence[Trial]) -> list[float]:
+        """Best performance so far, with the trend."""
+        slopes = [_slope(trial) for trial in trials]
+        usual = median(seen) if (seen := [slope for slope in slopes if slope is not None]) else 0.0
+        return [
+            trial.best + self.trend * (usual if slope is None else slope) * math.log(trial.epochs / trial.trained)
+            for trial, slope in zip(trials, slopes, strict=True)
+        ]
+
+    def describe(self) -> str:
+        """The policy with its options."""
+        return (
+            f"one of {self.screen:g} passes {self.first:g} mean epochs, then halving by {self.eta:g} with "
+            f"{self.trend:.0%} of the trend"
+        )
+
+
+def _growing(first: float, factor: float, last: float) -> Iterator[float]:
+    """``first``, ``first`` × ``factor`` and so on below ``last``, and ``last``."""
+    while first < last * (1 - _TOLERANCE):
+        yield first
+        first *= factor
+    yield last
+
+
+def _reached(trial: Trial, energy: float, limit: float) -> int | None:
+    """The epoch to which an amount of energy carries a trial, at least 1; None where it has not trained that far.
+
+    It ends before the first epoch that, at the mean cost of those before it, would exceed the energy.
+    """
+    limit, spent = max(1, min(limit, trial.epochs)), 0.0
+    for epochs, cost in enumerate(trial.cost, start=1):
+        spent += cost
+        if epochs >= limit or spent / epochs * (epochs + 1) > energy:
+            return epochs
+    return None
+
+
+def _affordable(trial: Trial, energy: float, limit: float) -> int:
+    """The epoch to which it would carry a trial if the epochs to come cost what those trained do on average."""
+    epochs = energy / trial.epoch_cost if trial.epoch_cost > 0 else math.inf
+    return int(max(trial.trained + 1, min(epochs, limit, trial.epochs)))
+
+
+def _slope(trial: Trial) -> float | None:
+    """What its best performance gained while its epochs grew by a factor e; None where that is not known."""
+    half = trial.trained // 2
+    if not half or (earlier := trial.first(half).best) == -math.inf:
+        return None
+    return (trial.best - earlier) / math.log(trial.trained / half)
 
 
 @dataclass(frozen=True)
@@ -106,32 +438,43 @@ class Widen(Policy):
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """What is left of the first stage that is not done, if the one before it has paid."""
         order = by_size(trials)
-        before: list[Trial] = []
         for start in range(0, len(order), self.stage):
+            reason = "the smaller ones have paid" if start else "the smallest come first"
             places = order[start : start + self.stage]
-            steps = [step for place in places if (step := self._step(trials[place], place, not before)) is not None]
-            if steps:
+            if steps := _patient_steps(trials, places, self.patience, reason):
                 return steps
-            stage = [trials[place] for place in places]
-            if before and not self._pays(before, stage):
+            if start and not self.pays([trials[k] for k in order[:start]], [trials[k] for k in places]):
                 return []
-            before += stage
         return []
+
+    def pays(self, before: Sequence[Trial], stage: Sequence[Trial]) -> bool:
+        """Whether a stage that is done has paid, beside those before it."""
+        gained = max(trial.best for trial in stage) - max(trial.best for trial in before)
+        earlier, later = (math.fsum(trial.spent for trial in part) for part in (before, [*before, *stage]))
+        if math.isnan(gained) or earlier == 0:  # nothing has worked, or nothing has cost anything, so far
+            return True
+        return gained > 0 and gained >= self.gain * math.log2(later / earlier)
 
     def describe(self) -> str:
         """The policy with its price."""
         return f"widening by {self.stage} while a doubling of the cost gains at least {self.gain:g}"
 
-    def _step(self, trial: Trial, place: int, smallest: bool) -> Step | None:
-        reason = "the smallest come first" if smallest else "the smaller ones have paid"
-        return _patient_step(trial, place, self.patience or trial.epochs, reason)
 
-    def _pays(self, before: list[Trial], stage: list[Trial]) -> bool:
-        gained = max(trial.best for trial in stage) - max(trial.best for trial in before)
-        earlier, later = (math.fsum(trial.spent for trial in part) for part in (before, before + stage))
-        if math.isnan(gained) or earlier == 0:  # nothing has worked, or nothing has cost anything, so far
-            return True
-        return gained > 0 and gained >= self.gain * math.log2(later / earlier)
+def _patient_steps(trials: Sequence[Trial], places: Sequence[int], patience: int | None, reason: str) -> list[Step]:
+    """Each to the epoch at which its training would stop if none before improves; those that have stopped left out."""
+    steps = []
+    for place in places:
+        trial = trials[place]
+        since = trial.performance.index(trial.best) + 1 if trial.best > -math.inf else 0
+        until = min(trial.epochs, since + (patience or trial.epochs))
+        if trial.trained < until:
+            steps.append(Step(place, until, reason))
+    return steps
+
+
+def _check_whole(name: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f"{name}: found {value}; expected a whole number of 1 or more.")
 
 
 POLICIES: dict[str, type[Policy]] = {
@@ -143,19 +486,46 @@ POLICIES: dict[str, type[Policy]] = {
 """
 
 
-def by_size(trials: Sequence[Trial]) -> list[int]:
-    """Places of the trials, the smallest first."""
-    return sorted(range(len(trials)), key=lambda place: trials[place].size)
+def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
+    """Make a policy.
+
+    Args:
+        name: one of `POLICIES`.
+        options: as ``eta=3``; "none" where an option may be none.
+
+    Raises:
+        InputError: there is no such policy or option, or a value that the option cannot have.
+    """
+    if name not in POLICIES:
+        raise InputError(f"policy: found {name!r}; expected one of {', '.join(POLICIES)}.")
+    kind = POLICIES[name]
+    types = {field.name: get_type_hints(kind)[field.name] for field in fields(kind)}  # type: ignore[arg-type]
+    given: dict[str, float | int | None] = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals or key not in types:
+            known = ", ".join(f"{known}=…" for known in types) or "none"
+            raise InputError(f"{name}: found option {option!r}; its options are: {known}.")
+        allowed = get_args(types[key]) or (types[key],)
+        try:
+            given[key] = None if NoneType in allowed and text.lower() == "none" else allowed[0](text)
+        except ValueError:
+            expected = "a whole number" if allowed[0] is int else "a number"
+            also = " or none" if NoneType in allowed else ""
+            raise InputError(f"{name}: {key}: found {text!r}; expected {expected}{also}.") from None
+    return kind(**given)
 
 
-def _patient_step(trial: Trial, place: int, patience: int, reason: str) -> Step | None:
-    """To the epoch at which the training would stop if none before improves; None where it has stopped."""
-    best = best_of(trial.performance)
-    since = trial.performance.index(best) + 1 if best > -math.inf else 0
-    until = min(trial.epochs, since + patience)
-    return Step(place, until, reason) if trial.trained < until else None
-
-
-def _check_whole(name: str, value: int) -> None:
-    if value < 1:
-        raise InputError(f"{name}: found {value}; expected a whole number of 1 or more.")
+def described() -> str:
+    """All policies with what they do, assume and come from, and their options with defaults; for a help text."""
+    lines = []
+    for name, kind in POLICIES.items():
+        options = ", ".join(f"{field.name}={field.default}" for field in fields(kind))  # type: ignore[arg-type]
+        lines += [
+            f"  {name:<17} {kind.summary}",
+            f"{'':<20}Assumes: {kind.assumption}",
+            f"{'':<20}Source: {kind.source}.",
+        ]
+        if options:
+            lines.append(f"{'':<20}Options: {options}")
+    return "\n".join(lines)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, read_json, write_json, write_text
-from carbon_midl.lidc.bootstrap import Estimate, mean_over_patients
 from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.measures import Estimate, mean_over_patients
 from carbon_midl.training.checkpoint import RESULT, ModelCard, load_model, model_path
 from carbon_midl.training.options import BUILT_IN, check_crop_size
 

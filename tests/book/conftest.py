@@ -10,11 +10,11 @@ from carbon_midl.book.build import build
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.explorer import explorer_data
 from carbon_midl.book.prepare import COLLECTION, FACTS, prepare
+from carbon_midl.book.published import RECORDED as PUBLISHED
 from carbon_midl.book.search import RECORDED as SEARCHED
 from carbon_midl.files import write_json
 from carbon_midl.lidc.annotations import patients_with_nodules
 from carbon_midl.lidc.statistics import fingerprint, measure, to_json
-from carbon_midl.selection.published import RECORDED as PUBLISHED
 from tests.book.browsing import chromium
 from tests.book.synthetic import make_study
 

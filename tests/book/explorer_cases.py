@@ -5,12 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from carbon_midl.book.explorer import below
 from carbon_midl.footprint.grid import carbon_intensity
-from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.choice import Criterion
-from carbon_midl.selection.cost import Factors
-from carbon_midl.selection.criteria import CRITERIA
-from carbon_midl.selection.reading import Columns, read_candidates
+from carbon_midl.selection.candidates import Candidates, Columns, Factors, read_candidates
+from carbon_midl.selection.criteria import CRITERIA, Criterion
 
 Settings = dict[str, Any]
 
@@ -68,7 +66,8 @@ def some_study(random: np.random.Generator) -> dict[str, Any]:
             trainings = widths[-1]["trainings"]
         widths.append({"name": str(2 ** (place + 1)), "low": 0.0, "high": 1.0, "trainings": trainings})
     grids = [{"code": code, "g_per_kwh": carbon_intensity(code).g_per_kwh} for code in ("world", "NO", "PL")]
-    return {"widths": widths, "grids": grids}
+    study: dict[str, Any] = {"widths": widths, "grids": grids}
+    return {**study, "below": below(candidates_of(study))}
 
 
 def some_settings(random: np.random.Generator) -> Settings:

@@ -9,8 +9,8 @@ import pytest
 
 from carbon_midl.book.build import build
 from carbon_midl.book.prepare import prepare
+from carbon_midl.book.published import RECORDED as PUBLISHED
 from carbon_midl.book.search import RECORDED as SEARCHED
-from carbon_midl.selection.published import RECORDED as PUBLISHED
 from carbon_midl.study.runner import run_study
 from carbon_midl.study.spec import read_study
 

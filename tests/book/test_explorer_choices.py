@@ -1,24 +1,20 @@
 """The explorer's modules in headless Chromium against the library: every criterion, on studies of all kinds."""
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from carbon_midl.book.explorer_page import MODULES
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity, checked_pue
-from carbon_midl.selection.choice import choose, pick
-from carbon_midl.selection.cost import Factors
+from carbon_midl.selection.candidates import Factors
+from carbon_midl.selection.choice import choose, pick, uncertainty
 from carbon_midl.selection.criteria import CRITERIA
 from carbon_midl.selection.frontier import on_frontier
-from carbon_midl.selection.sample import Sample
-from carbon_midl.selection.uncertainty import uncertainty
 from tests.book.browsing import needs_chromium, served
 from tests.book.conftest import ROOT
 from tests.book.explorer_cases import (
@@ -52,10 +48,9 @@ def modules(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> "It
 
 
 CHOOSE = """async (cases) => {
-  const [{ choose }, { factorsOf }, { readStudy }, { onFrontier }] = await Promise.all(
-    ["choice", "cost", "study", "frontier"].map((name) => import(`/${name}.js`)));
-  return cases.map(({ study: json, settings, name }) => {
-    const study = readStudy(json);
+  const [{ choose }, { factorsOf }, { onFrontier }] = await Promise.all(
+    ["choice", "cost", "frontier"].map((name) => import(`/${name}.js`)));
+  return cases.map(({ study, settings, name }) => {
     const found = choose(study, factorsOf(settings, study), name, settings);
     const { performance, cost } = found.sample;
     return { ...found, sample: undefined, performance, cost, frontier: onFrontier(performance, cost),
@@ -96,10 +91,9 @@ def test_every_choice_is_the_library_s(modules: "Page", explorer: dict[str, Any]
     assert 0 < refused < len(cases) / 7
 
 
-DRAW = """async ({ json, settings, names, count }) => {
-  const [{ CRITERIA }, { factorsOf }, { readStudy }, { pick, sharesOf }, { drawnMeans, sampleOf }] = await Promise.all(
-    ["criteria", "cost", "study", "choice", "sample"].map((name) => import(`/${name}.js`)));
-  const study = readStudy(json);
+DRAW = """async ({ study, settings, names, count }) => {
+  const [{ CRITERIA }, { factorsOf }, { pick, sharesOf }, { drawnMeans, sampleOf }] = await Promise.all(
+    ["criteria", "cost", "choice", "sample"].map((name) => import(`/${name}.js`)));
   const draws = drawnMeans(study, count, 1);
   const factors = factorsOf(settings, study);
   const samples = draws.map((draw) => sampleOf(study, draw, factors));
@@ -119,29 +113,19 @@ def test_each_draw_is_judged_as_by_the_library_and_the_draws_are_like_its_own(
     random = np.random.default_rng(seed)
     study = explorer if seed == 0 else some_study(random)
     settings: Settings = {**some_settings(random), "grid": "world", "budget": explorer["start"]["budget"]}
-    asked = {"json": study, "settings": settings, "names": list(CRITERIA), "count": 1000}
+    asked = {"study": study, "settings": settings, "names": list(CRITERIA), "count": 1000}
     found = modules.evaluate(DRAW, asked)
     candidates = candidates_of(study).recosted(factors_of(settings))
     performance, cost = (np.array([draw[name] for draw in found["draws"]]) for name in ("performance", "cost"))
-    sample = Sample(performance, cost, candidates.difference_errors)
     for name in CRITERIA:
         criterion = criterion_of(name, settings)
-        assert found["picks"][name] == pick(criterion.utility(sample), sample).tolist(), name
+        assert (
+            found["picks"][name] == pick(criterion.utility(performance, cost, candidates), performance, cost).tolist()
+        ), name
         theirs = uncertainty(candidates, criterion, 2000).table
         if candidates.counts.max() > 1:
             assert found["shares"][name]["chosen"] == pytest.approx(theirs["chosen_probability"].tolist(), abs=0.06)
             assert found["shares"][name]["frontier"] == pytest.approx(theirs["frontier_probability"].tolist(), abs=0.06)
-
-
-def test_student_s_quantiles_are_those_of_scipy(modules: "Page") -> None:
-    asked = list(itertools.product([0.5, 1, 1.7, 2, 5, 13.4, 41, 300, 5000], [0.6, 0.9, 0.95, 0.975, 0.999]))
-    found = modules.evaluate(
-        "async (asked) => { const { tQuantile } = await import('/statistics.js'); "
-        "return [asked.map(([freedom, at]) => tQuantile(freedom, at)), Number.isNaN(tQuantile(0, 0.95))]; }",
-        asked,
-    )
-    assert found[0] == pytest.approx([stats.t.ppf(at, freedom) for freedom, at in asked], rel=1e-10)
-    assert found[1]
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 0.4, 1.0, 1.5, 1e9, math.inf, math.nan])

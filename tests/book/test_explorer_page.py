@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.explorer import explorer_data, rounded_up
 from carbon_midl.book.explorer_page import explorer_page, joined_modules
+from carbon_midl.book.selection_figures import CRITERION_LABELS
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
-from carbon_midl.selection.figures import CRITERION_LABELS
 from tests.book.conftest import ROOT
 from tests.book.synthetic import INTENSITY, PATIENTS, SEEDS, WIDTHS
 from tests.book.test_prepare import FACTS

@@ -24,7 +24,7 @@ from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.prepare import prepare
 from carbon_midl.errors import InputError
-from carbon_midl.selection.patients import Interval
+from carbon_midl.measures import Interval
 from tests.book.conftest import ROOT, copy_book
 from tests.book.synthetic import DICE, SEEDS, WIDTHS, make_study
 

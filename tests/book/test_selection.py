@@ -6,9 +6,15 @@ import pandas as pd
 import pytest
 
 from carbon_midl.book.evidence import Evidence
-from carbon_midl.book.published import choices_sentence, convergence_sentences, published_numbers, tuned_sentence
+from carbon_midl.book.published import (
+    RECORDED,
+    choices_sentence,
+    convergence_sentences,
+    published_numbers,
+    read_published,
+    tuned_sentence,
+)
 from carbon_midl.book.selection import agreement, certainty, grids, replay_reading, selection_numbers
-from carbon_midl.selection.published import RECORDED, read_published
 from tests.book.conftest import ROOT
 from tests.book.synthetic import INTENSITY, make_study
 
@@ -51,10 +57,9 @@ def test_grids_that_change_a_choice_are_told(evidence: Evidence) -> None:
 
 def test_the_table_agrees_with_the_command_line(evidence: Evidence, study: tuple[Path, Path]) -> None:
     """The chapter and `carbon-midl select`, on the grid of the record, read the same study alike."""
+    from carbon_midl.selection.candidates import Columns, Factors, read_candidates
     from carbon_midl.selection.choice import choose
-    from carbon_midl.selection.cost import Factors
-    from carbon_midl.selection.noninferiority import NonInferior
-    from carbon_midl.selection.reading import Columns, read_candidates
+    from carbon_midl.selection.criteria import NonInferior
 
     candidates = read_candidates(study[0], Columns(performance="test_dice_patients"), Factors.of(INTENSITY))
     chosen = choose(candidates, NonInferior(0.01))

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import Nodule, Scan, read_scans
-from carbon_midl.lidc.bootstrap import mean_over_patients
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.masks import reader_masks, window_around
 from carbon_midl.lidc.phantom import ScanPhantom, render_phantom
 from carbon_midl.lidc.phantom.anatomy import Anatomy, Chest
 from carbon_midl.lidc.phantom.space import Space
+from carbon_midl.measures import mean_over_patients
 from carbon_midl.training.data import select_rows, split_patients
 from carbon_midl.training.fit import begin, fit
 from carbon_midl.training.options import RunOptions

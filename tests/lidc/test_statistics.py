@@ -18,7 +18,6 @@ from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import statistics
 from carbon_midl.lidc.annotations import Ratings, Scan, read_scans
-from carbon_midl.lidc.bootstrap import mean_over_patients, median_over_patients
 from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE, LEVELS, average_outline, copycat
 from carbon_midl.lidc.masks import FRAME_PX, Outlines, outlines_of, reader_masks, window_around
 from carbon_midl.lidc.statistics import (
@@ -29,6 +28,7 @@ from carbon_midl.lidc.statistics import (
     silence,
     slice_pairs,
 )
+from carbon_midl.measures import mean_over_patients, median_over_patients
 from carbon_midl.metrics import dice, readers_dice
 from carbon_midl.training.data import parse_target
 

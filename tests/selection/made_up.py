@@ -23,7 +23,9 @@ def candidates(
         return np.array([row + [np.nan] * (most - len(row)) for row in lists], dtype=float)
 
     names = tuple(chr(ord("a") + place) if place < 26 else f"n{place}" for place in range(len(performance)))
-    return Candidates(names, padded(performance), padded(cost), paired)
+    # Shared replicates are patients of a single training, others are trainings on a single patient.
+    axis = 2 if paired else 1
+    return Candidates(names, np.expand_dims(padded(performance), axis), np.expand_dims(padded(cost), axis))
 
 
 def random_candidates(seed: int, count: int = 6, replicates: int = 4, paired: bool = True) -> Candidates:

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.comparisons import compare, holm
+from carbon_midl.selection.choice import compare, holm
 from tests.selection.made_up import candidates, random_candidates
 
 
@@ -15,7 +15,7 @@ def test_paired_differences_are_those_of_a_paired_t_test() -> None:
     table = compare(made)
     assert len(table) == 10
     for row in table.to_dict("records"):
-        first, second = (made.performance[made.names.index(row[name])] for name in ("first", "second"))
+        first, second = (made.performance[made.names.index(row[name]), :, 0] for name in ("first", "second"))
         expected = stats.ttest_rel(second, first)
         interval = expected.confidence_interval(0.95)
         assert row["difference"] == pytest.approx(second.mean() - first.mean())

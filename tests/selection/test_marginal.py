@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
+from carbon_midl.measures import PatientBootstrap
 from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs, step_cost
-from carbon_midl.selection.patients import PatientBootstrap
 
 
 def bootstrap(gains: dict[int, float], noise: float = 0.0) -> PatientBootstrap:

@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.candidates import Candidates, Columns, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import Pepr
-from carbon_midl.selection.reading import Columns, read_candidates
 from tests.selection.made_up import candidates
 
 SHARED = Path(__file__).parents[3] / "shared" / "pepr" / "pepr-lidc-derma.csv"

@@ -8,12 +8,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from carbon_midl.book.published import RECORDED, Record, read_published
 from carbon_midl.errors import InputError
-from carbon_midl.selection.convergence import per_epoch_to_best, readings, up_to_best
-from carbon_midl.selection.curves import curves_of_table
-from carbon_midl.selection.published import RECORDED, Record, choices, read_published
-from carbon_midl.selection.replay import Summary, drawn
-from carbon_midl.selection.tuning import LEAST, cheapest_within, grid, summaries
+from carbon_midl.selection.replay import Summary, curves_of_table, drawn
+from studies.published_curves import (
+    LEAST,
+    cheapest_within,
+    choices,
+    grid,
+    per_epoch_to_best,
+    readings,
+    summaries,
+    up_to_best,
+)
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "pepr" / "pepr-lidc-derma.csv"
@@ -90,9 +97,7 @@ def test_no_row_of_the_published_table_is_in_the_record(record: Record) -> None:
 
 
 def test_a_missing_record_says_how_it_is_made(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"policies\.csv: no such file\. Record it with: python -m benchmarks\.published"
-    ):
+    with pytest.raises(InputError, match=r"policies\.csv: no such file\. Record it with: python -m studies\.published"):
         read_published(tmp_path)
     shutil.copytree(ROOT / RECORDED, tmp_path / "record")
     (tmp_path / "record" / "tuned.csv").unlink()

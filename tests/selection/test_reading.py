@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
-from carbon_midl.selection.columns import is_test
-from carbon_midl.selection.cost import Factors
-from carbon_midl.selection.reading import Columns, read_candidates
+from carbon_midl.selection.candidates import Columns, Factors, is_test, read_candidates
 from carbon_midl.study.results import COLUMNS, RUNS
 
 FACTORS = Factors.of(100, pue=1.5)

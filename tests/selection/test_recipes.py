@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carbon_midl.book.recipes import compare_recipes, read_recipes
 from carbon_midl.errors import InputError
-from carbon_midl.selection.recipes import compare_recipes, read_recipes
 from tests.selection.made_up import write_results
 
 

@@ -10,11 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.curves import Curves, curves_of_study, curves_of_table
-from carbon_midl.selection.policies import EarlyStopping, FullSweep, ScreenedHalving, SuccessiveHalving, Widen
-from carbon_midl.selection.policy import Policy, Step, Trial
-from carbon_midl.selection.replay import drawn, replay, replay_study, summarise
-from carbon_midl.selection.tuning import cheapest_within, grid, summaries
+from carbon_midl.selection.policies import (
+    EarlyStopping,
+    FullSweep,
+    Policy,
+    ScreenedHalving,
+    Step,
+    SuccessiveHalving,
+    Trial,
+    Widen,
+)
+from carbon_midl.selection.replay import (
+    Curves,
+    curves_of_study,
+    curves_of_table,
+    drawn,
+    replay,
+    replay_study,
+    summarise,
+)
+from studies.published_curves import cheapest_within, grid, summaries
 
 RECIPES = Path(__file__).parents[2] / "results" / "recipes"
 

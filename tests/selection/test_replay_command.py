@@ -8,8 +8,7 @@ import pytest
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.selection.policies import POLICIES, SuccessiveHalving, Widen
-from carbon_midl.selection.policy_options import described, policy_of
+from carbon_midl.selection.policies import POLICIES, SuccessiveHalving, Widen, described, policy_of
 
 RECIPES = Path(__file__).parents[2] / "results" / "recipes"
 

@@ -5,11 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from carbon_midl.selection.choice import choose
-from carbon_midl.selection.cost import Factors
-from carbon_midl.selection.criteria import CRITERIA
-from carbon_midl.selection.side_by_side import all_criteria, on_grids, side_by_side
-from carbon_midl.selection.uncertainty import uncertainty
+from carbon_midl.selection.candidates import Factors
+from carbon_midl.selection.choice import choose, on_grids, side_by_side, uncertainty
+from carbon_midl.selection.criteria import CRITERIA, all_criteria
 from tests.selection.made_up import candidates, random_candidates
 
 
@@ -35,9 +33,9 @@ def test_a_single_replicate_gives_no_probability() -> None:
 
 
 def test_the_grid_moves_only_what_is_in_grams() -> None:
-    energy_kwh = np.array([[0.1], [0.2], [0.4], [0.8]])
+    energy_kwh = np.array([0.1, 0.2, 0.4, 0.8])[:, None, None]
     world = Factors.of(445.0, 1.0)
-    table = candidates([0.5, 0.6, 0.7, 0.71], world.carbon_g(energy_kwh, None)[:, 0].tolist())
+    table = candidates([0.5, 0.6, 0.7, 0.71], world.carbon_g(energy_kwh, None)[:, 0, 0].tolist())
     table = replace(table, energy_kwh=energy_kwh, factors=world, unit="gCO2eq")
     found = on_grids(table, all_criteria(table), {"clean": Factors.of(20.0, 1.0), "dirty": Factors.of(900.0, 1.0)})
     moved = found.groupby("name")["chosen"].nunique(dropna=False)

@@ -1,20 +1,16 @@
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates
-from carbon_midl.selection.choice import Criterion, choose, pick
-from carbon_midl.selection.criteria import Best, Budget, Pepr, Weighted
+from carbon_midl.selection.choice import choose, pick, uncertainty
+from carbon_midl.selection.criteria import Best, Budget, Criterion, Knee, Marginal, NonInferior, Pepr, Weighted
 from carbon_midl.selection.frontier import on_frontier
-from carbon_midl.selection.frontier_criteria import Knee, Marginal
-from carbon_midl.selection.noninferiority import NonInferior
-from carbon_midl.selection.sample import draw, observed
-from carbon_midl.selection.uncertainty import uncertainty
 from tests.selection.made_up import candidates, random_candidates
 
 EVERY = [Best(), Budget(200.0), NonInferior(0.02), Weighted(0.6), Pepr(), Knee(), Marginal(5.0)]
@@ -22,24 +18,24 @@ EVERY = [Best(), Budget(200.0), NonInferior(0.02), Weighted(0.6), Pepr(), Knee()
 
 def on_places(made: Candidates, places: list[tuple[int, ...]]) -> Candidates:
     """The candidates with the replicates at these places, of each one."""
-    rows = [np.array(place) for place in places]
-    performance = [made.performance[row, place].tolist() for row, place in enumerate(rows)]
-    cost = [made.cost[row, place].tolist() for row, place in enumerate(rows)]
-    return candidates(performance, cost, made.paired)
+    shape = (len(made), -1)
+    performance, cost = made.performance.reshape(shape), made.cost.reshape(shape)
+    drawn = [[kind[row, list(place)].tolist() for row, place in enumerate(places)] for kind in (performance, cost)]
+    return candidates(drawn[0], drawn[1], made.paired)
 
 
 def enumerated(made: Candidates, criterion: Criterion) -> tuple[np.ndarray, np.ndarray]:
     """Every possible draw, each as likely as any other: probabilities of choice and of the frontier.
 
-    Standard errors are those of the candidates as they are.
+    Confidence limits are those of the candidates as they are.
     """
     each = [list(product(range(count), repeat=count)) for count in made.counts]
     draws = [[places] * len(made) for places in each[0]] if made.paired else list(product(*each))
     chosen, frontier = np.zeros(len(made)), np.zeros(len(made))
     for places in draws:
         drawn = on_places(made, list(places))
-        sample = replace(observed(drawn), errors=made.difference_errors)
-        chosen[pick(criterion.utility(sample), sample)] += 1
+        means = drawn.mean_performance[None], drawn.mean_cost[None]
+        chosen[pick(criterion.utility(*means, made), *means)] += 1
         frontier += on_frontier(drawn.mean_performance, drawn.mean_cost)
     return chosen / len(draws), frontier / len(draws)
 
@@ -76,7 +72,7 @@ def test_unequal_numbers_of_replicates_are_each_drawn_from_their_own() -> None:
 def test_a_single_replicate_gives_no_probability(criterion: Criterion) -> None:
     found = uncertainty(candidates([0.6, 0.7], [1.0, 2.0]), criterion)
     assert found.table.filter(regex="_low|_high|_probability").isna().all(axis=None)
-    assert (found.none_probability, found.rank_agreement, found.draws) == (None, None, 0)
+    assert (found.none_probability, found.draws) == (None, 0)
     assert np.isnan(found.chosen_probability("a"))
     assert "no interval and no probability" in found.notes[0]
 
@@ -111,7 +107,6 @@ def test_what_is_far_apart_is_sure() -> None:
     found = uncertainty(candidates(rows, [[1.0] * 3, [2.0] * 3, [3.0] * 3]), Best(), 500)
     assert found.table["chosen_probability"].tolist() == [0, 0, 1]
     assert found.table["frontier_probability"].tolist() == [1, 1, 1]
-    assert found.rank_agreement == pytest.approx(1)
     assert found.table["rank"].tolist() == [3, 2, 1]
 
 
@@ -143,11 +138,9 @@ def test_the_interval_of_the_mean_is_that_of_normal_theory() -> None:
 @pytest.mark.parametrize("paired", [True, False])
 def test_blocks_of_draws_add_up_and_the_same_seed_gives_the_same(paired: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     made = random_candidates(3, paired=paired)
-    monkeypatch.setattr("carbon_midl.selection.sample.BLOCK_CELLS", 20)
-    sizes = [len(sample.cost) for sample in draw(made, 10)]
-    assert sizes == [3, 3, 3, 1]
-    first, second = (uncertainty(made, Best(), 50, seed=4).table for _ in range(2))
-    assert first.equals(second)
+    whole = uncertainty(made, Weighted(0.6), 50, seed=4).table
+    monkeypatch.setattr("carbon_midl.selection.choice._BLOCK_CELLS", 20)
+    pd.testing.assert_frame_equal(uncertainty(made, Weighted(0.6), 50, seed=4).table, whole)
 
 
 def test_no_draws_are_refused() -> None:

@@ -3,7 +3,6 @@
 // A utility is minus infinity for what may not be chosen.
 
 import { onFrontier, POINT, stepPrices } from "./frontier.js";
-import { differenceErrors, tQuantile } from "./statistics.js";
 
 /** Of the one-sided limit of the non-inferiority. */
 export const CONFIDENCE = 0.95;
@@ -65,16 +64,10 @@ export function bestPlace(sample) {
   return cost.indexOf(Math.min(...cost));
 }
 
-/**
- * Lower limit of each difference from the best Dice; the difference itself where there is no interval.
- *
- * How far below the difference it lies hangs on neither the cost nor the draw, so that is kept with the study.
- */
+/** Lower limit of each difference from the best Dice; the library has computed how far below the difference it lies. */
 function lowerLimits(sample) {
   const best = bestPlace(sample);
-  const below = (sample.study.below[best] ??= differenceErrors(sample.study, best).map(
-    ({ error, freedom }) => tQuantile(freedom, CONFIDENCE) * error || 0,
-  ));
+  const below = sample.study.below[best];
   return sample.performance.map((value, place) => value - sample.performance[best] - below[place]);
 }
 

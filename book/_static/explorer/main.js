@@ -8,7 +8,6 @@ import { draw, pictureText } from "./picture.js";
 import { drawnMeans, sampleOf } from "./sample.js";
 import { answer } from "./sentences.js";
 import { fromHash, toHash } from "./settings.js";
-import { readStudy } from "./study.js";
 import { fillCriteria, fillWidths } from "./tables.js";
 
 const DRAWS = 1000;
@@ -38,7 +37,7 @@ export function viewOf(study, draws, settings) {
 }
 
 function start(root) {
-  const study = readStudy(JSON.parse(document.getElementById("explorer-data").textContent));
+  const study = JSON.parse(document.getElementById("explorer-data").textContent);
   const draws = drawnMeans(study, DRAWS, SEED);
   const part = (name) => root.querySelector(`#explorer-${name}`);
   let settings = fromHash(location.hash, study);

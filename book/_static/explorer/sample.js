@@ -1,4 +1,4 @@
-// Means of all widths, as observed or on a draw of the bootstrap, as carbon_midl/selection/sample.py and trainings.py.
+// Means of all widths, as observed or on a draw of the bootstrap, as carbon_midl/measures.py.
 //
 // A draw takes the same patients for every width and, for each width, its own trainings, all with replacement.
 
@@ -7,7 +7,7 @@ import { mean } from "./study.js";
 
 /** Means as observed: Dice, energy and time. */
 export function observedMeans(study) {
-  const patients = study.widths[0].byPatient.length;
+  const patients = study.widths[0].trainings[0].dice.length;
   const all = study.widths.map((width) => width.trainings.map((_, place) => place));
   return means(study, new Array(patients).fill(1 / patients), all);
 }
@@ -16,7 +16,7 @@ export function observedMeans(study) {
 export function drawnMeans(study, count, seed) {
   const random = generator(seed);
   const below = (limit) => Math.floor(random() * limit);
-  const patients = study.widths[0].byPatient.length;
+  const patients = study.widths[0].trainings[0].dice.length;
   return Array.from({ length: count }, () => {
     const shares = new Array(patients).fill(0);
     for (let drawn = 0; drawn < patients; drawn += 1) shares[below(patients)] += 1 / patients;

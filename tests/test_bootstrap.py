@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
-from carbon_midl.selection.patients import PatientBootstrap, patient_dice
+from carbon_midl.measures import PatientBootstrap, patient_dice
 
 
 def table(seed: int = 0, patients: int = 20) -> pd.DataFrame:

@@ -1,0 +1,148 @@
+"""A search end to end, on crops that take a second to learn."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from carbon_midl.cli import main
+from carbon_midl.errors import InputError
+from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.run import read_result
+from carbon_midl.selection.policies import FullSweep, SuccessiveHalving, Widen
+from carbon_midl.selection.search import PolicyPruner, Search, plan_search, trials_of
+from carbon_midl.study.spec import read_study
+
+RUN = "import sys; from carbon_midl.cli import main; sys.exit(main())"
+ROOT = Path(__file__).parents[2]
+TEXT = """
+[study]
+name = "tiny"
+title = "Tiny study"
+[crops]
+archive = "data/discs"
+[axes]
+filters = [3, 2]
+seed = [0, 1]
+[options]
+depth = 2
+epochs = 2
+batch_size = 8
+[footprint]
+intensity = "DK"
+carbontracker = false
+"""
+
+
+@pytest.fixture
+def study(discs: CropArchive, tmp_path: Path) -> Path:
+    shutil.copytree(discs.path, tmp_path / "data" / "discs")
+    (tmp_path / "studies").mkdir()
+    path = tmp_path / "studies" / "tiny.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def planned(path: Path, discs: CropArchive, policy: FullSweep | Widen | SuccessiveHalving) -> Search:
+    return plan_search(read_study(path), policy, discs)
+
+
+def test_the_pruner_asks_the_policy(study: Path, discs: CropArchive) -> None:
+    search = planned(study, discs, SuccessiveHalving(first=1))
+    assert [run.options.filters for run in search.runs] == [2, 3]
+    opened = search.opened()
+    assert isinstance(opened.pruner, PolicyPruner)
+    ended = []
+    for run, dice in zip(search.runs, (0.8, 0.6), strict=True):
+        opened.enqueue_trial({"candidate": run.name})
+        trial = opened.ask()
+        trial.suggest_categorical("candidate", [one.name for one in search.runs])
+        trial.set_user_attr("energy_kwh", [0.1])
+        trial.report(dice, 1)
+        ended.append(trial.should_prune())
+    assert ended == [False, True]
+    assert [trial.performance for trial in trials_of(opened, search.runs, search.sizes)] == [(0.8,), (0.6,)]
+
+
+def test_another_policy_does_not_go_on_with_a_search(study: Path, discs: CropArchive) -> None:
+    planned(study, discs, Widen(gain=0.01)).opened()
+    with pytest.raises(InputError, match=r"a search with options = .*--name to begin another"):
+        planned(study, discs, Widen(gain=0.02)).opened()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (("", ""), {"seed": 7}, "no runs of seed 7; found 0, 1"),
+        (("", ""), {"limit_kwh": 0.0}, "expected a number above 0"),
+        (("depth = 2", "depth = 2\npatience = 2"), {}, "patience or a budget ends a training"),
+        (("[3, 2]", "[2]"), {}, "one candidate only"),
+    ],
+)
+def test_what_cannot_be_searched_is_named(
+    change: tuple[str, str], options: dict[str, float], words: str, study: Path, discs: CropArchive
+) -> None:
+    study.write_text(study.read_text().replace(*change))
+    with pytest.raises(InputError, match=words):
+        plan_search(read_study(study), FullSweep(), discs, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_search_trains_as_asked_and_tests_its_choice_alone(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent.parent)
+    arguments = ["search", str(study), "--policy", "halving", "--budget-kwh", "1"]
+    assert main([*arguments, "--status"]) == 2
+    assert "no search was begun here" in capsys.readouterr().err
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    directory = study.parent.parent / "runs" / "tiny-search-halving-seed-0"
+    outcome = json.loads((directory / "search.json").read_text())
+    chosen = outcome["chosen"]
+    assert f"Chosen: {chosen}." in shown
+    assert outcome["test"]["dice"] == read_result(directory / chosen)["test"]["dice"]
+    (other,) = (name for name in outcome["candidates"] if name != chosen)
+    assert not (directory / other / "result.json").exists()
+    trail = pd.read_csv(directory / "trail.csv")
+    assert list(trail["candidate"]) == ["filters-2-seed-0", "filters-3-seed-0"]
+    assert set(trail["state"]) == {"done"}
+    assert trail["energy_so_far_kwh"].iloc[-1] <= outcome["energy_kwh"] <= 1
+    # Once more does nothing.
+    before = (directory / chosen / "result.json").read_bytes()
+    assert main(arguments) == 0
+    assert (directory / chosen / "result.json").read_bytes() == before
+    assert main([*arguments, "--status"]) == 0
+    assert "done" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_budget_ends_the_search(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent.parent)
+    assert main(["search", str(study), "--policy", "full", "--budget-kwh", "1e-9"]) == 0
+    out = capsys.readouterr().out
+    assert "filters-2-seed-0: ended by the budget after epoch 1" in out
+    assert "filters-3-seed-0: left out, its next epoch is predicted to exceed the budget" in out
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_search(study: Path) -> None:
+    root = study.parent.parent
+    command = [sys.executable, "-c", RUN, "search", str(study), "--policy", "full", "--share-meter"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    workers = [
+        subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [worker.communicate(timeout=600) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    trail = pd.read_csv(root / "runs" / "tiny-search-full-seed-0" / "trail.csv")
+    assert sorted(trail["candidate"]) == ["filters-2-seed-0", "filters-3-seed-0"]
+    assert set(trail["state"]) == {"done"}
