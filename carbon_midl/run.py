@@ -15,9 +15,10 @@ from filelock import FileLock, Timeout
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_left_over, lock_held, read_json, write_gzipped, write_json, write_text
 from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.run_files import EPOCHS, FOOTPRINT, LOCK, RUN_FILES, SLICES
 from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
-from carbon_midl.training.data import Split, SplitRows, select_rows, split_patients
+from carbon_midl.training.data import SplitRows, select_rows
 from carbon_midl.training.network import network_size, source_of
 from carbon_midl.training.options import BUILT_IN, RunOptions, check_crop_size, fingerprinted
 
@@ -37,6 +38,7 @@ _PARSING = threading.Lock()
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
     "lidc/crops.py",
+    "lidc/split.py",
     "metrics.py",
     "training/batches.py",
     "training/data.py",
@@ -188,8 +190,8 @@ def _statements(source: str) -> Iterator[str]:
     """The statements at the top of a module as canonical text, which all Python versions give alike."""
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith("carbon_midl"):
-            for alias in statement.names:
-                yield f"import {alias.name} as {alias.asname or alias.name}"
+            # Where a name comes from does not count, only that it is called otherwise here.
+            yield from (f"{alias.asname} = {alias.name}" for alias in statement.names if alias.asname)
         elif not _is_text(statement):
             yield _canonical(statement)
 

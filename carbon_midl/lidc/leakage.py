@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from carbon_midl.lidc.masks import Outlines
+from carbon_midl.lidc.split import FRACTIONS, split_patients
 from carbon_midl.measures import mean_over_patients
-from carbon_midl.training.data import FRACTIONS, split_patients
 
 SPLITS = 10
 """Random splits of each kind, over which the results are pooled."""

@@ -32,7 +32,7 @@ CATEGORIES = ("internal_structure", "calcification")
 EXAMPLE_SLICES = 6
 EXAMPLE_PX = 48
 DECIDING_MODULES = (
-    "../measures.py", "../training/data.py", "annotations.py", "leakage.py", "masks.py", "statistics.py"
+    "../measures.py", "annotations.py", "leakage.py", "masks.py", "split.py", "statistics.py"
 )  # fmt: skip
 _ESTIMATE = ["estimate", "low", "high", "n", "patients"]
 
