@@ -12,13 +12,13 @@ on, and the next runner waits for them.
 import hashlib
 import itertools
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
@@ -47,7 +47,6 @@ from carbon_midl.training.options import BUILT_IN, check_crop_size
 _POLL_S = 0.5
 # Long enough to end a batch of a wide network on a slow processor and to save.
 _SAVING_S = 60
-_ENDING_S = 10
 
 
 def run_study(
@@ -111,10 +110,7 @@ def open_crops(study: Study) -> CropArchive:
     phantom = study.crops.phantom
     if phantom is None:
         return CropArchive.open(study.root / str(study.crops.archive))
-
-    def bar(patients: Any) -> Any:
-        return tqdm(patients, "rendering the phantom", unit="patient", disable=None)
-
+    bar = partial(tqdm, desc="rendering the phantom", unit="patient", disable=None)
     return phantom_crops(study.root, phantom.patients, phantom.seed, phantom.size, bar)
 
 
@@ -260,26 +256,21 @@ def execute(
 
 def _name_notebook(directory: Path) -> bool:
     """Give the executed notebook of a run its name, by whether there is a result; returns that."""
-    done, partial = (directory / RESULT).is_file(), directory / PARTIAL_NOTEBOOK
-    if partial.exists():
-        partial.rename(directory / (NOTEBOOK if done else FAILED_NOTEBOOK))
+    done, executed = (directory / RESULT).is_file(), directory / PARTIAL_NOTEBOOK
+    if executed.exists():
+        executed.rename(directory / (NOTEBOOK if done else FAILED_NOTEBOOK))
     return done
 
 
 def _stop(papermill: psutil.Popen) -> None:
-    """Let the kernel save its training, then interrupt papermill, then kill it; a kernel ends with its papermill."""
-    kernels = []
-    with suppress(psutil.NoSuchProcess):
-        kernels = papermill.children()
-        for kernel in kernels:
+    """Let the kernel save its training, whereupon papermill ends; or end papermill, and with it the kernel."""
+    with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        for kernel in papermill.children():
             kernel.terminate()
-    # A kernel that has saved ends its cell with an error, and papermill ends with it.
-    for number, patience_s in ((None, _SAVING_S if kernels else 0), (signal.SIGINT, _ENDING_S), (signal.SIGKILL, None)):
-        with suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
-            if number is not None:
-                papermill.send_signal(number)
-            papermill.wait(patience_s)
-            return
+            papermill.wait(_SAVING_S)
+    with suppress(psutil.NoSuchProcess):
+        papermill.kill()
+        papermill.wait()
 
 
 class _Stopped(Exception):
@@ -294,7 +285,7 @@ def _make_all(
     for slot in slots:
         free.put(slot)
     stopping, failed, ended = threading.Event(), set(), itertools.count(1)
-    bar = tqdm(total=len(runs), unit="run", disable=None)
+    bar = tqdm(total=len(runs), unit="run", leave=False, disable=None)
 
     def make(run: PlannedRun) -> None:
         slot, directory, began = free.get(), study.directory / run.name, monotonic()
