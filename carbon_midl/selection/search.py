@@ -341,7 +341,8 @@ def trail_table(search: Search, study: optuna.Study) -> pd.DataFrame:
     ``val_dice`` (the best so far), ``energy_kwh`` and ``carbon_g`` of its epochs, both ``…_so_far``, ``reason`` of its
     end, ``started`` and ``ended``.
     """
-    rows, done, energy_so_far = [], dict.fromkeys((run.name for run in search.runs), 0), 0.0
+    rows: list[dict[str, Any]] = []
+    done, energy_so_far = dict.fromkeys((run.name for run in search.runs), 0), 0.0
     states = {TrialState.COMPLETE: "done", TrialState.PRUNED: "done", TrialState.RUNNING: "running"}
     for trial in sorted(study.get_trials(deepcopy=False), key=lambda one: (one.datetime_complete is None, one.number)):
         name = trial.params.get("candidate")
