@@ -16,6 +16,7 @@ test: $(VENV)/.installed  ## lint, type-check and test everything, the built boo
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest
 
 test-all: test  ## the same, and the exhaustive comparisons, which take long
