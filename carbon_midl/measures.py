@@ -225,6 +225,9 @@ def lower_limits(scores: np.ndarray, reference: int, confidence: float = 0.95) -
         means = np.nanmean(scores, axis=(1, 2))
         error, freedom = difference_errors(scores, reference)
         return means - means[reference] - np.nan_to_num(stdtrit(freedom, confidence) * error)
+    if scores.shape[2] == 1:  # no trainings are drawn, so all pairs may be drawn at once
+        (drawn,) = drawn_means(scores)
+        return np.asarray(np.quantile(drawn - drawn[:, [reference]], 1 - confidence, axis=0))
     limits = np.zeros(len(scores))
     for place in range(len(scores)):
         if place != reference:

@@ -106,7 +106,7 @@ def test_importing_loads_nothing_heavy() -> None:
     "module",
     [
         "selection.marginal",
-        "selection.patients",
+        "selection.choice",
         "figures",
         "selection.by_width",
         "study.share",
