@@ -10,11 +10,11 @@ from carbon_midl.book.list_table import list_table
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.measures import Interval, PatientBootstrap, patient_dice
+from carbon_midl.study.results import read_results
 
 RECORDED = ((Path("results/lidc"), Path("results/lidc-reference")), (Path("results/recipes"),))
 """Comparisons: the studies that each is made from."""
 RECIPES = ("reference", "efficient")
-_RUN_COLUMNS = ("run", "filters", "seed", "recipe", "energy_kwh", "carbon_g", "duration_s", "energy_method")
 NOT_RECORDED = (
     "The comparison has not been recorded in this copy of the book. `carbon-midl study run studies/recipes.toml` makes "
     "it, in `runs/recipes/results`.\n"
@@ -47,14 +47,18 @@ def read_recipes(*directories: Path) -> list[RecipePair]:
     """Compare the recipes, width by width and on the seeds that both have.
 
     Args:
-        directories: of one study with both recipes, or of two with one each; each holds ``runs.csv`` and
-            ``slices.csv.gz``.
+        directories: of the results of one study with both recipes, or of two with one each.
 
     Raises:
-        InputError: a table is missing or lacks a column, or no width was trained under both recipes.
+        InputError: results cannot be read, or no width was trained under both recipes.
     """
-    read = [_read(Path(directory)) for directory in directories]
-    runs, slices = (pd.concat(tables, ignore_index=True) for tables in zip(*read, strict=True))
+    of_study = []
+    for directory in directories:
+        results = read_results(directory)
+        # Two studies may call their runs alike.
+        tables = (results.runs, results.slices_of("test"))
+        of_study.append([table.assign(run=f"{directory.name}/" + table["run"]) for table in tables])
+    runs, slices = (pd.concat(tables, ignore_index=True) for tables in zip(*of_study, strict=True))
     both = runs.groupby(["filters", "seed"])["recipe"].transform("nunique") == len(RECIPES)
     if not both.any():
         raise InputError(
@@ -62,19 +66,6 @@ def read_recipes(*directories: Path) -> list[RecipePair]:
             f"there is {', '.join(sorted(runs['recipe'].unique()))} only."
         )
     return compare_recipes(runs[both], slices[slices["run"].isin(runs[both]["run"])])
-
-
-def _read(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    try:
-        runs, slices = pd.read_csv(directory / "runs.csv"), pd.read_csv(directory / "slices.csv.gz")
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            f"{directory}: no readable record ({error}). Make it: carbon-midl study run studies/recipes.toml"
-        ) from None
-    if missing := [name for name in _RUN_COLUMNS if name not in runs.columns]:
-        raise InputError(f"{directory / 'runs.csv'}: no column {', '.join(missing)}. Collect the study again.")
-    # Two studies may call their runs alike.
-    return tuple(table.assign(run=directory.name + "/" + table["run"]) for table in (runs, slices))  # type: ignore[return-value]
 
 
 def compare_recipes(runs: pd.DataFrame, slices: pd.DataFrame) -> list[RecipePair]:

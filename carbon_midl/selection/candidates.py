@@ -28,7 +28,7 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue
 from carbon_midl.measures import could_be_best, lower_limits
-from carbon_midl.study.results import read_csv
+from carbon_midl.study.results import SLICES, read_csv, read_results
 
 CARBON_UNIT = "gCO2eq"
 KWH_PER_UNIT = {"kWh": 1.0, "Wh": 1e-3, "MJ": 1 / 3.6, "J": 1 / 3.6e6}
@@ -312,28 +312,25 @@ def by_patient(directory: Path, performance: str, part: str = "validation") -> p
     """One row a run and patient of one part of a recorded study, with all that ``runs.csv`` says of the run.
 
     Args:
-        directory: with ``runs.csv`` and ``slices.csv.gz``.
+        directory: of a recorded study.
         performance: column for the patient's mean Dice, in place of what the run had there.
-        part: "validation" or "test"; a table of slices without the column ``part`` is all test.
+        part: "validation" or "test".
 
     Raises:
-        InputError: a table or a column is missing, or no slice of this part was recorded.
+        InputError: the results cannot be read, or no slice of this part was recorded.
     """
-    runs, slices = read_csv(directory / "runs.csv"), read_csv(directory / "slices.csv.gz")
-    require(runs, RUN, "run", str(directory / "runs.csv"))
-    for name, role in ((RUN, "run"), (PATIENT, "patient"), ("dice", "Dice of a slice")):
-        require(slices, name, role, str(directory / "slices.csv.gz"))
-    slices = slices[slices.get("part", pd.Series("test", slices.index)) == part]
+    results = read_results(directory)
+    slices = results.slices_of(part)
     if slices.empty:
         raise InputError(
-            f"{directory / 'slices.csv.gz'}: no {part} slices. Run the study anew, which records them, or choose by "
-            "seed (--replicate seed)."
+            f"{results.where}/{SLICES}: no {part} slices. Run the study anew, which records them, or choose by seed "
+            "(--replicate seed)."
         )
-    return joined_by_patient(runs, slices, performance)
+    return joined_by_patient(results.runs, slices, performance)
 
 
 def joined_by_patient(runs: pd.DataFrame, slices: pd.DataFrame, performance: str) -> pd.DataFrame:
-    """As `by_patient`, from tables that are known to be those of a study; a run without slices has no patient."""
+    """As `by_patient`, from tables at hand; a run without slices has no patient."""
     dice = slices.groupby([RUN, PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
     return dice.merge(runs.drop(columns=[performance, PATIENT], errors="ignore"), on=RUN, how="right")
 
