@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from carbon_midl.cli import main
-from carbon_midl.cli.report import read_compute
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import (
     CarbontrackerFigures,
@@ -21,6 +20,7 @@ from carbon_midl.footprint import (
     to_frame,
 )
 from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
+from carbon_midl.study.report import read_compute
 from carbon_midl.units import carbon, duration, energy
 from tests.book.synthetic import make_study
 from tests.footprint.test_record import example
