@@ -136,7 +136,7 @@ class Candidates:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """Replicates of each candidate, shape (n,), which are patients where they are paired and otherwise trainings."""
+        """Replicates of each candidate, shape (n,). Paired ones are patients, others trainings."""
         return np.full(len(self), self.performance.shape[1]) if self.paired else self.trainings
 
     @cached_property
