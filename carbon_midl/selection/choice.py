@@ -333,7 +333,7 @@ def across_factors(candidates: Candidates, criterion: Criterion, factors: Mappin
         factors: by a label of each.
 
     Returns:
-        Rows with ``label``, ``g_per_kwh``, ``pue``, ``embodied_g_per_h``, ``chosen`` (None: none may be),
+        Rows with ``label``, ``g_per_kwh``, ``pue``, ``embodied_g_per_h``, ``chosen`` (None where none may be),
         ``carbon_g`` of the chosen one, ``embodied_fraction`` of that carbon, and ``reason``.
 
     Raises:
