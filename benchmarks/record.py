@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from carbon_midl.environment import commit, cpu_name
 from carbon_midl.files import write_json, write_text
+from carbon_midl.study.run import commit, cpu_name
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -19,8 +19,8 @@ from time import perf_counter
 
 from benchmarks.record import Finding, record
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.notebook import open_experiment
-from carbon_midl.run import fingerprint
+from carbon_midl.study.notebook import open_experiment
+from carbon_midl.study.run import fingerprint
 from carbon_midl.study.runner import open_crops
 from carbon_midl.study.spec import Study, read_study
 

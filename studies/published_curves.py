@@ -30,7 +30,6 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from carbon_midl.book.published import RECORDED
-from carbon_midl.environment import describe_environment
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
 from carbon_midl.selection.candidates import Candidates, Columns, read_candidates
@@ -38,6 +37,7 @@ from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import Pepr, all_criteria
 from carbon_midl.selection.policies import EarlyStopping, FullSweep, Policy, ScreenedHalving, SuccessiveHalving, Widen
 from carbon_midl.selection.replay import Curves, Summary, curves_of_table, drawn, replay, summarise
+from carbon_midl.study.run import describe_environment
 
 TUNING_SEED, TEST_SEED = 0, 1
 TOLERANCE = 0.005

@@ -18,13 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carbon_midl.book.transfer import COLUMNS, RECORDED, read_transfer, transfers
-from carbon_midl.environment import describe_environment
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter
 from carbon_midl.lidc.phantom import VERSION
 from carbon_midl.lidc.phantom.archive import phantom_crops
 from carbon_midl.lidc.split import Split, split_patients
+from carbon_midl.study.run import describe_environment
 from carbon_midl.training.data import select_rows
 from carbon_midl.training.fit import begin, fit
 from carbon_midl.training.options import RunOptions

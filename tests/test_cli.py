@@ -119,7 +119,7 @@ def test_a_reader_needs_no_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("module", ["carbon_midl.training", "carbon_midl.notebook"])
+@pytest.mark.parametrize("module", ["carbon_midl.training", "carbon_midl.study.notebook"])
 def test_training_needs_no_pylidc(module: str) -> None:
     code = f"import sys, {module}; sys.exit(bool({{'pylidc', 'pydicom'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from papermill.inspection import inspect_notebook
 
 from benchmarks.record import README, with_table
-from carbon_midl.parameters import NotebookParameters
+from carbon_midl.study.parameters import NotebookParameters
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from carbon_midl import figures
+from carbon_midl.book import figures
 from carbon_midl.book import wording as w
 from carbon_midl.book.pictures import Picture
 from carbon_midl.book.tables import Table

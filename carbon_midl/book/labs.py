@@ -13,7 +13,7 @@ _TO_ANSWER = "```python\n# your answer\n```"
 _DOWNLOAD = re.compile(r"^\{download\}.*\n\n", re.MULTILINE)
 _FENCE = re.compile(r"^:{3,}.*$\n?", re.MULTILINE)
 _CHECK = """\
-from carbon_midl.parameters import refuse_undeclared_parameters
+from carbon_midl.study.parameters import refuse_undeclared_parameters
 
 refuse_undeclared_parameters()  # a lab has none; papermill would only warn"""
 _ROLE = re.compile(r"\{(?:doc|ref|numref|cite:p|download)\}`([^`<]*?)(?: ?<[^`>]*>)?`")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from carbon_midl import figures
+from carbon_midl.book import figures
 from carbon_midl.book import wording as w
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.study.results import named_rows

@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from carbon_midl import figures
-from carbon_midl.book import claims, collection, published, search, selection
+from carbon_midl.book import claims, collection, figures, published, search, selection
 from carbon_midl.book import transfer as transfer_record
 from carbon_midl.book.appendix import executed_notebook, write_page
 from carbon_midl.book.evidence import Evidence

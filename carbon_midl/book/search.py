@@ -8,10 +8,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from carbon_midl.book import wording as w
+from carbon_midl.book.figures import Theme
 from carbon_midl.book.pictures import Picture
 from carbon_midl.book.selection_figures import POLICY_LABELS
 from carbon_midl.errors import InputError
-from carbon_midl.figures import Theme
 from carbon_midl.files import read_json
 from carbon_midl.study.results import named_rows
 

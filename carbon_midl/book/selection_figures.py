@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from carbon_midl.figures import Theme, readable_on
+from carbon_midl.book.figures import Theme, readable_on
 from carbon_midl.study.results import named_rows
 
 CRITERION_LABELS = {

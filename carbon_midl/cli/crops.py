@@ -122,7 +122,7 @@ def _info(options: argparse.Namespace) -> None:
     mpl.use("Agg")
     from carbon_midl.files import replaced
     from carbon_midl.lidc.crops import CropArchive
-    from carbon_midl.pictures import contact_sheet
+    from carbon_midl.lidc.pictures import contact_sheet
 
     archive = CropArchive.open(options.archive)
     if options.verify:

@@ -51,8 +51,8 @@ def _predict(options: argparse.Namespace) -> None:
     mpl.use("Agg")
     from carbon_midl.files import replaced
     from carbon_midl.lidc.crops import CropArchive
+    from carbon_midl.lidc.pictures import segmentations
     from carbon_midl.metrics import dice
-    from carbon_midl.pictures import segmentations
     from carbon_midl.training.evaluate import MASKS, write_predictions
 
     out = write_predictions(options.model, options.crops, options.out, options.probabilities, bar("batch"))

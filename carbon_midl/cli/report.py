@@ -43,7 +43,7 @@ def add_actions(rooms: Any) -> None:
 def _report(options: argparse.Namespace) -> None:
     from carbon_midl.files import write_text
     from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
-    from carbon_midl.study.report import read_compute
+    from carbon_midl.study.results import read_compute
 
     compute = read_compute(options.run)
     card = (options.location, options.training_type)

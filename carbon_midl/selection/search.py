@@ -28,10 +28,9 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
 from carbon_midl.footprint import carbon_intensity, read_footprint
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.notebook import Experiment, TrainingPaused, open_experiment
-from carbon_midl.run import fingerprint, is_finished, read_result
-from carbon_midl.run_files import EPOCHS
 from carbon_midl.selection.policies import Policy, Trial, predicted_cost
+from carbon_midl.study.notebook import Experiment, TrainingPaused, open_experiment
+from carbon_midl.study.run import EPOCHS, fingerprint, is_finished, read_result
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.training.network import network_size
 from carbon_midl.training.options import RunOptions

@@ -10,9 +10,8 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
 from carbon_midl.footprint import FootprintRecord, carbon_intensity
-from carbon_midl.run import read_result
-from carbon_midl.run_files import FOOTPRINT
 from carbon_midl.study.results import EPOCHS, FORMAT, MANIFEST, RUNS, SLICES, VERSION, read_csv
+from carbon_midl.study.run import FOOTPRINT, read_result
 from carbon_midl.study.spec import Study
 from carbon_midl.training.checkpoint import RESULT
 from carbon_midl.training.options import RunOptions

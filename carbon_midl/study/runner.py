@@ -28,17 +28,29 @@ import psutil
 import yaml
 from tqdm import tqdm
 
-from carbon_midl.environment import commit
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked, locked, read_json, write_bytes, write_text
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.footprint.sensors import is_estimate
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.run import code_fingerprint, fingerprint, is_finished, read_result, resumable, training_fingerprint
-from carbon_midl.run_files import FAILED_NOTEBOOK, LOCK, LOG, NOTEBOOK, PARAMETERS, PARTIAL_NOTEBOOK
+from carbon_midl.lidc.phantom.cache import phantom_crops
 from carbon_midl.study.collect import SUPERSEDED, collect_results
 from carbon_midl.study.devices import Slot, reserved
-from carbon_midl.study.phantom_crops import phantom_crops
+from carbon_midl.study.run import (
+    FAILED_NOTEBOOK,
+    LOCK,
+    LOG,
+    NOTEBOOK,
+    PARAMETERS,
+    PARTIAL_NOTEBOOK,
+    code_fingerprint,
+    commit,
+    fingerprint,
+    is_finished,
+    read_result,
+    resumable,
+    training_fingerprint,
+)
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.study.status import last_line, validation_dice
 from carbon_midl.training.checkpoint import RESULT

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
-from carbon_midl.study.phantom_crops import DEFAULT_SIZE
+from carbon_midl.lidc.phantom.cache import DEFAULT_SIZE
 from carbon_midl.training.options import RunOptions, explain, parse_options, suggestion
 
 

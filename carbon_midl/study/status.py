@@ -12,10 +12,19 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked
 from carbon_midl.footprint import read_footprint
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.run import Fingerprint, code_fingerprint, fingerprint, read_result
-from carbon_midl.run_files import EPOCHS, FAILED_NOTEBOOK, FOOTPRINT, LOCK, LOG
+from carbon_midl.lidc.phantom.cache import phantom_directory
 from carbon_midl.study.collect import abandoned_attempts
-from carbon_midl.study.phantom_crops import phantom_directory
+from carbon_midl.study.run import (
+    EPOCHS,
+    FAILED_NOTEBOOK,
+    FOOTPRINT,
+    LOCK,
+    LOG,
+    Fingerprint,
+    code_fingerprint,
+    fingerprint,
+    read_result,
+)
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.training.checkpoint import CHECKPOINT
 

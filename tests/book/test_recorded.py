@@ -37,13 +37,15 @@ def test_networks_and_readers_stand_on_the_same_slices(evidence: Evidence) -> No
 
 def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidence) -> None:
     text = whole_price_text(evidence, ROOT).replace("\N{NO-BREAK SPACE}", " ")
-    kwh = 0.0
+    kwh, estimated = 0.0, 0
     for path in (ROOT / "results").glob("lidc*/runs.csv"):
-        kwh += pd.read_csv(path)["energy_whole_run_kwh"].sum()
+        runs = pd.read_csv(path)
+        kwh += runs["energy_whole_run_kwh"].sum()
         kwh += json.loads(path.with_name("manifest.json").read_text())["abandoned"]["energy_kwh"]
+        estimated += (runs["energy_method"] == "estimated").all()
     assert f"took {w.energy(kwh)} before PUE" in text
     assert "(partly estimated)." in text
-    assert text.count("  - estimated\n") == 2  # the two that no GPU was used for
+    assert text.count("  - estimated\n") == estimated > 0  # those that no GPU was used for
 
 
 def test_the_trials_are_those_on_the_crops_of_the_study(evidence: Evidence, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from carbon_midl.book.reference import commands_page, parameters
-from carbon_midl.parameters import NotebookParameters
+from carbon_midl.study.parameters import NotebookParameters
 from tests.book.conftest import ROOT
 
 

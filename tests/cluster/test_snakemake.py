@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from carbon_midl.footprint import FootprintRecord
-from carbon_midl.run import read_result
 from carbon_midl.study.results import read_results
+from carbon_midl.study.run import read_result
 from carbon_midl.study.spec import Study, read_study
 from carbon_midl.study.status import study_status
 from tests.cluster.slurm import PARTITION, Slurm, loopback_slurm, missing

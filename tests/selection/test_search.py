@@ -13,9 +13,9 @@ import pytest
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.run import read_result
 from carbon_midl.selection.policies import FullSweep, SuccessiveHalving, Widen
 from carbon_midl.selection.search import PolicyPruner, Search, plan_search, trials_of
+from carbon_midl.study.run import read_result
 from carbon_midl.study.spec import read_study
 
 RUN = "import sys; from carbon_midl.cli import main; sys.exit(main())"

@@ -12,9 +12,9 @@ import pandas as pd
 from carbon_midl.files import write_gzipped, write_json
 from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window, carbon_intensity
 from carbon_midl.metrics import dice
-from carbon_midl.run import RESULT_FORMAT, RESULT_VERSION, summary
 from carbon_midl.study.collect import collect_results
 from carbon_midl.study.results import Results, read_results
+from carbon_midl.study.run import RESULT_FORMAT, RESULT_VERSION, summary
 from carbon_midl.study.spec import PlannedRun, Study, read_study
 from carbon_midl.training.network import unet_size
 from carbon_midl.training.options import fingerprinted

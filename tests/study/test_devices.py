@@ -14,9 +14,9 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import locked
 from carbon_midl.footprint.gpu_lock import gpu_lock, machine_lock
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.run import read_result
 from carbon_midl.study import devices
 from carbon_midl.study.devices import Slot, reserved, slots
+from carbon_midl.study.run import read_result
 from carbon_midl.study.runner import run_study
 from tests.footprint.fakes import FakeClock
 from tests.footprint.simulated_nvml import SimulatedGpu, SimulatedNvml

@@ -17,7 +17,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked
 from carbon_midl.footprint import FootprintRecord, read_footprint
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.notebook import open_experiment
+from carbon_midl.study.notebook import open_experiment
 from carbon_midl.study.spec import Study
 from carbon_midl.study.status import study_status, validation_dice
 from tests.study.tiny import EPOCHS, ONE, make_root, run, start

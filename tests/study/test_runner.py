@@ -16,7 +16,7 @@ from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.run import read_result
+from carbon_midl.study.run import read_result
 from carbon_midl.study.runner import collect, notebook_copy, open_crops, run_study
 from carbon_midl.study.spec import Study, read_study
 from tests.study.tiny import EPOCHS, ONE, TEXT, make_root, run, short

@@ -9,8 +9,8 @@ from torch import nn
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.notebook import open_experiment
-from carbon_midl.run import fingerprint, read_result
+from carbon_midl.study.notebook import open_experiment
+from carbon_midl.study.run import fingerprint, read_result
 from carbon_midl.training.checkpoint import load_model
 from carbon_midl.training.network import _measured_size, build_network, check_output, network_size, source_of, unet_size
 from carbon_midl.training.options import RunOptions, parse_options

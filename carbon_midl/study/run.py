@@ -1,22 +1,45 @@
-"""One run: one U-Net, one seed, one crop archive, and a directory with all that came of it (see ``run_files``)."""
+"""One run: one U-Net, one seed, one crop archive, and a directory with all that came of it.
+
+==========================  ==========================================================================================
+``parameters.yaml``         what a study asked for, as papermill gets it
+``notebook.ipynb``          the executed notebook
+``papermill.log``           what papermill and the notebook's kernel wrote to their standard output and error
+``weights.safetensors``     best-validation weights
+``checkpoint.safetensors``  where an unfinished training goes on; gone when it is finished
+``epochs.csv``              a row an epoch, rewritten after each
+``slices.csv.gz``           a row a validation and test slice
+``footprint.json``          the footprint so far, rewritten after each epoch, so that it counts even without a result
+``footprint/``              carbontracker's logs
+``result.json``             everything else; written last, so it marks the run as done
+``.lock``                   held by the process that writes the run, as long as it lives
+==========================  ==========================================================================================
+
+While papermill executes it, the notebook is ``.partial-notebook.ipynb``; one that gave no result stays as
+``failed-notebook.ipynb``.
+"""
 
 import ast
 import hashlib
 import json
+import os
+import platform
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from carbon_midl import __version__
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_left_over, lock_held, read_json, write_gzipped, write_json, write_text
+from carbon_midl.footprint.sensors import cpu_name
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.split import Split, split_patients
-from carbon_midl.run_files import EPOCHS, FOOTPRINT, LOCK, RUN_FILES, SLICES
 from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
 from carbon_midl.training.data import SplitRows, select_rows
 from carbon_midl.training.network import network_size, source_of
@@ -29,8 +52,22 @@ if TYPE_CHECKING:
     from carbon_midl.training.checkpoint import Epoch
     from carbon_midl.training.fit import Fit
 
+PARAMETERS = "parameters.yaml"
+NOTEBOOK = "notebook.ipynb"
+PARTIAL_NOTEBOOK = f".partial-{NOTEBOOK}"
+FAILED_NOTEBOOK = f"failed-{NOTEBOOK}"
+LOG = "papermill.log"
+WEIGHTS = "weights.safetensors"
+EPOCHS = "epochs.csv"
+SLICES = "slices.csv.gz"
+FOOTPRINT = "footprint.json"
+CARBONTRACKER_LOGS = "footprint"
+LOCK = ".lock"
+RUN_FILES = (PARAMETERS, WEIGHTS, CHECKPOINT, EPOCHS, SLICES, FOOTPRINT, CARBONTRACKER_LOGS, RESULT, LOCK)
+"""Beside notebooks and logs, which may have any name."""
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
+PACKAGES = ("torch", "numpy", "carbontracker", "pylidc", "papermill", "pandas", "jupyter-book")
 # Whoever only looks whether the lock is held holds it for a moment.
 _LOCK_WAIT_S = 2.0
 # Of two threads that parse at the same time, Python 3.11 may fail one.
@@ -178,7 +215,7 @@ def code_fingerprint() -> str:
     Comments, docstrings, the order of statements at the top of a module and the names of this package's modules do not
     count, so that code may be explained, moved and renamed without making earlier runs stale.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     with _PARSING:
         statements = {
             text for name in DECIDING_MODULES for text in _statements((package / name).read_text(encoding="utf-8"))
@@ -232,8 +269,6 @@ def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", f
         scores: a row a slice, with ``part`` "validation" or "test".
         footprint: the record with the windows "training" and "test".
     """
-    from carbon_midl.environment import describe_environment
-
     write_epochs(run.directory, fit.epochs)
     write_footprint(run.directory, footprint)
     write_gzipped(run.directory / SLICES, scores.to_csv(index=False))
@@ -314,3 +349,52 @@ def _belongs_to_a_run(path: Path) -> bool:
 
 def _short(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return hardware, versions and the code's commit, as they go into a run's result."""
+    return {"hardware": hardware(), "versions": versions(), "commit": commit()}
+
+
+def hardware() -> dict[str, Any]:
+    """Return processor, logical cores in use, memory in GB, and the GPUs that torch sees."""
+    import psutil
+    import torch
+
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpu": gpus,
+        "system": platform.system(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, this package and those that decide its numbers."""
+    found = {"python": platform.python_version(), "carbon_midl": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """Return the code's git commit, with ``-dirty`` when files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

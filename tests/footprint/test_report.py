@@ -20,7 +20,7 @@ from carbon_midl.footprint import (
     to_frame,
 )
 from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
-from carbon_midl.study.report import read_compute
+from carbon_midl.study.results import read_compute
 from carbon_midl.units import carbon, duration, energy
 from tests.book.synthetic import make_study
 from tests.footprint.test_record import example

@@ -8,12 +8,12 @@ from typing import Any
 import nbformat
 import pytest
 
-from carbon_midl import parameters
 from carbon_midl.errors import InputError
-from carbon_midl.notebook import open_experiment
-from carbon_midl.parameters import notebook_parameters, parse_parameters, refuse_undeclared_parameters
+from carbon_midl.study import parameters
+from carbon_midl.study.notebook import open_experiment
+from carbon_midl.study.parameters import notebook_parameters, parse_parameters, refuse_undeclared_parameters
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "train_unet.ipynb", as_version=4)
 DECLARED = next(cell.source for cell in NOTEBOOK.cells if "parameters" in cell.metadata.get("tags", []))
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
-from carbon_midl.pictures import contact_sheet, segmentations, spread
+from carbon_midl.lidc.pictures import contact_sheet, segmentations, spread
 
 
 def texts(figure: Figure) -> list[str]:

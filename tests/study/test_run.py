@@ -7,8 +7,8 @@ import pytest
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked, locked
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.notebook import free_directory, open_experiment
-from carbon_midl.run import _statements, fingerprint, prepare_run, training_fingerprint
+from carbon_midl.study.notebook import free_directory, open_experiment
+from carbon_midl.study.run import _statements, fingerprint, prepare_run, training_fingerprint
 from carbon_midl.training.checkpoint import Progress, save_checkpoint
 from carbon_midl.training.fit import begin
 from carbon_midl.training.options import RunOptions

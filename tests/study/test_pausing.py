@@ -7,8 +7,8 @@ import pytest
 from safetensors.torch import load_file
 
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.notebook import Experiment, TrainingPaused, open_experiment
-from carbon_midl.run import read_result
+from carbon_midl.study.notebook import Experiment, TrainingPaused, open_experiment
+from carbon_midl.study.run import read_result
 
 
 def opened(discs: CropArchive, output: Path, pause_after: int) -> Experiment:

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.parameters import parse_parameters, running_shell
-from carbon_midl.progress import EpochBar
-from carbon_midl.run import Run, earlier_attempts, prepare_run, write_epochs, write_footprint, write_result
+from carbon_midl.study.parameters import parse_parameters, running_shell
+from carbon_midl.study.run import Run, earlier_attempts, prepare_run, write_epochs, write_footprint, write_result
 from carbon_midl.training.checkpoint import RESULT
 from carbon_midl.training.evaluate import size_bands
 from carbon_midl.training.network import network_size
@@ -80,7 +81,7 @@ class Experiment:
 
     def show_crops(self, count: int = 12) -> "Figure":
         """Show training crops, evenly spaced through the archive."""
-        from carbon_midl.pictures import contact_sheet
+        from carbon_midl.lidc.pictures import contact_sheet
 
         rows = self.run.rows.train
         return contact_sheet(self.run.archive, rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)])
@@ -220,7 +221,7 @@ class Experiment:
 
     def show_segmentations(self, count: int = 12) -> "Figure":
         """Show test crops from the worst Dice to the best."""
-        from carbon_midl.pictures import segmentations, spread
+        from carbon_midl.lidc.pictures import segmentations, spread
         from carbon_midl.training.scoring import predict
 
         scores = self._test_scores()["dice"]
@@ -274,7 +275,7 @@ def open_experiment(**parameters: Any) -> Experiment:
     Raises:
         InputError: a parameter that cannot be, or that is unknown; nothing is opened and nothing written then.
     """
-    from carbon_midl.study.phantom_crops import phantom_crops
+    from carbon_midl.lidc.phantom.cache import phantom_crops
 
     root = project_root()
     checked = parse_parameters(parameters)
@@ -308,3 +309,37 @@ def free_directory(parent: Path, options: RunOptions) -> Path:
     name = f"filters-{options.filters}-seed-{options.seed}"
     candidates = (parent / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     return next(path for path in candidates if not (path / RESULT).exists())
+
+
+class EpochBar:
+    """Show epoch, share of the batches done, time left and the latest validation Dice.
+
+    Args:
+        epochs: how many epochs are planned.
+        done: how many of them an earlier attempt has finished.
+    """
+
+    def __init__(self, epochs: int, done: int = 0) -> None:
+        self._epochs = epochs
+        self._done = done
+
+    def __enter__(self) -> Self:
+        # Redrawn at most once a second: in a notebook each drawing is a message.
+        self._bar = tqdm(unit="batch", mininterval=1.0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def batch(self, epoch: int, batch: int, batches: int) -> None:
+        """Tell that ``batch`` (from 1) of ``batches`` of ``epoch`` (from 1) is done."""
+        if self._bar.total is None:
+            self._bar.reset(total=(self._epochs - self._done) * batches)
+        self._bar.set_description(f"epoch {epoch}/{self._epochs}", refresh=False)
+        self._bar.update()
+
+    def finished(self, epoch: "Epoch") -> None:
+        """Tell that an epoch is done."""
+        self._bar.set_postfix_str(f"validation Dice {epoch.val_dice:.3f}")
