@@ -264,13 +264,6 @@ def test_options_that_cannot_be(
     assert not (tmp_path / "ct").exists()
 
 
-@pytest.mark.parametrize("which", [[], ["--all", "--number", "3"], ["--number", "0"]])
-def test_exactly_one_choice_of_patients_is_needed(which: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["lidc", "download", "ct", *which])
-    assert ended.value.code == 2
-
-
 def test_without_idc_index_it_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
