@@ -18,7 +18,8 @@ _ORDER = (
     *("lidc", "crops", "phantom", "study", "results", "predict", "evaluate"),
     *("select", "replay", "search", "book", "footprint", "report"),
 )
-_PLACES = (errno.EACCES, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PLACES = (errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.EPERM, errno.EROFS, *_FULL)
 """Errors of the operating system that say that a place cannot be written to, and not that something is wrong here."""
 
 
@@ -34,24 +35,24 @@ class Program(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            problem, code = str(error), 2
+            raise _ended(str(error), 2) from None
         except KeyboardInterrupt:
-            problem, code = "interrupted; what was finished is kept, and the same command goes on from there.", 130
+            end = "interrupted; what was finished is kept, and the same command goes on from there."
+            raise _ended(end, 130) from None
         except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:
-            if error.filename is None or error.errno not in _PLACES:
+            if error.errno not in (_PLACES if error.filename else _FULL):
                 raise
-            problem, code = (
-                (
-                    f"{error.filename}: {os.strerror(error.errno)}. Nothing done is lost; see to the place "
-                    "(its permissions, its space), and the same command goes on."
-                ),
-                2,
-            )
-        print(f"carbon-midl: {problem}", file=sys.stderr)
-        raise typer.Exit(code)
+            way_out = "see to the place (its permissions, its space), and the same command goes on."
+            end = f"{error.filename or 'the disk'}: {error.strerror}. Nothing done is lost; {way_out}"
+            raise _ended(end, 2) from None
+
+
+def _ended(problem: str, code: int) -> typer.Exit:
+    print(f"carbon-midl: {problem}", file=sys.stderr)
+    return typer.Exit(code)
 
 
 app = typer.Typer(

@@ -23,7 +23,7 @@ RECORDED, SHOWN = Path("results/lidc"), Path("studies/demo.toml")
 )
 def build(
     results: Annotated[
-        Path | None, Option(help="what it speaks of", show_default=f"those of --study, or else {RECORDED}")
+        Path | None, Option(help="what it speaks of", show_default=f"those of `--study`, or else {RECORDED}")
     ] = None,
     study: Annotated[Path | None, Option(help="whose notebooks it shows", show_default=str(SHOWN))] = None,
     address: Annotated[str, Option(help="URL where it will be: adds a site map, canonical links and cards")] = "",

@@ -16,7 +16,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments once ``--patients A B`` is ``--patients A --patients B``."""
         end = args.index("--") if "--" in args else len(args)
-        written, option = [], ""
+        written: list[str] = []
+        option = ""
         for arg, following in pairwise([*args[:end], "--"]):
             if arg.startswith("-"):
                 option = arg

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, BadParameter, Option, Typer
+from typer import Argument, BadParameter, Option, Typer, confirm
 
 from carbon_midl.cli.command import Command, examples
 from carbon_midl.errors import InputError
@@ -90,10 +90,10 @@ def download(
 
     Only CT series that radiologists annotated are fetched (of 1,018, the 883 with an outlined nodule), from the
     Imaging Data Commons. What would be fetched, its size and its licence are shown first; that needs no network.
-    Nothing is downloaded until you agree, at the prompt or with --yes.
+    Nothing is downloaded until you agree, at the prompt or with `--yes`.
 
     Series lie in OUT/PATIENT/STUDY/SERIES. Interrupt at any time: the same command fetches what is missing.
-    'path = OUT' under [dicom] in ~/.pylidcrc shows the scans to pylidc.
+    `path = OUT` under [dicom] in ~/.pylidcrc shows the scans to pylidc.
     """
     from carbon_midl.lidc import download as idc
 
@@ -110,7 +110,12 @@ def download(
     _print_series(out, index, chosen, missing)
     if missing.empty:
         print("All of it is there; nothing to download.")
-    elif dry_run or not (yes or _agreed(out, missing)):
+    elif not (dry_run or yes or sys.stdin.isatty()):
+        raise InputError(
+            "nothing was downloaded: there is no terminal to ask whether this much should be. "
+            "With --yes the same command downloads without asking."
+        )
+    elif dry_run or not (yes or confirm(f"Download {missing['series_size_MB'].sum() / 1e3:,.3f} GB to {out}?")):
         print("Nothing was downloaded. With --yes (and without --dry-run) the same command downloads without asking.")
     else:
         idc.download(out, chosen, retries)
@@ -159,20 +164,6 @@ def _print_series(out: Path, index: "pd.DataFrame", chosen: "pd.DataFrame", miss
     }
     for name, value in rows.items():
         print(f"{name:<12} {value}")
-
-
-def _agreed(out: Path, missing: "pd.DataFrame") -> bool:
-    """Ask a person; where there is none, refuse."""
-    if not sys.stdin.isatty():
-        raise InputError(
-            "nothing was downloaded: there is no terminal to ask whether this much should be. "
-            "With --yes the same command downloads without asking."
-        )
-    try:
-        answer = input(f"Download {missing['series_size_MB'].sum() / 1e3:,.3f} GB to {out}? [y/N] ")
-    except EOFError:
-        return False
-    return answer.strip().lower() in ("y", "yes")
 
 
 @crops.command()
@@ -369,7 +360,7 @@ def phantom(
     """Write synthetic CT series as DICOM.
 
     The series, around real outlines of LIDC-IDRI, carry its identifiers, geometry and slice positions, so that pylidc
-    and 'carbon-midl crops build' take them for the collection. A series takes about a minute on one core and 60 to
+    and `carbon-midl crops build` take them for the collection. A series takes about a minute on one core and 60 to
     300 MB of disk.
     """
     from tqdm import tqdm

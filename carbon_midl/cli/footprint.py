@@ -52,7 +52,7 @@ HardwareKg = Annotated[
     str | None,
     Option(metavar="[KG]", help="also share out the making of the hardware: kgCO2e of it, or nothing to look it up"),
 ]
-Lifetime = Annotated[float, Option(help="of the hardware, for --embodied; 3 is usual in the cloud")]
+Lifetime = Annotated[float, Option(help="of the hardware, for `--embodied`; 3 is usual in the cloud")]
 RecordFile = Annotated[Path | None, Option(help="also write the record there")]
 
 
@@ -64,7 +64,7 @@ RecordFile = Annotated[Path | None, Option(help="also write the record there")]
     ),
 )
 def measure(
-    program: Annotated[list[str], Argument(metavar="COMMAND", help="the program and its arguments, after --")],
+    program: Annotated[list[str], Argument(metavar="COMMAND", help="the program and its arguments, after `--`")],
     grid: Annotated[str, Option(help=WHERE)] = "world",
     pue: Annotated[float, Option(help=f"{PUE}; {DEFAULT_PUE} is the average of data centres")] = DEFAULT_PUE,
     embodied: HardwareKg = None,
@@ -74,7 +74,7 @@ def measure(
 ) -> None:
     """Measure a program.
 
-    'footprint -- COMMAND' is short for it. What the program prints goes where it would go; the footprint is written to
+    `footprint -- COMMAND` is short for it. What the program prints goes where it would go; the footprint is written to
     standard error. The exit code is the program's. A program that is interrupted has used what it has used.
     """
     _check_json(json)
@@ -146,7 +146,7 @@ def recost(
 ) -> None:
     """Show a run's footprint on another grid.
 
-    Nothing is written, unless --json names a file.
+    Nothing is written, unless `--json` names a file.
     """
     _check_json(json)
     record = read_footprint(run).recost(grid, pue)
@@ -230,7 +230,7 @@ def report(
     location: Annotated[str | None, Option(help="where the machine stood, for the model card")] = None,
     training_type: Annotated[Literal["pre-training", "fine-tuning"], Option(help="for the card")] = "pre-training",
 ) -> None:
-    """Report a footprint for papers and model cards.
+    """Report a footprint for a paper, a model card.
 
     It is that of a run or a study: a paragraph, a checklist and a block for Hugging Face's model cards.
     """

@@ -1,7 +1,5 @@
 """``carbon-midl results``: check, pack and merge the tables of studies."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -78,8 +76,7 @@ def pack(
     if weights and study is None:
         raise InputError("--weights: the runs are found by the study's file. Name it with --study.")
     runs = read_study(study).directory if weights and study else None
-    with _written(out):
-        pack(read, out, study, citation, runs)
+    pack(read, out, study, citation, runs)
     print(f"{out}: {len(read.runs)} runs, {out.stat().st_size:,} bytes, RO-Crate 1.1")
     print(f"Whoever gets it checks it with: carbon-midl results verify {out.name}")
     if study is None:
@@ -108,7 +105,7 @@ def merge(
 
     refuse_occupied(out)
     merged = merge([read_results(part) for part in parts])
-    with _written(out), new_directory(out) as directory:
+    with new_directory(out) as directory:
         for name, content in merged.files.items():
             (directory / name).write_bytes(content)
     manifest = merged.manifest
@@ -121,15 +118,3 @@ def merge(
     if len(manifest["sensors"]) > 1:
         print(f"Energy was obtained in several ways: {' | '.join(manifest['sensors'])}. Compare it within a part.")
     print(f"What it used, for a paper: carbon-midl report {out}")
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Say in words why something cannot be written; :mod:`carbon_midl.files` leaves nothing half-written."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing was left there. Make room, or choose "
-            "another place with --out."
-        ) from None

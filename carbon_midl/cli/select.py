@@ -44,18 +44,18 @@ Criteria:
 
 \b
 - best: the best mean performance, whatever it costs
-- budget: the best of those within --budget
+- budget: the best of those within `--budget`
 - noninferior: the cheapest that is not worse than the best by more than
-  --margin (one-sided limit by bootstrap over shared patients and trainings;
-  by t where fewer than ten replicates, or none, are shared)
-- weighted: the largest --weight × performance + (1 - weight) × thrift, each
+  `--margin` (one-sided limit by bootstrap over shared patients and
+  trainings; by t where fewer than ten replicates, or none, are shared)
+- weighted: the largest `--weight` × performance + (1 - weight) × thrift, each
   scaled to 0–1 over the candidates
 - pepr: the largest performance / (1 + resource), the resource scaled to 0–1
   (Selvan et al., arXiv:2403.12562)
 - knee: the frontier's point highest above the line from its cheapest to its
   best
 - marginal: along the frontier while the next point (0.01) of performance
-  costs less than --price
+  costs less than `--price`
 
 """
 
@@ -93,11 +93,11 @@ def select(
     pue: Annotated[float | None, Option(help=PUE, show_default=f"{DEFAULT_PUE}, the average of data centres")] = None,
     embodied_g_per_h: Annotated[float | None, Option(help="also count making the hardware, per hour of use")] = None,
     energy: Annotated[str | None, Option(help="column of energy before PUE", show_default="energy_kwh")] = None,
-    energy_unit: Annotated[Literal["kWh", "Wh", "MJ", "J"], Option(help="of --energy")] = "kWh",
+    energy_unit: Annotated[Literal["kWh", "Wh", "MJ", "J"], Option(help="of `--energy`")] = "kWh",
     carbon: Annotated[str | None, Option(help="column of gCO2eq as recorded, in place of energy")] = None,
     resource: Annotated[str | None, Option(help="column of any other cost, in place of energy")] = None,
-    unit: Annotated[str, Option(help="of --resource, for words and axes")] = "",
-    duration: Annotated[str, Option(help="column of s, for --embodied-g-per-h")] = "duration_s",
+    unit: Annotated[str, Option(help="of `--resource`, for words and axes")] = "",
+    duration: Annotated[str, Option(help="column of s, for `--embodied-g-per-h`")] = "duration_s",
     candidate: CandidateColumns = "filters",
     replicate: Annotated[
         str, Option(help="column of seed, fold or patient, or none", show_default="patient_id where recorded, or seed")
@@ -138,10 +138,24 @@ def select(
     rule = _criterion(criterion, dict(zip(_OPTIONS, options, strict=True)))
     if sum(column is not None for column in (energy, carbon, resource)) > 1:
         raise InputError("cost: give one of --energy, --carbon and --resource.")
-    names, cost = tuple(candidate.split(",")), (energy or Columns.energy, energy_unit, carbon, resource, unit)
-    columns, rows = Columns(names, replicate, training, performance, *cost, duration), _equations(where)
-    factors = _factors(grid, pue, embodied_g_per_h)
-    candidates = read_candidates(table, columns, factors, rows, percent, repeats == "mean", paired)
+    columns = Columns(
+        candidate=tuple(candidate.split(",")),
+        replicate=replicate,
+        training=training,
+        performance=performance,
+        energy=energy or Columns.energy,
+        energy_unit=energy_unit,
+        carbon=carbon,
+        resource=resource,
+        resource_unit=unit,
+        duration=duration,
+    )
+    rows, factors = _equations(where), None
+    if any(given is not None for given in (grid, pue, embodied_g_per_h)):
+        factors = _factors(grid, pue, embodied_g_per_h)
+    candidates = read_candidates(
+        table, columns, factors, rows, percent=percent, mean_of_repeats=repeats == "mean", paired=paired
+    )
     choice = choices.choose(candidates, rule)
     found = choices.uncertainty(candidates, rule, draws, seed)
     without = choices.leave_one_out(candidates, rule)
@@ -203,12 +217,10 @@ def _equations(where: list[str] | None) -> dict[str, str]:
     return dict(text.split("=", 1) for text in where or [])
 
 
-def _factors(grid: str | None, pue: float | None, embodied_g_per_h: float | None) -> "Factors | None":
-    """From energy to carbon, where anything of it was asked for."""
+def _factors(grid: str | None, pue: float | None, embodied_g_per_h: float | None) -> "Factors":
+    """From energy to carbon."""
     from carbon_midl.selection.candidates import Factors
 
-    if grid is None and pue is None and embodied_g_per_h is None:
-        return None
     return Factors.of(grid or "world", DEFAULT_PUE if pue is None else pue, embodied_g_per_h or 0.0)
 
 
@@ -333,7 +345,7 @@ def replay(
     table: Annotated[Path | None, Argument(metavar="TABLE", help="a recorded study, or a CSV file")] = None,
     list_policies: Annotated[bool, Option("--policies", help="list the policies and their options, and end")] = False,
     policy: Annotated[str | None, Option(help="replay this one", show_default="each with default options")] = None,
-    option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of --policy, may be repeated")] = None,
+    option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     tolerance: Annotated[float, Option(help="regret that does not matter")] = 0.005,
     candidate: CandidateColumns = "filters",
     size: Annotated[str | None, Option(help="CSV, needed: column known before training, growing with cost")] = None,
@@ -357,7 +369,7 @@ def replay(
 
     from carbon_midl.selection.candidates import is_test
     from carbon_midl.selection.policies import POLICIES, described, policy_of
-    from carbon_midl.selection.replay import replay, summarise
+    from carbon_midl.selection.replay import curves_of_study, replay, summarise
 
     if list_policies:
         print(f"policies:\n{described()}")
@@ -368,9 +380,12 @@ def replay(
         raise InputError("--option: belongs to --policy NAME, and there is none.")
     names = tuple(candidate.split(","))
     if table.is_dir():
-        searches, what = _searches_of_study(table, names)
+        searches = list(curves_of_study(table, names).values())
+        what = f"{len(searches)} seed{'s' * (len(searches) > 1)}, each a search of {len(searches[0])} candidates"
     else:
-        searches, what = _searches_of_table(table, names, size, cost, curve, _equations(where), draws, seed)
+        columns = {"size": size, "cost": cost, "curve": curve}
+        searches = _searches_of_table(table, names, columns, _equations(where), draws, seed)
+        what = f"{draws} draws of {len(searches[0])} candidates, each a search"
     policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
     print(what)
     rows = [("policy", "regret", "within", "cost", "chosen")]
@@ -393,34 +408,18 @@ def replay(
         print(f"Note: --curve {curve} are test scores, and deciding by them uses the test up.")
 
 
-def _searches_of_study(directory: Path, candidate: tuple[str, ...]) -> tuple[list["Curves"], str]:
-    """The curves of each seed, and what they are."""
-    from carbon_midl.selection.replay import curves_of_study
-
-    found = list(curves_of_study(directory, candidate).values())
-    return found, f"{len(found)} seed{'' if len(found) == 1 else 's'}, each a search of {len(found[0])} candidates"
-
-
 def _searches_of_table(
-    path: Path,
-    candidate: tuple[str, ...],
-    size: str | None,
-    cost: str | None,
-    curve: str | None,
-    where: dict[str, str],
-    draws: int,
-    seed: int,
-) -> tuple[list["Curves"], str]:
-    """The curves of each draw of the candidates, and what they are."""
+    path: Path, candidate: tuple[str, ...], columns: dict[str, str | None], where: dict[str, str], draws: int, seed: int
+) -> list["Curves"]:
+    """The curves of each draw of the candidates."""
     from carbon_midl.selection.candidates import rows_where
     from carbon_midl.selection.replay import curves_of_table, drawn
     from carbon_midl.study.results import read_csv
 
-    if size is None or cost is None or curve is None:
-        missing = [f"--{name}" for name, value in {"size": size, "cost": cost, "curve": curve}.items() if value is None]
+    named = {name: column for name, column in columns.items() if column is not None}
+    if missing := [f"--{name}" for name in columns if name not in named]:
         raise InputError(f"{path}: a CSV file needs {', '.join(missing)}. See: carbon-midl replay --help")
     table = read_csv(path)
     for name, value in where.items():
         table = rows_where(table, name, value, str(path))
-    whole = curves_of_table(table, candidate, size, cost, curve)
-    return drawn(whole, draws, seed), f"{draws} draws of {len(whole)} candidates, each a search"
+    return drawn(curves_of_table(table, candidate, named["size"], named["cost"], named["curve"]), draws, seed)

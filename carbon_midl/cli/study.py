@@ -10,6 +10,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from carbon_midl.cli.command import examples, print_table
 from carbon_midl.errors import InputError
+from carbon_midl.footprint import carbon_intensity
 from carbon_midl.units import carbon, duration, energy
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ Policies:
   the learning curve, too
 - widen: from the narrowest width upwards, until the next one no longer pays
 
-What they assume, and their options: carbon-midl replay --policies. With few candidates, "widen" asks what the study
-asks: is the next width worth its energy? With many, "screened-halving" saves the most.
+What they assume, and their options: `carbon-midl replay --policies`. With few candidates, widen asks what the study
+asks: is the next width worth its energy? With many, screened-halving saves the most.
 
 """
 _SHOWN = 40
@@ -61,7 +62,9 @@ _STATES = ("running", "failed", "interrupted", "stale", "waiting", "done")
 def run(
     file: StudyFile,
     devices: Annotated[str, Option(help="cuda:0,cuda:1,… or cpu", show_default="torch chooses")] = "",
-    jobs: Annotated[int | None, Option(min=1, help="runs at a time", show_default="one for each of --devices")] = None,
+    jobs: Annotated[
+        int | None, Option(min=1, help="runs at a time", show_default="one for each of `--devices`")
+    ] = None,
     share_meter: ShareMeter = False,
     ahead: Annotated[bool, Option("--ahead", help="start the next run while one trains on the GPU, to wait")] = False,
     only: Annotated[str | None, Option(help="make this run alone, and collect nothing")] = None,
@@ -97,7 +100,7 @@ def _end_like_ctrl_c() -> None:
 def prepare(file: StudyFile) -> None:
     """Make ready what the runs of a study share.
 
-    'run' does so at its start. Schedulers that start every run by itself, some at the same time, call this once
+    `study run` does so at its start. Schedulers that start every run by itself, some at the same time, call this once
     before: it renders the study's phantom, or looks whether its archive is there and fits, and keeps a copy of the
     notebook.
     """
@@ -190,7 +193,7 @@ def list_runs(
 def collect(file: StudyFile) -> None:
     """Collect the runs that are done into tables.
 
-    'run' does so at its end.
+    `study run` does so at its end.
     """
     from carbon_midl.study.runner import collect, open_crops
     from carbon_midl.study.spec import read_study
@@ -212,7 +215,7 @@ def collect(file: StudyFile) -> None:
 def search(
     file: StudyFile,
     policy: Annotated[str, Option(help="see below")] = "screened-halving",
-    option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of --policy; may be repeated")] = None,
+    option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     budget_g: Annotated[float | None, Option(help="gCO2eq of the whole search, by the study's grid")] = None,
     budget_kwh: Annotated[float | None, Option(help="the same in kWh before PUE")] = None,
     seed: Annotated[int | None, Option(help="of all trainings", show_default="the study's first")] = None,
@@ -238,8 +241,6 @@ def search(
         raise BadParameter("give one of --budget-g and --budget-kwh, not both")
     chosen_policy, study = policy_of(policy, option or []), read_study(file)
     if budget_g is not None:
-        from carbon_midl.footprint import carbon_intensity
-
         per_kwh = carbon_intensity(study.footprint.intensity).g_per_kwh * study.footprint.pue
         if per_kwh == 0:
             raise InputError("--budget-g: the study's grid emits nothing; give --budget-kwh.")
@@ -256,22 +257,21 @@ def search(
     if show_status:
         if not (planned.directory / JOURNAL).exists():
             raise InputError(f"{planned.directory}: no search was begun here. Begin it without --status.")
-        table = trail_table(planned, planned.opened())
-        if len(table):
-            shown = table[["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]]
-            print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        trail = trail_table(planned, planned.opened())
+        if len(trail):
+            shown = ["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]
+            print(trail[shown].to_string(index=False, float_format="{:.4g}".format))
         return
     _end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
     print(f"{study.title}: {len(planned.runs)} candidates, {chosen_policy.describe()}{within}", flush=True)
     with reserved([place], share_meter):
         outcome = run_search(planned, lambda line: print(line, flush=True))
-    tested, chosen = outcome["test"], outcome["chosen"]
+    tested, full_kwh, full_g = outcome["test"], outcome["full_sweep_predicted_kwh"], outcome["full_sweep_predicted_g"]
     print(
-        f"{chosen}: test Dice {tested['dice_patients']:.3f} over {tested['patients']:.0f} patients, "
+        f"{outcome['chosen']}: test Dice {tested['dice_patients']:.3f} over {tested['patients']:.0f} patients, "
         f"{tested['dice']:.3f} over {tested['slices']:.0f} slices.\n"
-        f"Used: {1000 * outcome['energy_kwh']:.3g} Wh before PUE, {outcome['carbon_g']:.3g} gCO2eq; training all in "
-        f"full was predicted to take {1000 * outcome['full_sweep_predicted_kwh']:.3g} Wh, "
-        f"{outcome['full_sweep_predicted_g']:.3g} gCO2eq."
+        f"Used: {energy(outcome['energy_kwh'])} before PUE, {carbon(outcome['carbon_g'])}; training all in full was "
+        f"predicted to take {energy(full_kwh)}, {carbon(full_g)}.\n"
+        f"Runner-up: {outcome['runner_up']}. Trail: {planned.directory}"
     )
-    print(f"Runner-up: {outcome['runner_up']}. Trail: {planned.directory}")
