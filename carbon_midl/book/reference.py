@@ -1,9 +1,7 @@
 """Reference pages made from what they describe: the command line from its help, parameters from the notebook."""
 
-import argparse
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -11,31 +9,18 @@ import nbformat
 from carbon_midl.book.tables import Table
 
 NOTEBOOK = Path("notebooks/train_unet.ipynb")
-_COLUMNS = "78"
 
 
 def commands_page() -> str:
-    """Every room and action of ``carbon-midl`` with its help, as Markdown."""
-    from carbon_midl.cli import parser
+    """Every command of ``carbon-midl`` with its options, as typer writes it in Markdown.
 
-    lines = [
-        "# Command line",
-        "",
-        "What each command prints with `--help`. All of them end with exit code 0, with 2 where the input is bad, and "
-        "with 130 when they are interrupted; what is done is kept then, and the same command goes on.",
-        "",
-    ]
-    with _columns(_COLUMNS):
-        whole = parser()
-        lines += ["```text", whole.format_help().rstrip(), "```", ""]
-        for name, room in _below(whole):
-            actions = list(_below(room))
-            lines += [f"## carbon-midl {name}", ""]
-            if not actions:
-                lines += ["```text", room.format_help().rstrip(), "```", ""]
-            for action, described in actions:
-                lines += [f"### {name} {action}", "", "```text", described.format_help().rstrip(), "```", ""]
-    return "\n".join(lines)
+    Typer runs as a program of its own: the book does not know the command line.
+    """
+    about = ["carbon_midl.cli", "utils", "docs", "--name", "carbon-midl", "--title", "Command line"]
+    page = subprocess.run(
+        [sys.executable, "-X", "utf8", "-m", "typer", *about], check=True, stdout=subprocess.PIPE, encoding="utf-8"
+    ).stdout
+    return page.replace("\b\n", "")  # keeps a terminal from wrapping the examples
 
 
 def parameters(root: Path) -> Table:
@@ -53,23 +38,3 @@ def parameters(root: Path) -> Table:
         name, _, kind = declared.partition(": ")
         rows.append([name, kind, default, meaning])
     return ["Parameter", "Type", "Default", "Meaning"], rows
-
-
-def _below(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
-
-
-@contextmanager
-def _columns(width: str) -> Iterator[None]:
-    """Let argparse wrap at this width whatever the terminal's is."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = width
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before

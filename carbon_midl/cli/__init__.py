@@ -1,76 +1,111 @@
-"""The command ``carbon-midl``: a module a room, each of which adds its actions to the parser."""
+"""The command ``carbon-midl``: a module a group of commands; their options are the signatures of their functions."""
 
-import argparse
 import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
 
 from carbon_midl import __version__
-from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, replay, report, results, search, select, study
-from carbon_midl.cli.help_text import HelpFormatter
+from carbon_midl.cli import book, data, footprint, model, results, select, study
+from carbon_midl.cli.command import examples
 from carbon_midl.errors import InputError
 
-_EPILOG = """\
-examples:
-  carbon-midl study run studies/demo.toml            train the demo study, skipping runs that are done
-  carbon-midl book build                             render its results as a book
-  carbon-midl lidc download data/ct --max-gb 5       CT of some LIDC-IDRI patients; shows the size and asks first
-  carbon-midl crops import-slices SLICES data/lidc   real crops, as they circulate publicly
-  carbon-midl crops info data/lidc                   what an archive holds, with a contact sheet
-  carbon-midl evaluate runs/demo/filters-16-seed-0 data/lidc   a trained network on other crops
-  carbon-midl results verify results/recipes         recompute what recorded tables say
-  carbon-midl select runs/demo/results --criterion noninferior    which width to take, and how sure that is
-  carbon-midl search studies/demo.toml --budget-g 2  train as a policy asks, and choose within a budget
-  carbon-midl replay runs/demo/results               what a search that stops early would have chosen and saved
-  carbon-midl footprint sensors                      what can be measured here, and how to allow more
-  carbon-midl report runs/demo/results               what a study used, for a paper or a model card
-  papermill notebooks/train_unet.ipynb out.ipynb -p crops data/lidc -p filters 16
-"""
-
-
-_PLACES = (errno.EACCES, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.EDQUOT)
+_ORDER = (
+    *("lidc", "crops", "phantom", "study", "results", "predict", "evaluate"),
+    *("select", "replay", "search", "book", "footprint", "report"),
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PLACES = (errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.EPERM, errno.EROFS, *_FULL)
 """Errors of the operating system that say that a place cannot be written to, and not that something is wrong here."""
+
+
+class Program(TyperGroup):
+    """All commands, in the order of the work; what goes wrong is told in a line and by the exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """From the data to the report."""
+        return sorted(self.commands, key=_ORDER.index)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a bug keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise _ended(str(error), 2) from None
+        except KeyboardInterrupt:
+            end = "interrupted; what was finished is kept, and the same command goes on from there."
+            raise _ended(end, 130) from None
+        except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno not in (_PLACES if error.filename else _FULL):
+                raise
+            way_out = "see to the place (its permissions, its space), and the same command goes on."
+            end = f"{error.filename or 'the disk'}: {error.strerror}. Nothing done is lost; {way_out}"
+            raise _ended(end, 2) from None
+
+
+def _ended(problem: str, code: int) -> typer.Exit:
+    print(f"carbon-midl: {problem}", file=sys.stderr)
+    return typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=Program,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text, which can be piped and wraps at any width
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for group in (data, study, results, model, select, footprint, book):
+    app.add_typer(group.app)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"carbon-midl {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "carbon-midl study run studies/demo.toml        # train the demo study",
+        "carbon-midl book build                         # its results as a book",
+        "carbon-midl lidc download data/ct --max-gb 5   # some CT; asks first",
+        "carbon-midl crops import-slices SLICES data/lidc   # public PNG slices",
+        "carbon-midl crops info data/lidc               # what an archive holds",
+        "carbon-midl evaluate runs/demo/filters-16-seed-0 data/lidc",
+        "carbon-midl results verify results/recipes     # recompute the tables",
+        "carbon-midl select runs/demo/results           # which width to take",
+        "carbon-midl replay runs/demo/results           # if searches stop early",
+        "carbon-midl search studies/demo.toml --budget-g 2",
+        "carbon-midl footprint -- python train.py       # meter any program",
+        "carbon-midl report runs/demo/results           # for a paper",
+        "papermill notebooks/train_unet.ipynb out.ipynb -p crops data/lidc",
+    )
+)
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
+    ] = False,
+) -> None:
+    """Carbon footprint driven deep learning model selection for medical imaging.
+
+    Every command ends with exit code 0, with 2 where the input is bad, and with 130 when it is interrupted; what is
+    done is kept then, and the same command goes on.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for bad input, 130 when interrupted."""
-    options = parser().parse_args(footprint.with_measure(sys.argv[1:] if arguments is None else arguments))
     try:
-        options.command(options)
-    except InputError as error:
-        print(f"carbon-midl: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "carbon-midl: interrupted; what was finished is kept, and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return 130
-    except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.filename is None or error.errno not in _PLACES:
-            raise
-        print(
-            f"carbon-midl: {error.filename}: {os.strerror(error.errno)}. Nothing done is lost; see to the place "
-            "(its permissions, its space), and the same command goes on.",
-            file=sys.stderr,
-        )
-        return 2
+        app(args=arguments, prog_name="carbon-midl")
+    except SystemExit as end:
+        return int(end.code or 0)
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    whole = argparse.ArgumentParser(
-        prog="carbon-midl",
-        description="Carbon footprint driven deep learning model selection for medical imaging.",
-        epilog=_EPILOG,
-        formatter_class=HelpFormatter,
-    )
-    whole.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
-    rooms = whole.add_subparsers(title="what to work on", metavar="ROOM", required=True)
-    for room in (lidc, crops, phantom, study, results, model, select, replay, search, book, footprint, report):
-        room.add_actions(rooms)
-    return whole

@@ -1,67 +1,52 @@
 """``carbon-midl book``: the book from recorded results."""
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from carbon_midl.cli.parsing import action, room
+from typer import Option, Typer
 
-PDF = Path("book/_build/html/paper.pdf")
+from carbon_midl.cli.command import examples
+from carbon_midl.files import write_bytes
+
+app = Typer()
+book = Typer(help="The book.", no_args_is_help=True)
+app.add_typer(book, name="book")
+
 RECORDED, SHOWN = Path("results/lidc"), Path("studies/demo.toml")
-_BUILD_EPILOG = """\
-examples:
-  carbon-midl book build                                the recorded study, with the notebooks of the demo study
-  carbon-midl book build --study studies/demo.toml      the demo study, after 'carbon-midl study run studies/demo.toml'
-"""
 
 
-def add_actions(rooms: Any) -> None:
-    """Add the room ``book``."""
-    book = room(rooms, "book", "the book")
-    build = action(book, "build", _build, "render the results of a study as a book", _BUILD_EPILOG)
-    build.add_argument(
-        "--results",
-        type=Path,
-        metavar="DIR",
-        help=f"recorded results that the book speaks of (default: those of --study, or else {RECORDED})",
+@book.command(
+    epilog=examples(
+        "carbon-midl book build                              # the recorded study",
+        "carbon-midl book build --study studies/demo.toml    # the demo, once run",
     )
-    build.add_argument(
-        "--study",
-        type=Path,
-        metavar="FILE",
-        help=f"the study whose executed notebooks are shown (default: {SHOWN})",
-    )
-    build.add_argument(
-        "--address",
-        default="",
-        metavar="URL",
-        help="where the book will be published: adds a site map, canonical links and cards (default: nowhere)",
-    )
-    build.add_argument(
-        "--repository",
-        default="",
-        metavar="OWNER/NAME",
-        help="its repository on GitHub: lets readers open the labs on Binder (default: none)",
-    )
-    pdf = action(book, "pdf", _pdf, "print the paper part of the built book as one PDF, with Chromium")
-    pdf.add_argument("--out", type=Path, default=PDF, metavar="FILE", help="the PDF (default: %(default)s)")
-
-
-def _build(options: argparse.Namespace) -> None:
+)
+def build(
+    results: Annotated[
+        Path | None, Option(help="what it speaks of", show_default=f"those of `--study`, or else {RECORDED}")
+    ] = None,
+    study: Annotated[Path | None, Option(help="whose notebooks it shows", show_default=str(SHOWN))] = None,
+    address: Annotated[str, Option(help="URL where it will be: adds a site map, canonical links and cards")] = "",
+    repository: Annotated[str, Option(help="OWNER/NAME on GitHub: lets readers open the labs on Binder")] = "",
+) -> None:
+    """Render a study's results as a book."""
     from carbon_midl.book.build import build
     from carbon_midl.book.prepare import prepare
     from carbon_midl.study.spec import read_study
 
-    study = read_study(options.study or SHOWN)
-    results = options.results or (study.results if options.study else study.root / RECORDED)
-    prepare(results, study.directory, study.root)
-    print(f"Book: {build(study.root, options.address, options.repository)}")
+    shown = read_study(study or SHOWN)
+    prepare(results or (shown.results if study else shown.root / RECORDED), shown.directory, shown.root)
+    print(f"Book: {build(shown.root, address, repository)}")
 
 
-def _pdf(options: argparse.Namespace) -> None:
+@book.command()
+def pdf(out: Annotated[Path, Option(help="the PDF")] = Path("book/_build/html/paper.pdf")) -> None:
+    """Print the built book's paper part as a PDF.
+
+    It is one file, printed with Chromium.
+    """
     from carbon_midl.book.build import BUILT
     from carbon_midl.book.pdf import print_paper
-    from carbon_midl.files import write_bytes
 
-    write_bytes(options.out, print_paper(Path(), BUILT / "html"))
-    print(f"Paper: {options.out}")
+    write_bytes(out, print_paper(Path(), BUILT / "html"))
+    print(f"Paper: {out}")

@@ -1,156 +1,124 @@
-"""``carbon-midl footprint``: the footprint of any program, of a stored run, and the sensors of this machine."""
+"""``carbon-midl footprint`` and ``report``: the footprint of any program, of a stored run, and in words for papers."""
 
-import argparse
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
-from carbon_midl.cli.parsing import action, room
+from typer import Argument, Exit, Option, Typer
+from typer.core import TyperGroup
+
+from carbon_midl.cli.command import Command, examples
 from carbon_midl.errors import InputError
+from carbon_midl.files import write_json, write_text
+from carbon_midl.footprint import DEFAULT_PUE, Embodied, Tracker, carbon_intensity, describe, read_footprint
+from carbon_midl.footprint.grid import embodied_of
+from carbon_midl.footprint.meter import Meter
+from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
+from carbon_midl.footprint.sensors import discover_sensors
 
-if TYPE_CHECKING:
-    from carbon_midl.footprint import Embodied, FootprintRecord
-
-ROOM = "footprint"
-_ACTIONS = ("measure", "sensors", "recost")
-_WINDOW = "program"
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _KILLED = 128
-_MEASURE_EPILOG = """\
-What the program prints goes where it would go; the footprint is written to standard error. The exit code is the
-program's. A program that is interrupted has used what it has used.
-
-examples:
-  carbon-midl footprint -- python train.py --epochs 3
-  carbon-midl footprint --grid FR --pue 1.2 --json footprint.json -- make test
-"""
-_RECOST_EPILOG = """\
-Nothing is written, unless --json names a file.
-
-example:
-  carbon-midl footprint recost runs/demo/filters-4-seed-0 --grid FR --pue 1.2
-"""
 
 
-def add_actions(rooms: Any) -> None:
-    """Add the room ``footprint``."""
-    footprint = room(rooms, ROOM, "the footprint of any program (footprint -- COMMAND) or of a stored run")
-    measure = action(
-        footprint, "measure", _measure, "measure a program; 'footprint -- COMMAND' is short for it", _MEASURE_EPILOG
-    )
-    measure.add_argument("program", nargs="+", metavar="COMMAND", help="the program and its arguments, after --")
-    _add_factors(measure, "world")
-    measure.add_argument(
-        "--idle",
-        type=float,
-        default=2.0,
-        metavar="S",
-        help="seconds to measure idle power before, where there is a sensor; 0 leaves it out (default: %(default)s)",
-    )
+class MeasureByDefault(TyperGroup):
+    """Takes ``footprint -- COMMAND`` for ``footprint measure -- COMMAND``."""
 
-    sensors = action(footprint, "sensors", _sensors, "tell which sensors this machine has, which not, and why")
-    sensors.add_argument(
-        "--read", action="store_true", help="also read each of them once a second for three seconds (default: do not)"
-    )
-
-    recost = action(footprint, "recost", _recost, "show a stored run's footprint on another grid", _RECOST_EPILOG)
-    recost.add_argument(
-        "run", type=Path, metavar="RUN", help="directory of a run, or its result.json or footprint.json"
-    )
-    _add_factors(recost, None)
-    recost.add_argument(
-        "--window", default="training", metavar="NAME", help="the part of the run to show (default: %(default)s)"
-    )
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, with ``measure`` where no action is named before ``--``."""
+        if "--" in args and args[0] not in self.commands:
+            args = ["measure", *args]
+        return super().parse_args(ctx, args)
 
 
-def with_measure(arguments: Sequence[str]) -> list[str]:
-    """The arguments with ``measure`` put in where ``footprint`` is followed by options or ``--``."""
-    given = list(arguments)
-    if given[:1] == [ROOM] and "--" in given and given[1] not in _ACTIONS:
-        given.insert(1, "measure")
-    return given
+app = Typer()
+footprint = Typer(
+    cls=MeasureByDefault,
+    no_args_is_help=True,
+    help="The footprint of any program or stored run.",
+    epilog=examples("carbon-midl footprint -- python train.py --epochs 3"),
+)
+app.add_typer(footprint, name="footprint")
+
+WHERE = "carbon intensity: world, a country code such as DK, or g/kWh"
+PUE = "power usage effectiveness"
+HardwareKg = Annotated[
+    str | None,
+    Option(metavar="[KG]", help="also share out the making of the hardware: kgCO2e of it, or nothing to look it up"),
+]
+Lifetime = Annotated[float, Option(help="of the hardware, for `--embodied`; 3 is usual in the cloud")]
+RecordFile = Annotated[Path | None, Option(help="also write the record there")]
 
 
-def _add_factors(parser: argparse.ArgumentParser, grid: str | None) -> None:
-    kept = "the run's own" if grid is None else grid
-    parser.add_argument(
-        "--grid",
-        default=grid,
-        metavar="WHERE",
-        help=f"carbon intensity: world, a country code such as DK, or g/kWh (default: {kept})",
-    )
-    default_pue = "the run's own" if grid is None else "1.58, the average of data centres"
-    parser.add_argument("--pue", type=float, metavar="P", help=f"power usage effectiveness (default: {default_pue})")
-    parser.add_argument(
-        "--embodied",
-        nargs="?",
-        const="table",
-        metavar="KG",
-        help="also share out the making of the hardware: kgCO2e of one device, or nothing to look it up "
-        "(default: leave it out)",
-    )
-    parser.add_argument(
-        "--lifetime-years",
-        type=float,
-        default=5.0,
-        metavar="Y",
-        help="lifespan of the hardware for --embodied; 3 is usual in the cloud (default: %(default)s)",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the record there (default: do not)")
+@footprint.command(
+    cls=Command,
+    epilog=examples(
+        "carbon-midl footprint -- python train.py --epochs 3",
+        "carbon-midl footprint --grid FR --json footprint.json -- make test",
+    ),
+)
+def measure(
+    program: Annotated[list[str], Argument(metavar="COMMAND", help="the program and its arguments, after `--`")],
+    grid: Annotated[str, Option(help=WHERE)] = "world",
+    pue: Annotated[float, Option(help=f"{PUE}; {DEFAULT_PUE} is the average of data centres")] = DEFAULT_PUE,
+    embodied: HardwareKg = None,
+    lifetime_years: Lifetime = 5.0,
+    json: RecordFile = None,
+    idle: Annotated[float, Option(help="seconds to measure idle power before, with a sensor; 0 leaves it out")] = 2.0,
+) -> None:
+    """Measure a program.
 
-
-def _measure(options: argparse.Namespace) -> None:
-    from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, describe
-    from carbon_midl.footprint.sensors import discover_sensors
-
-    _check_json(options.json)
+    `footprint -- COMMAND` is short for it. What the program prints goes where it would go; the footprint is written to
+    standard error. The exit code is the program's. A program that is interrupted has used what it has used.
+    """
+    _check_json(json)
     found = discover_sensors()
-    hardware = {sensor.component: sensor.hardware for sensor in found.sensors}
     tracker = Tracker(
         ".",
         epochs=1,
-        pue=DEFAULT_PUE if options.pue is None else options.pue,
-        intensity=carbon_intensity(options.grid),
+        pue=pue,
+        intensity=carbon_intensity(grid),
         carbontracker=False,
-        idle_s=options.idle,
-        embodied=_embodied(options, hardware),
+        idle_s=idle,
+        embodied=_embodied(embodied, {one.component: one.hardware for one in found.sensors}, lifetime_years),
         sensors=found,
     )
-    with tracker, tracker.window(_WINDOW):
-        code = run_program(options.program)
-    print(describe(tracker.record, _WINDOW), file=sys.stderr)
-    _write_json(options.json, tracker.record)
-    if code:
-        raise SystemExit(code)
+    with tracker, tracker.window("program"):
+        code = run_program(program)
+    print(describe(tracker.record, "program"), file=sys.stderr)
+    if json:
+        write_json(json, tracker.record.to_dict())
+    raise Exit(code)
 
 
-def _sensors(options: argparse.Namespace) -> None:
-    from carbon_midl.footprint.sensors import discover_sensors
+@footprint.command()
+def sensors(
+    read: Annotated[bool, Option("--read", help="also read each of them once a second for three seconds")] = False,
+) -> None:
+    """Tell which sensors this machine has.
 
+    Of those that it lacks, it tells why, and how to allow them.
+    """
     found = discover_sensors()
     try:
         for sensor in found.sensors:
             print(f"{sensor.component:<8} {sensor.hardware}\n         {sensor.method}\n         {sensor.coverage}")
         for reason in found.missing:
             print(f"missing  {reason}")
-        if options.read:
-            _read(found.sensors)
+        if read:
+            _print_power(found.sensors)
     finally:
         for sensor in found.sensors:
             sensor.close()
 
 
-def _read(sensors: Sequence[Any]) -> None:
-    import time
-
-    from carbon_midl.footprint.meter import Meter
-
+def _print_power(sensors: Sequence[Any]) -> None:
     start_s = time.perf_counter()
     meters = [Meter(sensor, start_s) for sensor in sensors]
     for _ in range(3):
@@ -163,41 +131,47 @@ def _read(sensors: Sequence[Any]) -> None:
         print(f"{meter.sensor.component:<8} {meter.energy_j / elapsed_s:.4g} W over {elapsed_s:.1f} s{problems}")
 
 
-def _recost(options: argparse.Namespace) -> None:
-    from carbon_midl.footprint import describe, read_footprint
+@footprint.command(
+    cls=Command,
+    epilog=examples("carbon-midl footprint recost runs/demo/filters-4-seed-0 --grid FR"),
+)
+def recost(
+    run: Annotated[Path, Argument(metavar="RUN", help="directory of a run, or its result.json or footprint.json")],
+    grid: Annotated[str | None, Option(help=WHERE, show_default="the run's own")] = None,
+    pue: Annotated[float | None, Option(help=PUE, show_default="the run's own")] = None,
+    embodied: HardwareKg = None,
+    lifetime_years: Lifetime = 5.0,
+    json: RecordFile = None,
+    window: Annotated[str, Option(help="the part of the run to show")] = "training",
+) -> None:
+    """Show a run's footprint on another grid.
 
-    _check_json(options.json)
-    record = read_footprint(options.run).recost(options.grid, options.pue)
-    record = dataclasses.replace(record, embodied=_embodied(options, record.hardware) or record.embodied)
-    print(describe(record, options.window))
-    _write_json(options.json, record)
+    Nothing is written, unless `--json` names a file.
+    """
+    _check_json(json)
+    record = read_footprint(run).recost(grid, pue)
+    record = replace(record, embodied=_embodied(embodied, record.hardware, lifetime_years) or record.embodied)
+    print(describe(record, window))
+    if json:
+        write_json(json, record.to_dict())
 
 
-def _embodied(options: argparse.Namespace, hardware: dict[str, str]) -> "Embodied | None":
-    from carbon_midl.footprint.grid import embodied_of
-
-    if options.embodied is None:
+def _embodied(asked: str | None, hardware: dict[str, str], lifetime_years: float) -> Embodied | None:
+    if asked is None:
         return None
     try:
-        total_kg = None if options.embodied == "table" else float(options.embodied)
+        total_kg = None if asked == "table" else float(asked)
     except ValueError:
         raise InputError(
-            f"--embodied: found {options.embodied!r}, expected kgCO2e of making one device, or nothing to look it up"
+            f"--embodied: found {asked!r}, expected kgCO2e of making one device, or nothing to look it up"
         ) from None
-    return embodied_of(hardware, total_kg, options.lifetime_years)
+    return embodied_of(hardware, total_kg, lifetime_years)
 
 
 def _check_json(path: Path | None) -> None:
     """Refuse a place that cannot be written to before anything runs, not after."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
         raise InputError(f"--json {path}: found no place for a file, expected one in a directory that exists")
-
-
-def _write_json(path: Path | None, record: "FootprintRecord") -> None:
-    from carbon_midl.files import write_json
-
-    if path is not None:
-        write_json(path, record.to_dict())
 
 
 def run_program(command: Sequence[str]) -> int:
@@ -241,3 +215,36 @@ def _is_in_foreground() -> bool:
         return os.tcgetpgrp(sys.__stdin__.fileno()) == os.getpgrp()  # type: ignore[union-attr]
     except (OSError, AttributeError, ValueError):
         return False
+
+
+@app.command(
+    epilog=examples(
+        "carbon-midl report runs/demo/filters-4-seed-0",
+        "carbon-midl report runs/demo/results --only model-card --location Paris",
+    )
+)
+def report(
+    run: Annotated[Path, Argument(metavar="RUN", help="directory of a run, or of a study's results")],
+    only: Annotated[Literal["paragraph", "checklist", "model-card"] | None, Option(help="print this alone")] = None,
+    out: Annotated[Path | None, Option(help="write to a file, print nothing")] = None,
+    location: Annotated[str | None, Option(help="where the machine stood, for the model card")] = None,
+    training_type: Annotated[Literal["pre-training", "fine-tuning"], Option(help="for the card")] = "pre-training",
+) -> None:
+    """Report a footprint for a paper, a model card.
+
+    It is that of a run or a study: a paragraph, a checklist and a block for Hugging Face's model cards.
+    """
+    from carbon_midl.study.results import read_compute
+
+    compute = read_compute(run)
+    if only == "model-card":
+        text = model_card(compute, location, training_type) + "\n"
+    elif only:
+        text = {"paragraph": paragraph, "checklist": checklist}[only](compute) + "\n"
+    else:
+        text = to_markdown(compute, location, training_type)
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+        print(f"Report: {out}")

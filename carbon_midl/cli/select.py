@@ -1,279 +1,232 @@
-"""``carbon-midl select``: choose from a table of candidates by performance and cost, with reasons and uncertainty."""
+"""``carbon-midl select`` and ``replay``: choose by performance and cost, and see what early stopping would choose."""
 
-import argparse
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from carbon_midl.cli.parsing import action, equations, positive
+from typer import Argument, Option, Typer
+
+from carbon_midl.cli.command import examples, print_table
+from carbon_midl.cli.footprint import PUE, WHERE
 from carbon_midl.errors import InputError
+from carbon_midl.files import write_json
+from carbon_midl.footprint.grid import DEFAULT_PUE
+from carbon_midl.units import listed, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from carbon_midl.selection.candidates import Candidates, Factors
+    from carbon_midl.selection.candidates import Candidates, Columns, Factors
     from carbon_midl.selection.choice import Choice, Uncertainty
     from carbon_midl.selection.criteria import Criterion
+    from carbon_midl.selection.replay import Curves
 
-_NAMES = ("best", "budget", "noninferior", "weighted", "pepr", "knee", "marginal")
+app = Typer()
+
+CandidateColumns = Annotated[str, Option(metavar="COLUMN[,…]", help="columns that name a candidate together")]
+Where = Annotated[list[str] | None, Option(metavar="COLUMN=VALUE", help="keep only such rows; may be repeated")]
+
 # Option, the criterion it belongs to, and what that calls it.
 _OPTIONS = {
     "budget": ("budget", "limit"),
     "margin": ("noninferior", "margin"),
     "confidence": ("noninferior", "confidence"),
     "weight": ("weighted", "weight"),
-    "pepr_range": ("pepr", "limits"),
+    "pepr-range": ("pepr", "limits"),
     "price": ("marginal", "limit"),
 }
 _NEEDED = {"budget": "budget", "marginal": "price"}
 _SHOWN = 20
 _WIDTH = 100
-_EPILOG = """\
-criteria:
-  best         the best mean performance, whatever it costs
-  budget       the best of those within --budget
-  noninferior  the cheapest that is not worse than the best by more than --margin (one-sided limit by bootstrap over
-               shared patients and trainings; by t where fewer than ten replicates, or none, are shared)
-  weighted     the largest --weight × performance + (1 - weight) × thrift, each scaled to 0–1 over the candidates
-  pepr         the largest performance / (1 + resource), the resource scaled to 0–1 (Selvan et al., arXiv:2403.12562)
-  knee         the frontier's point highest above the line from its cheapest to its best
-  marginal     along the frontier while the next point (0.01) of performance costs less than --price
+_CRITERIA = """\
+Criteria:
 
-A recorded study is chosen from by its validation patients, or by its seeds where no validation slices are recorded; the
-test score is told of the chosen one alone. Any other table has a row a candidate and replicate (seed, fold or patient).
-A row without a performance or a cost is left out and counted. Probabilities come from a bootstrap over the replicates;
-a single replicate gives none.
+\b
+- best: the best mean performance, whatever it costs
+- budget: the best of those within `--budget`
+- noninferior: the cheapest that is not worse than the best by more than
+  `--margin` (one-sided limit by bootstrap over shared patients and
+  trainings; by t where fewer than ten replicates, or none, are shared)
+- weighted: the largest `--weight` × performance + (1 - weight) × thrift, each
+  scaled to 0–1 over the candidates
+- pepr: the largest performance / (1 + resource), the resource scaled to 0–1
+  (Selvan et al., arXiv:2403.12562)
+- knee: the frontier's point highest above the line from its cheapest to its
+  best
+- marginal: along the frontier while the next point (0.01) of performance
+  costs less than `--price`
 
-examples:
-  carbon-midl select results/lidc --criterion noninferior --margin 0.01 --grid DK --pue 1.2
-  carbon-midl select results/lidc --criterion budget --budget 20 --figure choice.svg
-  carbon-midl select results/lidc --margin 0.005 --compare
-  carbon-midl select models.csv --candidate model --replicate fold --paired --performance acc --percent \\
-      --energy joules --energy-unit J
-  carbon-midl select pepr-lidc-derma.csv --where dataset=lidc --candidate model --replicate none \\
-      --performance best_test --energy energy --criterion pepr
-  carbon-midl select models.csv --candidate model --replicate seed --performance auc --resource memory --unit GB
 """
 
 
-def add_actions(rooms: Any) -> None:
-    """Add the action ``select``."""
-    select = action(rooms, "select", _select, "choose a model by its performance and its footprint", _EPILOG)
-    select.add_argument("table", type=Path, metavar="TABLE", help="CSV file, or directory of a recorded study")
-    select.add_argument("--criterion", choices=_NAMES, default="noninferior", help="(default: %(default)s)")
-    _add_options(select.add_argument_group("options of the criteria"))
-    _add_cost(select.add_argument_group("cost"))
-    _add_columns(select.add_argument_group("columns and rows"))
-    output = select.add_argument_group("output")
-    output.add_argument("--draws", type=positive, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
-    output.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
-    output.add_argument(
-        "--grids", metavar="A,B,…", help="also say what would be chosen on these grids, as DK,PL,world (default: none)"
+@app.command(
+    epilog=_CRITERIA
+    + examples(
+        "carbon-midl select results/lidc --margin 0.01 --grid DK --pue 1.2",
+        "carbon-midl select results/lidc --criterion budget --budget 20",
+        "carbon-midl select results/lidc --compare --figure choice.svg",
+        "carbon-midl select models.csv --candidate model --replicate fold \\",
+        "  --paired --performance acc --percent --energy joules --energy-unit J",
+        "carbon-midl select pepr-lidc-derma.csv --where dataset=lidc \\",
+        "  --candidate model --replicate none --performance best_test \\",
+        "  --energy energy --criterion pepr",
+        "carbon-midl select models.csv --candidate model --replicate seed \\",
+        "  --performance auc --resource memory --unit GB",
     )
-    output.add_argument(
-        "--compare",
-        action="store_true",
-        help="also list the differences of all pairs, with intervals and tests corrected by Holm (default: do not)",
-    )
-    output.add_argument("--all", action="store_true", help=f"list all candidates (default: the first {_SHOWN})")
-    output.add_argument("--json", type=Path, metavar="FILE", help="write all of it as JSON (default: do not)")
-    output.add_argument(
-        "--figure", type=Path, metavar="FILE", help="draw performance against cost: .svg, .png, .pdf (default: do not)"
-    )
+)
+def select(
+    table: Annotated[Path, Argument(metavar="TABLE", help="CSV file, or directory of a recorded study")],
+    criterion: Annotated[
+        Literal["best", "budget", "noninferior", "weighted", "pepr", "knee", "marginal"], Option(help="see below")
+    ] = "noninferior",
+    budget: Annotated[float | None, Option(help="budget: in g, or the unit of the cost; needed there")] = None,
+    margin: Annotated[float | None, Option(help="noninferior: loss that does not matter", show_default="0.01")] = None,
+    confidence: Annotated[float | None, Option(help="noninferior: of the limit", show_default="0.95")] = None,
+    weight: Annotated[float | None, Option(help="weighted: of performance, 0 to 1", show_default="0.5")] = None,
+    pepr_range: Annotated[
+        tuple[float, float] | None,
+        Option(help="pepr: cost that counts as 0 and as 1", show_default="the lowest and highest in the table"),
+    ] = None,
+    price: Annotated[float | None, Option(help="marginal: what a point (0.01) may cost; needed there")] = None,
+    grid: Annotated[str | None, Option(help=WHERE, show_default="world")] = None,
+    pue: Annotated[float | None, Option(help=PUE, show_default=f"{DEFAULT_PUE}, the average of data centres")] = None,
+    embodied_g_per_h: Annotated[float | None, Option(help="also count making the hardware, per hour of use")] = None,
+    energy: Annotated[str | None, Option(help="column of energy before PUE", show_default="energy_kwh")] = None,
+    energy_unit: Annotated[Literal["kWh", "Wh", "MJ", "J"], Option(help="of `--energy`")] = "kWh",
+    carbon: Annotated[str | None, Option(help="column of gCO2eq as recorded, in place of energy")] = None,
+    resource: Annotated[str | None, Option(help="column of any other cost, in place of energy")] = None,
+    unit: Annotated[str, Option(help="of `--resource`, for words and axes")] = "",
+    duration: Annotated[str, Option(help="column of s, for `--embodied-g-per-h`")] = "duration_s",
+    candidate: CandidateColumns = "filters",
+    replicate: Annotated[
+        str, Option(help="column of seed, fold or patient, or none", show_default="patient_id where recorded, or seed")
+    ] = "",
+    training: Annotated[
+        str | None, Option(help="column that tells trainings apart where replicates are patients; both are drawn")
+    ] = None,
+    performance: Annotated[str, Option(help="column, 0 to 1, larger is better", show_default="validation Dice")] = "",
+    percent: Annotated[bool, Option("--percent", help="the performance is in percent")] = False,
+    where: Where = None,
+    repeats: Annotated[
+        Literal["refuse", "mean"], Option(help="what to do with several rows of one candidate and replicate")
+    ] = "refuse",
+    paired: Annotated[
+        bool, Option("--paired", help="all candidates share the replicates, as folds of one split; patients always")
+    ] = False,
+    draws: Annotated[int, Option(min=1, help="of the bootstrap")] = 10_000,
+    seed: Annotated[int, Option(help="of the draws")] = 0,
+    grids: Annotated[str | None, Option(metavar="A,B,…", help="also choose on these grids, as DK,PL,world")] = None,
+    compare: Annotated[
+        bool, Option("--compare", help="also list the differences of all pairs, with tests corrected by Holm")
+    ] = False,
+    every: Annotated[bool, Option("--all", help="list all candidates", show_default=f"the first {_SHOWN}")] = False,
+    json: Annotated[Path | None, Option(help="write all of it as JSON")] = None,
+    figure: Annotated[Path | None, Option(help="draw performance against cost: .svg, .png or .pdf")] = None,
+) -> None:
+    """Choose a model by performance and footprint.
 
+    A recorded study is chosen from by its validation patients, or by its seeds where no validation slices are
+    recorded; the test score is told of the chosen one alone. Any other table has a row a candidate and replicate
+    (seed, fold or patient). A row without a performance or a cost is left out and counted. Probabilities come from a
+    bootstrap over the replicates; a single replicate gives none.
+    """
+    from carbon_midl.selection import choice as choices
+    from carbon_midl.selection.candidates import Columns, read_candidates
 
-def _add_options(group: Any) -> None:
-    group.add_argument("--budget", type=float, metavar="G", help="budget: in g, or the unit of the cost; needed there")
-    group.add_argument(
-        "--margin", type=float, metavar="P", help="noninferior: loss that does not matter (default: 0.01, one point)"
+    options = (budget, margin, confidence, weight, pepr_range, price)
+    rule = _criterion(criterion, dict(zip(_OPTIONS, options, strict=True)))
+    if sum(column is not None for column in (energy, carbon, resource)) > 1:
+        raise InputError("cost: give one of --energy, --carbon and --resource.")
+    columns = Columns(
+        candidate=tuple(candidate.split(",")),
+        replicate=replicate,
+        training=training,
+        performance=performance,
+        energy=energy or Columns.energy,
+        energy_unit=energy_unit,
+        carbon=carbon,
+        resource=resource,
+        resource_unit=unit,
+        duration=duration,
     )
-    group.add_argument(
-        "--confidence", type=float, metavar="P", help="noninferior: of the one-sided limit (default: 0.95)"
+    rows, factors = _equations(where), None
+    if any(given is not None for given in (grid, pue, embodied_g_per_h)):
+        factors = _factors(grid, pue, embodied_g_per_h)
+    candidates = read_candidates(
+        table, columns, factors, rows, percent=percent, mean_of_repeats=repeats == "mean", paired=paired
     )
-    group.add_argument("--weight", type=float, metavar="W", help="weighted: of the performance, 0 to 1 (default: 0.5)")
-    group.add_argument(
-        "--pepr-range",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="pepr: cost that counts as 0 and as 1 (default: the lowest and highest in the table)",
-    )
-    group.add_argument("--price", type=float, metavar="G", help="marginal: what a point (0.01) may cost; needed there")
-
-
-def _add_cost(group: Any) -> None:
-    group.add_argument(
-        "--grid",
-        metavar="WHERE",
-        help="carbon intensity: world, a country code such as DK, or g/kWh (default: world)",
-    )
-    group.add_argument(
-        "--pue", type=float, metavar="P", help="power usage effectiveness (default: 1.58, the average of data centres)"
-    )
-    group.add_argument(
-        "--embodied-g-per-h",
-        type=float,
-        metavar="G",
-        help="also count making the hardware, gCO2eq for an hour of its use (default: leave it out)",
-    )
-    group.add_argument("--energy", metavar="COLUMN", help="energy before PUE (default: energy_kwh)")
-    group.add_argument(
-        "--energy-unit", choices=("kWh", "Wh", "MJ", "J"), default="kWh", help="of --energy (default: %(default)s)"
-    )
-    group.add_argument("--carbon", metavar="COLUMN", help="gCO2eq as recorded, in place of energy (default: none)")
-    group.add_argument("--resource", metavar="COLUMN", help="any other cost, in place of energy (default: none)")
-    group.add_argument("--unit", default="", metavar="U", help="of --resource, for words and axes (default: none)")
-    group.add_argument(
-        "--duration", default="duration_s", metavar="COLUMN", help="s, for --embodied-g-per-h (default: %(default)s)"
-    )
-
-
-def _add_columns(group: Any) -> None:
-    group.add_argument(
-        "--candidate", default="filters", metavar="COLUMN[,…]", help="one or several together (default: %(default)s)"
-    )
-    group.add_argument(
-        "--replicate",
-        default="",
-        metavar="COLUMN",
-        help="seed, fold or patient; none where every row is one of its own (default: of a recorded study patient_id, "
-        "which draws its runs, too, where slices of the performance's part are recorded; otherwise seed)",
-    )
-    group.add_argument(
-        "--training",
-        metavar="COLUMN",
-        help="where replicates are patients: what tells a candidate's trainings apart, as the seed; both are drawn "
-        "(default: none, in a recorded study the run)",
-    )
-    group.add_argument(
-        "--performance",
-        default="",
-        metavar="COLUMN",
-        help="0 to 1, larger is better (default: validation Dice, val_dice_patients by patient, val_dice by seed)",
-    )
-    group.add_argument("--percent", action="store_true", help="the performance is in percent (default: a fraction)")
-    group.add_argument(
-        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="keep only such rows (default: all)"
-    )
-    group.add_argument(
-        "--repeats",
-        choices=("refuse", "mean"),
-        default="refuse",
-        help="several rows of one candidate and replicate: refuse or average them (default: %(default)s)",
-    )
-    group.add_argument(
-        "--paired",
-        action="store_true",
-        help="all candidates share the replicates, as folds of one split: compare on each that every candidate has "
-        "(default: patients only)",
-    )
-
-
-def _select(options: argparse.Namespace) -> None:
-    from carbon_midl.selection.choice import choose, compare, leave_one_out, uncertainty
-
-    criterion = _criterion(options)
-    candidates = _candidates(options)
-    choice = choose(candidates, criterion)
-    found = uncertainty(candidates, criterion, options.draws, options.seed)
-    moves = leave_one_out(candidates, criterion)
-    grids = _grids(options, candidates, criterion)
-    _print_verdict(candidates, choice, found, moves)
-    most = len(candidates) if options.all else _SHOWN
-    _print_table(candidates, choice, found, most)
-    tested = _print_test(options, candidates, choice.chosen)
-    pairs = compare(candidates) if options.compare else None
+    choice = choices.choose(candidates, rule)
+    found = choices.uncertainty(candidates, rule, draws, seed)
+    without = choices.leave_one_out(candidates, rule)
+    places = {place: _factors(place, pue, embodied_g_per_h) for place in (grids.split(",") if grids else ())}
+    elsewhere = choices.across_factors(candidates, rule, places) if places else None
+    most = len(candidates) if every else _SHOWN
+    _print_verdict(candidates, choice, found, without)
+    _print_candidates(candidates, choice, found, most)
+    tested = _print_test(table, columns, candidates, rows, choice.chosen, draws, seed)
+    pairs = choices.compare(candidates) if compare else None
     if pairs is not None:
         _print_pairs(pairs, most)
-    if grids is not None:
+    if elsewhere is not None:
         print("\nOn other grids:")
-        for row in grids.to_dict("records"):
+        for row in elsewhere.to_dict("records"):
             print(f"  {row['label']:<8} {row['g_per_kwh']:7g} g/kWh  {row['chosen'] or row['reason']}")
-    if options.json:
-        _write_json(options, candidates, choice, found, tested, moves, grids, pairs)
-    if options.figure:
+    if json:
+        about = {
+            "table": str(table),
+            "test": None if tested is None else _records(tested)[0],
+            "seed": seed,
+            "without": without,
+            "grids": None if elsewhere is None else _records(elsewhere),
+            "comparisons": None if pairs is None else _records(pairs),
+        }
+        _write_json(json, candidates, choice, found, about)
+    if figure:
         from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
 
-        save_picture(draw_choice(candidates, choice, found), options.figure)
-        print(f"\nFigure: {options.figure}\nAlt text: {alt_text(candidates, choice, found)}")
+        save_picture(draw_choice(candidates, choice, found), figure)
+        print(f"\nFigure: {figure}\nAlt text: {alt_text(candidates, choice, found)}")
 
 
-def _criterion(options: argparse.Namespace) -> "Criterion":
+def _criterion(name: str, options: dict[str, Any]) -> "Criterion":
+    """A criterion with those options that were given; they must be its own."""
     from carbon_midl.selection.criteria import CRITERIA
 
     given = {}
-    for option, (criterion, name) in _OPTIONS.items():
-        value = getattr(options, option)
+    for option, value in options.items():
+        criterion, attribute = _OPTIONS[option]
         if value is None:
             continue
-        if criterion != options.criterion:
+        if criterion != name:
             raise InputError(
-                f"--{option.replace('_', '-')}: belongs to --criterion {criterion}, and the criterion is "
-                f"{options.criterion}. Leave one of the two out."
+                f"--{option}: belongs to --criterion {criterion}, and the criterion is {name}. "
+                "Leave one of the two out."
             )
-        given[name] = tuple(value) if isinstance(value, list) else value
-    needed = _NEEDED.get(options.criterion)
-    if needed and not given:
-        raise InputError(f"--criterion {options.criterion}: needs --{needed}, in g or the unit of the cost.")
-    return CRITERIA[options.criterion](**given)
+        given[attribute] = value
+    if name in _NEEDED and not given:
+        raise InputError(f"--criterion {name}: needs --{_NEEDED[name]}, in g or the unit of the cost.")
+    return CRITERIA[name](**given)
 
 
-def _candidates(options: argparse.Namespace) -> "Candidates":
-    from carbon_midl.selection.candidates import Columns, read_candidates
-
-    if sum(value is not None for value in (options.energy, options.carbon, options.resource)) > 1:
-        raise InputError("cost: give one of --energy, --carbon and --resource.")
-    columns = Columns(
-        candidate=tuple(options.candidate.split(",")),
-        replicate=options.replicate,
-        training=options.training,
-        performance=options.performance,
-        energy=options.energy or Columns.energy,
-        energy_unit=options.energy_unit,
-        carbon=options.carbon,
-        resource=options.resource,
-        resource_unit=options.unit,
-        duration=options.duration,
-    )
-    return read_candidates(
-        options.table,
-        columns,
-        _factors(options, options.grid),
-        where=equations("--where", options.where),
-        percent=options.percent,
-        mean_of_repeats=options.repeats == "mean",
-        paired=options.paired,
-    )
+def _equations(where: list[str] | None) -> dict[str, str]:
+    """What was given as COLUMN=VALUE, by column."""
+    for text in where or []:
+        if "=" not in text:
+            raise InputError(f"--where: found {text!r}; expected NAME=VALUE.")
+    return dict(text.split("=", 1) for text in where or [])
 
 
-def _factors(options: argparse.Namespace, grid: str | None) -> "Factors | None":
-    from carbon_midl.footprint.grid import DEFAULT_PUE
+def _factors(grid: str | None, pue: float | None, embodied_g_per_h: float | None) -> "Factors":
+    """From energy to carbon."""
     from carbon_midl.selection.candidates import Factors
 
-    if grid is None and options.pue is None and options.embodied_g_per_h is None:
-        return None
-    return Factors.of(
-        "world" if grid is None else grid,
-        DEFAULT_PUE if options.pue is None else options.pue,
-        options.embodied_g_per_h or 0.0,
-    )
-
-
-def _grids(options: argparse.Namespace, candidates: "Candidates", criterion: "Criterion") -> "pd.DataFrame | None":
-    from carbon_midl.selection.choice import across_factors
-
-    if options.grids is None:
-        return None
-    factors = {place: _factors(options, place) for place in options.grids.split(",")}
-    return across_factors(candidates, criterion, {place: there for place, there in factors.items() if there})
+    return Factors.of(grid or "world", DEFAULT_PUE if pue is None else pue, embodied_g_per_h or 0.0)
 
 
 def _print_verdict(
-    candidates: "Candidates", choice: "Choice", found: "Uncertainty", moves: dict[str, str | None]
+    candidates: "Candidates", choice: "Choice", found: "Uncertainty", without: dict[str, str | None]
 ) -> None:
-    from textwrap import fill
-
-    from carbon_midl.units import listed
-
     lines = [f"Chosen: {choice.chosen} ({choice.criterion})", choice.reason]
     if choice.runner_up is not None:
         lines.append(f"Runner-up: {choice.runner_up}.")
@@ -281,11 +234,9 @@ def _print_verdict(
         lines.append(f"Could have the best performance, at 95 %: {listed(candidates.could_be_best)}.")
     if found.none_probability:
         lines.append(f"In {found.none_probability:.1%} of draws no candidate may be chosen.")
-    if moves:
-        lines.append(
-            f"The choice depends on the company: without "
-            f"{listed([f'{name} it would be {other}' for name, other in moves.items()])}."
-        )
+    if without:
+        others = listed([f"{name} it would be {other}" for name, other in without.items()])
+        lines.append(f"The choice depends on the company: without {others}.")
     lines.append(f"Assumption: {choice.assumption} Source: {choice.source}.")
     if candidates.factors is not None:
         lines.append(f"Carbon: {candidates.factors.describe()}.")
@@ -293,26 +244,22 @@ def _print_verdict(
     print("\n".join(fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines))
 
 
-def _print_table(candidates: "Candidates", choice: "Choice", found: "Uncertainty", most: int) -> None:
-    from carbon_midl.units import number
-
+def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncertainty", most: int) -> None:
     # What a reader looks for first: the chosen, then by rank.
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])
     rows = [("candidate", candidates.performance_name, candidates.unit or candidates.cost_name, "frontier", "chosen")]
     for row in table.head(most).to_dict("records"):
-        performance, cost = _performance(row), number(row["cost"])
-        if row["performance_low"] == row["performance_low"]:
+        cost = number(row["cost"])
+        if row["performance_low"] == row["performance_low"]:  # not NaN, there is an interval
             cost += f" [{number(row['cost_low'])}, {number(row['cost_high'])}]"
         frontier = "yes" if row["on_frontier"] else "no"
         chosen = "*" if row["candidate"] == choice.chosen else ""
         if row["chosen_probability"] == row["chosen_probability"]:
             frontier += f" ({row['frontier_probability']:.0%})"
             chosen = f"{row['chosen_probability']:.1%} {chosen}".rstrip()
-        rows.append((row["candidate"], performance, cost, frontier, chosen))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        rows.append((row["candidate"], _performance(row), cost, frontier, chosen))
     print()
-    for cells in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+    print_table(rows)
     if len(table) > most:
         print(f"… and {len(table) - most} more (--all)")
     print(f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates.")
@@ -325,26 +272,24 @@ def _performance(row: dict[Any, Any]) -> str:
     return f"{row['performance']:.4f}{interval if row['performance_low'] == row['performance_low'] else ''}"
 
 
-def _print_test(options: argparse.Namespace, candidates: "Candidates", chosen: str) -> "pd.DataFrame | None":
+def _print_test(
+    table: Path, columns: "Columns", candidates: "Candidates", rows: dict[str, str], chosen: str, draws: int, seed: int
+) -> "pd.DataFrame | None":
     """Print the test Dice of the chosen one alone and return its row; None where a test chose, or none is recorded."""
     from carbon_midl.selection.candidates import TEST_DICE, Columns, is_test, read_candidates
     from carbon_midl.selection.choice import uncertainty
     from carbon_midl.selection.criteria import Best
 
-    if not options.table.is_dir() or is_test(candidates.performance_name):
+    if not table.is_dir() or is_test(candidates.performance_name):
         return None
-    names = options.candidate.split(",")
+    names = columns.candidate
     its_rows = dict(zip(names, chosen.split(" / ", len(names) - 1), strict=True))
     try:
-        alone = read_candidates(
-            options.table,
-            Columns(candidate=tuple(names), performance=TEST_DICE),
-            where=equations("--where", options.where) | its_rows,
-        )
+        alone = read_candidates(table, Columns(candidate=names, performance=TEST_DICE), where=rows | its_rows)
     except InputError as error:
         print(f"Test: none. {error}")
         return None
-    row = uncertainty(alone, Best(), options.draws, options.seed).table.filter(regex="candidate|replicates|performance")
+    row = uncertainty(alone, Best(), draws, seed).table.filter(regex="candidate|replicates|performance")
     n = f"seeds: {alone.counts[0]}"
     if alone.paired:
         n = f"patients: {alone.counts[0]}, trainings: {alone.trainings[0]}"
@@ -355,46 +300,28 @@ def _print_test(options: argparse.Namespace, candidates: "Candidates", chosen: s
 def _print_pairs(pairs: "pd.DataFrame", most: int) -> None:
     print("\nDifferences in mean performance, 95 % interval of each pair, p corrected for all pairs (Holm):")
     for row in pairs.head(most).to_dict("records"):
-        interval = (
-            f" [{row['low']:+.4f}, {row['high']:+.4f}]  p {row['p_holm']:.2g}" if row["low"] == row["low"] else ""
-        )
-        print(f"  {row['second']} − {row['first']}: {row['difference']:+.4f}{interval}")
+        line = f"  {row['second']} − {row['first']}: {row['difference']:+.4f}"
+        if row["low"] == row["low"]:
+            line += f" [{row['low']:+.4f}, {row['high']:+.4f}]  p {row['p_holm']:.2g}"
+        print(line)
     if len(pairs) > most:
         print(f"  … and {len(pairs) - most:,} more (--all)")
 
 
 def _write_json(
-    options: argparse.Namespace,
-    candidates: "Candidates",
-    choice: "Choice",
-    found: "Uncertainty",
-    tested: "pd.DataFrame | None",
-    moves: dict[str, str | None],
-    grids: "pd.DataFrame | None",
-    pairs: "pd.DataFrame | None",
+    path: Path, candidates: "Candidates", choice: "Choice", found: "Uncertainty", about: dict[str, Any]
 ) -> None:
-    from carbon_midl.files import write_json
-
-    content = choice.to_dict() | {
-        "table": str(options.table),
-        "cost": {
-            "name": candidates.cost_name,
-            "unit": candidates.unit,
-            "factors": None if candidates.factors is None else candidates.factors.describe(),
-        },
+    factors = None if candidates.factors is None else candidates.factors.describe()
+    content = {
+        "cost": {"name": candidates.cost_name, "unit": candidates.unit, "factors": factors},
         "candidates": _records(found.table),
-        "test": None if tested is None else _records(tested)[0],
         "draws": found.draws,
-        "seed": options.seed,
         "none_probability": found.none_probability,
         "could_be_best": candidates.could_be_best or None,
-        "without": moves,
-        "grids": None if grids is None else _records(grids),
-        "comparisons": None if pairs is None else _records(pairs),
         "notes": [*candidates.notes, *found.notes],
     }
-    write_json(options.json, content)
-    print(f"\nJSON: {options.json}")
+    write_json(path, choice.to_dict() | content | about)
+    print(f"\nJSON: {path}")
 
 
 def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -403,3 +330,96 @@ def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
     return [
         {str(name): value for name, value in row.items()} for row in cells.where(cells.notna(), None).to_dict("records")
     ]
+
+
+@app.command(
+    epilog=examples(
+        "carbon-midl replay runs/demo/results",
+        "carbon-midl replay results/recipes --candidate recipe,filters",
+        "carbon-midl replay pepr-lidc-derma.csv --where dataset=derma \\",
+        "  --candidate model --size num_param --cost energy --curve 'test_[0-9]+'",
+        "carbon-midl replay runs/demo/results --policy halving --option eta=3",
+    )
+)
+def replay(
+    table: Annotated[Path | None, Argument(metavar="TABLE", help="a recorded study, or a CSV file")] = None,
+    list_policies: Annotated[bool, Option("--policies", help="list the policies and their options, and end")] = False,
+    policy: Annotated[str | None, Option(help="replay this one", show_default="each with default options")] = None,
+    option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
+    tolerance: Annotated[float, Option(help="regret that does not matter")] = 0.005,
+    candidate: CandidateColumns = "filters",
+    size: Annotated[str | None, Option(help="CSV, needed: column known before training, growing with cost")] = None,
+    cost: Annotated[str | None, Option(help="CSV, needed: column of the cost of the whole training")] = None,
+    curve: Annotated[str | None, Option(help="CSV, needed: regular expression of the epochs' columns")] = None,
+    where: Where = None,
+    draws: Annotated[int, Option(min=1, help="CSV: of candidates")] = 200,
+    seed: Annotated[int, Option(help="CSV: of the draws")] = 0,
+) -> None:
+    """Replay on recorded curves how a search goes.
+
+    Every epoch that a policy asks for is taken from the recorded learning curves, and the chosen candidate is trained
+    to its end. Regret: score of the full sweep's choice minus that of the policy's; cost: of the search, as share of
+    the full sweep's.
+
+    TABLE is the directory of a recorded study (each of its seeds is a search, which decides by validation Dice and
+    energy of each epoch; the score is the candidate's mean test Dice over the seeds), or a CSV file with a row a
+    candidate and a column an epoch (candidates are drawn again, with replacement; the score is the best of a curve).
+    """
+    from tqdm import tqdm
+
+    from carbon_midl.selection.candidates import is_test
+    from carbon_midl.selection.policies import POLICIES, described, policy_of
+    from carbon_midl.selection.replay import curves_of_study, replay, summarise
+
+    if list_policies:
+        print(f"policies:\n{described()}")
+        return
+    if table is None:
+        raise InputError("TABLE: missing; expected a recorded study or a CSV file. See: carbon-midl replay --help")
+    if option and policy is None:
+        raise InputError("--option: belongs to --policy NAME, and there is none.")
+    names = tuple(candidate.split(","))
+    if table.is_dir():
+        searches = list(curves_of_study(table, names).values())
+        what = f"{len(searches)} seed{'s' * (len(searches) > 1)}, each a search of {len(searches[0])} candidates"
+    else:
+        columns = {"size": size, "cost": cost, "curve": curve}
+        searches = _searches_of_table(table, names, columns, _equations(where), draws, seed)
+        what = f"{draws} draws of {len(searches[0])} candidates, each a search"
+    policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
+    print(what)
+    rows = [("policy", "regret", "within", "cost", "chosen")]
+    for one in tqdm(policies, unit="policy", disable=None):
+        replays = [replay(curves, one) for curves in searches]
+        found = summarise(replays, one, tolerance)
+        (name, times), *_ = Counter(one.chosen for one in replays).most_common(1)
+        regret, share = f"{found.regret:.4f}", f"{found.share:.1%}"
+        if len(replays) > 1:
+            regret += f" [{found.regret_low:.4f}, {found.regret_high:.4f}]"
+            share += f" [{found.share_low:.1%}, {found.share_high:.1%}]"
+        rows.append((one.describe(), regret, f"{found.within:.0%}", share, f"{name} ({times / len(replays):.0%})"))
+    print_table(rows)
+    score = "best of the curve" if searches[0].score is None else "test Dice"
+    print(
+        f"regret: mean{' and range of 95 %' if len(searches) > 1 else ''} in {score}; within: share of searches with a "
+        f"regret of at most {tolerance:g}; cost: share of the full sweep's; chosen: most often."
+    )
+    if curve and is_test(curve):
+        print(f"Note: --curve {curve} are test scores, and deciding by them uses the test up.")
+
+
+def _searches_of_table(
+    path: Path, candidate: tuple[str, ...], columns: dict[str, str | None], where: dict[str, str], draws: int, seed: int
+) -> list["Curves"]:
+    """The curves of each draw of the candidates."""
+    from carbon_midl.selection.candidates import rows_where
+    from carbon_midl.selection.replay import curves_of_table, drawn
+    from carbon_midl.study.results import read_csv
+
+    named = {name: column for name, column in columns.items() if column is not None}
+    if missing := [f"--{name}" for name in columns if name not in named]:
+        raise InputError(f"{path}: a CSV file needs {', '.join(missing)}. See: carbon-midl replay --help")
+    table = read_csv(path)
+    for name, value in where.items():
+        table = rows_where(table, name, value, str(path))
+    return drawn(curves_of_table(table, candidate, named["size"], named["cost"], named["curve"]), draws, seed)

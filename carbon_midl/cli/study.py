@@ -1,123 +1,143 @@
-"""``carbon-midl study``: many runs from one file."""
+"""``carbon-midl study`` and ``search``: many runs from one file, all of them or as a policy asks."""
 
-import argparse
 import json
+import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from carbon_midl.cli.parsing import action, positive, room
+from typer import Argument, BadParameter, Option, Typer
+
+from carbon_midl.cli.command import examples, print_table
+from carbon_midl.errors import InputError
+from carbon_midl.footprint import carbon_intensity
+from carbon_midl.units import carbon, duration, energy
 
 if TYPE_CHECKING:
     from carbon_midl.study.status import StudyStatus
 
-_RUN_EPILOG = """\
-A run that is done is not made again; one that was interrupted goes on from its last epoch or batch; one whose options,
-crops or code have changed is moved aside and made anew. Ctrl-C lets each run save its training first.
+app = Typer()
+study = Typer(help="Studies: many runs from one file.", no_args_is_help=True)
+app.add_typer(study, name="study")
 
-examples:
-  carbon-midl study run studies/demo.toml
-  carbon-midl study run studies/lidc.toml --devices cuda:0,cuda:1     two runs at a time, each on a GPU of its own
-  carbon-midl study run studies/lidc.toml --ahead                     no GPU waits for a notebook to start
-  carbon-midl study run studies/demo.toml --jobs 2                    two at a time on the processor
-  carbon-midl study run studies/lidc.toml --only filters-16-seed-0    one run; schedulers start them this way
-"""
-_STATUS_EPILOG = """\
-states: done; running; interrupted (goes on from its checkpoint at the next start); failed; stale (finished, but with
-other options, crops or code, and made anew at the next start); waiting.
+StudyFile = Annotated[Path, Argument(metavar="FILE", help="the study, such as studies/demo.toml")]
+ShareMeter = Annotated[
+    bool,
+    Option("--share-meter", help="allow other runs on a metered device; energies are marked as not separable"),
+]
 
-Energy counts every attempt, also failed and abandoned ones. What is left is predicted from the mean of the runs that
-are done, whatever their width.
-"""
-_PREPARE_EPILOG = """\
-'run' does so at its start. Schedulers that start every run by itself, some at the same time, call this once before: it
-renders the study's phantom, or looks whether its archive is there and fits, and keeps a copy of the notebook.
+_POLICIES = """\
+Policies:
 
-examples:
-  carbon-midl study prepare studies/demo.toml
-  carbon-midl study list --names studies/demo.toml | xargs -I{} carbon-midl study run studies/demo.toml --only {}
-  carbon-midl study collect studies/demo.toml
+\b
+- full: train every candidate to its end
+- early-stopping: end a training that has not improved for some epochs
+- halving: after equal amounts of energy, only the best of those that got as
+  far train on
+- screened-halving: the same with a screening first, judged by the trend of
+  the learning curve, too
+- widen: from the narrowest width upwards, until the next one no longer pays
+
+What they assume, and their options: `carbon-midl replay --policies`. With few candidates, widen asks what the study
+asks: is the next width worth its energy? With many, screened-halving saves the most.
+
 """
 _SHOWN = 40
+_STATES = ("running", "failed", "interrupted", "stale", "waiting", "done")
 
 
-def add_actions(rooms: Any) -> None:
-    """Add the room ``study``."""
-    study = room(rooms, "study", "studies: many runs from one file")
-    run = action(
-        study, "run", _run, "make the runs of a study that are not done, and collect their tables", _RUN_EPILOG
+@study.command(
+    epilog=examples(
+        "carbon-midl study run studies/demo.toml",
+        "# two runs at a time, each on a GPU of its own",
+        "carbon-midl study run studies/lidc.toml --devices cuda:0,cuda:1",
+        "# no GPU waits for a notebook to start",
+        "carbon-midl study run studies/lidc.toml --ahead",
+        "# two at a time on the processor",
+        "carbon-midl study run studies/demo.toml --jobs 2",
+        "# one run; schedulers start them this way",
+        "carbon-midl study run studies/lidc.toml --only filters-16-seed-0",
     )
-    run.add_argument(
-        "--devices", type=_names, default=(), metavar="A,B,…", help="cuda:0,cuda:1,… or cpu (default: torch chooses)"
-    )
-    run.add_argument(
-        "--jobs", type=positive, metavar="N", help="runs at the same time (default: one for each of --devices)"
-    )
-    run.add_argument(
-        "--share-meter",
-        action="store_true",
-        help="allow several runs on one metered device; their energy is marked as not separable (default: refuse)",
-    )
-    run.add_argument(
-        "--ahead",
-        action="store_true",
-        help="start the next run while one trains on the GPU; it waits for its turn (default: one after the other)",
-    )
-    run.add_argument("--only", metavar="RUN", help="make this run alone, and collect nothing (default: all runs)")
-    prepare = action(study, "prepare", _prepare, "make ready what the runs of a study share", _PREPARE_EPILOG)
-    status = action(study, "status", _status, "how far a study is, and what it has used", _STATUS_EPILOG)
-    status.add_argument("--json", action="store_true", help="all of it as JSON, to standard output (default: a table)")
-    status.add_argument("--all", action="store_true", help=f"list every run (default: at most {_SHOWN}, the done last)")
-    runs = action(study, "list", _list, "a study's runs, and which options each of them gets")
-    shape = runs.add_mutually_exclusive_group()
-    shape.add_argument("--names", action="store_true", help="names alone, one a line, for scripts (default: a table)")
-    shape.add_argument("--json", action="store_true", help="with all options, as JSON (default: a table)")
-    collect = action(study, "collect", _collect, "put all runs that are done into tables; 'run' does so at its end")
-    for parser in (run, prepare, status, runs, collect):
-        parser.add_argument("study", type=Path, metavar="FILE", help="the study, such as studies/demo.toml")
+)
+def run(
+    file: StudyFile,
+    devices: Annotated[str, Option(help="cuda:0,cuda:1,… or cpu", show_default="torch chooses")] = "",
+    jobs: Annotated[
+        int | None, Option(min=1, help="runs at a time", show_default="one for each of `--devices`")
+    ] = None,
+    share_meter: ShareMeter = False,
+    ahead: Annotated[bool, Option("--ahead", help="start the next run while one trains on the GPU, to wait")] = False,
+    only: Annotated[str | None, Option(help="make this run alone, and collect nothing")] = None,
+) -> None:
+    """Make a study's runs and collect their tables.
 
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
-
-
-def _run(options: argparse.Namespace) -> None:
+    A run that is done is not made again; one that was interrupted goes on from its last epoch or batch; one whose
+    options, crops or code have changed is moved aside and made anew. Ctrl-C lets each run save its training first.
+    """
     from carbon_midl.study.devices import slots
     from carbon_midl.study.runner import run_study
     from carbon_midl.study.spec import read_study
 
-    # A scheduler's or terminal's request to end is handled like Ctrl-C: the run's notebook is stopped, too.
+    _end_like_ctrl_c()
+    named = [name.strip() for name in devices.split(",")] if devices else []
+    run_study(read_study(file), slots(named, jobs, share_meter, ahead), only, share_meter)
+
+
+def _end_like_ctrl_c() -> None:
+    """Handle a scheduler's or terminal's request to end like Ctrl-C: the run's notebook is stopped, too."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    study = read_study(options.study)
-    places = slots(options.devices, options.jobs, options.share_meter, options.ahead)
-    run_study(study, places, options.only, options.share_meter)
 
 
-def _prepare(options: argparse.Namespace) -> None:
+@study.command(
+    epilog=examples(
+        "carbon-midl study prepare studies/demo.toml",
+        "carbon-midl study list --names studies/demo.toml \\",
+        "  | xargs -I{} carbon-midl study run studies/demo.toml --only {}",
+        "carbon-midl study collect studies/demo.toml",
+    )
+)
+def prepare(file: StudyFile) -> None:
+    """Make ready what the runs of a study share.
+
+    `study run` does so at its start. Schedulers that start every run by itself, some at the same time, call this once
+    before: it renders the study's phantom, or looks whether its archive is there and fits, and keeps a copy of the
+    notebook.
+    """
     from carbon_midl.study.runner import prepare
     from carbon_midl.study.spec import read_study
 
-    study = read_study(options.study)
-    archive, _ = prepare(study)
-    print(f"{study.title}: {len(study.runs):,} runs on {len(archive):,} crops in {archive.path}")
+    read = read_study(file)
+    archive, _ = prepare(read)
+    print(f"{read.title}: {len(read.runs):,} runs on {len(archive):,} crops in {archive.path}")
 
 
-def _status(options: argparse.Namespace) -> None:
+@study.command()
+def status(
+    file: StudyFile,
+    as_json: Annotated[bool, Option("--json", help="print all of it as JSON")] = False,
+    every: Annotated[bool, Option("--all", help=f"list every run, not only {_SHOWN}, the done last")] = False,
+) -> None:
+    """Tell how far a study is, and what it used.
+
+    States: done; running; interrupted (goes on from its checkpoint at the next start); failed; stale (finished, but
+    with other options, crops or code, and made anew at the next start); waiting.
+
+    Energy counts every attempt, also failed and abandoned ones. What is left is predicted from the mean of the runs
+    that are done, whatever their width.
+    """
     from carbon_midl.study.spec import read_study
     from carbon_midl.study.status import study_status
 
-    study = read_study(options.study)
-    status = study_status(study)
-    if options.json:
-        print(json.dumps({"study": study.name, **status.to_dict()}, indent=2))
+    read = read_study(file)
+    found = study_status(read)
+    if as_json:
+        print(json.dumps({"study": read.name, **found.to_dict()}, indent=2))
     else:
-        _print_status(study.title, status, len(status.runs) if options.all else _SHOWN)
+        _print_status(read.title, found, len(found.runs) if every else _SHOWN)
 
 
 def _print_status(title: str, status: "StudyStatus", most: int) -> None:
-    from carbon_midl.units import carbon, duration, energy
-
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(status.counts.items()))
     print(f"{title}: {len(status.runs):,} runs ({counts})")
     text = f"Used so far: {energy(status.energy_kwh)} before PUE, {carbon(status.carbon_g)}"
@@ -131,44 +151,127 @@ def _print_status(title: str, status: "StudyStatus", most: int) -> None:
         )
     if status.note:
         print(status.note)
-    order = ("running", "failed", "interrupted", "stale", "waiting", "done")
-    rows = sorted(status.runs, key=lambda run: order.index(run.state))
-    width = max(len(run.name) for run in rows[:most])
-    print(f"\n{'run':<{width}}  {'state':<11}  {'epoch':>7}  {'Dice':>5}  {'used':>9}")
-    for run in rows[:most]:
+    rows = [("run", "state", "epoch", "Dice", "used", "")]
+    for run in sorted(status.runs, key=lambda run: _STATES.index(run.state))[:most]:
         dice = "–" if run.dice is None else f"{run.dice:.3f}"
         used = energy(run.energy_kwh) if run.energy_kwh else "–"
-        line = f"{run.name:<{width}}  {run.state:<11}  {f'{run.epochs}/{run.planned}':>7}  {dice:>5}  {used:>9}"
-        print(f"{line}  {run.why}".rstrip())
-    if len(rows) > most:
-        print(f"… and {len(rows) - most:,} more (--all)")
+        rows.append((run.name, run.state, f"{run.epochs}/{run.planned}", dice, used, run.why))
+    print()
+    print_table(rows)
+    if len(status.runs) > most:
+        print(f"… and {len(status.runs) - most:,} more (--all)")
 
 
-def _list(options: argparse.Namespace) -> None:
+@study.command("list")
+def list_runs(
+    file: StudyFile,
+    names: Annotated[bool, Option("--names", help="names alone, one a line, for scripts")] = False,
+    as_json: Annotated[bool, Option("--json", help="with all options, as JSON")] = False,
+) -> None:
+    """List a study's runs and their options."""
     from carbon_midl.study.spec import read_study
 
-    runs = read_study(options.study).runs
-    asked = {run.name: run.options.model_dump() for run in runs}
-    if options.json:
-        print(json.dumps([{"run": name, "options": values} for name, values in asked.items()], indent=2))
-    elif options.names:
-        print("\n".join(asked))
+    if names and as_json:
+        raise BadParameter("give one of --names and --json, not both")
+    runs = {run.name: run.options.model_dump() for run in read_study(file).runs}
+    if as_json:
+        print(json.dumps([{"run": name, "options": options} for name, options in runs.items()], indent=2))
+    elif names:
+        print("\n".join(runs))
     else:
         import pandas as pd
 
-        table = pd.DataFrame.from_dict(asked, orient="index")
+        table = pd.DataFrame.from_dict(runs, orient="index")
         differing = table.nunique() > 1
         print(
             "in all runs: " + ", ".join(f"{name} {value}" for name, value in table.loc[:, ~differing].iloc[0].items())
         )
-        print(table.loc[:, differing].to_string() if differing.any() else "\n".join(asked))
+        print(table.loc[:, differing].to_string() if differing.any() else "\n".join(runs))
 
 
-def _collect(options: argparse.Namespace) -> None:
-    from carbon_midl.errors import InputError
+@study.command()
+def collect(file: StudyFile) -> None:
+    """Collect the runs that are done into tables.
+
+    `study run` does so at its end.
+    """
     from carbon_midl.study.runner import collect, open_crops
     from carbon_midl.study.spec import read_study
 
-    study = read_study(options.study)
-    if collect(study, open_crops(study)) is None:
-        raise InputError(f"{study.path}: no run is done yet. Make them: carbon-midl study run {study.path}")
+    read = read_study(file)
+    if collect(read, open_crops(read)) is None:
+        raise InputError(f"{read.path}: no run is done yet. Make them: carbon-midl study run {read.path}")
+
+
+@app.command(
+    epilog=_POLICIES
+    + examples(
+        "carbon-midl search studies/demo.toml",
+        "carbon-midl search studies/lidc.toml --policy widen --option gain=0.01 \\",
+        "  --budget-g 20",
+        "carbon-midl search studies/demo.toml --status",
+    )
+)
+def search(
+    file: StudyFile,
+    policy: Annotated[str, Option(help="see below")] = "screened-halving",
+    option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
+    budget_g: Annotated[float | None, Option(help="gCO2eq of the whole search, by the study's grid")] = None,
+    budget_kwh: Annotated[float | None, Option(help="the same in kWh before PUE")] = None,
+    seed: Annotated[int | None, Option(help="of all trainings", show_default="the study's first")] = None,
+    name: Annotated[str | None, Option(help="directory in runs/", show_default="STUDY-search-POLICY-seed-N")] = None,
+    device: Annotated[str, Option(help="cuda:0, … or cpu", show_default="torch chooses")] = "",
+    share_meter: ShareMeter = False,
+    show_status: Annotated[bool, Option("--status", help="train nothing, tell how far the search is")] = False,
+) -> None:
+    """Train as a policy asks, within a budget.
+
+    The study's runs of one seed are the candidates, the narrowest first. After each epoch the policy decides from
+    their validation Dice and energy whether the training goes on. The best is then trained to its end, as far as the
+    budget allows, and it alone is tested on the test patients. Every training is in trail.csv, what came of them in
+    search.json.
+
+    The same command again goes on after Ctrl-C or a crash. The same command in another shell is a second worker; they
+    share the search through Optuna's storage (journal.log, which Optuna's own tools can read).
+    """
+    from carbon_midl.selection.policies import policy_of
+    from carbon_midl.study.spec import read_study
+
+    if budget_g is not None and budget_kwh is not None:
+        raise BadParameter("give one of --budget-g and --budget-kwh, not both")
+    chosen_policy, study = policy_of(policy, option or []), read_study(file)
+    if budget_g is not None:
+        per_kwh = carbon_intensity(study.footprint.intensity).g_per_kwh * study.footprint.pue
+        if per_kwh == 0:
+            raise InputError("--budget-g: the study's grid emits nothing; give --budget-kwh.")
+        budget_kwh = budget_g / per_kwh
+    from carbon_midl.study.devices import reserved, slots
+    from carbon_midl.study.runner import open_crops
+
+    (place,) = slots((device,) if device else (), 1, share_meter)
+    os.environ.update(place.environment)  # before torch looks for a GPU
+    archive = open_crops(study)
+    from carbon_midl.selection.search import JOURNAL, plan_search, run_search, trail_table
+
+    planned = plan_search(study, chosen_policy, archive, seed, budget_kwh, name, place.metered_alone)
+    if show_status:
+        if not (planned.directory / JOURNAL).exists():
+            raise InputError(f"{planned.directory}: no search was begun here. Begin it without --status.")
+        trail = trail_table(planned, planned.opened())
+        if len(trail):
+            shown = ["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]
+            print(trail[shown].to_string(index=False, float_format="{:.4g}".format))
+        return
+    _end_like_ctrl_c()
+    within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
+    print(f"{study.title}: {len(planned.runs)} candidates, {chosen_policy.describe()}{within}", flush=True)
+    with reserved([place], share_meter):
+        outcome = run_search(planned, lambda line: print(line, flush=True))
+    tested, full_kwh, full_g = outcome["test"], outcome["full_sweep_predicted_kwh"], outcome["full_sweep_predicted_g"]
+    print(
+        f"{outcome['chosen']}: test Dice {tested['dice_patients']:.3f} over {tested['patients']:.0f} patients, "
+        f"{tested['dice']:.3f} over {tested['slices']:.0f} slices.\n"
+        f"Used: {energy(outcome['energy_kwh'])} before PUE, {carbon(outcome['carbon_g'])}; training all in full was "
+        f"predicted to take {energy(full_kwh)}, {carbon(full_g)}.\n"
+        f"Runner-up: {outcome['runner_up']}. Trail: {planned.directory}"
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from carbon_midl.cli import main
-from carbon_midl.cli.footprint import run_program, with_measure
+from carbon_midl.cli.footprint import run_program
 from carbon_midl.footprint import read_footprint
 from tests.footprint.test_record import example
 
@@ -39,9 +39,7 @@ def test_a_program_is_measured_and_its_exit_code_passed_on(tmp_path: Path, capfd
     file = tmp_path / "footprint.json"
     code = "import sys; sum(i * i for i in range(2_000_000)); print(sys.argv[1:]); sys.exit(7)"
     options = ["--grid", "FR", "--pue", "1.2", "--json", str(file), "--embodied", "30", "--idle", "0"]
-    with pytest.raises(SystemExit) as ended:
-        main(["footprint", *options, "--", *python(code), "--json", "--", "x"])
-    assert ended.value.code == 7
+    assert main(["footprint", *options, "--", *python(code), "--json", "--", "x"]) == 7
     shown = capfd.readouterr()
     assert shown.out == "['--json', '--', 'x']\n"
     record = read_footprint(file)
@@ -109,6 +107,8 @@ def test_the_terminal_s_interrupt_is_not_given_twice() -> None:
     ("arguments", "message"),
     [
         (["--", "no-such-program-4711"], "no-such-program-4711: cannot be run"),
+        (["--", "sensors"], "sensors: cannot be run"),
+        (["measure", "--", "sensors", "--embodied"], "sensors: cannot be run"),
         (["--json", "absent/file.json", "--", "true"], "--json absent/file.json"),
         (["--grid", "UK", "--", "true"], "did you mean GB"),
         (["--pue", "0.5", "--", "true"], "pue: found 0.5"),
@@ -129,22 +129,6 @@ def test_bad_input_is_told_before_anything_runs(
     assert main(["footprint", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (["footprint", "--", "sensors"], ["footprint", "measure", "--", "sensors"]),
-        (["footprint", "--grid", "FR", "--", "x"], ["footprint", "measure", "--grid", "FR", "--", "x"]),
-        (["footprint", "sensors"], ["footprint", "sensors"]),
-        (["footprint", "measure", "--", "x"], ["footprint", "measure", "--", "x"]),
-        (["footprint"], ["footprint"]),
-        (["crops", "--", "x"], ["crops", "--", "x"]),
-        ([], []),
-    ],
-)
-def test_measure_is_what_is_meant_without_an_action(given: list[str], expected: list[str]) -> None:
-    assert with_measure(given) == expected
 
 
 def test_sensors_are_told_with_what_is_missing_and_why(capsys: pytest.CaptureFixture[str]) -> None:

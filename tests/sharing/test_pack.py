@@ -64,7 +64,7 @@ def test_packed_from_the_command_line_with_what_lies_near(tmp_path: Path, capsys
         (["--study", "nowhere.toml"], "nowhere.toml: no such study file"),
         (["--study", f"{ROOT}/studies/demo.toml"], "demo.toml: does not plan the runs of 'tiny'"),
         (["--weights"], "weights.safetensors: no such file"),
-        (["--out", "nowhere.toml/out.zip"], "cannot be written"),
+        (["--out", "nowhere.toml/out.zip"], "Nothing done is lost; see to the place"),
     ],
 )
 def test_what_cannot_be_packed_is_told_and_nothing_is_written(

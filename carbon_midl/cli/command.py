@@ -1,0 +1,45 @@
+"""What the commands share: options with several values or none, examples in the help, tables in columns."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+class Command(TyperCommand):
+    """A command that takes several patients after one ``--patients``, and ``--embodied`` without a value.
+
+    Typer knows options of one value only; the arguments are written out for it.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments once ``--patients A B`` is ``--patients A --patients B``."""
+        end = args.index("--") if "--" in args else len(args)
+        written: list[str] = []
+        option = ""
+        for arg, following in pairwise([*args[:end], "--"]):
+            if arg.startswith("-"):
+                option = arg
+            elif option == "--patients" and written[-1] != option:
+                written.append(option)
+            written.append(arg)
+            if arg == "--embodied" and following.startswith("-"):
+                written.append("table")
+        return super().parse_args(ctx, written + args[end:])
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: command lines, as they are typed.
+
+    Indented, they are code in the book; the backspace tells typer not to wrap them.
+    """
+    return "\n".join(["Examples:", "", "\b", *(f"    {line}" for line in lines)])
+
+
+def print_table(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of cells, each column as wide as its widest cell."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
