@@ -154,7 +154,7 @@ def _import_slices(options: argparse.Namespace) -> None:
 
 
 def _centre(options: argparse.Namespace) -> None:
-    from carbon_midl.lidc.centre import centre_crops
+    from carbon_midl.lidc.build import centre_crops
     from carbon_midl.lidc.crops import CropArchive
 
     archive = CropArchive.open(options.archive)
@@ -184,7 +184,7 @@ def _build(options: argparse.Namespace) -> None:
         for argument in options.patients
         for patient in (read_patients(Path(argument)) if Path(argument).is_file() else [argument])
     ]
-    folder = read_folder(options.dicom, jobs)
+    folder = read_folder(options.dicom)
     plan = plan_build(folder, settings, patients, options.max_gb)
     _show_plan(plan)
     if not options.dry_run:
