@@ -192,6 +192,9 @@ def _check(dataset: Dataset, scan: Scan) -> None:
     row, column = np.max([nodule.bounding_box()[:2, 1] for nodule in scan.nodules], axis=0)
     if row >= dataset.Rows or column >= dataset.Columns:
         raise _Refused(f"{dataset.Rows} × {dataset.Columns} px, but a nodule reaches row {row}, column {column}")
+    size_bytes, expected_bytes = len(dataset.get("PixelData", b"")), 2 * dataset.Rows * dataset.Columns
+    if size_bytes != expected_bytes and not dataset.file_meta.TransferSyntaxUID.is_compressed:
+        raise _Refused(f"{size_bytes:,} bytes of pixels, expected {expected_bytes:,}")
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:

@@ -215,8 +215,8 @@ def test_every_slice_is_found_by_its_position_however_close_they_are(tmp_path: P
         ("RescaleSlope", "0", "RescaleSlope is 0"),
         ("RescaleIntercept", None, "RescaleIntercept is None, expected 1 finite number"),
         ("Rows", 64, "64 × 512 px, but a nodule reaches row "),
-        ("Rows", 1024, "pixels cannot be read"),
-        ("PixelData", bytes(1000), r"pixels cannot be read \(.*1000 vs\.? 524288"),
+        ("Rows", 1024, "524,288 bytes of pixels, expected 1,048,576"),
+        ("PixelData", bytes(1000), "1,000 bytes of pixels, expected 524,288"),
         ("SeriesInstanceUID", "1.2.3", "no file at z = "),
     ],
 )
