@@ -23,9 +23,8 @@ from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter
 from carbon_midl.lidc.phantom import VERSION
 from carbon_midl.lidc.phantom.archive import phantom_crops
-from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.study.run import describe_environment
-from carbon_midl.training.data import select_rows
+from carbon_midl.training.data import Split, select_rows, split_patients
 from carbon_midl.training.fit import begin, fit
 from carbon_midl.training.options import RunOptions
 from carbon_midl.training.scoring import score

@@ -21,9 +21,8 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import split_patients
 from carbon_midl.metrics import dice, readers_dice
-from carbon_midl.training.data import scored_target
+from carbon_midl.training.data import scored_target, split_patients
 
 LEVELS = tuple(np.arange(0.2, 0.96, 0.05).round(2).tolist())
 """Levels to choose from, on the scale of a network's input, 0 to 1."""

@@ -11,12 +11,13 @@ from carbon_midl.book.pictures import Picture
 from carbon_midl.book.tables import Table
 from carbon_midl.book.transfer import read_transfer, transfers
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE
-from carbon_midl.lidc.split import FRACTIONS
 from carbon_midl.lidc.statistics import ALL_SIZES, EXAMPLE_SLICES, Statistics
 from carbon_midl.measures import COLLECTION_DRAWS, Interval
 from carbon_midl.study.results import named_rows
+from carbon_midl.training.data import FRACTIONS
 
+RECORDED = Path("results/lidc-collection")
+BY_SLICE, BY_PATIENT = "by slice", "by patient"
 HIGH_DICE = 0.7
 ON_A_SLICE, IN_3D = "on a slice both outlined", "over the whole nodule"
 

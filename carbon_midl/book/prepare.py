@@ -24,7 +24,7 @@ from carbon_midl.book.trials import home_width_text, reruns_text, trials_text
 from carbon_midl.book.whole_price import own_footprint, whole_price_text
 from carbon_midl.book.yardsticks import leak_text, yardsticks_text
 from carbon_midl.files import write_json, write_text
-from carbon_midl.lidc.statistics import Statistics, recorded
+from carbon_midl.lidc.statistics import Statistics, read_statistics
 from carbon_midl.selection.by_width import read_widths
 from carbon_midl.study.results import Results, named_rows
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 GENERATED = Path("book/_generated")
 STAGING = Path("book/_build/prepared")
 FACTS = Path("book/data/training-compute.csv")
-COLLECTION = Path("book/_build/collection.json")
 
 
 def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
@@ -51,7 +50,7 @@ def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
     evidence = Evidence.read(results_dir, root / FACTS)
-    statistics = recorded(root / COLLECTION)
+    statistics = read_statistics(root / collection.RECORDED)
     record = published.read_published(root / published.RECORDED)
     searched = search.read_search(root / search.RECORDED)
     generated = root / GENERATED

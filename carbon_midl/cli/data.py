@@ -228,7 +228,7 @@ def centre(
     The resolution stays: a crop of half the size has a quarter of the pixels, and a network trains on it four times
     as fast. Mask pixels outside the centre are lost; it says how many.
     """
-    from carbon_midl.lidc.centre import centre_crops
+    from carbon_midl.lidc.build import centre_crops
     from carbon_midl.lidc.crops import CropArchive
 
     opened = CropArchive.open(archive)
@@ -281,7 +281,7 @@ def build(
     named = patients and [
         patient for one in patients for patient in (_read_patients(Path(one)) if Path(one).is_file() else [one])
     ]
-    folder = read_folder(dicom, jobs)
+    folder = read_folder(dicom)
     plan = plan_build(folder, settings, named, max_gb)
     _print_plan(plan)
     if not dry_run:

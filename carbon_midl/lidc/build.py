@@ -1,21 +1,23 @@
-"""From DICOM and annotations to a crop archive: plan, cut scan by scan in parallel, write."""
+"""From DICOM and annotations to a crop archive (plan, cut scan by scan in parallel, write), and to smaller crops."""
 
-import csv
-import io
 import math
-import shutil
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
+from multiprocessing import get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform, gaussian_filter
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
@@ -30,8 +32,8 @@ from carbon_midl.lidc.annotations import (
     read_scans,
     series_of_collection,
 )
-from carbon_midl.lidc.crops import CropWriter, Intensity, packed_width
-from carbon_midl.lidc.dicom import AIR_HU, DicomFolder, SliceFile, phantom_of, read_slices, worker_processes
+from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity, packed_width
+from carbon_midl.lidc.dicom import AIR_HU, DicomFolder, SliceFile, phantom_of, read_slices
 from carbon_midl.lidc.masks import Window, reader_masks, window_around
 
 LUNG_WINDOW = Intensity("HU", -1000, 400)
@@ -97,8 +99,6 @@ class Sampling(NamedTuple):
         pixels[max(-row, 0) :, max(-column, 0) :][: inside.shape[0], : inside.shape[1]] = inside
         if self.step_px == 1:
             return pixels
-        from scipy.ndimage import affine_transform, gaussian_filter
-
         smooth = gaussian_filter(pixels.astype(np.float32), _blur_px(self.step_px))
         first_centre_px = self.first_px + self.step_px / 2 - 0.5
         resampled = affine_transform(
@@ -264,22 +264,13 @@ def build_archive(folder: DicomFolder, plan: Plan, out: Path, jobs: int = 1) -> 
         jobs: processes.
 
     Raises:
-        InputError: `out` holds something or cannot be written, there is too little room, or no scan could be used.
+        InputError: `out` holds something or cannot be written, or no scan could be used.
     """
     refuse_occupied(out)
     left_out = [LeftOut("", "", "", "", *fault, "the file") for fault in folder.unreadable]
     kept: list[tuple[str, int]] = []  # patient and nodule of each crop
     series = 0
     try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        # The archive twice: CropWriter streams to raw files before it writes arrays of known length.
-        needed_gb = 2 * plan.crops * plan.settings.crop_bytes / 1e9
-        free_gb = shutil.disk_usage(out.absolute().parent).free / 1e9
-        if needed_gb > free_gb:
-            raise InputError(
-                f"{out}: building it takes {needed_gb:.2f} GB for a while, but {free_gb:.2f} GB are free there. "
-                "Make room, name another place, or limit it with --max-gb or --patients."
-            )
         with (
             CropWriter(out, plan.settings.size, LUNG_WINDOW, {}) as writer,
             closing(_cut_all(folder, plan, jobs)) as cut,
@@ -298,11 +289,13 @@ def build_archive(folder: DicomFolder, plan: Plan, out: Path, jobs: int = 1) -> 
                 )
             built = Built(series, len({patient for patient, _ in kept}), len(set(kept)), len(kept), left_out)
             writer.source = _source(plan, built)
-            writer.attach("report.csv", _as_csv(left_out))
+            report = pd.DataFrame(left_out, columns=LeftOut._fields).to_csv(index=False)
+            # File names need not be UTF-8.
+            writer.attach("report.csv", report.encode("utf-8", "backslashreplace").decode())
     except OSError as error:
         raise InputError(
-            f"{out}: cannot be written ({error.strerror or error}). Nothing is there. Put that right, and the same "
-            "command begins anew."
+            f"{out}: cannot be written ({error.strerror or error}). Nothing is there. Put that right (a full disk "
+            "needs room, or --max-gb or --patients), and the same command begins anew."
         ) from None
     return built
 
@@ -334,6 +327,49 @@ def cut_scan(
     return sorted(crops, key=lambda crop: (crop.nodule, crop.slice)), left_out
 
 
+def centre_crops(archive: CropArchive, out: Path, size: int) -> tuple[int, int]:
+    """Write the central ``size`` × ``size`` px of every crop as an archive of its own, at the same resolution.
+
+    A network trains on it four times as fast for half the size. Whatever a reader outlined outside the centre is lost.
+
+    Args:
+        archive: the larger crops.
+        out: the archive's directory; must not exist yet, or be empty.
+        size: height and width of the new crops, px; smaller than those of ``archive``.
+
+    Returns:
+        Mask pixels of all readers in ``archive``, and how many of them lie outside the centre.
+
+    Raises:
+        InputError: ``size`` is not smaller than the crops, or ``out`` holds something.
+    """
+    if not 0 < size < archive.size:
+        raise InputError(f"size: {size} px; expected 1 to {archive.size - 1}, since {archive.path} has {archive.size}.")
+    start = (archive.size - size) // 2
+    centre = slice(start, start + size)
+    source = archive.source | {"centre_of": archive.fingerprint, "centre_of_size": archive.size}
+    marked = kept = 0
+    with CropWriter(out, size, archive.intensity, source) as writer:
+        crops = archive.index.itertuples(index=False)
+        for row, (patient, nodule, number, _) in enumerate(tqdm(crops, total=len(archive), unit="crop", disable=None)):
+            masks = archive.reader_masks([row])[0]
+            central = masks[:, centre, centre]
+            marked += int(masks.sum())
+            kept += int(central.sum())
+            writer.add(archive.images[row][centre, centre], central, patient_id=patient, nodule=nodule, slice=number)
+    return marked, marked - kept
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that leave Ctrl-C to the parent, and begin nothing more once the block is left."""
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _cut_all(folder: DicomFolder, plan: Plan, jobs: int) -> Generator[tuple[list[Crop], list[LeftOut]], None, None]:
     """Yield each scan's crops, in order, and what was left out of it."""
     cut = partial(cut_scan, folder.root, plan.settings)
@@ -341,7 +377,7 @@ def _cut_all(folder: DicomFolder, plan: Plan, jobs: int) -> Generator[tuple[list
     done = 0
     while done < len(plan.scans):
         try:
-            with worker_processes(min(jobs, len(plan.scans))) as pool:
+            with _processes(min(jobs, len(plan.scans))) as pool:
                 for result in pool.map(cut, plan.scans[done:], files[done:]):
                     yield result
                     done += 1
@@ -349,7 +385,7 @@ def _cut_all(folder: DicomFolder, plan: Plan, jobs: int) -> Generator[tuple[list
             # A process that dies takes all of them with it; whether it died of the next scan shows when that is alone.
             scan = plan.scans[done]
             try:
-                with worker_processes(1) as pool:
+                with _processes(1) as pool:
                     yield pool.submit(cut, scan, files[done]).result()
             except BrokenProcessPool:
                 reason = "its process ended without a word: a damaged file, or out of memory"
@@ -425,10 +461,3 @@ def _source(plan: Plan, built: Built) -> dict[str, Any]:
         "licence": f"{LICENCE}; synthetic images: CC BY 4.0",
         **cut,
     }
-
-
-def _as_csv(left_out: Sequence[LeftOut]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([LeftOut._fields, *left_out])
-    # File names need not be UTF-8.
-    return text.getvalue().encode("utf-8", "backslashreplace").decode()

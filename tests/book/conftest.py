@@ -1,4 +1,3 @@
-import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from carbon_midl.book.build import build
+from carbon_midl.book.collection import RECORDED as COLLECTION
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.book.explorer import explorer_data
-from carbon_midl.book.prepare import COLLECTION, FACTS, prepare
+from carbon_midl.book.prepare import FACTS, prepare
 from carbon_midl.book.published import RECORDED as PUBLISHED
 from carbon_midl.book.search import RECORDED as SEARCHED
-from carbon_midl.files import write_json
-from carbon_midl.lidc.annotations import patients_with_nodules
-from carbon_midl.lidc.statistics import fingerprint, measure, to_json
 from tests.book.browsing import chromium
 from tests.book.synthetic import make_study
 
@@ -25,22 +22,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def copy_book(root: Path) -> Path:
-    """Copy the sources of the book, with nothing prepared or built but the numbers of some patients of LIDC-IDRI."""
+    """Copy the sources of the book, with nothing prepared or built."""
     root.mkdir(parents=True, exist_ok=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_generated", "_build", "__pycache__"))
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    for recorded in (PUBLISHED, SEARCHED):
+    for recorded in (PUBLISHED, SEARCHED, COLLECTION):
         shutil.copytree(ROOT / recorded, root / recorded)
-    write_json(root / COLLECTION, {"fingerprint": fingerprint(), "tables": some_patients()})
     return root
-
-
-@functools.cache
-def some_patients() -> dict[str, Any]:
-    """The collection's tables from few of its patients; measuring them all takes half a minute."""
-    return to_json(measure(patients_with_nodules()[:80]))
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from carbon_midl.book.collection import PICTURES, TABLES, collection_numbers, phantom_transfer
+from carbon_midl.book.collection import PICTURES, RECORDED, TABLES, collection_numbers, phantom_transfer
 from carbon_midl.files import write_json
-from carbon_midl.lidc.statistics import Statistics, from_json
-from tests.book.conftest import some_patients
+from carbon_midl.lidc.statistics import Statistics, read_statistics
+from tests.book.conftest import ROOT
 from tests.book.test_transfer import made_up
 
 
 @pytest.fixture(scope="module")
 def statistics() -> Statistics:
-    return from_json(some_patients())
+    return read_statistics(ROOT / RECORDED)
 
 
 def plain(text: str) -> str:

@@ -9,8 +9,8 @@ import pytest
 from carbon_midl.book.yardsticks import COLUMNS, read_yardsticks
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import split_patients
 from carbon_midl.metrics import dice
+from carbon_midl.training.data import split_patients
 from studies import yardsticks
 from studies.yardsticks import against_the_others, record_yardsticks, thresholded
 

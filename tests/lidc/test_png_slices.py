@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.png_slices import import_slices
-
-SHARED = Path(__file__).parents[3] / "shared" / "lidc"
+from tests.lidc.conftest import SHARED
 
 
 def write_layout(root: Path, size: int = 16) -> dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]]:
@@ -121,21 +122,14 @@ def test_the_command_refuses_an_occupied_place(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real crops are not beside the repository")
-def test_real_crops_equal_the_shards(tmp_path: Path) -> None:
+def test_real_crops_equal_the_shards(
+    published: tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.bool_]], tmp_path: Path
+) -> None:
     unpack = [sys.executable, str(SHARED / "unpack.py"), str(tmp_path), "--shards", "0", "--patients", "5"]
     subprocess.run(unpack, check=True, capture_output=True)
     import_slices(tmp_path, tmp_path / "crops")
-    archive = CropArchive.open(tmp_path / "crops")
-    sys.path.insert(0, str(SHARED))
-    try:
-        from unpack import read_shard  # type: ignore[import-not-found]
-    finally:
-        sys.path.remove(str(SHARED))
-    rows, images, masks = read_shard(SHARED / "crops-0.tar.xz")
-    by_key = {(row["patient_id"], int(row["nodule"]), int(row["slice"])): n for n, row in enumerate(rows)}
-    for position, crop in enumerate(archive.index.to_dict("records")):
-        original = by_key[crop["patient_id"], crop["nodule"], crop["slice"]]
-        assert np.array_equal(archive.images[position], images[original])
-        assert np.array_equal(archive.reader_masks([position])[0], masks[original])
-        assert crop["readers_with_mask"] == int(rows[original]["readers_with_mask"])
+    archive, (index, images, masks) = CropArchive.open(tmp_path / "crops"), published
+    index = index[index["patient_id"].isin(archive.patients)].sort_values(["patient_id", "nodule", "slice"])
+    pd.testing.assert_frame_equal(archive.index, index[list(archive.index)].reset_index(drop=True), check_dtype=False)
+    assert np.array_equal(archive.images, images[index.index])
+    assert np.array_equal(archive.reader_masks(range(len(archive))), masks[index.index])

@@ -1,8 +1,6 @@
 """The collection in numbers, against the masks themselves, against counting by hand and against published numbers."""
 
-import io
 import json
-import tarfile
 from itertools import combinations
 from pathlib import Path
 
@@ -12,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
+from carbon_midl.book.collection import BY_PATIENT, BY_SLICE, RECORDED
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import statistics
 from carbon_midl.lidc.annotations import Ratings, Scan, read_scans
-from carbon_midl.lidc.leakage import BY_PATIENT, BY_SLICE, LEVELS, average_outline, copycat
 from carbon_midl.lidc.masks import FRAME_PX, Outlines, outlines_of, reader_masks, window_around
 from carbon_midl.lidc.statistics import (
     dice_by_size,
@@ -31,20 +28,6 @@ from carbon_midl.lidc.statistics import (
 from carbon_midl.measures import mean_over_patients, median_over_patients
 from carbon_midl.metrics import dice, readers_dice
 from carbon_midl.training.data import parse_target
-
-# As in test_annotations: many nodules, holes, two scans of one patient, and nodules that pylidc fuses.
-PATIENTS = ["LIDC-IDRI-0001", "LIDC-IDRI-0078", "LIDC-IDRI-0098", "LIDC-IDRI-0132", "LIDC-IDRI-0252"]
-SHARED = Path(__file__).parents[3] / "shared" / "lidc"
-
-
-@pytest.fixture(scope="module")
-def scans() -> list[Scan]:
-    return read_scans(PATIENTS)
-
-
-@pytest.fixture(scope="module")
-def outlines(scans: list[Scan]) -> list[Outlines]:
-    return outlines_of(scans)
 
 
 def frame_masks(nodule: Outlines) -> NDArray[np.bool_]:
@@ -189,132 +172,32 @@ def test_opposed_means_one_reader_on_either_side(scans: list[Scan]) -> None:
     assert opposed_malignancy(scans)["estimate"].item() == pytest.approx(np.mean(opposed))
 
 
-# What a split leaks
+# Printed, recorded
 
 
-@pytest.fixture(scope="module")
-def answers(outlines: list[Outlines]) -> pd.DataFrame:
-    return copycat(outlines, splits=6)
-
-
-def test_the_copycat_is_tested_on_slices_with_a_consensus(outlines: list[Outlines], answers: pd.DataFrame) -> None:
-    for row in answers[["nodule", "slice"]].drop_duplicates().to_dict("records"):
-        assert outlines[row["nodule"]].consensus[[row["slice"]]].sum() > 0
-    by_patient = answers[answers["split"] == BY_PATIENT]
-    assert by_patient["distance"].isna().all()
-    assert not by_patient.duplicated(["seed", "nodule", "slice"]).any()
-
-
-def test_the_copycat_gives_the_dice_of_what_it_copied(outlines: list[Outlines], answers: pd.DataFrame) -> None:
-    """The Dice must be that with one of the slices at the stated distance."""
-    copied = answers.dropna(subset="distance")
-    assert len(copied) > 50
-    for row in copied.to_dict("records"):
-        masks = outlines[row["nodule"]].consensus.toarray() > 0
-        candidates = [
-            2 * (masks[row["slice"]] & masks[source]).sum() / (masks[row["slice"]].sum() + masks[source].sum())
-            for source in (row["slice"] - int(row["distance"]), row["slice"] + int(row["distance"]))
-            if 0 <= source < len(masks)
-        ]
-        assert any(row["dice"] == pytest.approx(candidate) for candidate in candidates)
-
-
-def copies(outlines: list[Outlines], slices: int, patients: int) -> list[Outlines]:
-    """Nodules, one a patient, each of its own shape and the same on every slice."""
-    made = []
-    for number in range(patients):
-        pixels = np.zeros((slices, FRAME_PX**2), dtype=np.float32)
-        pixels[:, number * 50 : number * 50 + 50] = 1
-        scan = Scan(**{**vars(outlines[0].scan), "patient_id": f"p{number}"})
-        made.append(Outlines(scan, outlines[0].nodule, outlines[0].overlap_px, csr_array(pixels)))
-    return made
-
-
-def test_where_slices_are_equal_a_split_by_slice_leaks_everything_and_by_patient_nothing(
-    outlines: list[Outlines],
+def test_the_command_prints_text_and_json_of_tables_that_add_up(
+    patients: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = copycat(copies(outlines, slices=12, patients=6), splits=3).groupby("split")["dice"]
-    assert found.mean()[BY_SLICE] == 1
-    assert found.max()[BY_PATIENT] == 0
-
-
-def test_the_average_outline_is_the_best_of_its_kind(outlines: list[Outlines]) -> None:
-    training = np.concatenate([nodule.consensus.toarray() for nodule in outlines])
-    training = training[training.any(axis=1)]
-
-    def score(mask: NDArray[np.bool_]) -> float:
-        return float((2 * (training * mask).sum(axis=1) / (training.sum(axis=1) + mask.sum())).mean())
-
-    best = score(average_outline(csr_array(training)))
-    assert best == pytest.approx(max(score(training.mean(axis=0) >= level) for level in LEVELS))
-    assert best > score(np.ones(FRAME_PX**2, dtype=bool))
-
-
-def test_two_patients_cannot_be_split(scans: list[Scan]) -> None:
-    with pytest.raises(InputError, match="at least one each"):
-        copycat(outlines_of(scans[:2]))
-
-
-# Recorded, printed
-
-
-@pytest.fixture(scope="module")
-def measured() -> statistics.Statistics:
-    return statistics.measure(PATIENTS)
-
-
-def test_tables_survive_json(measured: statistics.Statistics) -> None:
-    again = statistics.from_json(json.loads(json.dumps(statistics.to_json(measured))))
-    assert list(again) == list(measured)
-    for name, table in measured.items():
-        pd.testing.assert_frame_equal(again[name], table.reset_index(drop=True), check_dtype=False, check_exact=True)
-
-
-def test_tables_of_all_nodules_add_up(measured: statistics.Statistics) -> None:
-    counts = measured["counts"].set_index("name")["count"]
-    for name in ("readers", "bands", "diameters"):
-        assert measured[name]["nodules"].sum() == counts["nodules"]
-    assert (measured["readers"]["readers"] * measured["readers"]["nodules"]).sum() == counts["readings"]
-    assert measured["thickness"]["scans"].sum() == counts["scans"]
-    for _, shares in measured["copycat dice"].groupby("split")["share"]:
-        assert shares.sum() == pytest.approx(1)
-
-
-def test_what_is_recorded_is_measured_once(
-    measured: statistics.Statistics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-
-    def measure() -> statistics.Statistics:
-        calls.append(1)
-        return measured
-
-    monkeypatch.setattr(statistics, "measure", measure)
-    path = tmp_path / "kept" / "collection.json"
-    first, second = statistics.recorded(path), statistics.recorded(path)
-    assert len(calls) == 1
-    pd.testing.assert_frame_equal(first["readers"], second["readers"])
-    whole = path.read_text()
-    for damaged in (whole[:1000], "[]", "{}", whole.replace(statistics.fingerprint(), "another code")):
-        path.write_text(damaged)
-        pd.testing.assert_frame_equal(statistics.recorded(path)["readers"], first["readers"])
-    assert len(calls) == 5
-    assert path.read_text() == whole
-
-
-def test_the_command_prints_text_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lidc", "statistics", "--patients", *PATIENTS]) == 0
+    assert main(["lidc", "statistics", "--patients", *patients]) == 0
     text = capsys.readouterr().out
     assert "slices with consensus" in text
     assert "example" not in text
-    assert main(["lidc", "statistics", "--json", "--patients", *PATIENTS]) == 0
-    tables = statistics.from_json(json.loads(capsys.readouterr().out))
-    assert tables["counts"].set_index("name").loc["patients with nodules", "count"] == len(PATIENTS)
-
-
-def test_the_command_names_a_patient_without_nodules(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lidc", "statistics", "--json", "--patients", *patients]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    tables = {name: pd.DataFrame(table["data"], columns=table["columns"]) for name, table in printed.items()}
+    counts = tables["counts"].set_index("name")["count"]
+    assert counts["patients with nodules"] == len(patients)
+    for name in ("readers", "bands", "diameters"):
+        assert tables[name]["nodules"].sum() == counts["nodules"]
+    assert (tables["readers"]["readers"] * tables["readers"]["nodules"]).sum() == counts["readings"]
+    assert tables["thickness"]["scans"].sum() == counts["scans"]
     assert main(["lidc", "statistics", "--patients", "LIDC-IDRI-0001", "LIDC-IDRI-9999"]) == 2
     assert "LIDC-IDRI-9999" in capsys.readouterr().err
+
+
+def test_where_nothing_is_recorded_it_says_how_to(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"python studies/collection\.py"):
+        statistics.read_statistics(tmp_path)
 
 
 # The whole collection
@@ -323,7 +206,9 @@ def test_the_command_names_a_patient_without_nodules(capsys: pytest.CaptureFixtu
 @pytest.mark.slow
 def test_the_whole_collection_is_as_published() -> None:
     """Scans, patients and annotations as pylidc and Armato et al. (2011) count them, Dice as for the crops."""
-    tables = statistics.measure()
+    tables, recorded = statistics.measure(), statistics.read_statistics(Path(__file__).parents[2] / RECORDED)
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(recorded[name], table, check_dtype=False, rtol=1e-12)
     counts = tables["counts"].set_index("name")["count"]
     assert counts[["scans", "patients", "annotations", "patients with nodules"]].tolist() == [1018, 1010, 6859, 875]
     assert counts["readings"] + counts["readings left out"] == counts["annotations"]
@@ -334,30 +219,24 @@ def test_the_whole_collection_is_as_published() -> None:
     everything = tables["slice dice"].set_index("size").loc["all"]
     assert (round(everything["mean"], 2), round(everything["median"], 2)) == (0.78, 0.82)
     assert tables["example"]["slice"].nunique() == statistics.EXAMPLE_SLICES
-    leak = tables["copycat"].query("measure == 'dice'").set_index("split")
+    leak = recorded["copycat"].query("measure == 'dice'").set_index("split")
     assert leak["low"][BY_SLICE] > leak["high"][BY_PATIENT]
 
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real crops are not beside the repository")
-def test_readers_agree_on_the_published_crops_as_on_the_outlines() -> None:
+def test_readers_agree_on_the_published_crops_as_on_the_outlines(
+    published: tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.bool_]],
+) -> None:
     """In some nodules of those crops a reader is blank, so that the means of the same patients differ a little."""
-    members = {}
-    with tarfile.open(SHARED / "crops-0.tar.xz") as shard:
-        for member in shard:
-            if (file := shard.extractfile(member)) is not None and member.name.endswith(
-                ("index.csv", "masks_packed.npy")
-            ):
-                members[Path(member.name).name] = io.BytesIO(file.read())
-    masks = np.unpackbits(np.load(members["masks_packed.npy"]), axis=-1).astype(bool)
+    index, _, masks = published
     present = np.asarray(masks.any(axis=(2, 3)))
     found = []
     for a, b in combinations(range(4), 2):
         both = present[:, a] & present[:, b]
         found += dice(masks[both, a], masks[both, b]).tolist()
     theirs = np.array(found)
-    ours = slice_pairs(outlines_of(read_scans(pd.read_csv(members["index.csv"])["patient_id"])))["dice"]
+    ours = slice_pairs(outlines_of(read_scans(index["patient_id"])))["dice"]
     assert (round(theirs.mean(), 2), round(float(np.median(theirs)), 2)) == (0.78, 0.82)
     assert ours.mean() == pytest.approx(theirs.mean(), abs=0.003)
     assert ours.median() == pytest.approx(np.median(theirs), abs=0.003)

@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.split import Split, split_patients
-from carbon_midl.training.data import parse_target
+from carbon_midl.training.data import Split, parse_target, split_patients
 
 MASKS = arrays(np.bool_, (3, 4, 5, 5))
 

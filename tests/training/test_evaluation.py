@@ -14,8 +14,7 @@ from monai.metrics import compute_confusion_matrix_metric, get_confusion_matrix
 from carbon_midl.cli import main
 from carbon_midl.files import write_json
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
-from carbon_midl.lidc.split import split_patients
-from carbon_midl.training.data import select_rows
+from carbon_midl.training.data import select_rows, split_patients
 from carbon_midl.training.evaluate import evaluate
 from carbon_midl.training.fit import begin, fit
 from carbon_midl.training.options import RunOptions

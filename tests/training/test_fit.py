@@ -8,9 +8,8 @@ import torch
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import split_patients
 from carbon_midl.training.checkpoint import ModelCard, load_model, load_weights
-from carbon_midl.training.data import parse_target, select_rows
+from carbon_midl.training.data import parse_target, select_rows, split_patients
 from carbon_midl.training.fit import Fit, Training, begin, fit
 from carbon_midl.training.options import RunOptions
 from carbon_midl.training.scoring import LOSSES, predict, score, validate

@@ -9,9 +9,8 @@ import torch
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.split import split_patients
 from carbon_midl.training.checkpoint import checkpointed_run, load_checkpoint, load_model
-from carbon_midl.training.data import select_rows
+from carbon_midl.training.data import select_rows, split_patients
 from carbon_midl.training.fit import Training, begin, build_model, fit
 from carbon_midl.training.options import RunOptions
 from carbon_midl.training.recipes import RECIPES
