@@ -1,5 +1,6 @@
-"""Writing files and directories whole or not at all, and by one process at a time."""
+"""Files and directories that are written whole or not at all, and by one process at a time."""
 
+import fcntl
 import gzip
 import io
 import json
@@ -15,14 +16,14 @@ from filelock import FileLock, Timeout
 
 from carbon_midl.errors import InputError
 
-_LEVEL = 6
-"""Of gzip: the highest takes several times as long for some per cent."""
+# The highest level of gzip takes several times as long and saves some per cent.
+_GZIP_LEVEL = 6
 _WAIT_S = 0.5
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of ``path`` that takes its place on success and vanishes on failure."""
+    """Yield a temporary file beside ``path`` that replaces it on success and is removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(descriptor)
@@ -38,12 +39,12 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def is_left_over(path: Path, names: Iterable[str]) -> bool:
-    """Whether `replaced` was killed while it wrote a file of one of these names, and has left ``path``."""
+    """Whether ``path`` is a temporary file that a killed `replaced` left when it wrote one of these names."""
     return any(path.match(f".{name}-????????") for name in names)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8; a reader sees the old file or the new one, never a part."""
+    """Write ``text`` as UTF-8; readers see the old file or the new one, never a part of it."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -55,14 +56,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_gzipped(path: Path, text: str) -> None:
-    """Write ``text`` compressed, whole or not at all; without name and time in it, equal texts make equal files."""
+    """Write ``text`` compressed, whole or not at all; equal texts make equal files."""
     write_bytes(path, compressed(text.encode()))
 
 
 def compressed(content: bytes) -> bytes:
-    """The content as gzip writes it, without name and time."""
+    """Compress ``content`` by gzip, without a file name or time in it."""
     packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=packed, mtime=0) as out:
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=packed, mtime=0) as out:
         out.write(content)
     return packed.getvalue()
 
@@ -88,11 +89,11 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock ``path``, once nobody else does; it ends with this process, however that ends.
+    """Wait for the lock ``path`` and hold it; the operating system releases it if this process is killed.
 
     Args:
-        path: the lock's file. It is made where it is missing, and stays.
-        on_wait: called twice a second while somebody else holds the lock; what it raises ends the waiting.
+        path: the lock's file, which is created if it is missing, and stays.
+        on_wait: called twice a second while another process holds the lock; an exception from it ends the waiting.
     """
     lock = FileLock(path)
     while True:
@@ -109,11 +110,11 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
 
 @contextmanager
 def locked_or_refused(path: Path, doing: str) -> Iterator[None]:
-    """Hold the lock ``path``, or refuse to.
+    """Hold the lock ``path`` if it is free.
 
     Args:
         path: the lock's file.
-        doing: what another process is doing that holds it, such as "building this archive".
+        doing: what a process does that holds it, such as "building this archive", for the message.
 
     Raises:
         InputError: another process holds it.
@@ -127,23 +128,25 @@ def locked_or_refused(path: Path, doing: str) -> Iterator[None]:
 
 
 def lock_held(path: Path, doing: str) -> InputError:
-    """The error of whoever wants a lock that another process holds, which is ``doing`` something."""
+    """The error for a lock that another process holds, which is ``doing`` something."""
     return InputError(f"{path.parent}: another process is {doing}. Wait for it, or stop it ('fuser {path}' names it).")
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock ``path`` now."""
-    if not path.exists():
-        return False
+    """Whether a process holds the lock ``path`` now. Nothing is created or written, so a read-only disk will do."""
     try:
-        with FileLock(path).acquire(blocking=False):
-            return False
-    except Timeout:
+        with path.open() as file:
+            # Shared, so that several may look at the same time; closing the file ends it.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:  # no such file, or none that this user may read
+        return False
+    return False
 
 
 def refuse_occupied(path: Path) -> None:
-    """Refuse a place for a new directory where there is something already.
+    """Check that a new directory can be made at ``path``.
 
     Raises:
         InputError: ``path`` exists and is not an empty directory.
@@ -156,7 +159,7 @@ def refuse_occupied(path: Path) -> None:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling directory that becomes ``path`` on success and is removed on failure.
+    """Yield a temporary directory beside ``path`` that is renamed to it on success and removed on failure.
 
     Raises:
         InputError: ``path`` exists and is not an empty directory.
@@ -177,7 +180,7 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling directory that takes the place of ``path``, and of all it held, on success."""
+    """Yield a temporary directory that replaces ``path`` and everything in it on success."""
     path = Path(path).absolute()
     old = path.with_name(f".{path.name}-old")
     # A crash between the two renames below leaves the old state under this name.

@@ -1,7 +1,6 @@
-"""Collect finished runs into tidy tables with their provenance."""
+"""Collect finished runs into tidy tables, and say in a manifest where they come from."""
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
 from carbon_midl.footprint import FootprintRecord, carbon_intensity
-from carbon_midl.study.results import EPOCHS, FORMAT, MANIFEST, RUNS, SLICES, VERSION, read_csv
+from carbon_midl.study.results import EPOCHS, FORMAT, MANIFEST, RUNS, SLICES, VERSION, distinct, read_csv
 from carbon_midl.study.run import FOOTPRINT, read_result
 from carbon_midl.study.spec import Study
 from carbon_midl.training.checkpoint import RESULT
 from carbon_midl.training.options import RunOptions
 
 SUPERSEDED = ".superseded-"
-"""In the name of a run's directory that was moved aside."""
+"""Marks, in a directory's name, a run that was moved aside because it was out of date."""
 
 
 def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:
@@ -26,7 +25,7 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
     Args:
         study: the study.
         names: the runs to collect, one or more, all of them done.
-        left_out: runs that failed; the manifest says so.
+        left_out: the runs that are not done; the manifest lists them.
 
     Returns:
         The directory of the tables.
@@ -35,11 +34,12 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
         InputError: the table of a run has other columns than those of the runs before it.
     """
     axes = other_axes(study)
-    made, rows, epochs, slices = [], [], [], []
+    results, records, rows, epochs, slices = [], [], [], [], []
     for name in names:
         result = read_result(study.directory / name)
         record = costed(study, FootprintRecord.from_dict(result["footprint"]))
-        made.append((result, record))
+        results.append(result)
+        records.append(record)
         rows.append(_run_row(study, axes, name, result, record))
         trained = _table_of(study, name, result, EPOCHS)
         energy_kwh = [record.epoch(number).energy_kwh for number in range(1, len(trained) + 1)]
@@ -50,19 +50,19 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
         write_text(out / EPOCHS, _joined(epochs).to_csv(index=False))
         write_gzipped(out / SLICES, _joined(slices).to_csv(index=False))
         tables = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
-        write_json(out / MANIFEST, _manifest(study, made, left_out) | {"sha256": tables})
+        write_json(out / MANIFEST, _manifest(study, results, records, left_out) | {"sha256": tables})
     return study.results
 
 
 def other_axes(study: Study) -> list[str]:
-    """Options in which the study's runs differ, besides those that ``runs.csv`` always has a column of."""
+    """The options in which the study's runs differ, apart from those that ``runs.csv`` always has as columns."""
     known = ("filters", "seed", "recipe", "epochs")
     names = [name for name in RunOptions.model_fields if name not in known]
     return [name for name in names if len({getattr(run.options, name) for run in study.runs}) > 1]
 
 
 def costed(study: Study, record: FootprintRecord) -> FootprintRecord:
-    """The record under the study's own PUE and grid, which may have changed since the run was made."""
+    """The record with the PUE and grid of the study file, which may have changed since the run was made."""
     intensity = carbon_intensity(study.footprint.intensity)
     if (intensity, study.footprint.pue) == (record.intensity, record.pue):
         return record
@@ -70,10 +70,7 @@ def costed(study: Study, record: FootprintRecord) -> FootprintRecord:
 
 
 def abandoned_attempts(study: Study) -> list[tuple[str, FootprintRecord]]:
-    """Directory and footprint of attempts that gave no result of this study: interrupted, failed, or replaced since.
-
-    What they used counts all the same.
-    """
+    """Directory and footprint of each attempt that gave no result: interrupted, failed, or moved aside."""
     records = []
     planned = {run.name for run in study.runs}
     for path in sorted(study.directory.glob(f"*/{FOOTPRINT}")):
@@ -87,7 +84,7 @@ def abandoned_attempts(study: Study) -> list[tuple[str, FootprintRecord]]:
 
 
 def _table_of(study: Study, run: str, result: dict[str, Any], file: str) -> pd.DataFrame:
-    """A run's table with the run, its width and its seed in front; as text, so that every number keeps its digits."""
+    """A table of one run with the run's name, width and seed in front, as text, so that numbers keep their digits."""
     table = read_csv(study.directory / run / file, dtype=str, keep_default_na=False)
     named = {"run": run, "filters": result["options"]["filters"], "seed": result["options"]["seed"]}
     return pd.concat([pd.DataFrame(named, index=table.index), table], axis=1)
@@ -158,9 +155,10 @@ def _run_row(
     }
 
 
-def _manifest(study: Study, made: list[tuple[dict[str, Any], FootprintRecord]], left_out: list[str]) -> dict[str, Any]:
-    """What the results come from; runs may come from several machines, and each kind is listed once."""
-    results, records = [result for result, _ in made], [record for _, record in made]
+def _manifest(
+    study: Study, results: list[dict[str, Any]], records: list[FootprintRecord], left_out: list[str]
+) -> dict[str, Any]:
+    """Where the results come from; each environment in which runs were made is listed once."""
     first, abandoned = results[0], [record for _, record in abandoned_attempts(study)]
     return {
         "format": FORMAT,
@@ -169,7 +167,7 @@ def _manifest(study: Study, made: list[tuple[dict[str, Any], FootprintRecord]], 
         "title": study.title,
         "widths": sorted({run.options.filters for run in study.runs}),
         "seeds": sorted({run.options.seed for run in study.runs}),
-        "runs_done": len(made),
+        "runs_done": len(results),
         "runs_left_out": left_out,
         "abandoned": {
             "attempts": len(abandoned),
@@ -191,9 +189,3 @@ def _manifest(study: Study, made: list[tuple[dict[str, Any], FootprintRecord]], 
         "pue_sources": sorted({record.pue_source for record in records}),
         "footprint_notes": distinct(note for record in records for note in record.notes),
     }
-
-
-def distinct(items: Iterable[Any]) -> list[Any]:
-    """Each item once, in the order in which they come first."""
-    items = list(items)
-    return [item for place, item in enumerate(items) if item not in items[:place]]

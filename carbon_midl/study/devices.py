@@ -1,4 +1,4 @@
-"""On which devices the runs of a study are made, and whether each run's energy can be told apart."""
+"""The devices that runs of a study are made on, and whether the energy of each run can be measured separately."""
 
 import os
 import re
@@ -13,6 +13,7 @@ from carbon_midl.footprint.nvml import visible_boards
 from carbon_midl.footprint.rapl import find_rapl
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_DEFAULT = "the default device"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Slot:
 
     Attributes:
         name: such as "cuda:1" or "cpu", or "" where torch may choose.
-        environment: what a run's process gets beside the runner's own.
+        environment: variables that a run's process gets in addition to the runner's environment.
         metered_alone: whether no other run is made on the same metered device.
     """
 
@@ -33,18 +34,18 @@ class Slot:
 def slots(
     devices: Sequence[str] = (), jobs: int | None = None, share_meter: bool = False, ahead: bool = False
 ) -> list[Slot]:
-    """Places for runs that are made at the same time.
+    """Return a place for each run that is made at the same time.
 
     Args:
         devices: such as "cuda:0", "cuda:1" or "cpu"; none lets torch choose.
-        jobs: how many runs at the same time; one a device by default.
-        share_meter: allow runs whose energy cannot be told apart; their records say so.
-        ahead: a second place on each GPU, for the next run to start at while one trains. It waits until the GPU is free
-            (see :mod:`carbon_midl.footprint.gpu_lock`), so that the meter counts one at a time.
+        jobs: how many runs at the same time; one per device by default.
+        share_meter: allow several runs on one meter; their records say that their energies are not separable.
+        ahead: add a second place on each GPU, where the next run starts while one trains. It waits until the GPU is
+            free (see :mod:`carbon_midl.footprint.gpu_lock`), so that the meter counts one training at a time.
 
     Raises:
-        InputError: a device that does not exist, runs that would share a metered device, or ``ahead`` where the start
-            of the next run would be counted, too.
+        InputError: a device that does not exist, runs that would share a metered device, or ``ahead`` where the meter
+            would also count the start of the next run.
     """
     named = list(devices) or [""]
     if repeated := [name for name in named if named.count(name) > 1]:
@@ -53,16 +54,16 @@ def slots(
         )
     environments = {name: _environment(name) for name in named}
     used = [named[place % len(named)] for place in range(jobs or len(named))]
-    # Whoever allows it with one run here expects another beside it, started by somebody else, such as a scheduler.
+    # With share_meter even a single run counts as sharing: a scheduler may start another one beside it.
     shared = {name for name in used if (used.count(name) > 1 or share_meter) and _is_metered(environments[name])}
     if shared and not share_meter:
         name = min(shared)
         raise InputError(
-            f"devices: {used.count(name)} runs at once on {_described(name)}, whose meter counts all of them together, "
+            f"devices: {used.count(name)} runs at once on {name or _DEFAULT}, whose meter counts all of them together, "
             "so the energy of each would be unknown. Name as many devices as there are jobs, or add --share-meter, "
             "which marks their energy as not separable."
         )
-    # Threads of runs side by side would otherwise get into each other's way.
+    # Runs side by side share the cores; otherwise each would use as many threads as there are cores.
     threads = {}
     if len(used) > 1 and "OMP_NUM_THREADS" not in os.environ:
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // len(used)))}
@@ -71,10 +72,10 @@ def slots(
         return places
     if shared:
         raise InputError("--ahead keeps one run on the meter, and --share-meter does not; choose one of the two.")
-    if without := [place.name for place in places if not _boards(place.environment)]:
+    if unmetered := [place.name for place in places if not _boards(place.environment)]:
         raise InputError(
-            f"--ahead: {_described(without[0])} is no GPU that NVML meters, and two runs at once would slow each other "
-            "down. Leave it out, or see --jobs."
+            f"--ahead: {unmetered[0] or _DEFAULT} is no GPU that NVML meters, and two runs at once would slow each "
+            "other down. Leave it out, or see --jobs."
         )
     if _cpu_is_measured():
         raise InputError(
@@ -86,7 +87,7 @@ def slots(
 
 @contextmanager
 def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None]:
-    """Keep other runners on this machine from the metered devices of these places.
+    """Lock the metered devices of these places, so that other runners on this machine do not use them.
 
     Raises:
         InputError: one of them is in use.
@@ -94,10 +95,11 @@ def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None
     metered = {}
     for place in places:
         if not share_meter and _is_metered(place.environment):
-            # A GPU's name is known to all processes; numbers depend on which GPUs a scheduler gave to a process.
+            # Numbers such as cuda:0 depend on the GPUs that a scheduler gave to a process; a GPU's name does not.
             device = next(iter(_boards(place.environment)), "cpu")
-            doing = f"training on {_described(place.name)}, whose meter would count both (--share-meter allows it)"
-            metered[device] = doing
+            metered[device] = (
+                f"training on {place.name or _DEFAULT}, whose meter would count both (--share-meter allows it)"
+            )
     with ExitStack() as stack:
         for device in sorted(metered):
             stack.enter_context(locked_or_refused(machine_lock(device), metered[device]))
@@ -109,25 +111,25 @@ def _environment(name: str) -> dict[str, str]:
         return {}
     if name == "cpu":
         return {_VISIBLE: ""}
-    found = re.fullmatch(r"cuda:(\d+)", name)
-    if found is None:
+    match = re.fullmatch(r"cuda:(\d+)", name)
+    if match is None:
         raise InputError(f"devices: found {name!r}; expected cpu, or cuda: and a number, such as cuda:0,cuda:1.")
     import torch
 
-    count, number = torch.cuda.device_count(), int(found.group(1))
+    count, number = torch.cuda.device_count(), int(match[1])
     if number >= count:
         known = ", ".join([*(f"cuda:{place}" for place in range(count)), "cpu"])
         raise InputError(f"devices: no {name} on this machine; there is {known}.")
-    # A scheduler may have given this process some of the machine's GPUs only; numbers count among those.
+    # A scheduler may have given this process only some of the machine's GPUs; numbers count among those.
     visible = os.environ.get(_VISIBLE)
     return {_VISIBLE: visible.split(",")[number].strip() if visible else str(number)}
 
 
 def _is_metered(environment: Mapping[str, str]) -> bool:
-    """Whether a meter of the device counts all programs on it.
+    """Whether the device's meter counts all programs on it.
 
-    A GPU's counter does, and RAPL, which counts the whole processor. The estimate from CPU time follows each program's
-    own processes.
+    The counter of a GPU does, and so does RAPL, which measures the whole processor. The estimate from CPU time counts
+    only the processes of one program.
     """
     return bool(_boards(environment)) or _cpu_is_measured()
 
@@ -138,7 +140,3 @@ def _boards(environment: Mapping[str, str]) -> list[str]:
 
 def _cpu_is_measured() -> bool:
     return bool(find_rapl("").sensors)
-
-
-def _described(name: str) -> str:
-    return name or "the default device"

@@ -1,4 +1,4 @@
-"""The parameters of a notebook: typed, and none that it does not know, of which papermill only warns."""
+"""The parameters of a notebook, checked. Papermill checks no types, and only warns of an unknown parameter."""
 
 import ast
 import itertools
@@ -34,17 +34,17 @@ class NotebookParameters(RunOptions):
         True, description="whether nothing else runs on the metered device; False is noted in the footprint"
     )
     pause_after: int = Field(
-        0, ge=0, description="pause the training after this epoch, so that whoever searches can decide; 0 never"
+        0, ge=0, description="pause the training after this epoch, so that a search can decide; 0 never"
     )
 
     @property
     def options(self) -> RunOptions:
-        """Those that decide the outcome of the run."""
+        """The parameters that decide the outcome of the run."""
         return parse_options(self.model_dump(include=set(RunOptions.model_fields)), WHERE)
 
 
 def parse_parameters(values: dict[str, Any]) -> NotebookParameters:
-    """Check ``values``, and what papermill was asked to set beyond the notebook's own parameters.
+    """Check ``values``, and the parameters that papermill set and the notebook does not declare.
 
     Raises:
         InputError: an unknown name or a bad value; the message names each.
@@ -53,18 +53,18 @@ def parse_parameters(values: dict[str, Any]) -> NotebookParameters:
     try:
         return NotebookParameters(**(undeclared | values))
     except ValidationError as error:
-        found = explain(error, list(NotebookParameters.model_fields))
+        problems = explain(error, list(NotebookParameters.model_fields))
         ways_out = {_WAYS_OUT[item["type"]] for item in error.errors() if item["type"] in _WAYS_OUT}
-        raise InputError(" ".join([f"{WHERE}: {found}", *sorted(ways_out)])) from None
+        raise InputError(" ".join([f"{WHERE}: {problems}", *sorted(ways_out)])) from None
 
 
 def notebook_parameters(variables: dict[str, Any]) -> dict[str, Any]:
-    """Of a notebook's variables, those that are parameters of ``notebooks/train_unet.ipynb``."""
+    """Return those of a notebook's variables that are parameters of ``notebooks/train_unet.ipynb``."""
     return {name: variables[name] for name in NotebookParameters.model_fields if name in variables}
 
 
 def refuse_undeclared_parameters() -> None:
-    """For a notebook with other parameters, or none: refuse what papermill was asked to set and it does not have.
+    """Refuse parameters that papermill set and the running notebook does not declare.
 
     Raises:
         InputError: there is such a parameter.
@@ -80,31 +80,31 @@ def refuse_undeclared_parameters() -> None:
 
 
 def running_shell() -> Any:
-    """The IPython shell that this code runs in, or None."""
+    """Return the IPython shell that this code runs in, or None."""
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()
 
 
 def _undeclared() -> tuple[dict[str, Any], list[str]]:
-    """What papermill has set beyond the notebook's parameters cell, with its value, and the names in that cell.
+    """Parameters (with values) that papermill set and the parameters cell does not assign, and the names it assigns.
 
-    Papermill puts a cell of assignments, begun with the comment "# Parameters", behind the parameters cell, or at the
-    top where there is none. The kernel keeps the sources of the cells that it has executed, in their order.
+    Papermill puts a cell of assignments, which begins with the comment "# Parameters", after the parameters cell, or at
+    the top if there is none. The kernel keeps the sources of the cells it has executed, in order.
     """
     shell = running_shell()
-    # Where a person works, Jupyter sends each cell's name along. There a cell like papermill's is the person's own.
+    # When a person runs a cell in Jupyter, the request names it. A cell like papermill's may be the person's then.
     if shell is None or "cellId" in getattr(shell, "get_parent", dict[str, Any])().get("metadata", {}):
         return {}, []
     for before, cell in itertools.pairwise(shell.user_ns["In"]):
         if cell.partition("\n")[0] == "# Parameters":
             declared = _assigned(before)
-            # With --inject-paths papermill sets two of its own.
+            # With --inject-paths papermill sets two more.
             names = [name for name in _assigned(cell) if name not in declared and not name.startswith("PAPERMILL_")]
             return {name: shell.user_ns[name] for name in names}, declared
     return {}, []
 
 
 def _assigned(source: str) -> list[str]:
-    """The names that a cell assigns to."""
+    """Return the names that a cell assigns to."""
     nodes = ast.walk(ast.parse(source))
     return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]

@@ -1,4 +1,4 @@
-"""The reader of recorded tables: what a study's results are, read and checked the same way by everyone."""
+"""The one reader of recorded tables: a study's results, read and checked in the same way for every use."""
 
 import io
 import json
@@ -44,12 +44,11 @@ COLUMNS = {
         "a number or nothing": "readers_dice",
     },
 }
-"""The columns that each table has, by what their cells hold; it may have more."""
+"""The columns of each table, by what their cells hold. A table may have more."""
 KEYS = {RUNS: ["run"], EPOCHS: ["run", "epoch"], SLICES: ["run", "patient_id", "nodule", "slice"]}
-"""What names a row of each table."""
+"""The columns that identify a row of each table."""
 PART = "part"
-"""The column that names the part of the split that a slice is in, and in a merged ``runs.csv`` where a run is from."""
-_MORE_TEXT = [PART, "commit", "started", "precision"]
+"""In ``slices.csv.gz``, the part of the split that a slice is in; in a merged ``runs.csv``, where a run was made."""
 _AGAIN = "Restore the file, or collect the study again."
 
 
@@ -58,12 +57,12 @@ class Results:
     """A study's results.
 
     Attributes:
-        where: the directory or packed file that they come from, for messages.
+        where: the directory or packed file, for messages.
         files: the bytes of the three tables and the manifest, by name.
-        runs: a row a run.
-        epochs: a row a run and epoch.
-        slices: a row a run and slice; the column ``part`` says "validation" or "test".
-        manifest: where the results come from.
+        runs: one row per run.
+        epochs: one row per run and epoch.
+        slices: one row per run and slice; the column ``part`` is "validation" or "test".
+        manifest: crops, options, machines, versions, and what was used in vain.
     """
 
     where: str
@@ -75,11 +74,11 @@ class Results:
 
     @classmethod
     def of_files(cls, where: str, files: dict[str, bytes]) -> "Results":
-        """Results whose files have these bytes.
+        """Read results from the content of their files.
 
         Raises:
-            InputError: a file is missing or damaged, a table lacks a column or has no rows, a cell cannot be, or the
-                format is of another version.
+            InputError: a file is missing, damaged or of another version of the format, a table lacks a column or has
+                no rows, or a cell holds something else than its column should.
         """
         if missing := [name for name in FILES if name not in files]:
             raise InputError(
@@ -88,7 +87,7 @@ class Results:
             )
         manifest = _manifest(f"{where}/{MANIFEST}", files[MANIFEST])
         runs, epochs, slices = (_table(f"{where}/{name}", name, files[name]) for name in TABLES)
-        if PART not in slices:  # recorded before validation slices were
+        if PART not in slices:  # recorded when only test slices were
             slices[PART] = "test"
         return cls(where, {name: files[name] for name in FILES}, runs, epochs, slices, manifest)
 
@@ -98,17 +97,21 @@ class Results:
         return {RUNS: self.runs, EPOCHS: self.epochs, SLICES: self.slices}
 
     def slices_of(self, part: str) -> pd.DataFrame:
-        """The slices of one part of the split, "validation" or "test"; none where they were not recorded."""
+        """The slices of one part of the split, "validation" or "test"; no rows where they were not recorded."""
         return self.slices[self.slices[PART] == part].reset_index(drop=True)
 
 
-def read_results(path: Path) -> Results:
-    """Read results from their directory, from that of the study's runs, or from a packed file.
+def read_results(path: Path | str) -> Results:
+    """Read results from their directory, from the directory of the study's runs, or from a packed file.
 
-    Nothing of a packed file but the tables and the manifest is read, by these names, and nothing is unpacked.
+    Of a packed file only the tables and the manifest are read, and nothing is unpacked.
+
+    >>> results = read_results("results/recipes")
+    >>> len(results.runs), results.manifest["widths"]
+    (12, [4, 16])
 
     Raises:
-        InputError: there are none, or they cannot be read; see `Results.of_files`.
+        InputError: there are no results, or they cannot be read; see `Results.of_files`.
     """
     path = Path(path)
     if not path.exists():
@@ -127,13 +130,13 @@ def read_results(path: Path) -> Results:
 
 
 def read_csv(source: Path | IO[bytes], where: str = "", **options: Any) -> pd.DataFrame:
-    """Read any CSV as ``pandas.read_csv`` does, but only where its rows fit its header.
+    """Read a CSV file as ``pandas.read_csv`` does, and refuse rows with more cells than the header has names.
 
-    Where rows have more cells, pandas would take first cells for labels, and every value for its neighbour's.
+    From such rows pandas would take the first cells as labels, and every value would move into the next column.
 
     Args:
         source: a file, compressed or not, or its content.
-        where: it comes from, for messages; a file by default.
+        where: the name to use in messages; that of the file by default.
         options: of ``pandas.read_csv``.
 
     Raises:
@@ -155,45 +158,41 @@ def read_csv(source: Path | IO[bytes], where: str = "", **options: Any) -> pd.Da
 
 
 def named_rows(table: pd.DataFrame) -> Iterator[Any]:
-    """Rows with the columns as attributes and ``Index``; untyped, as a column's type is not known to a type checker."""
+    """Iterate over rows whose attributes are the columns and ``Index``, which type checkers do not know."""
     return table.itertuples()
 
 
 def _table(where: str, name: str, content: bytes) -> pd.DataFrame:
-    kinds = {kind: names.split() for kind, names in COLUMNS[name].items()}
+    kinds = {column: kind for kind, columns in COLUMNS[name].items() for column in columns.split()}
     # Only an empty cell is no value: "nan" or "n/a" is a word, and refused where a number should be. Text that looks
     # like a number, such as a patient 0001 or a commit 123456789012, stays text.
+    text = [*(column for column, kind in kinds.items() if kind == "text"), PART, "commit", "started", "precision"]
     table = read_csv(
-        io.BytesIO(content), where, keep_default_na=False, na_values=[""],
-        dtype=dict.fromkeys([*kinds["text"], *_MORE_TEXT], "str"), compression="gzip" if name == SLICES else None,
+        io.BytesIO(content), where, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(text, "str"),
+        compression="gzip" if name == SLICES else None,
     )  # fmt: skip
-    if missing := [column for columns in kinds.values() for column in columns if column not in table]:
+    if missing := [column for column in kinds if column not in table]:
         raise InputError(f"{where}: no column {', '.join(missing)}. Collect the study again with this version.")
     if table.empty:
         raise InputError(f"{where}: no rows. Run the study first.")
-    for kind, columns in kinds.items():
-        for column in columns:
-            _check_cells(where, table, column, kind)
+    for column, kind in kinds.items():
+        cells = table[column]
+        if kind == "text":
+            wrong = cells.isna().to_numpy()
+        else:
+            values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+            wrong = ~np.isfinite(values)
+            if kind == "a number or nothing":
+                wrong &= cells.notna().to_numpy()
+            if kind == "a whole number":
+                wrong |= values % 1 != 0
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            found = "" if pd.isna(cells[row]) else str(cells[row])
+            raise InputError(
+                f"{where}: row {row + 1}, {table['run'][row]}, {column}: found {found!r}, expected {kind}. {_AGAIN}"
+            )
     return table
-
-
-def _check_cells(where: str, table: pd.DataFrame, column: str, kind: str) -> None:
-    cells = table[column]
-    if kind == "text":
-        wrong = cells.isna().to_numpy()
-    else:
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        wrong = ~np.isfinite(values)
-        if kind == "a number or nothing":
-            wrong &= cells.notna().to_numpy()
-        if kind == "a whole number":
-            wrong |= values % 1 != 0
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        found = "" if pd.isna(cells[row]) else str(cells[row])
-        raise InputError(
-            f"{where}: row {row + 1}, {table['run'][row]}, {column}: found {found!r}, expected {kind}. {_AGAIN}"
-        )
 
 
 class _Abandoned(BaseModel):
@@ -219,7 +218,7 @@ class _Part(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What whoever reads results relies on; a manifest may say more."""
+    """The fields that readers of results rely on. A manifest may have more."""
 
     study: str
     title: str
@@ -261,11 +260,11 @@ def _manifest(where: str, content: bytes) -> dict[str, Any]:
 
 
 def read_compute(path: Path | str) -> Compute:
-    """What a run used, or all runs of a study.
+    """Sum up what a run used, or all runs of a study.
 
     Args:
-        path: directory of a run (``result.json``, or ``footprint.json`` of one that is unfinished), a study's directory
-            of results (``runs.csv``, ``manifest.json``), or a study's directory, with ``results/`` in it.
+        path: the directory of a run (with ``result.json``, or ``footprint.json`` of an unfinished one), of a study's
+            results, or of a study's runs (with ``results/`` in it).
 
     Raises:
         InputError: it is none of these, or damaged.
@@ -282,14 +281,15 @@ def read_compute(path: Path | str) -> Compute:
 
 
 def _compute_of_study(results: Results) -> Compute:
-    runs, manifest = results.runs, results.manifest
-    abandoned = manifest["abandoned"]
+    runs, manifest, abandoned = results.runs, results.manifest, results.manifest["abandoned"]
     widths = ", ".join(map(str, runs["filters"].unique()))
+    methods = distinct(method.strip() for methods in runs["energy_method"] for method in methods.split(";"))
+    grids = zip(runs["intensity_g_per_kwh"], runs["intensity_source"], strict=True)
+    machines = distinct(
+        machine_text(one["hardware"]) if "hardware" in one else "hardware not recorded"
+        for one in manifest["environments"]
+    )
     planned = len(runs) + len(manifest["runs_left_out"])
-    grids = [
-        f"{g_per_kwh:.4g} g/kWh ({source})"
-        for g_per_kwh, source in zip(runs["intensity_g_per_kwh"], runs["intensity_source"], strict=True)
-    ]
     return Compute(
         subject=f"{len(runs)} networks of {planned} planned ({widths} initial filters)",
         runs=len(runs),
@@ -297,21 +297,21 @@ def _compute_of_study(results: Results) -> Compute:
         duration_s=runs["duration_s"].sum(),
         energy_kwh=runs["energy_whole_run_kwh"].sum() + abandoned["energy_kwh"],
         abandoned_kwh=abandoned["energy_kwh"],
-        methods=_distinct(method.strip() for methods in runs["energy_method"] for method in methods.split(";")),
+        methods=tuple(methods),
         carbon_g=runs["carbon_whole_run_g"].sum() + abandoned["carbon_g"],
         embodied_g=None,
-        pue=f"a PUE of {' and '.join(_distinct(map(str, runs['pue'])))} ({'; '.join(manifest['pue_sources'])})",
-        intensity=" and ".join(_distinct(grids)),
-        hardware="; ".join(
-            _distinct(
-                machine_text(one["hardware"]) if "hardware" in one else "hardware not recorded"
-                for one in manifest["environments"]
-            )
-        ),
+        pue=f"a PUE of {' and '.join(map(str, runs['pue'].unique()))} ({'; '.join(manifest['pue_sources'])})",
+        intensity=" and ".join(distinct(f"{g_per_kwh:.4g} g/kWh ({source})" for g_per_kwh, source in grids)),
+        hardware="; ".join(machines),
         versions=manifest.get("versions", {}),
         dates=tuple(manifest["dates"].values()),
     )
 
 
-def _distinct(items: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(items))
+def distinct(items: Iterable[Any]) -> list[Any]:
+    """Each item once, in the order of their first occurrence; items need not be hashable."""
+    kept: list[Any] = []
+    for item in items:
+        if item not in kept:
+            kept.append(item)
+    return kept

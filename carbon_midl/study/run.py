@@ -1,20 +1,20 @@
-"""One run: one U-Net, one seed, one crop archive, and a directory with all that came of it.
+"""One run: one network, one seed, one crop archive, and a directory with its outcome.
 
 ==========================  ==========================================================================================
-``parameters.yaml``         what a study asked for, as papermill gets it
+``parameters.yaml``         the parameters that papermill passes to the notebook
 ``notebook.ipynb``          the executed notebook
-``papermill.log``           what papermill and the notebook's kernel wrote to their standard output and error
-``weights.safetensors``     best-validation weights
-``checkpoint.safetensors``  where an unfinished training goes on; gone when it is finished
-``epochs.csv``              a row an epoch, rewritten after each
-``slices.csv.gz``           a row a validation and test slice
+``papermill.log``           standard output and error of papermill and the notebook's kernel
+``weights.safetensors``     weights of the epoch with the best validation Dice
+``checkpoint.safetensors``  the state of an unfinished training, to resume from; removed when it is finished
+``epochs.csv``              one row per epoch, rewritten after each
+``slices.csv.gz``           one row per validation and test slice
 ``footprint.json``          the footprint so far, rewritten after each epoch, so that it counts even without a result
 ``footprint/``              carbontracker's logs
 ``result.json``             everything else; written last, so it marks the run as done
-``.lock``                   held by the process that writes the run, as long as it lives
+``.lock``                   locked by the process that writes the run, for as long as it lives
 ==========================  ==========================================================================================
 
-While papermill executes it, the notebook is ``.partial-notebook.ipynb``; one that gave no result stays as
+While papermill executes it, the notebook is ``.partial-notebook.ipynb``; if it ends without a result, it is renamed to
 ``failed-notebook.ipynb``.
 """
 
@@ -26,6 +26,7 @@ import platform
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -37,9 +38,10 @@ from filelock import FileLock, Timeout
 from carbon_midl import __version__
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_left_over, lock_held, read_json, write_gzipped, write_json, write_text
+from carbon_midl.footprint.record import FOOTPRINT
 from carbon_midl.footprint.sensors import cpu_name
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
+from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, WEIGHTS, checkpointed_run
 from carbon_midl.training.data import Split, SplitRows, select_rows, split_patients
 from carbon_midl.training.network import network_size, source_of
 from carbon_midl.training.options import BUILT_IN, RunOptions, check_crop_size, fingerprinted
@@ -56,20 +58,18 @@ NOTEBOOK = "notebook.ipynb"
 PARTIAL_NOTEBOOK = f".partial-{NOTEBOOK}"
 FAILED_NOTEBOOK = f"failed-{NOTEBOOK}"
 LOG = "papermill.log"
-WEIGHTS = "weights.safetensors"
 EPOCHS = "epochs.csv"
 SLICES = "slices.csv.gz"
-FOOTPRINT = "footprint.json"
 CARBONTRACKER_LOGS = "footprint"
 LOCK = ".lock"
 RUN_FILES = (PARAMETERS, WEIGHTS, CHECKPOINT, EPOCHS, SLICES, FOOTPRINT, CARBONTRACKER_LOGS, RESULT, LOCK)
-"""Beside notebooks and logs, which may have any name."""
+"""The files of a run beside notebooks and logs, which may have any name."""
 RESULT_FORMAT = "carbon-midl run"
 RESULT_VERSION = 1
 PACKAGES = ("torch", "numpy", "carbontracker", "pylidc", "papermill", "pandas", "jupyter-book")
-# Whoever only looks whether the lock is held holds it for a moment.
+# A look at whether the lock is held (``files.is_locked``) holds it for a moment.
 _LOCK_WAIT_S = 2.0
-# Of two threads that parse at the same time, Python 3.11 may fail one.
+# In Python 3.11, parsing in two threads at the same time may fail.
 _PARSING = threading.Lock()
 # The modules that decide a run's numbers; a change in one makes earlier runs stale.
 DECIDING_MODULES = (
@@ -86,7 +86,7 @@ DECIDING_MODULES = (
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a run's numbers follow from; two runs with equal fingerprints are the same run."""
+    """Hashes of everything that decides a run's numbers; runs with equal fingerprints are the same run."""
 
     options: str
     crops: str
@@ -95,10 +95,10 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is about to be made, or to be gone on with.
+    """A run that is about to be made or resumed.
 
-    ``checkpoint`` is where its training goes on; None where it begins. ``lock`` keeps other processes out of the
-    directory as long as this object is there.
+    ``checkpoint`` is the state to resume from; None for a new training. ``lock`` keeps other processes out of the
+    directory for as long as this object exists.
     """
 
     directory: Path
@@ -113,17 +113,20 @@ class Run:
 
 
 def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> Run:
-    """Check that a run can be made, split the patients, make its directory and lock it for this process.
+    """Check that a run can be made, split the patients, create its directory and lock it for this process.
 
-    Where the same run was interrupted, or was stopped by a budget that is another one now, it goes on from its
-    checkpoint.
+    A run that was interrupted, or was stopped by a budget that has changed since, resumes from its checkpoint.
 
     Raises:
-        InputError: another process is making the run; the directory holds something that is no run, a finished one, or
-            another unfinished one; the crops do not fit the options.
+        InputError: another process is making the run; the directory holds a finished run, another unfinished one, or
+            files of something else; the crops do not fit the options.
     """
     directory = Path(directory)
-    foreign = sorted(path.name for path in directory.glob("*") if not _belongs_to_a_run(path))
+    foreign = sorted(
+        path.name
+        for path in directory.glob("*")
+        if not (path.name in RUN_FILES or path.suffix in (".ipynb", ".log") or is_left_over(path, RUN_FILES))
+    )
     if foreign:
         raise InputError(
             f"{directory}: holds {', '.join(foreign[:3])}, which is no part of a run. Name a new or empty directory."
@@ -133,7 +136,12 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
         check_crop_size((archive.size, archive.size), options.depth)
     rows = select_rows(archive, split, options.readers)
     directory.mkdir(parents=True, exist_ok=True)
-    lock = _locked_by_this_process(directory)
+    # One lock object for all of this process, which may open a run more than once.
+    lock = FileLock(directory / LOCK, thread_local=False, is_singleton=True)
+    try:
+        lock.acquire(timeout=_LOCK_WAIT_S)
+    except Timeout:
+        raise lock_held(directory / LOCK, "making this run") from None
     wanted, training = fingerprint(options, archive), training_fingerprint(options, archive)
     checkpoint = resumable(directory, training)
     if (directory / RESULT).exists() and (checkpoint is None or is_finished(directory, wanted)):
@@ -151,16 +159,6 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
     return Run(directory, options, archive, split, rows, wanted, training, checkpoint, lock)
 
 
-def _locked_by_this_process(directory: Path) -> FileLock:
-    """The lock of a run's directory, one object for all of this process, which may open a run more than once."""
-    lock = FileLock(directory / LOCK, thread_local=False, is_singleton=True)
-    try:
-        lock.acquire(timeout=_LOCK_WAIT_S)
-    except Timeout:
-        raise lock_held(directory / LOCK, "making this run") from None
-    return lock
-
-
 def is_finished(directory: Path, wanted: Fingerprint) -> bool:
     """Whether ``directory`` holds the result of a run with the fingerprint ``wanted``."""
     try:
@@ -175,23 +173,13 @@ def resumable(directory: Path, training: str) -> Path | None:
     return checkpoint if checkpointed_run(checkpoint) == training else None
 
 
-def earlier_attempts(directory: Path) -> "FootprintRecord | None":
-    """What earlier attempts in this directory have used; a torn record tells nothing."""
-    from carbon_midl.footprint import read_footprint
-
-    try:
-        return read_footprint(directory / FOOTPRINT)
-    except InputError:
-        return None
-
-
 def fingerprint(options: RunOptions, archive: CropArchive, code: str | None = None) -> Fingerprint:
     """Return the fingerprint of a run with ``options`` on ``archive`` under today's code.
 
     Args:
         options: of the run.
         archive: its crops.
-        code: from ``code_fingerprint``, where it was made for other runs a moment ago.
+        code: what ``code_fingerprint`` returned, to save computing it again for each of many runs.
     """
     values, code = fingerprinted(options.model_dump()), code or code_fingerprint()
     if options.model != BUILT_IN:
@@ -202,16 +190,16 @@ def fingerprint(options: RunOptions, archive: CropArchive, code: str | None = No
 
 
 def training_fingerprint(options: RunOptions, archive: CropArchive) -> str:
-    """Return the fingerprint of a training, which a budget may end early but does not change."""
+    """Return the fingerprint of a training: that of its run without the budget, which changes none of its steps."""
     without_budget = options.model_copy(update={"budget_g": 0.0, "budget_kwh": 0.0})
     return "-".join(asdict(fingerprint(without_budget, archive)).values())
 
 
 def code_fingerprint() -> str:
-    """Return a hash of what the modules that decide a run's numbers compute.
+    """Return a hash of the code that decides a run's numbers.
 
-    Comments, docstrings, the order of statements at the top of a module and the names of this package's modules do not
-    count, so that code may be explained, moved and renamed without making earlier runs stale.
+    Comments, docstrings, the order of a module's statements and the names of this package's modules do not count, so
+    code can be explained, moved and renamed without making earlier runs stale.
     """
     package = Path(__file__).parents[1]
     with _PARSING:
@@ -222,10 +210,10 @@ def code_fingerprint() -> str:
 
 
 def _statements(source: str) -> Iterator[str]:
-    """The statements at the top of a module as canonical text, which all Python versions give alike."""
+    """Yield a module's statements as canonical text, which is the same in all versions of Python."""
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith("carbon_midl"):
-            # Where a name comes from does not count, only that it is called otherwise here.
+            # The module that a name comes from does not count, only that it is given another name here.
             yield from (f"{alias.asname} = {alias.name}" for alias in statement.names if alias.asname)
         elif not _is_text(statement):
             yield _canonical(statement)
@@ -262,9 +250,9 @@ def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", f
 
     Args:
         run: the run.
-        fit: what training gave.
+        fit: the outcome of the training.
         precision: number format of its convolutions.
-        scores: a row a slice, with ``part`` "validation" or "test".
+        scores: one row per slice, with ``part`` "validation" or "test".
         footprint: the record with the windows "training" and "test".
     """
     write_epochs(run.directory, fit.epochs)
@@ -306,7 +294,7 @@ def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", f
     }
     path = run.directory / RESULT
     write_json(path, result)
-    # With a larger budget, training could go on; otherwise nothing is left to be gone on with.
+    # A training that a budget stopped may be resumed with a larger one; any other is finished.
     if len(fit.epochs) == run.options.epochs or not (run.options.budget_g or run.options.budget_kwh):
         (run.directory / CHECKPOINT).unlink(missing_ok=True)
     return path
@@ -331,7 +319,7 @@ def read_result(directory: Path) -> dict[str, Any]:
 
 
 def summary(scores: "pd.DataFrame") -> dict[str, Any]:
-    """Dice of a table of slice scores, and how many slices and patients it has."""
+    """Return mean Dice over slices and over patients, and the numbers of both, from a table of slice scores."""
     return {
         "dice": float(scores["dice"].mean()),
         "dice_patients": float(scores.groupby("patient_id")["dice"].mean().mean()),
@@ -340,59 +328,36 @@ def summary(scores: "pd.DataFrame") -> dict[str, Any]:
     }
 
 
-def _belongs_to_a_run(path: Path) -> bool:
-    """Whether an interrupted run, or papermill on its way, may have left ``path``."""
-    return path.name in RUN_FILES or path.suffix in (".ipynb", ".log") or is_left_over(path, RUN_FILES)
-
-
 def _short(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return hardware, versions and the code's commit, as they go into a run's result."""
-    return {"hardware": hardware(), "versions": versions(), "commit": commit()}
-
-
-def hardware() -> dict[str, Any]:
-    """Return processor, logical cores in use, memory in GB, and the GPUs that torch sees."""
+    """Return hardware, versions of Python and the libraries, and the code's commit."""
     import psutil
     import torch
 
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return {
+    versions = {"python": platform.python_version(), "carbon_midl": __version__}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    hardware = {
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "gpu": gpus,
+        "gpu": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
         "system": platform.system(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, this package and those that decide its numbers."""
-    found = {"python": platform.python_version(), "carbon_midl": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"hardware": hardware, "versions": versions, "commit": commit()}
 
 
 def commit() -> str | None:
-    """Return the code's git commit, with ``-dirty`` when files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
+    """Return the code's git commit, with ``-dirty`` if files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        return subprocess.check_output(
+            command, cwd=Path(__file__).parent, text=True, stderr=subprocess.DEVNULL, timeout=10
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip()

@@ -1,12 +1,12 @@
-"""Make the runs of a study: papermill executes each run's notebook, several at a time where asked.
+"""Make the runs of a study: papermill executes each run's notebook, several at the same time on request.
 
-A run is done when its ``result.json`` has the fingerprint that its options, the crops and the code have now. The
-notebook writes that file last and whole, so a run that is killed after it has its numbers and all its energy, and lacks
-the printed output of one cell. To execute it again would spend energy on numbers that are there.
+A run is done when its ``result.json`` has the fingerprint of its options, the crops and the code as they are now. The
+notebook writes that file last and whole. A run that is killed after it has all its numbers and its energy and only
+lacks the printed output of one cell, so it is not made again.
 
-Two locks keep processes apart. A runner holds one beside the run's directory, so that of two runners one makes the run.
-The notebook's kernel holds one in the directory as long as it lives: where a runner is killed, papermill and kernel go
-on, and the next runner waits for them.
+Two locks keep processes apart. The runner's lock, beside the run's directory, lets only one of several runners make the
+run. The kernel's lock, in the directory, is held as long as the notebook's kernel lives: if a runner is killed,
+papermill and the kernel continue, and the next runner waits for them.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from tqdm import tqdm
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked, locked, read_json, write_bytes, write_text
 from carbon_midl.footprint import FootprintRecord
-from carbon_midl.footprint.sensors import is_estimate
+from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.phantom.cache import phantom_crops
 from carbon_midl.study.collect import SUPERSEDED, collect_results
@@ -57,23 +57,23 @@ from carbon_midl.training.checkpoint import RESULT
 from carbon_midl.training.options import BUILT_IN, check_crop_size
 
 _POLL_S = 0.5
-# Long enough to end a batch of a wide network on a slow processor and to save.
+# Enough to finish a batch of a wide network on a slow processor, and to save.
 _SAVING_S = 60
 
 
 def run_study(
     study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | None = None, share_meter: bool = False
 ) -> Path:
-    """Make the runs that are not done yet, collect all into tables and return their directory.
+    """Make the runs that are not done yet, collect all into tables and return the tables' directory.
 
-    A run that was interrupted goes on from its checkpoint; one that is out of date is moved aside, not deleted. A
-    failing run does not stop the others. A run that another process is making is left to it and waited for.
+    An interrupted run resumes from its checkpoint; one that is out of date is moved aside, not deleted. If a run fails,
+    the others are still made. A run that another process is making is waited for.
 
     Args:
-        study: to make.
+        study: the study.
         slots: a place for each run at the same time, from :func:`carbon_midl.study.devices.slots`.
         only: make just this run, collect nothing and return its directory; for schedulers that start every run.
-        share_meter: do not keep other runners from the same metered devices.
+        share_meter: let other runners use the same metered devices.
 
     Raises:
         InputError: the crops cannot be opened or are too small, there is no run ``only``, a device is in use, or a run
@@ -101,7 +101,7 @@ def run_study(
 
 
 def prepare(study: Study) -> tuple[CropArchive, Path]:
-    """Make ready what all runs of a study share, and return it: the crops, rendered where need be, and the notebook.
+    """Prepare what all runs of a study share, and return it: the crops, rendered if necessary, and the notebook.
 
     Raises:
         InputError: the crops cannot be opened or are too small, or there is no notebook with parameters.
@@ -114,23 +114,23 @@ def prepare(study: Study) -> tuple[CropArchive, Path]:
 
 
 def open_crops(study: Study) -> CropArchive:
-    """Open the study's crops, rendering its phantom where that has not been done.
+    """Open the study's crops, and render its phantom first if that has not been done.
 
     Raises:
         InputError: there is no such archive.
     """
     phantom = study.crops.phantom
     if phantom is None:
-        return CropArchive.open(study.root / str(study.crops.archive))
+        return CropArchive.open(study.crops_path)
     bar = partial(tqdm, desc="rendering the phantom", unit="patient", disable=None)
     return phantom_crops(study.root, phantom.patients, phantom.seed, phantom.size, bar)
 
 
 def notebook_copy(study: Study) -> Path:
-    """Copy the notebook, so that a study goes on with what it began with if the notebook is edited meanwhile.
+    """Copy the notebook, so that editing it does not change a study that is being made.
 
     Raises:
-        InputError: there is none, or it has no cell behind which papermill could put parameters.
+        InputError: there is no notebook, or it has no parameters cell.
     """
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     if not notebook.is_file():
@@ -149,7 +149,7 @@ def notebook_copy(study: Study) -> Path:
 
 
 def collect(study: Study, archive: CropArchive) -> Path | None:
-    """Put all runs that are done into tables; returns their directory, or None where no run is done."""
+    """Collect all runs that are done into tables and return their directory, or None if no run is done."""
     code = code_fingerprint()
     wanted = {run.name: fingerprint(run.options, archive, code) for run in study.runs}
     done = [name for name in wanted if is_finished(study.directory / name, wanted[name])]
@@ -161,99 +161,70 @@ def collect(study: Study, archive: CropArchive) -> Path | None:
     return results
 
 
-def make_run(
+def lock_of(study: Study, name: str) -> Path:
+    """The lock for making a run, or collecting the results; beside the run's directory, which may be moved."""
+    locks = study.directory / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return locks / name
+
+
+def _make_run(
     study: Study, run: PlannedRun, archive: CropArchive, notebook: Path, slot: Slot, poll: Callable[[], None]
 ) -> bool:
-    """Make a run that is not done, going on from its checkpoint where it has one; returns whether it was not.
+    """Make or resume a run unless it is done, and return whether it was made.
 
-    Args:
-        study: that the run belongs to.
-        run: to make.
-        archive: the study's crops.
-        notebook: to execute.
-        slot: where to make it.
-        poll: called twice a second; what it raises stops the run, which saves its training first.
+    ``poll`` is called twice a second; an exception from it stops the run, which first saves its training.
 
     Raises:
         InputError: the run failed; the message is the notebook's.
     """
     directory = study.directory / run.name
     with locked(lock_of(study, run.name), poll):
-        wait_for_kernel(directory, poll)
+        if (directory / LOCK).exists():
+            with locked(directory / LOCK, poll):
+                pass  # the kernel of a killed runner has ended by now
         if is_finished(directory, fingerprint(run.options, archive)):
             _name_notebook(directory)
             return False
-        if resumable(directory, training_fingerprint(run.options, archive)) is None:
-            set_aside(directory)
-        # Where a budget was raised, a finished run goes on; its result is that of a shorter training.
+        if directory.exists() and resumable(directory, training_fingerprint(run.options, archive)) is None:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+            directory.rename(directory.with_name(f"{directory.name}{SUPERSEDED}{stamp}"))
+        # A finished run whose budget was raised resumes; its result is that of a shorter training.
         (directory / RESULT).unlink(missing_ok=True)
-        if not execute(study, notebook, directory, run_parameters(study, run, archive, slot), slot, poll):
+        crops = archive.path.absolute()
+        parameters = {
+            **run.options.model_dump(),
+            "crops": str(crops.relative_to(study.root) if crops.is_relative_to(study.root) else crops),
+            "output": str(directory.relative_to(study.root)),
+            "pue": study.footprint.pue,
+            "intensity": study.footprint.intensity,
+            "carbontracker": study.footprint.carbontracker,
+            "metered_alone": slot.metered_alone,
+        }
+        _execute(study.root, notebook, directory, parameters, slot, poll)
+        if not _name_notebook(directory):
             raise InputError(last_line(directory))
     return True
 
 
-def run_parameters(study: Study, run: PlannedRun, archive: CropArchive, slot: Slot) -> dict[str, Any]:
-    """What the notebook's parameters cell gets; paths count from the study's root."""
-    crops = archive.path.absolute()
-    return {
-        **run.options.model_dump(),
-        "crops": str(crops.relative_to(study.root) if crops.is_relative_to(study.root) else crops),
-        "output": str((study.directory / run.name).relative_to(study.root)),
-        "pue": study.footprint.pue,
-        "intensity": study.footprint.intensity,
-        "carbontracker": study.footprint.carbontracker,
-        "metered_alone": slot.metered_alone,
-    }
-
-
-def lock_of(study: Study, name: str) -> Path:
-    """The lock of whoever makes a run, or collects the results; beside the run's directory, which may be moved."""
-    locks = study.directory / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return locks / name
-
-
-def wait_for_kernel(directory: Path, poll: Callable[[], None]) -> None:
-    """Wait until no kernel writes to a run's directory any more."""
-    if (directory / LOCK).exists():
-        with locked(directory / LOCK, poll):
-            pass
-
-
-def set_aside(directory: Path) -> None:
-    """Move a run that cannot be gone on with out of the way; what it holds is kept."""
-    if directory.exists():
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        directory.rename(directory.with_name(f"{directory.name}{SUPERSEDED}{stamp}"))
-
-
-def execute(
-    study: Study, notebook: Path, directory: Path, parameters: dict[str, Any], slot: Slot, poll: Callable[[], None]
-) -> bool:
-    """Let papermill execute a notebook into a run's directory, and return whether there is a result.
-
-    Args:
-        study: in whose root papermill works.
-        notebook: to execute.
-        directory: of the run; gets ``parameters.yaml`` and ``papermill.log``, too.
-        parameters: for the notebook's parameters cell.
-        slot: whose environment papermill gets.
-        poll: called twice a second; what it raises stops papermill, after the kernel has saved its training.
-    """
+def _execute(
+    root: Path, notebook: Path, directory: Path, parameters: dict[str, Any], slot: Slot, poll: Callable[[], None]
+) -> None:
+    """Let papermill execute a notebook, with ``root`` as working directory, into a run's directory."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / FAILED_NOTEBOOK).unlink(missing_ok=True)
     write_text(directory / PARAMETERS, yaml.safe_dump(parameters, sort_keys=False))
-    # Papermill writes these paths into the notebook; relative ones tell nothing of this machine.
+    # Papermill writes these paths into the notebook; relative ones say nothing about this machine.
     paths = (notebook, directory / PARTIAL_NOTEBOOK, directory / PARAMETERS)
-    given, executed, asked = (str(path.relative_to(study.root)) for path in paths)
+    source, executed, given = (str(path.relative_to(root)) for path in paths)
     with (directory / LOG).open("wb") as log:
         papermill = psutil.Popen(
-            [sys.executable, "-m", "papermill", given, executed, "-f", asked, "--no-progress-bar"],
-            cwd=study.root,
+            [sys.executable, "-m", "papermill", source, executed, "-f", given, "--no-progress-bar"],
+            cwd=root,
             env={**os.environ, **slot.environment},
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which stops papermill in its own way
+            start_new_session=True,  # so that Ctrl-C reaches only this process, which then stops papermill
         )
     try:
         while papermill.poll() is None:
@@ -261,38 +232,33 @@ def execute(
             with suppress(psutil.TimeoutExpired):
                 papermill.wait(_POLL_S)
     except BaseException:
-        _stop(papermill)
+        # The kernel saves its training and ends, and papermill with it; otherwise papermill is killed, and the kernel.
+        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            for kernel in papermill.children():
+                kernel.terminate()
+                papermill.wait(_SAVING_S)
+        with suppress(psutil.NoSuchProcess):
+            papermill.kill()
+            papermill.wait()
         raise
-    return _name_notebook(directory)
 
 
 def _name_notebook(directory: Path) -> bool:
-    """Give the executed notebook of a run its name, by whether there is a result; returns that."""
+    """Rename a run's executed notebook according to whether there is a result, and return whether there is one."""
     done, executed = (directory / RESULT).is_file(), directory / PARTIAL_NOTEBOOK
     if executed.exists():
         executed.rename(directory / (NOTEBOOK if done else FAILED_NOTEBOOK))
     return done
 
 
-def _stop(papermill: psutil.Popen) -> None:
-    """Let the kernel save its training, whereupon papermill ends; or end papermill, and with it the kernel."""
-    with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-        for kernel in papermill.children():
-            kernel.terminate()
-            papermill.wait(_SAVING_S)
-    with suppress(psutil.NoSuchProcess):
-        papermill.kill()
-        papermill.wait()
-
-
 class _Stopped(Exception):
-    """The study is to end; each run saves its training first."""
+    """The study is being stopped; each run saves its training first."""
 
 
 def _make_all(
     study: Study, runs: Sequence[PlannedRun], archive: CropArchive, notebook: Path, slots: Sequence[Slot]
 ) -> list[str]:
-    """Make the runs, as many at the same time as there are slots, and return the names of those that failed."""
+    """Make the runs, at most one in each slot at a time, and return the names of those that failed."""
     free: SimpleQueue[Slot] = SimpleQueue()
     for slot in slots:
         free.put(slot)
@@ -310,7 +276,7 @@ def _make_all(
 
         try:
             poll()
-            made = make_run(study, run, archive, notebook, slot, poll)
+            made = _make_run(study, run, archive, notebook, slot, poll)
             outcome = f"{_scores(directory)}   {monotonic() - began:.0f} s" if made else "done before"
         except (InputError, OSError) as error:
             failed.add(run.name)
@@ -322,7 +288,7 @@ def _make_all(
         _say(f"[{next(ended):>{len(str(len(runs)))}}/{len(runs)}] {run.name:<24} {outcome}")
         bar.update()
 
-    # What another process is making comes last: it may be done by then.
+    # Runs that another process is making come last; they may be done by then.
     ordered = sorted(runs, key=lambda run: is_locked(lock_of(study, run.name)))
     with ThreadPoolExecutor(len(slots)) as pool:
         making = [pool.submit(make, run) for run in ordered]
@@ -330,7 +296,7 @@ def _make_all(
             for one in making:
                 one.result()
         finally:
-            # Ctrl-C arrives here, in the main thread; an error of the runner itself, too.
+            # Ctrl-C, which arrives in this thread, or an error of the runner stops the other runs, too.
             stopping.set()
             bar.close()
     return [run.name for run in runs if run.name in failed]
@@ -340,10 +306,9 @@ def _scores(directory: Path) -> str:
     result = read_result(directory)
     record = FootprintRecord.from_dict(result["footprint"])
     training = record.window("training")
-    estimated = [is_estimate(part.method) for part in training.components]
-    how = "" if not any(estimated) else " (estimated)" if all(estimated) else " (partly estimated)"
-    energy = f"{training.energy_kwh * 1000:.3g} Wh{how}   {record.carbon_g():.3g} gCO2eq"
-    return f"test Dice {result['test']['dice']:.3f}   {energy}"
+    known = how_known(training.method)
+    energy = f"{training.energy_kwh * 1000:.3g} Wh{'' if known == 'measured' else f' ({known})'}"
+    return f"test Dice {result['test']['dice']:.3f}   {energy}   {record.carbon_g():.3g} gCO2eq"
 
 
 def _where_to_look(directory: Path) -> Path:

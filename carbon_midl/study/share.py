@@ -1,4 +1,4 @@
-"""Results that leave their machine: verified against themselves, packed into one file, and merged from parts."""
+"""Results that leave their machine: verified, packed into one file, and merged from the parts of several machines."""
 
 import hashlib
 import io
@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,16 @@ import yaml
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import compressed, replaced
-from carbon_midl.study.collect import distinct
-from carbon_midl.study.results import COLUMNS, EPOCHS, KEYS, MANIFEST, PART, RUNS, SLICES, TABLES, Results
+from carbon_midl.study.results import COLUMNS, EPOCHS, KEYS, MANIFEST, PART, RUNS, SLICES, TABLES, Results, distinct
 from carbon_midl.study.spec import read_study
 from carbon_midl.training.checkpoint import WEIGHTS
 from carbon_midl.training.network import unet_size
 from carbon_midl.training.options import BUILT_IN, fingerprinted
 
 TOLERANCE = 1e-9
-"""Relative to a number. Sums in another order differ by far less."""
+"""Relative. Sums in another order differ by far less."""
 _SPLIT_OPTIONS = {"split_seed", "readers"}
-"""Where these vary within a study, its runs have other test slices or targets."""
+"""If these vary within a study, its runs differ in test slices or targets."""
 _ABOUT = {
     RUNS: ("text/csv", "One row a run: Dice, energy before PUE in kWh, carbon in gCO2eq, with their factors"),
     EPOCHS: ("text/csv", "One row a run and epoch: losses, validation Dice, energy before PUE in kWh"),
@@ -39,15 +38,17 @@ _OF_PARTS = (
     "runs_left_out", "abandoned", "dates", "environments", "sensors", "pue_sources", "footprint_notes", "calibration",
 )  # fmt: skip
 """What a merged manifest keeps of each part."""
+Expected = tuple[str, str, "pd.Series[Any]"]
+"""Table, column, and what the column should hold, row by row; NaN where nothing is known."""
 
 
 @dataclass
 class Findings:
-    """What verifying found.
+    """The outcome of ``verify``.
 
     Attributes:
-        numbers: how many were compared, by table (or manifest) and column (or key).
-        disagreements: each with its table, row, run and column, and what was found and expected there.
+        numbers: how many numbers were compared, by table (or manifest) and column (or key).
+        disagreements: sentences that name table, row, run and column, and what was found and expected there.
     """
 
     numbers: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -57,46 +58,38 @@ class Findings:
 def verify(results: Results) -> Findings:
     """Recompute each number that follows from others, and compare.
 
-    The energy of a training holds that of its epochs and of what lies between them, and the energy of a whole run what
-    comes before and after: of these only a lower bound follows. What follows from nothing, such as a loss, is held by
-    the hashes of the tables.
+    The energy of a training includes the time between its epochs, and that of a whole run what comes before and after
+    training, so for these only a lower bound is known. Numbers that follow from nothing, such as losses, are protected
+    by the hashes of the tables.
     """
     findings = Findings()
-    for file, key, found, expected in _declared(results):
+    for file, key, found, expected in _manifest_entries(results):
         findings.numbers[file, key] += 1
         if found != expected and not (isinstance(found, float) and math.isclose(found, expected, rel_tol=TOLERANCE)):
             findings.disagreements.append(f"{file}, {key}: found {found}, expected {expected}")
     findings.disagreements += _misplaced_rows(results)
-    for file, column, recomputed in _recomputed(results):
-        _compare(findings, results, file, column, recomputed)
-    for file, column, least in _lower_bounds(results):
-        _compare(findings, results, file, column, least, "at least ")
+    bounds = [(*bound, "at least ") for bound in _lower_bounds(results)]
+    for file, column, series, at_least in [*((*value, "") for value in _recomputed(results)), *bounds]:
+        table = results.tables[file]
+        cells, known = table[column], series.notna()
+        if at_least:
+            wrong = cells < series * (1 - TOLERANCE)
+        elif pd.api.types.is_numeric_dtype(cells):
+            relative = 0 if column in COLUMNS[file]["a whole number"].split() else TOLERANCE
+            wrong = ~pd.Series(np.isclose(cells, series.astype(float), rtol=relative, atol=1e-15), cells.index)
+        else:
+            wrong = cells != series
+        findings.numbers[file, column] += int(known.sum())
+        findings.disagreements += [
+            f"{file}, row {row + 1}, {table['run'][row]}, {column}: found {_text(cells[row])}, expected "
+            f"{at_least}{_text(series[row])}"
+            for row in table.index[wrong & known]
+        ]
     return findings
 
 
-def _compare(
-    findings: Findings, results: Results, file: str, column: str, expected: pd.Series, bound: str = ""
-) -> None:
-    """Compare a column row by row, where something is expected."""
-    table = results.tables[file]
-    found, known = table[column], expected.notna()
-    if bound:
-        wrong = found < expected * (1 - TOLERANCE)
-    elif pd.api.types.is_numeric_dtype(found):
-        relative = 0 if column in COLUMNS[file]["a whole number"].split() else TOLERANCE
-        wrong = ~pd.Series(np.isclose(found, expected.astype(float), rtol=relative, atol=1e-15), found.index)
-    else:
-        wrong = found != expected
-    findings.numbers[file, column] += int(known.sum())
-    findings.disagreements += [
-        f"{file}, row {row + 1}, {table['run'][row]}, {column}: found {_text(found[row])}, expected "
-        f"{bound}{_text(expected[row])}"
-        for row in table.index[wrong & known]
-    ]
-
-
-def _declared(results: Results) -> Iterator[tuple[str, str, Any, Any]]:
-    """File and key of what the manifest says, what that is, and what the tables say."""
+def _manifest_entries(results: Results) -> Iterator[tuple[str, str, Any, Any]]:
+    """File and key of an entry of the manifest, its value, and the value that follows from the tables."""
     manifest, runs = results.manifest, results.runs
     for file in TABLES if "sha256" in manifest else ():
         yield file, "SHA-256", _sha256(results.files[file]), manifest["sha256"].get(file, f"none in {MANIFEST}")
@@ -126,7 +119,7 @@ def _declared(results: Results) -> Iterator[tuple[str, str, Any, Any]]:
 
 
 def _misplaced_rows(results: Results) -> Iterator[str]:
-    """Rows that come twice or are of no run, runs without rows, and slices that most other runs do not have."""
+    """Name rows that are there twice or belong to no run, runs without rows, and slices that most other runs lack."""
     names = set(results.runs["run"])
     for file, table in results.tables.items():
         for row in table.index[table.duplicated(KEYS[file])]:
@@ -142,8 +135,8 @@ def _misplaced_rows(results: Results) -> Iterator[str]:
             yield f"{place}: found {', '.join(map(str, slices.loc[row, key]))}, expected a slice of the other runs"
 
 
-def _recomputed(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
-    """Table, column, and what the other columns and tables give for it, row by row; NaN where nothing follows."""
+def _recomputed(results: Results) -> Iterator[Expected]:
+    """Recompute columns from the other columns and tables."""
     runs, epochs, slices, manifest = results.runs, results.epochs, results.slices, results.manifest
     run, of_run, varying = runs["run"], runs.drop_duplicates("run").set_index("run"), _varying(results)
     for file in (EPOCHS, SLICES):
@@ -173,7 +166,7 @@ def _recomputed(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
     yield RUNS, "test_slices", run.map(by_run.size())
     yield RUNS, "test_patients", run.map(by_patient.size())
 
-    # Epochs from 1 without a gap; the best is the first with the largest validation Dice, as in ``checkpoint.py``.
+    # Epochs count from 1 without a gap; the best is the first with the largest validation Dice, as in checkpoint.py.
     trained = epochs.groupby("run")
     best = epochs.loc[trained["val_dice"].idxmax()].set_index("run")
     yield EPOCHS, "epoch", trained["epoch"].rank(method="first")
@@ -181,7 +174,7 @@ def _recomputed(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
     yield RUNS, "best_epoch", run.map(best["epoch"])
     yield RUNS, "val_dice", run.map(best["val_dice"])
 
-    # Energy is that of the components; up to the best epoch it is that less the epochs since. Carbon follows from it.
+    # Energy is the sum of the components; up to the best epoch it is that less the later epochs.
     after_best = epochs[epochs["epoch"] > epochs["run"].map(of_run["best_epoch"])].groupby("run")["energy_kwh"].sum()
     yield RUNS, "energy_kwh", runs[["energy_cpu_kwh", "energy_gpu_kwh", "energy_memory_kwh"]].sum(axis=1)
     yield RUNS, "energy_to_best_kwh", runs["energy_kwh"] - run.map(after_best).fillna(0)
@@ -193,12 +186,12 @@ def _recomputed(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
         sizes = [unet_size(width, options["depth"], size=crops["size"]) for width in runs["filters"].tolist()]
         yield RUNS, "parameters", pd.Series([size.parameters for size in sizes], runs.index)
         yield RUNS, "macs", pd.Series([size.macs for size in sizes], runs.index)
-    after = f"-{crops['fingerprint'][:12]}-{_codes(runs).mode()[0]}"
-    yield RUNS, "fingerprint", runs.apply(lambda row: _options_fingerprint(options, row) + after, axis=1)
+    crops_and_code = f"-{crops['fingerprint'][:12]}-{_codes(runs).mode()[0]}"
+    yield RUNS, "fingerprint", runs.apply(lambda row: _options_fingerprint(options, row) + crops_and_code, axis=1)
 
 
-def _lower_bounds(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
-    """Table, column, and the least that it can be."""
+def _lower_bounds(results: Results) -> Iterator[Expected]:
+    """The least that the cells of a column can be."""
     run, trained = results.runs["run"], results.epochs.groupby("run")
     yield SLICES, "target_px", results.slices["overlap_px"]
     yield SLICES, "predicted_px", results.slices["overlap_px"]
@@ -209,7 +202,7 @@ def _lower_bounds(results: Results) -> Iterator[tuple[str, str, pd.Series]]:
 
 
 def _varying(results: Results) -> set[str]:
-    """The options that vary, besides width and seed: those that runs are named by, or that only then have a column."""
+    """The options that vary besides width and seed: they are part of the runs' names, or have a column of their own."""
     columns = set(results.runs.columns) - {"epochs", "recipe"}
     return {
         option
@@ -219,9 +212,9 @@ def _varying(results: Results) -> set[str]:
 
 
 def _options_fingerprint(options: dict[str, Any], row: pd.Series) -> str:
-    """Of all options of a run: those of the study, or what its row says."""
-    own = {name: type(value)(row[name]) if name in row else value for name, value in options.items()}
-    values = fingerprinted({"filters": int(row["filters"]), "seed": int(row["seed"]), **own})
+    """The fingerprint of a run's options: those of the study, where its row has none."""
+    of_run = {name: type(value)(row[name]) if name in row else value for name, value in options.items()}
+    values = fingerprinted({"filters": int(row["filters"]), "seed": int(row["seed"]), **of_run})
     return _sha256(json.dumps(values, sort_keys=True).encode())[:12]
 
 
@@ -230,7 +223,7 @@ def _codes(runs: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _text(value: Any) -> str:
-    """As it is written in a table: counts without a point, all digits of other numbers."""
+    """Write a cell as a table does: counts without a decimal point, all digits of other numbers."""
     if isinstance(value, str):
         return value
     return str(int(value)) if float(value).is_integer() else repr(float(value))
@@ -241,7 +234,7 @@ def _sha256(content: bytes) -> str:
 
 
 def check_shareable(results: Results) -> None:
-    """Verify results that are to be handed on or merged.
+    """Verify results before they are packed or merged.
 
     Raises:
         InputError: a number disagrees, or a run was made with code that is in no commit.
@@ -260,7 +253,7 @@ def check_shareable(results: Results) -> None:
 
 
 def find_above(directory: Path, name: str) -> Path | None:
-    """The nearest file of this name in ``directory`` or in one that it lies in; None where there is none."""
+    """The nearest file of this name in ``directory`` or a directory above it; None if there is none."""
     directory = directory.absolute()
     return next((parent / name for parent in (directory, *directory.parents) if (parent / name).is_file()), None)
 
@@ -268,14 +261,14 @@ def find_above(directory: Path, name: str) -> Path | None:
 def pack(
     results: Results, out: Path, study: Path | None = None, citation: Path | None = None, runs: Path | None = None
 ) -> None:
-    """Write results into one zip, which is an RO-Crate 1.1 (https://w3id.org/ro/crate/1.1) that repositories read.
+    """Write results into one zip file, an RO-Crate 1.1 (https://w3id.org/ro/crate/1.1), which repositories read.
 
     Args:
-        results: are verified first.
-        out: the file, written whole or not at all.
-        study: the study's file, to take along.
-        citation: with authors and licence, in the Citation File Format.
-        runs: the directory of the study's runs, to take their weights along as ``RUN.safetensors``.
+        results: to pack; they are verified first.
+        out: the zip file, written whole or not at all.
+        study: the study's file, to include.
+        citation: a file with authors and licence in the Citation File Format.
+        runs: the directory of the study's runs, to include their weights as ``RUN.safetensors``.
 
     Raises:
         InputError: the results disagree with themselves, a file cannot be read, or ``study`` plans other runs.
@@ -322,7 +315,7 @@ def pack(
 
 
 def _read_citation(path: Path) -> tuple[list[dict[str, str]], str]:
-    """Authors, as an RO-Crate has them, and the licence's SPDX identifier."""
+    """The authors as entities of an RO-Crate, and the licence's SPDX identifier."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         authors = []
@@ -338,11 +331,11 @@ def _read_citation(path: Path) -> tuple[list[dict[str, str]], str]:
 
 
 def merge(parts: Sequence[Results]) -> Results:
-    """Join the parts of a study that were made on several machines; their order changes nothing.
+    """Join the parts of a study that were made on several machines; their order makes no difference.
 
-    Hardware, dates, sensors and versions around the code that decides the numbers may differ between parts. The merged
-    ``runs.csv`` says in its column ``part`` where each run is from, and ``parts`` in the manifest what each part was
-    made with. A part that was merged itself keeps its own parts.
+    Hardware, dates, sensors and versions of libraries may differ between parts. In the merged ``runs.csv`` the column
+    ``part`` says where each run was made, and ``parts`` in the manifest how each part was made. Merged results can be
+    merged again.
 
     Raises:
         InputError: fewer than two parts, one that disagrees with itself, parts of different studies, or a run that is
@@ -355,15 +348,13 @@ def merge(parts: Sequence[Results]) -> Results:
     for one, other in combinations(parts, 2):
         _check_same_study(one, other)
     order = ["filters", "seed", "run"]
-    parts = sorted(parts, key=lambda part: min(part.runs[order].itertuples(index=False, name=None)))
-    of_parts = [_with_part(part) for part in parts]
-    tables = {RUNS: [runs for runs, _ in of_parts], EPOCHS: [part.epochs for part in parts]}
-    tables[SLICES] = [part.slices for part in parts]
-    joined = {name: pd.concat(table).sort_values(order, kind="stable") for name, table in tables.items()}
-    files = {name: table.to_csv(index=False).encode() for name, table in joined.items()}
+    parts = sorted(map(_named, parts), key=lambda part: min(part.runs[order].itertuples(index=False, name=None)))
+    tables = {name: pd.concat([part.tables[name] for part in parts]) for name in TABLES}
+    tables = {name: table.sort_values(order, kind="stable") for name, table in tables.items()}
+    files = {name: table.to_csv(index=False).encode() for name, table in tables.items()}
     files[SLICES] = compressed(files[SLICES])
-    entries = {entry["part"]: entry for _, kept in of_parts for entry in kept}
-    manifest = _merged_manifest(parts, joined[RUNS], [entries[name] for name in joined[RUNS][PART].unique()])
+    entries = {entry["part"]: entry for part in parts for entry in part.manifest["parts"]}
+    manifest = _merged_manifest(parts, tables[RUNS], [entries[name] for name in tables[RUNS][PART].unique()])
     manifest["sha256"] = {name: _sha256(files[name]) for name in TABLES}
     files[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
     merged = Results.of_files("the merged results", files)
@@ -384,17 +375,17 @@ def _check_same_study(one: Results, other: Results) -> None:
             raise InputError(
                 f"{name}: {first.get(name)} in {one.where}, {second.get(name)} in {other.where}. {way_out}"
             )
-    if both := sorted(set(one.runs["run"]) & set(other.runs["run"])):
+    if twice := sorted(set(one.runs["run"]) & set(other.runs["run"])):
         raise InputError(
-            f"{one.where} and {other.where}: run {both[0]} is in both; {len(both)} such in all. A study has each run "
+            f"{one.where} and {other.where}: run {twice[0]} is in both; {len(twice)} such in all. A study has each run "
             "once, and counts its energy once. Leave out the part that the other contains. Where the run was trained "
-            f"twice, rename its directory on one machine to {both[0]}.superseded-twice, so that its energy counts as "
+            f"twice, rename its directory on one machine to {twice[0]}.superseded-twice, so that its energy counts as "
             "an abandoned attempt, and collect there again."
         )
 
 
 def _identity(part: Results) -> dict[str, str]:
-    """What all parts of a study have in common, by name."""
+    """What must be equal in all parts of a study, by name."""
     manifest, varying = part.manifest, _varying(part)
     factors = part.runs[["pue", "intensity_g_per_kwh", "intensity_source"]].drop_duplicates().to_numpy().tolist()
     split = json.dumps([manifest["split_patients"], manifest["slices"]], sort_keys=True)
@@ -410,25 +401,26 @@ def _identity(part: Results) -> dict[str, str]:
     }
 
 
-def _with_part(part: Results) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Runs that say which part they are from, and what the merged manifest keeps of it."""
+def _named(part: Results) -> Results:
+    """Name a part in the column ``part`` of its runs and in its manifest; merged results already have such names."""
     if PART in part.runs:
-        return part.runs, part.manifest["parts"]
-    # The name follows from the content alone; the word in front keeps it from being read as a number.
+        return part
+    # The name depends on the content alone; the word in front keeps it from being read as a number.
     name = f"part-{_sha256(b''.join(part.files.values()))[:12]}"
-    kept = {key: part.manifest[key] for key in _OF_PARTS if key in part.manifest}
-    files = {file: _sha256(content) for file, content in part.files.items()}
-    return part.runs.assign(**{PART: name}), [{"part": name, "runs": len(part.runs), **kept, "files": files}]
+    entry = {"part": name, "runs": len(part.runs)}
+    entry |= {key: part.manifest[key] for key in _OF_PARTS if key in part.manifest}
+    entry["files"] = {file: _sha256(content) for file, content in part.files.items()}
+    return replace(part, runs=part.runs.assign(**{PART: name}), manifest=part.manifest | {"parts": [entry]})
 
 
 def _merged_manifest(parts: Sequence[Results], runs: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """That of the part with the first run, with sums and unions over the parts as they were first made."""
+    """The manifest of the part with the first run, with sums and unions over all parts before any merge."""
 
     def united(key: str, of: Sequence[dict[str, Any]] = entries) -> list[Any]:
         return distinct(item for one in of for item in one[key])
 
     manifests = [part.manifest for part in parts]
-    abandoned, dates = [entry["abandoned"] for entry in entries], [entry["dates"] for entry in entries]
+    abandoned, dates = ([entry[key] for entry in entries] for key in ("abandoned", "dates"))
     return manifests[0] | {
         "widths": sorted(united("widths", manifests)),
         "seeds": sorted(united("seeds", manifests)),

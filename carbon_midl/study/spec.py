@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
-from carbon_midl.lidc.phantom.cache import DEFAULT_SIZE
+from carbon_midl.lidc.phantom.cache import DEFAULT_SIZE, phantom_directory
 from carbon_midl.training.options import RunOptions, explain, parse_options, suggestion
 
 
@@ -20,14 +20,14 @@ class _Section(BaseModel):
 
 
 class StudySection(_Section):
-    """What the study is."""
+    """Name and title of a study."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
 
 
 class PhantomSection(_Section):
-    """A phantom that is rendered when it is first needed."""
+    """Synthetic crops, rendered when a run first needs them."""
 
     patients: int = Field(gt=2)
     seed: int = Field(0, ge=0)
@@ -35,14 +35,14 @@ class PhantomSection(_Section):
 
 
 class CropsSection(_Section):
-    """Where the crops come from: exactly one of the two."""
+    """The crops: either an archive or a phantom."""
 
     archive: str | None = None
     phantom: PhantomSection | None = None
 
 
 class FootprintSection(_Section):
-    """How energy becomes carbon."""
+    """The factors that turn energy into carbon."""
 
     pue: float = Field(DEFAULT_PUE, ge=1)
     intensity: str | float = "world"
@@ -67,7 +67,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Study:
-    """A study file that was read and checked."""
+    """A study file, read and checked."""
 
     path: Path
     name: str
@@ -78,22 +78,33 @@ class Study:
 
     @cached_property
     def root(self) -> Path:
-        """The directory that relative paths and ``runs/`` count from, the parent of ``studies/``."""
+        """The directory that relative paths start from and that holds ``runs/``: the parent of ``studies/``."""
         return self.path.absolute().parent.parent
 
     @cached_property
     def directory(self) -> Path:
-        """Where the study's runs go."""
+        """The directory of the study's runs."""
         return self.root / "runs" / self.name
 
     @property
+    def crops_path(self) -> Path:
+        """The directory of the study's crops; that of a phantom is made when a run first needs it."""
+        if (phantom := self.crops.phantom) is not None:
+            return phantom_directory(self.root, phantom.patients, phantom.seed, phantom.size)
+        return self.root / str(self.crops.archive)
+
+    @property
     def results(self) -> Path:
-        """Where the study's tables go."""
+        """The directory of the study's tables."""
         return self.directory / "results"
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path | str) -> Study:
     """Read a study file.
+
+    >>> study = read_study("studies/demo.toml")
+    >>> len(study.runs), study.runs[0].name
+    (8, 'filters-2-seed-0')
 
     Raises:
         InputError: no such file, malformed TOML, an unknown key or a bad value; the message names each.
@@ -102,13 +113,16 @@ def read_study(path: Path) -> Study:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such study file.{_nearby(path)}") from None
+        nearby = ", ".join(sorted(map(str, path.parent.glob("*.toml"))))
+        raise InputError(f"{path}: no such study file.{f' There are {nearby}.' if nearby else ''}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"{path}: not valid TOML: {error}.") from None
     try:
         file = _File(**content)
     except ValidationError as error:
-        raise InputError(f"{path}: {explain(error, _known_keys())}") from None
+        sections = (_File, StudySection, CropsSection, PhantomSection, FootprintSection)
+        known = [name for section in sections for name in section.model_fields]
+        raise InputError(f"{path}: {explain(error, known)}") from None
     if (file.crops.archive is None) == (file.crops.phantom is None):
         raise InputError(f"{path}: [crops] needs either 'archive' (a directory) or 'phantom' (a table), not both.")
     carbon_intensity(file.footprint.intensity)
@@ -123,7 +137,7 @@ def read_study(path: Path) -> Study:
 
 
 def _expand(path: Path, file: _File) -> list[PlannedRun]:
-    """Return a run for every combination of the axes, the first axis slowest."""
+    """Return a run for every combination of the axes; the first axis varies slowest."""
     for axis, values in file.axes.items():
         if axis not in RunOptions.model_fields:
             raise InputError(f"{path}: unknown axis '{axis}' in [axes]; {suggestion(axis, RunOptions.model_fields)}")
@@ -139,7 +153,7 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
     runs: dict[str, PlannedRun] = {}
     for combination in itertools.product(*file.axes.values()):
         chosen = dict(zip(file.axes, combination, strict=True))
-        name = "-".join(f"{_part(axis)}-{_part(value)}" for axis, value in chosen.items())
+        name = "-".join(_in_name(word) for pair in chosen.items() for word in pair)
         if name in runs:
             raise InputError(
                 f"{path}: two runs would be called {name!r}; rename a value of [axes] so that they differ."
@@ -150,8 +164,8 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
 
 
 def _options_by_width(path: Path, file: _File) -> dict[int, dict[str, Any]]:
-    """Options that only runs of one width get, as in ``[options.filters.32]``, by width."""
-    found = {}
+    """Return the options that only runs of one width get, as in ``[options.filters.32]``, by width."""
+    by_width = {}
     for width, options in file.options.get("filters", {}).items():
         where = f"{path}: [options.filters.{width}]"
         widths = {str(known): known for known in file.axes["filters"]}
@@ -159,27 +173,17 @@ def _options_by_width(path: Path, file: _File) -> dict[int, dict[str, Any]]:
             raise InputError(f"{where}: no such width in [axes]; its filters are {', '.join(widths)}.")
         if not isinstance(options, dict):
             raise InputError(f"{where}: {options!r}; expected a table of options, such as learning_rate = 3e-4.")
-        if both := sorted(options.keys() & file.axes.keys()):
-            raise InputError(f"{where}: '{both[0]}' is in [axes], too; keep one.")
+        if twice := sorted(options.keys() & file.axes.keys()):
+            raise InputError(f"{where}: '{twice[0]}' is in [axes], too; keep one.")
         parse_options(options, where)
-        found[widths[width]] = options
-    return found
+        by_width[widths[width]] = options
+    return by_width
 
 
-def _part(value: Any) -> str:
-    """In the name of a directory: ``studies.own_models:basic_unet`` becomes ``own-models-basic-unet``."""
+def _in_name(value: Any) -> str:
+    """Write a value as in a run's name: ``studies.own_models:basic_unet`` becomes ``own-models-basic-unet``."""
     text = str(value)
-    if isinstance(value, str) and ":" in value:
-        module, _, function = value.partition(":")
+    if ":" in text:
+        module, _, function = text.partition(":")
         text = f"{module.rpartition('.')[2]}-{function}"
     return text.replace("_", "-").replace(" ", "-")
-
-
-def _known_keys() -> list[str]:
-    sections = (_File, StudySection, CropsSection, PhantomSection, FootprintSection)
-    return [name for section in sections for name in section.model_fields]
-
-
-def _nearby(path: Path) -> str:
-    names = sorted(str(found) for found in path.parent.glob("*.toml"))
-    return f" There are {', '.join(names)}." if names else ""

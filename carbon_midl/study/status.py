@@ -1,4 +1,7 @@
-"""How far a study is and what it has used, read from its runs' directories, at any time and from any process."""
+"""How far a study is and what it has used, read from its runs' directories.
+
+Any process may look at any time. Nothing is written, so it works on a read-only disk.
+"""
 
 import csv
 import shutil
@@ -12,7 +15,6 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked
 from carbon_midl.footprint import read_footprint
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.phantom.cache import phantom_directory
 from carbon_midl.study.collect import abandoned_attempts
 from carbon_midl.study.run import (
     EPOCHS,
@@ -40,12 +42,12 @@ class RunState:
 
     Attributes:
         name: of the run.
-        state: "stale" was finished with other options, crops or code, and is made anew at the next start;
-            "interrupted" goes on from its checkpoint then; "waiting" has not begun.
-        why: what is stale, or why it failed; otherwise "".
-        epochs: finished ones.
-        planned: epochs.
-        dice: test Dice of a run that is done or stale, otherwise the best validation Dice so far; None where unknown.
+        state: "stale" was finished with other options, crops or code and is made again at the next start;
+            "interrupted" resumes then from its checkpoint; "waiting" has not begun.
+        why: what makes it stale, or why it failed; otherwise "".
+        epochs: how many are finished.
+        planned: how many are planned.
+        dice: test Dice of a run that is done or stale, otherwise the best validation Dice so far; None if unknown.
         energy_kwh: before PUE, of all attempts so far.
         carbon_g: the same in gCO2eq, as recorded.
         duration_s: of the training so far.
@@ -64,16 +66,16 @@ class RunState:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """Where a study stands.
+    """How far a study is.
 
     Attributes:
         runs: every run of the study file.
-        energy_kwh: before PUE, of everything so far, failed and abandoned attempts included.
+        energy_kwh: before PUE, of everything so far, including failed and abandoned attempts.
         carbon_g: the same in gCO2eq, as recorded.
-        superseded: attempts that were moved aside; their energy is counted.
-        predicted_left: ``energy_kwh`` and ``duration_s`` of what is still to be trained, if a run takes what those that
-            are done took on average; None where none is.
-        note: what could not be looked at, or "".
+        superseded: attempts that were moved aside; their energy is included.
+        predicted_left: ``energy_kwh`` and ``duration_s`` of the trainings that are left, predicted by the mean of the
+            runs that are done; None if no run is done.
+        note: what could not be read, or "".
     """
 
     runs: tuple[RunState, ...]
@@ -89,13 +91,18 @@ class StudyStatus:
         return dict(Counter(run.state for run in self.runs))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the status as JSON holds it."""
         return {"counts": self.counts, **asdict(self)}
 
 
 def study_status(study: Study) -> StudyStatus:
-    """Look where a study stands; nothing is changed or rendered."""
-    archive, note = _crops(study)
+    """Read how far a study is; nothing is changed or rendered."""
+    archive, note = None, "The phantom is not rendered yet; the first start does that."
+    if study.crops.phantom is None or study.crops_path.exists():
+        try:
+            archive, note = CropArchive.open(study.crops_path), ""
+        except InputError as error:
+            note = str(error)
     code = code_fingerprint()
     runs = tuple(
         run_state(study.directory / run.name, run, fingerprint(run.options, archive, code) if archive else None)
@@ -114,25 +121,39 @@ def study_status(study: Study) -> StudyStatus:
 
 
 def run_state(directory: Path, run: PlannedRun, wanted: Fingerprint | None) -> RunState:
-    """Look how far a run is; ``wanted`` is its fingerprint today, or None where the crops are not there."""
+    """Read how far a run is; ``wanted`` is its fingerprint as of today, or None if the crops are not there."""
     state: State = "waiting"
-    why, finished, dice_by_epoch = "", _result(directory), validation_dice(directory)
+    why, dice_by_epoch = "", validation_dice(directory)
     dice = max(dice_by_epoch, default=None)
+    try:
+        result = read_result(directory)
+        finished, test_dice = Fingerprint(**result["fingerprint"]), result["test"]["dice"]
+    except (InputError, KeyError, TypeError):  # no result, or a damaged one
+        finished = None
     if is_locked(directory / LOCK):
         state = "running"
     elif finished:
-        found, dice = finished
-        why = _what_changed(found, wanted)
-        state = "stale" if why else "done"
+        changed = [words for part, words in _CHANGED.items() if getattr(finished, part) != getattr(wanted, part, None)]
+        if wanted is None:
+            why = "the crops are not there"
+        elif changed:
+            why = f"{' and '.join(changed)} changed since"
+        state, dice = "stale" if why else "done", test_dice
     elif (directory / FAILED_NOTEBOOK).exists():
         state, why = "failed", last_line(directory)
     elif any((directory / name).exists() for name in (CHECKPOINT, FOOTPRINT)):
         state = "interrupted"
-    return RunState(run.name, state, why, len(dice_by_epoch), run.options.epochs, dice, *_used(directory))
+    try:
+        record = read_footprint(directory / FOOTPRINT)
+    except InputError:  # nothing was recorded
+        return RunState(run.name, state, why, len(dice_by_epoch), run.options.epochs, dice)
+    used = (record.energy_kwh, record.carbon_g(record.energy_kwh))
+    trained_s = record.window("training").duration_s if "training" in record.names else 0.0
+    return RunState(run.name, state, why, len(dice_by_epoch), run.options.epochs, dice, *used, trained_s)
 
 
 def validation_dice(directory: Path) -> list[float]:
-    """Validation Dice of each finished epoch of a run."""
+    """Return the validation Dice of each finished epoch of a run."""
     try:
         with (directory / EPOCHS).open(newline="") as table:
             return [float(row["val_dice"]) for row in csv.DictReader(table)]
@@ -141,7 +162,7 @@ def validation_dice(directory: Path) -> list[float]:
 
 
 def last_line(directory: Path) -> str:
-    """What papermill said last, which is the error of a failed run; on a full disk it could not say it."""
+    """Return the last line that papermill wrote, the error of a failed run. On a full disk it may have written none."""
     try:
         if shutil.disk_usage(directory).free < _FULL_BYTES:
             return f"No space left on device: {directory} is on a full disk. Make room; the same command goes on"
@@ -151,50 +172,11 @@ def last_line(directory: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
 
 
-def _result(directory: Path) -> tuple[Fingerprint, float] | None:
-    """Fingerprint and test Dice of a run that has a result."""
-    try:
-        result = read_result(directory)
-        return Fingerprint(**result["fingerprint"]), result["test"]["dice"]
-    except (InputError, KeyError, TypeError):
-        return None
-
-
-def _used(directory: Path) -> tuple[float, float, float]:
-    """Energy in kWh, carbon in g and seconds of training so far; what was never written counts as nothing."""
-    try:
-        record = read_footprint(directory / FOOTPRINT)
-    except InputError:
-        return 0.0, 0.0, 0.0
-    trained_s = record.window("training").duration_s if "training" in record.names else 0.0
-    return record.energy_kwh, record.carbon_g(record.energy_kwh), trained_s
-
-
-def _what_changed(then: Fingerprint, now: Fingerprint | None) -> str:
-    if now is None:
-        return "the crops are not there"
-    changed = [words for part, words in _CHANGED.items() if getattr(then, part) != getattr(now, part)]
-    return f"{' and '.join(changed)} changed since" if changed else ""
-
-
 def _left(runs: Sequence[RunState]) -> dict[str, float] | None:
     done = [run for run in runs if run.state == "done"]
     if not done:
         return None
-    # A run that goes on lacks some of its epochs, any other all of them.
+    # A run that is resumed lacks some of its epochs, a stale one all of them.
     shares = (1.0 if run.state == "stale" else 1 - run.epochs / run.planned for run in runs if run.state != "done")
     factor = sum(shares) / len(done)
     return {name: factor * sum(getattr(run, name) for run in done) for name in ("energy_kwh", "duration_s")}
-
-
-def _crops(study: Study) -> tuple[CropArchive | None, str]:
-    phantom = study.crops.phantom
-    where = study.root / (study.crops.archive or "")
-    if phantom is not None:
-        where = phantom_directory(study.root, phantom.patients, phantom.seed, phantom.size)
-        if not where.exists():
-            return None, "The phantom is not rendered yet; the first start does that."
-    try:
-        return CropArchive.open(where), ""
-    except InputError as error:
-        return None, str(error)

@@ -1,11 +1,11 @@
-"""Batches of crops and targets: the order of an epoch, and two ways to make its batches that give the same numbers.
+"""Batches of crops and targets: the random order of an epoch, and two ways to make its batches, with equal numbers.
 
 Order, orientations and readers of an epoch follow from the seed and the epoch's number alone. So a resumed training
-goes on as if it had never stopped, without a random state to store, and every recipe sees the same batches.
+continues as if it had never stopped, without a stored random state, and every recipe sees the same batches.
 
-``LoadedBatches`` is how it is usually done: a ``DataLoader`` whose workers read, turn and stack one crop after another.
-``ResidentBatches`` holds the crops in memory (that of the GPU, where there is one) in the few bits that they have, and
-prepares an epoch in a handful of operations.
+``LoadedBatches`` is the usual way: a ``DataLoader`` whose workers read, orient and stack one crop after another.
+``ResidentBatches`` keeps all crops in memory (of the GPU, if there is one) as the archive stores them, in 1 or 2 bytes
+per pixel, and prepares an epoch in a few operations.
 """
 
 import math
@@ -25,16 +25,16 @@ from carbon_midl.training.data import Target
 
 MOST_WORKERS = 4
 ORIENTATIONS = 8
-# Crops whose readers' masks are unpacked at once.
+# The readers' masks of so many crops are unpacked at the same time.
 _UNPACKED = 512
 _UNTURNED = 0
 
 
 class EpochPlan(NamedTuple):
-    """What chance decides in one epoch over ``n`` crops.
+    """The random choices of one epoch over ``n`` crops.
 
-    ``order``: ``(n,)`` positions as they are visited; ``orientation``: ``(n,)`` 0 … 7 by position, see ``oriented``;
-    ``reader``: ``(n, 4)`` in [0, 1) by position, from which the target "random" picks its reader.
+    ``order``: ``(n,)`` positions in the order of the epoch; ``orientation``: ``(n,)`` 0 … 7 by position, see
+    ``oriented``; ``reader``: ``(n, 4)`` in [0, 1) by position, from which the target "random" chooses its reader.
     """
 
     order: NDArray[np.int64]
@@ -43,7 +43,7 @@ class EpochPlan(NamedTuple):
 
 
 def plan_epoch(seed: int, epoch: int, crops: int, augment: bool) -> EpochPlan:
-    """Draw epoch ``epoch`` (from 1) of a training with ``seed`` over ``crops`` crops."""
+    """Draw the random choices of epoch ``epoch`` (from 1) of a training with ``seed`` over ``crops`` crops."""
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(crops)
     orientation = generator.integers(ORIENTATIONS, size=crops)
@@ -52,9 +52,12 @@ def plan_epoch(seed: int, epoch: int, crops: int, augment: bool) -> EpochPlan:
 
 
 def batch_slices(crops: int, batch_size: int) -> list[slice]:
-    """Cut an epoch into batches; a last short batch is kept unless it is a single crop.
+    """Divide an epoch into batches; a shorter last batch is kept unless it is a single crop.
 
-    Batch normalisation cannot estimate a variance from one crop's deepest, 1 × 1 px level.
+    Batch normalisation cannot estimate a variance from one crop if the deepest level has 1 × 1 px.
+
+    >>> batch_slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None)]
     """
     slices = [slice(start, min(start + batch_size, crops)) for start in range(0, crops, batch_size)]
     if len(slices) > 1 and slices[-1].stop - slices[-1].start == 1:
@@ -66,14 +69,14 @@ class Batches(Protocol):
     """One part of a split, as batches of images and targets, each float32 ``(batch, 1, H, W)`` on the device."""
 
     def shuffled(self, plan: EpochPlan, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go once through the part in the order and orientations of ``plan``, from batch number ``first`` on."""
+        """Iterate once over the part in the order and orientations of ``plan``, from batch number ``first`` on."""
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go once through the part in the order of its rows, unturned."""
+        """Iterate once over the part in the order of its rows, with each crop as it is stored."""
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor]]):
-    """One crop and its target at a time, indexed by position, orientation and readers' draws."""
+    """One crop and its target at a time, by position, orientation, and random numbers that choose the reader."""
 
     def __init__(self, archive: CropArchive, rows: NDArray[np.int64], target: Target) -> None:
         self.archive = archive
@@ -121,7 +124,7 @@ class LoadedBatches:
 
 
 class ResidentBatches:
-    """Batches from crops that lie in the device's memory, as stored: 1 or 2 bytes a pixel, and 1 for a hard target."""
+    """Batches of crops that stay in the device's memory: 1 or 2 bytes per pixel of an image, and 1 of a target mask."""
 
     def __init__(self, archive: CropArchive, rows: NDArray[np.int64], target: Target, where: torch.device) -> None:
         self._archive = archive
@@ -129,11 +132,11 @@ class ResidentBatches:
         self._target = target
         self._where = where
         self._images = torch.from_numpy(np.ascontiguousarray(archive.images[rows])).to(where)
-        # The target "random" is another one in each epoch.
+        # The target "random" is drawn again in each epoch.
         self._targets = None if target.kind == "random" else self._make_targets(np.zeros((len(rows), READERS)))
 
     def shuffled(self, plan: EpochPlan, batch_size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """As ``Batches.shuffled``; the crops are turned and put into order before the first batch."""
+        """As ``Batches.shuffled``; all crops are oriented and put into order before the first batch."""
         targets = self._make_targets(plan.reader) if self._targets is None else self._targets
         images = torch.empty_like(self._images)
         ordered = torch.empty_like(targets)
@@ -155,7 +158,7 @@ class ResidentBatches:
             yield self._scaled(self._images[part]), targets[part].unsqueeze(1).float()
 
     def _make_targets(self, reader: NDArray[np.float64]) -> Tensor:
-        """``(n, H, W)``, uint8 where the target is a mask."""
+        """Return the targets ``(n, H, W)``, as uint8 if they are masks."""
         dtype = np.float32 if self._target.kind == "mean" else np.uint8
         made = np.empty((len(self._rows), self._archive.size, self._archive.size), dtype)
         for part in np.array_split(np.arange(len(made)), math.ceil(len(made) / _UNPACKED)):
@@ -163,18 +166,18 @@ class ResidentBatches:
         return torch.from_numpy(made).to(self._where)
 
     def _scaled(self, images: Tensor) -> Tensor:
-        """As ``Intensity.to_unit_range``, on the device."""
+        """Scale images as ``Intensity.to_unit_range`` does, on the device."""
         scale = self._archive.intensity
         return ((images.unsqueeze(1).float() - scale.low) / (scale.high - scale.low)).clamp_(0, 1)
 
 
 def oriented(images: Tensor, orientation: int) -> Tensor:
-    """Turn square images ``(n, size, size)`` into one of their eight orientations: quarter turns, then a flip."""
+    """Rotate square images ``(n, size, size)`` by quarter turns, and flip them from orientation 4 on."""
     rotated = images.rot90(orientation % 4, dims=(1, 2))
     return rotated.flip(2) if orientation >= 4 else rotated
 
 
 def worker_count() -> int:
-    """Worker processes of a ``DataLoader``: one a processor that this process may use, four at most."""
+    """Return the number of ``DataLoader`` workers: one per processor that this process may use, at most four."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MOST_WORKERS, usable)

@@ -1,6 +1,6 @@
-"""What a training leaves on disk, in safetensors files: its best weights, and the state of an unfinished one.
+"""The safetensors files of a training: its best weights, and its state while it is unfinished.
 
-Torch is imported where tensors are read or written, so that who only looks whether there is a checkpoint need not wait.
+Torch is imported only where tensors are read or written, so that looking for a checkpoint is quick.
 """
 
 import json
@@ -23,24 +23,26 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 RESULT = "result.json"
-"""The file of a run's directory that says, beside much else, which patients it was trained on."""
-_MODEL_FORMAT, _MODEL_VERSION = "carbon-midl U-Net", 1
-_CHECKPOINT_FORMAT, _CHECKPOINT_VERSION = "carbon-midl checkpoint", 1
+"""The file in a run's directory that lists, beside much else, the patients it was trained on."""
+# Kind of file and version of its format.
+_MODEL = ("carbon-midl U-Net", "1")
+_CHECKPOINT = ("carbon-midl checkpoint", "1")
+_TRAIN_AGAIN = "Train the network again."
 _BEGIN_AGAIN = "Remove the file to begin again, or name another directory."
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a network's weights need to be used: its shape, and the crops it was trained on.
+    """The description that is stored with a network's weights: its shape, and the crops it was trained on.
 
     Attributes:
         filters: initial filters F.
         depth: levels.
         channels: input channels.
-        size: height and width of the crops it was trained on, px.
+        size: height and width of the training crops, px.
         intensity: scale of those crops.
-        readers: the target it was trained towards.
-        crops: fingerprint of their archive.
+        readers: the training target.
+        crops: fingerprint of the crops' archive.
         model: "unet", or the ``package.module:function`` that makes the network.
     """
 
@@ -68,10 +70,10 @@ class ModelCard:
         )
 
     def check_crops(self, archive: CropArchive, model: Path) -> None:
-        """Check that the network can read the crops of ``archive``.
+        """Check that the crops of ``archive`` have the intensity scale that the network was trained on.
 
         Raises:
-            InputError: their intensity scale is another than in training, so that the same tissue has another value.
+            InputError: they have another, on which the same tissue has other values.
         """
         if archive.intensity != self.intensity:
             scales = (archive.intensity, self.intensity)
@@ -84,30 +86,22 @@ class ModelCard:
 
 def save_model(model: "nn.Module", card: ModelCard, path: Path) -> None:
     """Write weights and card, whole or not at all."""
-    from safetensors.torch import save_file
-
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"format": _MODEL_FORMAT, "version": str(_MODEL_VERSION), "card": json.dumps(asdict(card))}
-    with replaced(path) as temporary:
-        save_file(state, temporary, metadata)
+    _write_tensors(path, model.state_dict(), _MODEL, card=json.dumps(asdict(card)))
 
 
 def load_model(path: Path | str) -> tuple["nn.Module", ModelCard]:
     """Read a network that ``save_model`` wrote; nothing in the file is executed.
 
-    A network of one's own is made by the function that the file names, which has to be there.
+    A network other than the built-in U-Net is made by calling the function that the file names.
 
     Args:
         path: the file, or the directory of a run with ``weights.safetensors``.
 
     Raises:
-        InputError: missing, damaged, or of another kind or version.
+        InputError: the file is missing, damaged, or of another kind or version.
     """
     path = model_path(Path(path))
-    metadata, state = _read_tensors(path)
-    if metadata.get("format") != _MODEL_FORMAT or metadata.get("version") != str(_MODEL_VERSION):
-        found = f"{metadata.get('format', 'weights without a description')} {metadata.get('version', '')}".strip()
-        raise InputError(f"{path}: found {found}, expected {_MODEL_FORMAT} {_MODEL_VERSION}. Train the network again.")
+    metadata, state = _read_tensors(path, _MODEL, _TRAIN_AGAIN)
     try:
         fields = json.loads(metadata["card"])
         card = ModelCard(**{**fields, "intensity": Intensity(*fields["intensity"])})
@@ -115,36 +109,36 @@ def load_model(path: Path | str) -> tuple["nn.Module", ModelCard]:
         model.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, InputError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: weights and description do not fit ({reason}). Train the network again.") from None
+        raise InputError(f"{path}: weights and description do not fit ({reason}). {_TRAIN_AGAIN}") from None
     return model, card
 
 
 def load_weights(model: "nn.Module", path: Path, card: ModelCard) -> None:
-    """Put the weights of a file into ``model``.
+    """Load the weights in a file into ``model``.
 
     Args:
         model: the network.
         path: the file.
-        card: of the network.
+        card: the network's description.
 
     Raises:
-        InputError: missing, damaged, or of another network.
+        InputError: the file is missing, damaged, or of another network.
     """
-    saved, found = load_model(path)
+    saved, saved_card = load_model(path)
     for name in ("model", "filters", "depth", "channels"):
-        if getattr(found, name) != getattr(card, name):
+        if getattr(saved_card, name) != getattr(card, name):
             raise InputError(
-                f"{path}: weights of a network with {name} = {getattr(found, name)}; expected {getattr(card, name)}. "
-                "Name the file of that network."
+                f"{path}: weights of a network with {name} = {getattr(saved_card, name)}; "
+                f"expected {getattr(card, name)}. Name the file of that network."
             )
     model.load_state_dict(saved.state_dict())
 
 
 def model_path(path: Path) -> Path:
-    """The file itself, or that of the run in this directory.
+    """Return the file of weights: ``path`` itself, or ``weights.safetensors`` in this directory.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such file.
     """
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
@@ -156,7 +150,7 @@ def model_path(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of the per-epoch table; losses are means over crops, Dice is the mean over validation slices."""
+    """One row of the per-epoch table: losses as means over crops, Dice as mean over validation slices."""
 
     epoch: int
     train_loss: float
@@ -171,10 +165,10 @@ class Progress:
     """How far a training is.
 
     Attributes:
-        epochs: the finished ones.
-        best_epoch: whose weights are kept, from 1; 0 before the first is finished.
-        losses: of the batches of the next epoch that are done, when it was interrupted in between.
-        spent_s: duration of those.
+        epochs: the finished epochs.
+        best_epoch: the epoch (from 1) whose weights are kept; 0 before the first is finished.
+        losses: if an epoch was interrupted, the losses of its batches that are done.
+        spent_s: duration of those batches.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
@@ -199,39 +193,31 @@ def save_checkpoint(
 ) -> None:
     """Write the state of a training, whole or not at all.
 
-    Batches follow from seed and epoch, so network, optimiser and the position in the epoch are all that is needed: on a
-    CPU a resumed training gives the very weights of one that was never interrupted.
+    The batches follow from the seed and the epoch, so network, optimiser and the position in the epoch are enough: on a
+    CPU a resumed training gives exactly the weights of one that was never interrupted.
 
     Args:
         path: the file.
-        run: fingerprint of the run; only the same run may go on from here.
-        progress: how far it is.
+        run: fingerprint of the run; only the same run may resume from this state.
+        progress: how far the training is.
         model: the network.
-        optimiser: of its parameters.
+        optimiser: the optimiser of its parameters.
     """
-    from safetensors.torch import save_file
-
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
-    metadata = {
-        "format": _CHECKPOINT_FORMAT,
-        "version": str(_CHECKPOINT_VERSION),
-        "run": run,
-        "progress": json.dumps(asdict(progress)),
-    }
-    with replaced(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+    _write_tensors(path, tensors, _CHECKPOINT, run=run, progress=json.dumps(asdict(progress)))
 
 
 def load_checkpoint(path: Path, model: "nn.Module", optimiser: "torch.optim.Optimizer") -> Progress:
-    """Put a stored state into ``model`` and ``optimiser``; nothing in the file is executed.
+    """Load a stored state into ``model`` and ``optimiser``; nothing in the file is executed.
 
     Raises:
-        InputError: missing, damaged, or of another network.
+        InputError: the file is missing, damaged, or of another network.
     """
-    metadata, tensors = _read_tensors(path)
-    _check_checkpoint(path, metadata)
+    import torch
+
+    metadata, tensors = _read_tensors(path, _CHECKPOINT, _BEGIN_AGAIN)
     try:
         stored = json.loads(metadata["progress"])
         progress = Progress(**{**stored, "epochs": [Epoch(**epoch) for epoch in stored["epochs"]]})
@@ -241,51 +227,54 @@ def load_checkpoint(path: Path, model: "nn.Module", optimiser: "torch.optim.Opti
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a checkpoint of this U-Net ({reason}). {_BEGIN_AGAIN}") from None
-    _restore(optimiser, tensors)
-    return progress
-
-
-def checkpointed_run(path: Path) -> str | None:
-    """The fingerprint of the run whose state is stored, or None where nothing usable is."""
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-        _check_checkpoint(path, metadata)
-    except (OSError, SafetensorError, InputError):
-        return None
-    return metadata.get("run")
-
-
-def _check_checkpoint(path: Path, metadata: dict[str, str]) -> None:
-    kind, version = metadata.get("format"), metadata.get("version")
-    if (kind, version) != (_CHECKPOINT_FORMAT, str(_CHECKPOINT_VERSION)):
-        raise InputError(
-            f"{path}: found {kind} {version}, expected {_CHECKPOINT_FORMAT} {_CHECKPOINT_VERSION}. {_BEGIN_AGAIN}"
-        )
-
-
-def _restore(optimiser: "torch.optim.Optimizer", tensors: "dict[str, torch.Tensor]") -> None:
-    """Put Adam's moments and counts back; ``load_state_dict`` would lose the memory layout of the moments."""
-    import torch
-
+    # Adam's moments and counts of steps; ``load_state_dict`` would lose the memory layout of the moments.
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    on_device = optimiser.param_groups[0].get("fused") or optimiser.param_groups[0].get("capturable")
     for name, value in tensors.items():
         if not name.startswith("optimiser."):
             continue
         _, number, key = name.split(".", 2)
         parameter = parameters[int(number)]
         if value.shape == parameter.shape:
-            # A fused optimiser walks through parameter and moment alike, so that both need one memory layout.
+            # A fused optimiser reads parameter and moment in step, so both need the same memory layout.
             optimiser.state[parameter][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         else:
             # Adam keeps its count of steps on the device only where it needs it there.
-            on_device = optimiser.param_groups[0].get("fused") or optimiser.param_groups[0].get("capturable")
             optimiser.state[parameter][key] = value.to(parameter.device) if on_device else value
+    return progress
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+def checkpointed_run(path: Path) -> str | None:
+    """Return the fingerprint of the run whose state is stored, or None if there is no usable state."""
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+        _check_format(path, metadata, _CHECKPOINT, _BEGIN_AGAIN)
+    except (OSError, SafetensorError, InputError):
+        return None
+    return metadata.get("run")
+
+
+def _write_tensors(path: Path, tensors: "dict[str, torch.Tensor]", kind: tuple[str, str], **description: str) -> None:
+    from safetensors.torch import save_file
+
+    metadata = {"format": kind[0], "version": kind[1], **description}
+    with replaced(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+
+def _read_tensors(path: Path, kind: tuple[str, str], way_out: str) -> tuple[dict[str, str], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: missing, truncated or no safetensors file ({error}).") from None
+    _check_format(path, metadata, kind, way_out)
+    return metadata, tensors
+
+
+def _check_format(path: Path, metadata: dict[str, str], kind: tuple[str, str], way_out: str) -> None:
+    found = f"{metadata.get('format', 'weights without a description')} {metadata.get('version', '')}".strip()
+    if found != " ".join(kind):
+        raise InputError(f"{path}: found {found}, expected {' '.join(kind)}. {way_out}")

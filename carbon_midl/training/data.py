@@ -1,4 +1,4 @@
-"""Which slices a run trains on, validates on and tests on, and what it is to find there."""
+"""The slices that a run trains on, validates on and tests on, and the target that it segments."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from carbon_midl.lidc.crops import CropArchive
 
 FRACTIONS = (0.6, 0.2, 0.2)
 """Shares of the patients for training, validation and test."""
-# Crops whose readers' masks are unpacked at once.
+# The readers' masks of so many crops are unpacked at the same time.
 _UNPACKED = 512
 
 
@@ -86,8 +86,8 @@ def split_patients(
 class Target:
     """How the masks of four readers become the one that a network is trained on or scored against.
 
-    ``at least``: pixels that at least ``k`` of the four readers outlined; ``random``: one reader drawn from those who
-    outlined the slice; ``mean``: the share of those readers, soft in [0, 1].
+    ``at least``: pixels that at least ``k`` of the four readers outlined; ``random``: the mask of one reader, drawn
+    from those who outlined the slice; ``mean``: the share of those readers, soft in [0, 1].
     """
 
     kind: Literal["at least", "random", "mean"]
@@ -98,10 +98,10 @@ class Target:
 
         Args:
             masks: ``(n, 4, H, W)`` bool.
-            draws: ``(n, 4)`` in [0, 1), of which the largest names the reader for ``random``; needed only there.
+            draws: ``(n, 4)`` random numbers in [0, 1), needed only for ``random``: the largest chooses the reader.
 
         Returns:
-            ``(n, H, W)`` float32 in [0, 1]; all zero where nobody outlined anything.
+            ``(n, H, W)`` float32 in [0, 1]; all zero for a crop that no reader outlined.
         """
         votes = masks.sum(axis=1, dtype=np.uint8)
         if self.kind == "at least":
@@ -112,7 +112,7 @@ class Target:
             return votes / readers[:, None, None]
         if draws is None:
             raise TypeError("target 'random' needs draws")
-        # Readers without an outline get the score -1, so that they are drawn only where there is no other.
+        # Readers without an outline get the score -1, so that one is drawn only if there is no other.
         reader = np.where(outlined, draws, -1.0).argmax(axis=1)
         return masks[np.arange(len(masks)), reader].astype(np.float32)
 
@@ -140,14 +140,14 @@ def parse_target(text: str) -> Target:
 
 
 def scored_target(readers: str) -> Target:
-    """Return what slices are scored against: the training target if it is a mask, else at least 2 of 4 readers."""
+    """Return the target that slices are scored against: the training target if it is a mask, else at least 2 of 4."""
     target = parse_target(readers)
     return target if target.kind == "at least" else Target("at least", 2)
 
 
 @dataclass(frozen=True)
 class SplitRows:
-    """The rows of the archive that each part of the split uses, and how many were left out for having no target."""
+    """The archive's rows in each part of the split, and the number of rows without a target, which are left out."""
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -158,7 +158,7 @@ class SplitRows:
 def select_rows(archive: CropArchive, split: Split, readers: str) -> SplitRows:
     """Choose the rows of each part that have a target of ``readers``.
 
-    A slice whose consensus is empty (one reader of four, say) has no lesion to find by the study's own definition, and
+    A slice whose consensus is empty (outlined by one reader of four, say) has no lesion by the study's definition, and
     Dice on it is 0 or 1 by convention; such slices are left out of every part and counted.
 
     Raises:

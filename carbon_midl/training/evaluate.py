@@ -1,4 +1,4 @@
-"""A trained network on other crops: its masks of whole archives, and how good it is, with intervals over patients."""
+"""A trained network on other crops: its masks of whole archives, and its scores with intervals over patients."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ SIZE_LABELS = ("under 30 px", "30–99 px", "100–299 px", "300 px and more")
 
 
 def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArchive]:
-    """Open a network and the crops it is to see, on the device.
+    """Open a network, on the device, and the crops to segment.
 
     Raises:
-        InputError: either cannot be opened, or the crops are on another intensity scale or too small.
+        InputError: either cannot be opened, or the crops have another intensity scale or are too small.
     """
     from carbon_midl.training.recipes import Efficient, device
 
@@ -47,9 +47,12 @@ def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArch
 
 
 def unseen_rows(model: Path, archive: CropArchive) -> tuple[NDArray[np.int64], str]:
-    """Return the rows of patients that the network was not trained or chosen on, and a sentence about them.
+    """Return the rows of patients that the network was not trained or chosen on, and how many patients these are.
 
-    Patients are told apart by their identifiers, so the sentence holds for another archive of the same collection, too.
+    Patients are compared by their identifiers, so this also works for another archive of the same collection.
+
+    Raises:
+        InputError: the network was trained or chosen on every patient of the archive.
     """
     result = model_path(model).parent / RESULT
     everyone = np.arange(len(archive))
@@ -60,8 +63,7 @@ def unseen_rows(model: Path, archive: CropArchive) -> tuple[NDArray[np.int64], s
     unseen = [patient for patient in archive.patients if patient not in seen]
     if not unseen:
         raise InputError(f"{archive.path}: the network was trained or chosen on every patient there. Use others.")
-    said = f"{len(unseen):,} of {len(archive.patients):,} patients, whom it has not seen"
-    return archive.rows_of(unseen), said
+    return archive.rows_of(unseen), f"{len(unseen):,} of {len(archive.patients):,} patients, whom it has not seen"
 
 
 def write_predictions(
@@ -73,11 +75,12 @@ def write_predictions(
 ) -> Path:
     """Segment every crop of an archive; the directory ``out`` appears whole or not at all.
 
-    ``masks.npy``: ``(n, H, W)`` bool, true where the probability exceeds one half; ``index.csv``: a row a crop, with
-    the pixels found; ``probabilities.npy``: ``(n, H, W)`` float16, on request; ``meta.json``: network and crops.
+    ``masks.npy``: ``(n, H, W)`` bool, true where the probability exceeds one half; ``index.csv``: one row per crop,
+    with the number of pixels in its mask; ``probabilities.npy``: ``(n, H, W)`` float16, on request; ``meta.json``:
+    network and crops.
 
     Raises:
-        InputError: model or crops cannot be used, or ``out`` holds something.
+        InputError: model or crops cannot be used, or ``out`` is not empty.
     """
     from carbon_midl.training.scoring import probabilities
 
@@ -86,16 +89,16 @@ def write_predictions(
         shape = archive.images.shape
         masks = open_memmap(directory / MASKS, "w+", np.dtype(bool), shape)
         soft = open_memmap(directory / PROBABILITIES, "w+", np.dtype(np.float16), shape) if with_probabilities else None
-        found = np.zeros(len(archive), np.int64)
+        predicted_px = np.zeros(len(archive), np.int64)
         for values, rows in progress(probabilities(network, archive, np.arange(len(archive)))):
             masks[rows] = values > _LESION
-            found[rows] = masks[rows].sum(axis=(1, 2))
+            predicted_px[rows] = masks[rows].sum(axis=(1, 2))
             if soft is not None:
                 soft[rows] = values
         masks.flush()
         if soft is not None:
             soft.flush()
-        write_text(directory / INDEX, archive.index.assign(predicted_px=found).to_csv(index=False))
+        write_text(directory / INDEX, archive.index.assign(predicted_px=predicted_px).to_csv(index=False))
         write_json(
             directory / META,
             {
@@ -109,15 +112,15 @@ def write_predictions(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a table of slice scores says. Every mean has a 95 % interval by bootstrap over patients.
+    """A summary of slice scores. Every mean has a 95 % interval by bootstrap over patients.
 
     Attributes:
         dice: mean over slices.
-        dice_patients: mean over patients of each one's mean over slices.
-        sensitivity: share of the target's pixels that were found, mean over slices.
-        precision: share of the found pixels that are the target's, mean over the slices on which anything was found.
-        nothing_found: slices on which nothing was.
-        by_size: Dice over slices by the target's area, only for the bands that have slices.
+        dice_patients: mean over patients of each patient's mean over slices.
+        sensitivity: share of the target's pixels in the mask, mean over slices.
+        precision: share of the mask's pixels in the target, mean over the slices whose mask is not empty.
+        nothing_found: number of slices whose mask is empty.
+        by_size: Dice over slices by the target's area, for the bands that have slices.
     """
 
     dice: Estimate
@@ -128,18 +131,16 @@ class Evaluation:
     by_size: dict[str, Estimate]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the summary as JSON holds it."""
+        means = {name: getattr(self, name) for name in ("dice", "dice_patients", "sensitivity", "precision")}
         return {
-            "dice": self.dice._asdict(),
-            "dice_patients": self.dice_patients._asdict(),
-            "sensitivity": self.sensitivity._asdict(),
-            "precision": self.precision._asdict() if self.precision else None,
+            **{name: mean and mean._asdict() for name, mean in means.items()},
             "nothing_found": self.nothing_found,
             "dice_by_size": {label: estimate._asdict() for label, estimate in self.by_size.items()},
         }
 
     def describe(self) -> str:
-        """A table for the terminal."""
+        """Return the summary as a table for the terminal."""
         rows = {
             "Dice, mean over slices": self.dice,
             "Dice, mean over patients": self.dice_patients,
@@ -148,14 +149,14 @@ class Evaluation:
             **{f"Dice, {label}": estimate for label, estimate in self.by_size.items()},
         }
         lines = [f"{'':<28}{'mean':>7}   {'95 % interval':<15}{'slices':>8}{'patients':>10}"]
-        for name, found in rows.items():
-            if found is None:
+        for name, mean in rows.items():
+            if mean is None:
                 lines.append(f"{name:<28}{'–':>7}   no slice on which anything was found")
                 continue
-            # With one patient there is nobody to draw again.
-            interval = f"{found.low:.3f} – {found.high:.3f}" if found.patients > 1 else "one patient"
-            slices = "" if name == "Dice, mean over patients" else f"{found.n:,}"
-            lines.append(f"{name:<28}{found.estimate:>7.3f}   {interval:<15}{slices:>8}{found.patients:>10,}")
+            # The bootstrap draws patients, so that one patient gives no interval.
+            interval = f"{mean.low:.3f} – {mean.high:.3f}" if mean.patients > 1 else "one patient"
+            slices = "" if name == "Dice, mean over patients" else f"{mean.n:,}"
+            lines.append(f"{name:<28}{mean.estimate:>7.3f}   {interval:<15}{slices:>8}{mean.patients:>10,}")
         if self.nothing_found:
             lines.append(f"nothing found on {self.nothing_found:,} of {self.dice.n:,} slices, whose Dice is 0")
         return "\n".join(lines)
@@ -169,24 +170,24 @@ def size_bands(target_px: "pd.Series[int]") -> "pd.Series[Any]":
 
 
 def evaluate(scores: "pd.DataFrame") -> Evaluation:
-    """Evaluate a table of ``scoring.score``, whose targets are not empty.
+    """Summarise a table of ``scoring.score`` whose targets are not empty.
 
     Raises:
-        InputError: no slices.
+        InputError: the table has no slices.
     """
     if not len(scores):
         raise InputError("evaluate: no slices with a target. Choose other patients or another archive.")
     patients = scores["patient_id"]
     by_patient = scores.groupby("patient_id")["dice"].mean()
-    found = scores[scores["predicted_px"] > 0]
+    segmented = scores[scores["predicted_px"] > 0]
     return Evaluation(
         dice=mean_over_patients(scores["dice"], patients),
         dice_patients=mean_over_patients(by_patient, by_patient.index),
         sensitivity=mean_over_patients(scores["overlap_px"] / scores["target_px"], patients),
-        precision=mean_over_patients(found["overlap_px"] / found["predicted_px"], found["patient_id"])
-        if len(found)
+        precision=mean_over_patients(segmented["overlap_px"] / segmented["predicted_px"], segmented["patient_id"])
+        if len(segmented)
         else None,
-        nothing_found=len(scores) - len(found),
+        nothing_found=len(scores) - len(segmented),
         by_size={
             str(label): mean_over_patients(band["dice"], band["patient_id"])
             for label, band in scores.groupby(size_bands(scores["target_px"]), observed=True)

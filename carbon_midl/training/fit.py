@@ -38,12 +38,12 @@ from carbon_midl.training.scoring import LOSSES, validate
 
 @dataclass(frozen=True)
 class Fit:
-    """What training gave.
+    """The outcome of a training.
 
     Attributes:
         epochs: the per-epoch table.
         best_epoch: the epoch (from 1) whose weights were kept.
-        stopped: why it ended before the last epoch that was planned; empty where it did not.
+        stopped: why it ended before the last planned epoch, or "" if it did not.
     """
 
     epochs: list[Epoch]
@@ -62,8 +62,8 @@ class Training:
 
     Attributes:
         model: the network, on its device.
-        optimiser: of the network's parameters.
-        recipe: how it is run.
+        optimiser: the optimiser of the network's parameters.
+        recipe: how the training is run.
         progress: how far it is.
     """
 
@@ -74,10 +74,10 @@ class Training:
 
 
 def build_model(options: RunOptions) -> nn.Module:
-    """Return the network of ``options``; its weights follow from the seed.
+    """Return the network of ``options``, with weights drawn by the seed.
 
     Raises:
-        InputError: a network of one's own that cannot be made.
+        InputError: a network that cannot be made.
     """
     torch.manual_seed(options.seed)
     return build_network(options.model, options.filters, options.depth)
@@ -91,7 +91,7 @@ def begin(options: RunOptions, checkpoint: Path | None = None) -> Training:
         checkpoint: the stored state to resume from; None begins anew.
 
     Raises:
-        InputError: a checkpoint that is damaged or of another network, or a network of one's own that cannot be made.
+        InputError: a checkpoint that is damaged or of another network, or a network that cannot be made.
     """
     recipe = RECIPES[options.recipe](device())
     model = recipe.place(build_model(options))
@@ -116,25 +116,25 @@ def fit(
 ) -> Fit:
     """Train until the planned epochs are done or there is a reason to stop, and leave the best weights in the model.
 
-    After each epoch, and when the process is asked to end (SIGTERM, Ctrl-C), ``checkpoint.safetensors`` is replaced;
+    ``checkpoint.safetensors`` is replaced after each epoch, and when the process receives SIGTERM or Ctrl-C;
     ``weights.safetensors`` whenever validation Dice improves.
 
     Args:
         training: from ``begin``; changed in place.
         archive: the crops.
-        rows: to train on and to validate on.
+        rows: the rows to train and to validate on.
         options: how to train.
-        directory: gets the two files.
+        directory: where the two files are written.
         run: fingerprint of the run, written into its checkpoint.
-        epoch_window: opened around each epoch (training and validation) with its number and whether it resumes one that
-            was interrupted, for the footprint.
+        epoch_window: a context for each epoch (training and validation), called with its number and whether it resumes
+            an interrupted one; for the footprint.
         on_epoch: called with each finished epoch.
         on_batch: called after each batch with epoch, batch (both from 1) and the number of batches, for progress bars.
-        reason_to_stop: asked before each epoch but the first; anything but "" ends the training in good order.
+        reason_to_stop: called before each epoch but the first; any other text than "" ends the training.
 
     Raises:
         InputError: the loss is not finite; checkpoint and best weights of the last good epoch stay.
-        KeyboardInterrupt, SystemExit: it was asked to end, and its state was saved.
+        KeyboardInterrupt, SystemExit: the process received a signal to end, and the training's state was saved.
     """
     model, optimiser, recipe, progress = training.model, training.optimiser, training.recipe, training.progress
     checkpoint, weights, card = directory / CHECKPOINT, directory / WEIGHTS, ModelCard.from_options(options, archive)
@@ -148,7 +148,7 @@ def fit(
     stopped = ""
 
     if progress.epochs and progress.best_epoch == len(progress.epochs) and not progress.losses:
-        # The checkpoint is written before the weights; a kill in between left the weights of an earlier epoch.
+        # The checkpoint is written before the weights; a kill in between leaves the weights of an earlier epoch.
         save_model(model, card, weights)
 
     with stop_on_signal() as stop:
@@ -159,7 +159,7 @@ def fit(
             with epoch_window(number, bool(progress.losses)):
                 started = perf_counter() - progress.spent_s
                 plan = plan_epoch(options.seed, number, len(rows.train), options.augment)
-                # Losses stay on the device: reading one would wait for it.
+                # Losses stay on the device, since reading one would wait for the device.
                 losses = list(torch.tensor(progress.losses, device=next(model.parameters()).device))
                 model.train()
                 for images, targets in train.shuffled(plan, options.batch_size, first=len(losses)):
@@ -191,25 +191,25 @@ def fit(
 
 
 def learning_rate(options: RunOptions, progress: float) -> float:
-    """Return the step size after the share ``progress`` of training; "cosine" falls to zero (arXiv:1608.03983)."""
+    """Return the step size after the share ``progress`` of training; "cosine" decreases to zero (arXiv:1608.03983)."""
     if options.schedule == "constant":
         return options.learning_rate
     return options.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
 
 class StopRequest:
-    """Whether the process was asked to end, and by which signal."""
+    """Whether the process received a signal to end, and which."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
 
     @property
     def requested(self) -> bool:
-        """Whether it was."""
+        """Whether there was such a signal."""
         return self.signal is not None
 
     def leave(self, progress: Progress) -> NoReturn:
-        """End as the signal wants: by KeyboardInterrupt, or with the exit code of a process that SIGTERM ended."""
+        """End as the signal demands: by KeyboardInterrupt, or for SIGTERM with the usual exit code, 128 + 15."""
         message = f"Stopped {progress.describe()}; its state is saved. Start it again to go on."
         if self.signal is signal.SIGTERM:
             print(message, flush=True)
@@ -219,9 +219,9 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Note the first Ctrl-C or SIGTERM instead of obeying it at once; a second one is obeyed.
+    """Record the first Ctrl-C or SIGTERM instead of ending at once; a second one ends the process.
 
-    Outside the main thread, where Python takes no signals, nothing is changed.
+    Nothing is changed outside the main thread, where Python receives no signals.
     """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -242,7 +242,7 @@ def stop_on_signal() -> Iterator[StopRequest]:
 
 
 def _check_finite(losses: list[Tensor], epoch: int, first: int, options: RunOptions, weights: Path) -> None:
-    """Raise where the loss of a batch is not finite, naming the first; ``first`` is the batch of ``losses[0]``."""
+    """Raise ``InputError`` if a loss is not finite, and name its batch; ``first`` is the batch of ``losses[0]``."""
     values = torch.stack(losses).cpu()
     bad = torch.nonzero(~torch.isfinite(values)).flatten().tolist()
     if bad:

@@ -1,11 +1,11 @@
-"""The network that a run trains, and how large it is: the built-in U-Net, or one's own.
+"""The network that a run trains, and its size: the built-in U-Net, or a network of yours.
 
-A network of one's own is named ``package.module:function``. The function is called with those of ``filters`` and
-``depth`` that it takes, and returns an ``nn.Module`` from ``(N, 1, H, W)`` images to ``(N, 1, H, W)`` logits. It is
+A network of yours is named ``package.module:function``. The function is called with those of the arguments ``filters``
+and ``depth`` that it takes, and returns an ``nn.Module`` from ``(N, 1, H, W)`` images to ``(N, 1, H, W)`` logits. It is
 called again wherever the network is needed, so it should make the same network each time; torch's generator is seeded
-before. The module is looked for in the working copy and among installed packages.
+before. The module may lie in the working directory or in an installed package.
 
-Sizes of the built-in U-Net are counted from its definition, without torch.
+The size of the built-in U-Net is computed from its definition, without torch.
 """
 
 import importlib
@@ -40,10 +40,10 @@ def build_network(model: str, filters: int, depth: int, channels: int = 1) -> "n
         model: "unet", or ``package.module:function``.
         filters: initial filters F.
         depth: levels.
-        channels: input channels of the built-in one; any other has one.
+        channels: input channels of the built-in U-Net; any other network has one.
 
     Raises:
-        InputError: no such module or function, it cannot be called so, or gives no network.
+        InputError: no such module or function, or one that needs other arguments or returns no network.
     """
     from torch import nn
 
@@ -67,7 +67,7 @@ def build_network(model: str, filters: int, depth: int, channels: int = 1) -> "n
 
 
 def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) -> NetworkSize:
-    """Count the built-in U-Net exactly.
+    """Count parameters and operations of the built-in U-Net exactly.
 
     A 3 × 3 convolution from i to o channels has ``9io + o`` parameters and ``9io`` MACs a pixel; batch normalisation
     has ``2o`` parameters. As is usual, MACs count convolutions only (no bias, normalisation, pooling or interpolation).
@@ -94,14 +94,14 @@ def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) 
 
 
 def network_size(options: RunOptions, size: int) -> NetworkSize:
-    """Count the network of a run: the built-in one from its definition, any other by making it.
+    """Count parameters and operations of a run's network; one of yours is made and measured.
 
     Args:
         options: of the run.
         size: height and width of the crops, px.
 
     Raises:
-        InputError: a model that cannot be made.
+        InputError: a network that cannot be made.
     """
     if options.model == BUILT_IN:
         return unet_size(options.filters, options.depth, size=size)
@@ -109,10 +109,10 @@ def network_size(options: RunOptions, size: int) -> NetworkSize:
 
 
 def training_bytes(filters: int, batch_size: int, depth: int = 4, size: int = 128) -> int:
-    """The least memory that a training step needs in 32 bits: what has to be held until its end.
+    """Return the least memory, in bytes, that a training step in 32 bits needs.
 
-    Of each parameter the value, its gradient and Adam's two moments; of each crop the output of every convolution, from
-    which gradients are computed. Copies that libraries make, and the crops themselves, come on top.
+    Counted are each parameter's value, gradient and Adam's two moments, and for each crop the output of every
+    convolution, from which gradients are computed. Copies made by libraries, and the crops themselves, are not.
 
     Args:
         filters: initial filters F.
@@ -126,7 +126,7 @@ def training_bytes(filters: int, batch_size: int, depth: int = 4, size: int = 12
 
 
 def check_output(network: "nn.Module", model: str, size: int) -> None:
-    """See that a network gives a logit a pixel.
+    """Check that a network returns one logit per pixel.
 
     Args:
         network: on any device.
@@ -134,7 +134,7 @@ def check_output(network: "nn.Module", model: str, size: int) -> None:
         size: height and width of the crops, px.
 
     Raises:
-        InputError: it fails on such crops, or gives something of another shape.
+        InputError: the network fails on such crops, or its output has another shape.
     """
     import torch
 
@@ -143,13 +143,13 @@ def check_output(network: "nn.Module", model: str, size: int) -> None:
     network.eval()
     try:
         with torch.no_grad():
-            found = network(torch.zeros(2, 1, size, size, device=where))
+            output = network(torch.zeros(2, 1, size, size, device=where))
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"model: {model} fails on crops of shape (2, 1, {size}, {size}): {reason}.") from error
     finally:
         network.train(training)
-    shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if shape != (2, 1, size, size):
         raise InputError(
             f"model: {model} gave {shape} for crops of shape (2, 1, {size}, {size}); expected the same, a logit a "
@@ -158,30 +158,27 @@ def check_output(network: "nn.Module", model: str, size: int) -> None:
 
 
 def source_of(model: str) -> bytes:
-    """The content of the file of a network of one's own, without running it; changes in what it imports are not seen.
-
-    Args:
-        model: as ``package.module:function``.
+    """Return the content of the file that defines a network of yours, without running it.
 
     Raises:
         InputError: there is no such module, or it has no source.
     """
     module = model.partition(":")[0]
     here = str(Path.cwd())
-    # Modules of the working copy are found, as they are by a notebook that is executed there.
+    # A notebook that is executed in the working directory finds the modules there; so does this function.
     if here not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
-        found = None
-    if found is None or found.origin is None or not Path(found.origin).is_file():
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise InputError(
             f"model: no module {module!r} for {model!r}, neither beneath {Path.cwd()} nor installed. Name it as "
             "package.module:function, and start where the package lies, or install it."
         )
-    return Path(found.origin).read_bytes()
+    return Path(spec.origin).read_bytes()
 
 
 def _function(model: str) -> Callable[..., Any]:
@@ -198,7 +195,7 @@ def _function(model: str) -> Callable[..., Any]:
 
 @cache
 def _measured_size(model: str, filters: int, depth: int, size: int) -> NetworkSize:
-    """As torch counts: convolutions and products."""
+    """Count as torch does: convolutions and matrix products."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

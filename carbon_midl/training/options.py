@@ -14,7 +14,7 @@ BUILT_IN = "unet"
 
 
 class RunOptions(BaseModel):
-    """What decides the outcome of one run, apart from its crops; part of the run's fingerprint."""
+    """Everything that decides the outcome of one run, apart from its crops."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -57,9 +57,10 @@ _ADDED_LATER = {"model": BUILT_IN, "training_share": 1.0}
 
 
 def fingerprinted(values: dict[str, Any]) -> dict[str, Any]:
-    """Of a run's options, those that its fingerprint is made from.
+    """Return the options that a run's fingerprint is made from.
 
-    Options that were added later count only where they are not at their default: earlier runs stay what they are.
+    Options that were added to the library later count only if they differ from their default, so that the fingerprints
+    of earlier runs stay the same.
     """
     return {name: value for name, value in values.items() if (name, value) not in _ADDED_LATER.items()}
 
@@ -69,7 +70,7 @@ def parse_options(values: dict[str, Any], where: str) -> RunOptions:
 
     Args:
         values: option name to value.
-        where: the file or call that they come from, for the message.
+        where: the file or call that the values come from, for the message.
 
     Raises:
         InputError: an unknown name or a bad value; the message names each.
@@ -85,7 +86,7 @@ def parse_options(values: dict[str, Any], where: str) -> RunOptions:
 
 
 def explain(error: ValidationError, known: list[str]) -> str:
-    """Put a validation error into a sentence a person can act on, with the nearest known name for a misspelt one."""
+    """Turn a validation error into a message that says what to change, and suggests the nearest known name."""
     problems = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
@@ -93,7 +94,7 @@ def explain(error: ValidationError, known: list[str]) -> str:
             problems.append(f"unknown option '{name}'; {suggestion(str(item['loc'][-1]), known)}")
         elif item["type"] == "missing":
             problems.append(f"'{name}' is missing.")
-        elif item["type"] == "value_error":  # of our own, which says it all
+        elif item["type"] == "value_error":  # raised by this library, with a complete message
             problems.append(f"{item['ctx']['error']}.")
         else:
             problems.append(f"'{name}' is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}.")
@@ -101,16 +102,20 @@ def explain(error: ValidationError, known: list[str]) -> str:
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """For a name that is not among those known: the nearest of them, or else all."""
+    """Suggest the nearest of the known names, or list them all if none is near.
+
+    >>> suggestion("fliters", ["filters", "seed"])
+    "did you mean 'filters'?"
+    """
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
 
 
 def check_crop_size(size: Sequence[int], depth: int) -> None:
-    """Check that crops of ``size`` (height, width) px can be halved ``depth - 1`` times.
+    """Check that a U-Net of this depth can halve crops of ``size`` (height, width) px ``depth - 1`` times.
 
     Raises:
-        InputError: they cannot.
+        InputError: height or width is not a multiple of ``2**(depth - 1)``.
     """
     step = 2 ** (depth - 1)
     if any(pixels < step or pixels % step for pixels in size):

@@ -1,10 +1,10 @@
-"""How a training is run: the same network, batches, loss and optimiser steps, with and without waste.
+"""Two ways to run the same training: the same network, batches, loss and optimiser steps, with and without waste.
 
-``reference`` is how it was done in 2021: fp32 without TF32, operation by operation, batches from a ``DataLoader`` with
-workers, the loss read after every step.
+``reference`` is the usual practice of 2021: fp32 without TF32, one operation after another, batches from a
+``DataLoader`` with workers, the loss read after every step.
 
-``efficient`` is as lean as the hardware allows: crops resident in the device's memory and turned there, channels-last
-layout, bf16 where the hardware computes in it (weights, batch normalisation, loss and optimiser stay fp32), a fused
+``efficient`` uses what the hardware offers: crops stay in the device's memory and are augmented there, channels-last
+layout, bf16 if the hardware computes in it (weights, batch normalisation, loss and optimiser stay fp32), a fused
 optimiser; on a GPU nothing waits for the device within an epoch, and the step is captured once as a CUDA graph, since
 narrow networks would spend most of their time on launching kernels.
 """
@@ -26,12 +26,12 @@ Network = TypeVar("Network", bound=nn.Module)
 Loss = Callable[[Tensor, Tensor], Tensor]
 # Trains on one batch and returns its loss, 0-d and detached.
 Step = Callable[[Tensor, Tensor], Tensor]
-# Steps before a capture, in which libraries choose kernels and the optimiser makes its state.
+# Steps before the capture, in which libraries choose kernels and the optimiser creates its state.
 WARM_UP_STEPS = 3
 
 
 class Recipe(Protocol):
-    """What ``training.fit`` asks of a recipe."""
+    """The interface of a recipe, as ``training.fit`` uses it."""
 
     name: str
     precision: str
@@ -42,20 +42,20 @@ class Recipe(Protocol):
         """Put the network on the device, in the recipe's memory layout."""
 
     def optimiser(self, model: nn.Module, learning_rate: float) -> torch.optim.Adam:
-        """Return Adam for ``model``; making the first one loads parts of torch for a second or two."""
+        """Return Adam for ``model``; the first call loads parts of torch for a second or two."""
 
     def batches(self, archive: CropArchive, rows: NDArray[np.int64], target: Target) -> Batches:
         """Return the crops in ``rows`` as batches."""
 
     def step(self, model: nn.Module, optimiser: torch.optim.Adam, loss: Loss, batch_size: int) -> Step:
-        """Return what trains ``model`` on one batch."""
+        """Return the function that trains ``model`` on one batch."""
 
     def computing(self) -> AbstractContextManager[Any]:
-        """The number formats of a forward pass."""
+        """Return a context that sets the number formats of a forward pass."""
 
 
 class Reference:
-    """2021 practice."""
+    """The usual practice of 2021."""
 
     name = "reference"
     precision = "fp32"
@@ -81,12 +81,12 @@ class Reference:
         return _eager_step(model, optimiser, loss, self.computing)
 
     def computing(self) -> AbstractContextManager[Any]:
-        """fp32 throughout: cuDNN would round to TF32 unasked."""
+        """fp32 throughout; by default cuDNN would round to TF32."""
         return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 class Efficient:
-    """The same without waste."""
+    """The same training without waste."""
 
     name = "efficient"
 
@@ -116,7 +116,7 @@ class Efficient:
         return GraphedStep(eager, optimiser, batch_size) if self._on_gpu else eager
 
     def computing(self) -> AbstractContextManager[Any]:
-        """bf16 convolutions where the hardware has them; each weight is used once a pass, so none is cached."""
+        """bf16 convolutions if the hardware has them; each weight is used once per pass, so none is cached."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self._where.type, dtype=torch.bfloat16, cache_enabled=False)
@@ -131,7 +131,7 @@ def device() -> torch.device:
 
 
 def computes_in_bf16(where: torch.device) -> bool:
-    """Whether the device multiplies in bf16; emulated, it would be slower than fp32."""
+    """Whether the hardware multiplies in bf16; emulated bf16 would be slower than fp32."""
     if where.type == "cuda":
         return torch.cuda.get_device_capability(where) >= (8, 0)
     capabilities = torch.cpu.get_capabilities()
@@ -139,7 +139,7 @@ def computes_in_bf16(where: torch.device) -> bool:
 
 
 def set_learning_rate(optimiser: torch.optim.Adam, rate: float) -> None:
-    """Change the step size, in place where it lies on the device."""
+    """Change the step size, in place if it is stored on the device."""
     for group in optimiser.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -149,7 +149,7 @@ def set_learning_rate(optimiser: torch.optim.Adam, rate: float) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, without gradients."""
+    """Put the network into evaluation mode, and compute no gradients."""
     model.eval()
     with torch.inference_mode():
         yield
@@ -173,14 +173,14 @@ def _eager_step(
 class GraphedStep:
     """A training step that is captured once as a CUDA graph and then replayed.
 
-    A narrow U-Net has some hundred small kernels a step; launched one by one, they keep the processor busy and the GPU
-    idle. See "Whole-network capture" in PyTorch's notes on CUDA semantics. Replayed are batches of ``batch_size``;
-    others, such as an epoch's last, run as they are.
+    A step of a narrow U-Net runs some hundred small kernels; launched one by one, they keep the processor busy and the
+    GPU idle. See "Whole-network capture" in PyTorch's notes on CUDA semantics. Only batches of ``batch_size`` are
+    replayed; other batches, such as the last of an epoch, run without the graph.
 
     Args:
         step: trains on one batch and returns its loss, without waiting for the device.
-        optimiser: of the step, made with ``capturable=True``.
-        batch_size: of the batches that are replayed.
+        optimiser: the step's optimiser, made with ``capturable=True``.
+        batch_size: size of the batches that are replayed.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class GraphedStep:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Train on one batch and return its loss; it is overwritten by the next call."""
+        """Train on one batch and return its loss, a tensor that the next call overwrites."""
         if len(images) != self._batch_size:
             return self._step(images, targets)
         if self._warm_up:
@@ -209,7 +209,7 @@ class GraphedStep:
         return self._loss
 
     def _on_the_side(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Warm up on the stream that captures, as a capture must find nothing of the default stream."""
+        """Warm up on the stream that captures, since a capture must not depend on work in the default stream."""
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             loss = self._step(images, targets)

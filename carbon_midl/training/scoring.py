@@ -1,6 +1,6 @@
-"""What a network is trained to make small, and how its segmentations are scored.
+"""The losses that a network is trained with, and the scores of its segmentations.
 
-Scores are computed in fp32, whatever recipe trained the network, so that they can be computed again anywhere.
+Scores are computed in fp32, whatever recipe trained the network, so that they can be reproduced on any machine.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from carbon_midl.training.batches import Batches, ResidentBatches
 from carbon_midl.training.data import Target, scored_target
 from carbon_midl.training.recipes import Loss, Recipe, evaluating
 
-# Scoring holds no gradients, so its batches may be larger; the size has no bearing on the scores.
+# Scoring keeps no gradients, so its batches may be larger; their size does not change the scores.
 SCORING_BATCH = 64
-# Crops whose pixels are in memory at once.
+# So many crops are in memory at the same time.
 _CHUNK = 1024
 
 
@@ -30,9 +30,9 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def soft_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """One minus soft Dice, crop by crop (Milletari et al., arXiv:1606.04797).
+    """One minus soft Dice of each crop, averaged over the batch (Milletari et al., arXiv:1606.04797).
 
-    Summed over a batch instead, soft Dice would be that of its largest nodules, while the score is a mean over slices.
+    Soft Dice of a whole batch would be dominated by its largest nodules, while the score is a mean over slices.
     """
     probabilities = logits.sigmoid()
     overlap = (probabilities * targets).sum(dim=(1, 2, 3))
@@ -41,11 +41,11 @@ def soft_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def both(logits: Tensor, targets: Tensor) -> Tensor:
-    """The sum of the two: cross-entropy guides where nothing overlaps yet, soft Dice weighs small nodules fairly."""
+    """The sum of both losses: cross-entropy helps while nothing overlaps yet, soft Dice gives small nodules weight."""
     return cross_entropy(logits, targets) + soft_dice_loss(logits, targets)
 
 
-# By the name that a study declares. Each takes logits ``(N, 1, H, W)`` and targets of that shape in [0, 1].
+# By their names in a study file. Each takes logits ``(N, 1, H, W)`` and targets of that shape in [0, 1].
 LOSSES: dict[str, Loss] = {
     "bce+dice": both,
     "bce": cross_entropy,
@@ -74,19 +74,19 @@ def predict(model: nn.Module, archive: CropArchive, rows: NDArray[np.int64]) -> 
 def probabilities(
     model: nn.Module, archive: CropArchive, rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield, batch by batch, the lesion's probability ``(n, H, W)`` in [0, 1] and the rows it is of."""
+    """Yield, batch by batch, the lesion's probability ``(n, H, W)`` in [0, 1] and the rows of its crops."""
     for logits, batch in _logits(model, archive, rows):
         yield logits[:, 0].float().sigmoid().cpu().numpy(), batch
 
 
 def score(model: nn.Module, archive: CropArchive, rows: NDArray[np.int64], readers: str) -> list[dict[Any, Any]]:
-    """Score each slice in ``rows``: one row a slice for the table of test scores.
+    """Score each slice in ``rows`` and return one row per slice, for the table of slice scores.
 
     Args:
         model: the network.
         archive: the crops.
         rows: of the archive.
-        readers: the target it was trained towards; see ``scored_target``.
+        readers: the training target; see ``scored_target``.
     """
     target = scored_target(readers)
     table: list[dict[Any, Any]] = []

@@ -31,7 +31,7 @@ class Down(nn.Sequential):
 
 
 class Up(nn.Module):
-    """Double height and width, append the features of the same level on the way down, then convolve."""
+    """Double height and width, append the features of the same level from the way down, then convolve."""
 
     def __init__(self, below: int, skipped: int, outputs: int) -> None:
         super().__init__()
@@ -45,7 +45,11 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """A U-Net that gives one logit a pixel.
+    """A U-Net that returns one logit per pixel.
+
+    >>> network = UNet(filters=4)
+    >>> network(torch.zeros(2, 1, 64, 64)).shape
+    torch.Size([2, 1, 64, 64])
 
     Args:
         filters: initial filters F, the width of the family; level l has ``F * 2**l`` filters.
@@ -53,7 +57,7 @@ class UNet(nn.Module):
         channels: input channels.
 
     Raises:
-        InputError: an argument that is no positive integer.
+        InputError: an argument is not a positive integer.
     """
 
     def __init__(self, filters: int, depth: int = 4, channels: int = 1) -> None:

@@ -27,9 +27,13 @@ def test_what_is_not_there_is_waiting_and_what_is_locked_is_running(tmp_path: Pa
     (failed / "failed-notebook.ipynb").touch()
     (failed / "papermill.log").write_text("…\nInputError: no luck\n\n")
     with locked(running / ".lock"):
+        running.chmod(0o555)
+        before = (running / ".lock").stat()
         states = [run.state for run in study_status(study).runs]
     assert states == ["failed", "running", "waiting", "waiting"]
+    (running / ".lock").chmod(0o444)
     assert not is_locked(running / ".lock")
+    assert (running / ".lock").stat().st_mtime_ns == before.st_mtime_ns
     first = study_status(study).runs[0]
     assert (first.why, first.epochs, first.dice, first.energy_kwh) == ("InputError: no luck", 0, None, 0.0)
 
