@@ -30,9 +30,8 @@ A run that stops early for its budget, and goes on another day:
         for epoch in range(41, 101):
             with tracker.epoch(epoch):
                 ...
-            decision = budget.check(tracker.record)
-            if decision.stop:
-                tracker.note(decision.reason)
+            if reason := budget.reason_to_stop(tracker.record):
+                tracker.note(reason)
                 break
 
 Afterwards: `read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid.
@@ -40,47 +39,26 @@ Afterwards: `read_footprint(run_directory).recost("FR", pue=1.2)` is the same ru
 Nothing here uses the network.
 """
 
-from carbon_midl.footprint.budget import Budget, Decision, Prediction, predict
-from carbon_midl.footprint.grid import (
-    DEFAULT_PUE,
-    DEFAULT_PUE_SOURCE,
-    CarbonIntensity,
-    Embodied,
-    carbon_intensity,
-    known_embodied,
-)
-from carbon_midl.footprint.meter import Sensor, SensorError
-from carbon_midl.footprint.record import (
-    NOT_SEPARABLE,
-    CarbontrackerFigures,
-    ComponentEnergy,
-    FootprintRecord,
-    Window,
-    read_footprint,
-)
+from carbon_midl.footprint.budget import Budget
+from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, Embodied, carbon_intensity
+from carbon_midl.footprint.meter import Sensor
+from carbon_midl.footprint.record import NOT_SEPARABLE, ComponentEnergy, FootprintRecord, Window, read_footprint
 from carbon_midl.footprint.report import describe, to_frame
 from carbon_midl.footprint.tracker import Tracker
 
 __all__ = [
     "DEFAULT_PUE",
-    "DEFAULT_PUE_SOURCE",
     "NOT_SEPARABLE",
     "Budget",
     "CarbonIntensity",
-    "CarbontrackerFigures",
     "ComponentEnergy",
-    "Decision",
     "Embodied",
     "FootprintRecord",
-    "Prediction",
     "Sensor",
-    "SensorError",
     "Tracker",
     "Window",
     "carbon_intensity",
     "describe",
-    "known_embodied",
-    "predict",
     "read_footprint",
     "to_frame",
 ]

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import locked_or_refused
-from carbon_midl.footprint.gpu_lock import machine_lock
-from carbon_midl.footprint.nvml import visible_boards
-from carbon_midl.footprint.rapl import find_rapl
+from carbon_midl.footprint.nvml import machine_lock, visible_boards
+from carbon_midl.footprint.sensors import find_rapl
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -40,7 +39,7 @@ def slots(
         jobs: how many runs at the same time; one a device by default.
         share_meter: allow runs whose energy cannot be told apart; their records say so.
         ahead: a second place on each GPU, for the next run to start at while one trains. It waits until the GPU is free
-            (see :mod:`carbon_midl.footprint.gpu_lock`), so that the meter counts one at a time.
+            (see :func:`carbon_midl.footprint.nvml.gpu_lock`), so that the meter counts one at a time.
 
     Raises:
         InputError: a device that does not exist, runs that would share a metered device, or ``ahead`` where the start

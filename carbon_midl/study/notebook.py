@@ -165,8 +165,7 @@ class Experiment:
         return self._epoch_table()
 
     def _wait_for_the_gpu(self) -> None:
-        from carbon_midl.footprint.gpu_lock import gpu_lock
-        from carbon_midl.footprint.nvml import visible_boards
+        from carbon_midl.footprint.nvml import gpu_lock, visible_boards
 
         if self.metered_alone:
             told = "Waiting for another run to leave the GPU, whose meter would count both."
@@ -180,8 +179,8 @@ class Experiment:
         options = self.run.options
         if not (options.budget_g or options.budget_kwh):
             return ""
-        decision = Budget(options.budget_g or None, options.budget_kwh or None).check(self.footprint)
-        return f"by the {decision.reason}" if decision.stop else ""
+        reason = Budget(options.budget_g or None, options.budget_kwh or None).reason_to_stop(self.footprint)
+        return f"by the {reason}" if reason else ""
 
     def plot_curves(self) -> "Figure":
         """Plot losses and validation Dice over the epochs."""

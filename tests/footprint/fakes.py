@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from carbon_midl.footprint import Sensor, SensorError
-from carbon_midl.footprint.meter import MAX_POWER_W
+from carbon_midl.footprint import Sensor
+from carbon_midl.footprint.meter import MAX_POWER_W, SensorError
 from carbon_midl.footprint.tracker import Clock
 
 

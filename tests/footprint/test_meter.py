@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon_midl.footprint import SensorError
-from carbon_midl.footprint.meter import Meter
+from carbon_midl.footprint.meter import Meter, SensorError
 from tests.footprint.fakes import FakeSensor
 
 

@@ -10,7 +10,6 @@ import yaml
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import (
-    CarbontrackerFigures,
     ComponentEnergy,
     Embodied,
     FootprintRecord,
@@ -19,6 +18,7 @@ from carbon_midl.footprint import (
     describe,
     to_frame,
 )
+from carbon_midl.footprint.record import CarbontrackerFigures
 from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
 from carbon_midl.study.results import read_compute
 from carbon_midl.units import carbon, duration, energy

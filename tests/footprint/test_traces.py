@@ -1,5 +1,6 @@
 """The whole tracker on simulated GPUs, whose true energy is known."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -35,18 +36,21 @@ def train(
     monkeypatch.setattr(Tracker, "_sample", lambda self: None)  # sampling follows the simulated clock instead
 
     class SamplingClock(FakeClock):
+        next_s = 0.0
+
         def sleep(self, seconds: float) -> None:
             end_s = self.time_s + seconds
             while self.time_s < end_s - 1e-9:
                 self.time_s = min(end_s, self.time_s + STEP_S)
-                tracker._sample_due()
+                if self.time_s >= self.next_s:
+                    self.next_s = self.time_s + min(s.sample_interval_s or math.inf for s in found.sensors)
+                    tracker._update(tracker._meters)
 
     clock = SamplingClock()
     nvml = SimulatedNvml(clock, *gpus)
     spans: dict[str, tuple[float, float]] = {}
-    tracker = Tracker(
-        "unused", len(epochs_s), carbontracker=False, sensors=find_gpus(nvml, {}), clock=clock, idle_s=idle_s
-    )
+    found = find_gpus(nvml, {})
+    tracker = Tracker("unused", len(epochs_s), carbontracker=False, sensors=found, clock=clock, idle_s=idle_s)
     with tracker, tracker.window("training"):
         start_s = clock.time_s
         for number, epoch_s in enumerate(epochs_s, start=1):

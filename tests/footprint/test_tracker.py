@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import FootprintRecord, Sensor, Tracker, describe
 from carbon_midl.footprint import tracker as tracker_module
+from carbon_midl.footprint.meter import FoundSensors
 from tests.footprint.fakes import FakeClock, FakeSensor, constant, silent
 
 J_PER_KWH = 3.6e6
@@ -19,11 +20,19 @@ J_PER_KWH = 3.6e6
 def make_tracker(
     clock: FakeClock, *sensors: Sensor, epochs: int = 3, earlier: FootprintRecord | None = None, idle_s: float = 0
 ) -> Tracker:
-    return Tracker("unused", epochs, carbontracker=False, earlier=earlier, idle_s=idle_s, sensors=sensors, clock=clock)
+    return Tracker(
+        "unused",
+        epochs,
+        carbontracker=False,
+        earlier=earlier,
+        idle_s=idle_s,
+        sensors=FoundSensors(sensors),
+        clock=clock,
+    )
 
 
 def test_examples() -> None:
-    assert doctest.testmod(tracker_module) == (0, 3)
+    assert doctest.testmod(tracker_module) == (0, 5)
 
 
 def test_windows_nest_and_add_up() -> None:
@@ -132,7 +141,7 @@ def test_power_is_sampled_while_the_program_works() -> None:
     sensor = FakeSensor(
         "gpu 0", lambda: 200.0 if time.perf_counter() - started > 0.02 else 0.0, sample_interval_s=0.005
     )
-    tracker = Tracker("unused", 1, carbontracker=False, sensors=[sensor])
+    tracker = Tracker("unused", 1, carbontracker=False, sensors=FoundSensors((sensor,)))
     with tracker, tracker.window("training"):
         time.sleep(0.3)
     training = tracker.record.window("training")
@@ -233,7 +242,7 @@ def test_numbers_that_cannot_be_are_refused(name: str, value: float) -> None:
 
 
 def test_a_remark_and_the_source_of_the_pue_go_into_the_record() -> None:
-    tracker = Tracker("unused", 1, pue=1.1, carbontracker=False, sensors=[])
+    tracker = Tracker("unused", 1, pue=1.1, carbontracker=False, sensors=FoundSensors())
     tracker.note("stopped for its budget")
     assert "stopped for its budget" in tracker.record.notes
     assert tracker.record.pue_source == "given by the user"
