@@ -101,11 +101,7 @@ class Meter:
 
     def covers(self, start_s: float, end_s: float) -> bool:
         """Whether there were good readings around or inside that time; a silent sensor has seen nothing, not zero."""
-        if not self._times_s:
-            return False
-        if start_s == end_s:
-            return self._times_s[0] <= start_s <= self._last_good_s
-        return self._times_s[0] < end_s and self._last_good_s > start_s
+        return bool(self._times_s) and self._times_s[0] < end_s and self._last_good_s > start_s
 
     def energy_at(self, time_s: float) -> float:
         """Joules at that time, between readings by a straight line, outside of them as at the nearest."""

@@ -16,7 +16,6 @@ from carbon_midl.footprint.nvml import find_gpus
 
 BY_UTILISATION = "estimated: TDP × utilisation"
 BY_CORE = "estimated: W per core"
-BY_MEMORY = "estimated: W per GB"
 
 # The mean of the 3,923 processors in carbontracker 2.4.7's table, which it also takes for an unknown processor.
 DEFAULT_TDP_W = 71.22
@@ -30,10 +29,9 @@ WATTS_PER_GB = 0.3725
 _RAPL_INTERVAL_S = 10.0
 # No package draws more; a counter that was reset looks like a wrap, and stands out by this.
 _MAX_PACKAGE_POWER_W = 1000.0
-_POWERCAP = Path("/sys/class/powercap")
 _CPUINFO = Path("/proc/cpuinfo")
-_OWN_CGROUP = Path("/proc/self/cgroup")
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
+_CGROUP = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def is_estimate(method: str) -> bool:
@@ -87,11 +85,7 @@ class RaplSensor(Sensor):
         self._ranges_uj = {zone / "energy_uj": int((zone / "max_energy_range_uj").read_text()) for zone in zones}
         self._last_uj = {counter: int(counter.read_text()) for counter in self._ranges_uj}
         self._total_uj = 0
-
-    @property
-    def counts(self) -> bool:
-        """Whether any counter has begun to count."""
-        return any(self._last_uj.values())
+        self.counts = any(self._last_uj.values())  #: a counter of a virtual machine may stand at zero.
 
     def read(self) -> float:
         """Joules since the sensor was made.
@@ -109,7 +103,7 @@ class RaplSensor(Sensor):
         return self._total_uj * 1e-6
 
 
-def find_rapl(cpu: str, root: Path = _POWERCAP) -> FoundSensors:
+def find_rapl(cpu: str, root: Path = Path("/sys/class/powercap")) -> FoundSensors:
     """RAPL sensors for "cpu", a processor of that name, and, where it counts that, "memory"."""
     try:
         # intel-rapl-mmio:* counts the same packages a second time, and psys a whole laptop: neither is added.
@@ -154,8 +148,8 @@ class CpuEstimate(Sensor):
         import psutil
 
         cores = psutil.cpu_count() or 1
-        several = processors is not None and processors > 1
-        self.hardware = f"{processors} × {cpu}" if several else cpu
+        each = f" in each of {processors} processors" if processors is not None and processors > 1 else ""
+        self.hardware = f"{processors} × {cpu}" if each else cpu
         tdp_w, origin = find_tdp(cpu)
         if processors is None or tdp_w == DEFAULT_TDP_W:
             self.method = BY_CORE
@@ -168,7 +162,7 @@ class CpuEstimate(Sensor):
         else:
             self.method = BY_UTILISATION
             self.core_power_w = processors * tdp_w / cores
-            origin += f" in each of {processors} processors" if several else ""
+            origin += each
         self.coverage = (
             f"CPU time of this program and its child processes at {self.core_power_w:.3g} W for each of {cores} "
             f"logical cores, from {origin}; leaves out what the processor draws when idle"
@@ -202,7 +196,7 @@ class MemoryEstimate(Sensor):
     """A constant power for each GB (of 2^30 bytes) of the memory that this program may use, in use or not."""
 
     component = "memory"
-    method = BY_MEMORY
+    method = "estimated: W per GB"
     quantity = "power_w"
 
     def __init__(self, memory_gb: float) -> None:
@@ -266,7 +260,7 @@ def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
     return [value.strip() for value in re.findall(rf"^{key}[ \t]*:(.*\S.*)$", text, re.MULTILINE)]
 
 
-def usable_memory_gb(own_cgroup: Path = _OWN_CGROUP, cgroup_root: Path = _CGROUP_ROOT) -> float:
+def usable_memory_gb(own_cgroup: Path = _CGROUP, cgroup_root: Path = _CGROUPS) -> float:
     """GB (of 2^30 bytes) of this machine, or of the share that a container or scheduler gives this program."""
     import psutil
 

@@ -28,7 +28,7 @@ from carbon_midl.footprint.grid import (
     checked_pue,
 )
 from carbon_midl.footprint.meter import J_PER_KWH, FoundSensors, Meter
-from carbon_midl.footprint.record import EPOCH, IDLE, CarbontrackerFigures, ComponentEnergy, FootprintRecord, Window
+from carbon_midl.footprint.record import EPOCH, IDLE, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import discover_sensors, is_estimate
 
 # Long enough for a GPU to have left the clocks of its start-up.
@@ -126,7 +126,6 @@ class Tracker:
             embodied=embodied,
         )
         self._carbontracker = Carbontracker(Path(log_dir), epochs, intensity) if carbontracker else None
-        self._figures: CarbontrackerFigures | None = None
         self._earlier = earlier
         self._idle_s = idle_s
         self._found = sensors
@@ -136,7 +135,6 @@ class Tracker:
         self._stop_sampling = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name="footprint", daemon=True)
         self._spans: list[_Span] = []
-        self._open: list[_Span] = []
         self._running: bool | None = None  # None before the run, False after it
         self._loaded = False
         self._added_notes: list[str] = []
@@ -182,7 +180,7 @@ class Tracker:
             meter.sensor.close()
         if self._carbontracker is not None:
             epochs_kwh = [window.energy_kwh for window in self._windows() if window.name.startswith(EPOCH)]
-            self._figures = self._carbontracker.finish(epochs_kwh)
+            self._blank = replace(self._blank, carbontracker=self._carbontracker.finish(epochs_kwh))
 
     @contextmanager
     def window(self, name: str, continues: bool = False) -> Iterator[None]:
@@ -195,18 +193,16 @@ class Tracker:
         """
         if not self._running:
             raise RuntimeError(f"window {name!r}: the tracker is not running; open windows inside `with tracker:`")
-        parent = self._open[-1].window.name if self._open else None
+        parent = next((span.window.name for span in reversed(self._spans) if span.end_s is None), None)
         started = self._clock.now().isoformat(timespec="seconds")
         window = Window(name, started, 0.0, (), parent, finished=False, continues=continues)
         span = _Span(window, self._read())
         self._spans.append(span)
-        self._open.append(span)
         try:
             yield
             span.window = replace(window, finished=True)
         finally:
             span.end_s = self._read()
-            self._open.remove(span)
 
     @contextmanager
     def epoch(self, number: int, continues: bool = False) -> Iterator[None]:
@@ -239,7 +235,7 @@ class Tracker:
             *self._added_notes,
             _SCOPE,
         )
-        record = replace(self._blank, windows=windows, carbontracker=self._figures, notes=notes)
+        record = replace(self._blank, windows=windows, notes=notes)
         return record if self._earlier is None else record.with_earlier(self._earlier)
 
     def _read(self) -> float:
@@ -264,7 +260,7 @@ class Tracker:
             self._update(meters)
 
     def _windows(self) -> tuple[Window, ...]:
-        now_s = self._read() if self._open else self._clock.time()
+        now_s = self._read() if any(span.end_s is None for span in self._spans) else self._clock.time()
         windows = []
         with self._lock:
             for span in self._spans:

@@ -1,4 +1,5 @@
 import doctest
+import math
 
 import pytest
 from hypothesis import given
@@ -109,14 +110,7 @@ def test_embodied_carbon_is_of_all_gpus_of_a_record_or_else_of_its_processor() -
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("total_kg", 0.0),
-        ("total_kg", float("inf")),
-        ("devices", 0),
-        ("lifetime_years", float("nan")),
-        ("share", 0.0),
-        ("share", 1.1),
-    ],
+    [("total_kg", 0.0), ("total_kg", math.inf), ("devices", 0), ("lifetime_years", math.nan), ("share", 1.1)],
 )
 def test_numbers_of_embodied_carbon_that_cannot_be_are_named(field: str, value: float) -> None:
     with pytest.raises(InputError, match=f"embodied: found {field}"):
