@@ -143,25 +143,20 @@ def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> list[tuple[Any
         devices = [(str(index),) for index in range(nvml.nvmlDeviceGetCount())]
     boards: dict[str, tuple[Any, bool]] = {}
     for names in devices:
-        found = next((board for name in names if (board := _board(nvml, name)) is not None), None)
-        # As for CUDA, the first entry that names no device ends the list.
-        if found is None:
-            break
-        boards.setdefault(nvml.nvmlDeviceGetUUID(found[0]), found)
+        for name in names:
+            with suppress(nvml.NVMLError):
+                by_index = name.isdecimal()
+                handle = (
+                    nvml.nvmlDeviceGetHandleByIndex(int(name)) if by_index else nvml.nvmlDeviceGetHandleByUUID(name)
+                )
+                is_instance = name.startswith(_INSTANCE)
+                if is_instance:
+                    handle = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
+                boards.setdefault(nvml.nvmlDeviceGetUUID(handle), (handle, is_instance))
+                break
+        else:
+            break  # as for CUDA, the first entry that names no device ends the list
     return list(boards.values())
-
-
-def _board(nvml: Any, name: str) -> tuple[Any, bool] | None:
-    """Handle of the board that an index or a UUID names, and whether it names only an instance of it; None for none."""
-    try:
-        if name.isdecimal():
-            return nvml.nvmlDeviceGetHandleByIndex(int(name)), False
-        handle = nvml.nvmlDeviceGetHandleByUUID(name)
-        if name.startswith(_INSTANCE):
-            return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle), True
-        return handle, False
-    except nvml.NVMLError:
-        return None
 
 
 def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None) -> list[str]:

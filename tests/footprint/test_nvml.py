@@ -74,6 +74,8 @@ def test_only_visible_devices_count(visible: str | None, energies: list[float]) 
     assert [sensor.read() for sensor in found.sensors] == energies
     assert [sensor.component for sensor in found.sensors] == [f"gpu {n}" for n in range(len(energies))]
     assert bool(energies) == (found.missing == ())
+    # A share of a GPU counts the whole board, and says so.
+    assert all(("an instance (MIG)" in sensor.coverage) == ("MIG" in str(visible)) for sensor in found.sensors)
 
 
 @pytest.mark.parametrize(
@@ -102,21 +104,14 @@ def test_a_board_has_one_name_whichever_boards_a_program_is_shown() -> None:
     assert nvml.initialised == 0
 
 
-def test_a_share_of_a_gpu_counts_the_whole_board_and_says_so() -> None:
-    (sensor,) = find_gpus(machine(), {"CUDA_VISIBLE_DEVICES": "MIG-1"}).sensors
-    assert "only an instance (MIG)" in sensor.coverage
-
-
-def test_without_a_driver_there_is_no_gpu() -> None:
-    assert "Driver Not Loaded" in find_gpus(SimulatedNvml(FakeClock(), driver=False), {}).missing[0]
-
-
-def test_a_gpu_that_gives_neither_is_named() -> None:
-    nvml = SimulatedNvml(FakeClock(), SimulatedGpu("GPU-x", has_counter=False, has_power=False))
+@pytest.mark.parametrize(
+    ("driver", "reason"), [(True, "gpu 0: neither energy nor power"), (False, "Driver Not Loaded")]
+)
+def test_why_there_is_no_gpu_is_told(driver: bool, reason: str) -> None:
+    nvml = SimulatedNvml(FakeClock(), SimulatedGpu("GPU-x", has_counter=False, has_power=False), driver=driver)
     found = find_gpus(nvml, {})
-    assert found.sensors == ()
-    assert "gpu 0" in found.missing[0]
-    assert nvml.initialised == 0
+    assert (found.sensors, nvml.initialised) == ((), 0)
+    assert reason in found.missing[0]
 
 
 def test_failure_in_mid_run_is_a_drop_out() -> None:

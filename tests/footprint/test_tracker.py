@@ -61,20 +61,6 @@ def test_nested_epochs_never_exceed_their_window(steps: list[tuple[float, float]
     assert sum(epoch.duration_s for epoch in epochs) <= whole.duration_s * (1 + 1e-9)
 
 
-def test_devices_are_summed_and_an_energy_counter_needs_only_the_edges() -> None:
-    clock = FakeClock()
-    counters = [
-        FakeSensor(f"gpu {n}", lambda: 1e6 + 700 * clock.time_s, "energy_j", "measured: NVML energy counter")
-        for n in range(2)
-    ]
-    tracker = make_tracker(clock, *counters)
-    with tracker:
-        clock.advance(100)
-        with tracker.window("training"):
-            clock.advance(1000)
-    assert tracker.record.window("training").component_kwh("gpu") == pytest.approx(2 * 700e3 / J_PER_KWH)
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
 def test_an_interrupted_window_keeps_what_it_used(error: type[BaseException]) -> None:
     clock = FakeClock()
