@@ -22,21 +22,9 @@ obtained, best first:
 ``estimated: W per GB``            no sensor: a typical power of memory
 =================================  =====================================================================
 
-A run that stops early for its budget, and goes on another day:
-
-    budget = Budget(carbon_g=100)
-    tracker = Tracker(log_dir, epochs=100, earlier=read_footprint(run_directory))  # lost work counts, too
-    with tracker, tracker.window("training"):
-        for epoch in range(41, 101):
-            with tracker.epoch(epoch):
-                ...
-            if reason := budget.reason_to_stop(tracker.record):
-                tracker.note(reason)
-                break
-
-Afterwards: `read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid.
-
-Nothing here uses the network.
+A run that goes on another day is given `earlier=read_footprint(run_directory)`, so that lost work counts, too. Between
+two epochs, `Budget(carbon_g=100).reason_to_stop(tracker.record)` says whether it is to stop early. Afterwards,
+`read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid. Nothing here uses the network.
 """
 
 from carbon_midl.footprint.budget import Budget

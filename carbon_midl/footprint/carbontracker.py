@@ -173,9 +173,8 @@ def _place_and_processor_given(implementation: Any, generic: Any, intensity: Car
         raise RuntimeError("this version finds its place in a way that is not known here, perhaps by network")
     is_country = intensity.place not in ("world", "given")
     place = Location(ok=True, address=intensity.source, country=intensity.place) if is_country else None
-    name = linux_cpu_name()
     implementation.IntensityService = type("PlacedService", (service,), {"_fetch_geo_location": lambda _: place})
-    if name is not None:
+    if (name := linux_cpu_name()) is not None:
         generic.cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
     try:
         yield

@@ -7,6 +7,7 @@ a model card is Hugging Face's ``co2_eq_emissions``. An estimate is called one i
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,15 +176,10 @@ def model_card(compute: Compute, location: str | None = None, training_type: str
 
 def to_markdown(compute: Compute, location: str | None = None, training_type: str = "pre-training") -> str:
     """All three, under headings."""
-    return "\n\n".join(
-        [
-            "## For a paper",
-            paragraph(compute),
-            "## For the reproducibility checklist",
-            checklist(compute),
-            "## For a model card",
-            f"```yaml\n{model_card(compute, location, training_type)}\n```\n",
-        ]
+    return (
+        f"## For a paper\n\n{paragraph(compute)}\n\n"
+        f"## For the reproducibility checklist\n\n{checklist(compute)}\n\n"
+        f"## For a model card\n\n```yaml\n{model_card(compute, location, training_type)}\n```\n"
     )
 
 
@@ -202,11 +198,8 @@ def compute_of_run(directory: Path) -> Compute:
     model = f"{result['model']['parameters']:,} parameters, " if "model" in result else ""
     width = f"{options['filters']} initial filters, {model}" if "filters" in options else model
     state = "" if finished else ", not finished"
-    earlier_kwh = sum(
-        window.energy_kwh
-        for window in record.windows
-        if window.parent is None and (window.attempt < record.attempts or not finished)
-    )
+    latest = record.attempts if finished else math.inf
+    top = [window for window in record.windows if window.parent is None]
     devices = ", ".join(record.hardware.values()) or "hardware not recorded"
     return Compute(
         subject=f"one network ({width}{record.epochs} of {record.epochs_planned} epochs{state})",
@@ -214,7 +207,7 @@ def compute_of_run(directory: Path) -> Compute:
         abandoned=record.attempts - int(finished),
         duration_s=record.duration_s,
         energy_kwh=record.energy_kwh,
-        abandoned_kwh=earlier_kwh,
+        abandoned_kwh=sum(window.energy_kwh for window in top if window.attempt < latest),
         methods=tuple(dict.fromkeys(part.method for window in record.windows for part in window.components)),
         carbon_g=record.carbon_g(record.energy_kwh),
         embodied_g=record.embodied_g,
