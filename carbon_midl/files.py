@@ -166,16 +166,11 @@ def new_directory(path: Path) -> Iterator[Path]:
     """
     path = Path(path).absolute()
     refuse_occupied(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        temporary.chmod(0o777 & ~_umask())
+    with _temporary_sibling(path) as temporary:
         yield temporary
         if path.exists():
             path.rmdir()
         temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -187,17 +182,22 @@ def replaced_directory(path: Path) -> Iterator[Path]:
     if old.exists() and not path.exists():
         old.rename(path)
     shutil.rmtree(old, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        temporary.chmod(0o777 & ~_umask())
+    with _temporary_sibling(path) as temporary:
         yield temporary
         if path.exists():
             path.rename(old)
         temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _temporary_sibling(path: Path) -> Iterator[Path]:
+    """A directory beside ``path`` that is gone in the end, unless it was renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent, ignore_cleanup_errors=True)
+    with beside as name:
+        Path(name).chmod(0o777 & ~_umask())
+        yield Path(name)
 
 
 def _umask() -> int:

@@ -10,7 +10,6 @@ seed would have given another network, so each candidate's trainings are drawn a
 is known only roughly, and is rather too small than too large.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -156,13 +155,6 @@ def patient_dice(slices: pd.DataFrame) -> pd.DataFrame:
     return complete
 
 
-def scores_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Stack arrays (patients, trainings) of each candidate; NaN fills up where one has fewer trainings."""
-    most = max(array.shape[1] for array in arrays)
-    fill = [((0, 0), (0, most - array.shape[1])) for array in arrays]
-    return np.stack([np.pad(array, gap, constant_values=np.nan) for array, gap in zip(arrays, fill, strict=True)])
-
-
 @dataclass(frozen=True)
 class PatientBootstrap:
     """Mean Dice of every width, as observed and on draws of patients and seeds.
@@ -184,7 +176,10 @@ class PatientBootstrap:
         """Draw patients and, within each width, seeds; ``table`` is made by :func:`patient_dice`."""
         widths = sorted({int(width) for width in table.columns.get_level_values(0)})
         dice = [table[width].to_numpy() for width in widths]
-        (means,) = drawn_means(scores_of(dice), draws=draws, seed=seed)
+        scores = np.full((len(widths), len(table), max(len(values.T) for values in dice)), np.nan)
+        for place, values in enumerate(dice):
+            scores[place, :, : len(values.T)] = values
+        (means,) = drawn_means(scores, draws=draws, seed=seed)
         return cls(widths, len(table), np.array([values.mean() for values in dice]), means)
 
     def dice(self, width: int) -> Interval:

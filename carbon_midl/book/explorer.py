@@ -16,7 +16,7 @@ from carbon_midl.footprint.grid import (
     LOCAL_LIFETIME_YEARS,
     WORLD,
     carbon_intensity,
-    known_embodied,
+    embodied_of,
     national_averages,
 )
 from carbon_midl.footprint.sensors import how_known
@@ -100,7 +100,7 @@ def grids() -> list[dict[str, Any]]:
 
 def devices() -> list[dict[str, Any]]:
     """Embodied carbon of an hour of some devices, for as long as a server of one's own lives."""
-    known = [known_embodied(name) for name in DEVICES]
+    known = [embodied_of({"gpu 0": name}) for name in DEVICES]
     return [
         {"name": device.hardware, "years": LOCAL_LIFETIME_YEARS, "g_per_h": device.carbon_g(3600.0)} for device in known
     ]

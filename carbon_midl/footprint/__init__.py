@@ -22,65 +22,31 @@ obtained, best first:
 ``estimated: W per GB``            no sensor: a typical power of memory
 =================================  =====================================================================
 
-A run that stops early for its budget, and goes on another day:
-
-    budget = Budget(carbon_g=100)
-    tracker = Tracker(log_dir, epochs=100, earlier=read_footprint(run_directory))  # lost work counts, too
-    with tracker, tracker.window("training"):
-        for epoch in range(41, 101):
-            with tracker.epoch(epoch):
-                ...
-            decision = budget.check(tracker.record)
-            if decision.stop:
-                tracker.note(decision.reason)
-                break
-
-Afterwards: `read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid.
-
-Nothing here uses the network.
+A run that goes on another day is given `earlier=read_footprint(run_directory)`, so that lost work counts, too. Between
+two epochs, `Budget(carbon_g=100).reason_to_stop(tracker.record)` says whether it is to stop early. Afterwards,
+`read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid. Nothing here uses the network.
 """
 
-from carbon_midl.footprint.budget import Budget, Decision, Prediction, predict
-from carbon_midl.footprint.grid import (
-    DEFAULT_PUE,
-    DEFAULT_PUE_SOURCE,
-    CarbonIntensity,
-    Embodied,
-    carbon_intensity,
-    known_embodied,
-)
-from carbon_midl.footprint.meter import Sensor, SensorError
-from carbon_midl.footprint.record import (
-    NOT_SEPARABLE,
-    CarbontrackerFigures,
-    ComponentEnergy,
-    FootprintRecord,
-    Window,
-    read_footprint,
-)
+from carbon_midl.footprint.budget import Budget
+from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, Embodied, carbon_intensity
+from carbon_midl.footprint.meter import Sensor
+from carbon_midl.footprint.record import NOT_SEPARABLE, ComponentEnergy, FootprintRecord, Window, read_footprint
 from carbon_midl.footprint.report import describe, to_frame
 from carbon_midl.footprint.tracker import Tracker
 
 __all__ = [
     "DEFAULT_PUE",
-    "DEFAULT_PUE_SOURCE",
     "NOT_SEPARABLE",
     "Budget",
     "CarbonIntensity",
-    "CarbontrackerFigures",
     "ComponentEnergy",
-    "Decision",
     "Embodied",
     "FootprintRecord",
-    "Prediction",
     "Sensor",
-    "SensorError",
     "Tracker",
     "Window",
     "carbon_intensity",
     "describe",
-    "known_embodied",
-    "predict",
     "read_footprint",
     "to_frame",
 ]

@@ -9,7 +9,6 @@ knows of no epoch unlike those so far, such as those beside another program that
 import math
 import statistics
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.record import FootprintRecord
@@ -21,25 +20,15 @@ _FEWEST_EPOCHS = 2
 
 @dataclass(frozen=True)
 class Prediction:
-    """Energy of a whole run before PUE, predicted between two epochs; work lost in earlier attempts is in it.
+    """Energy of a whole run before PUE, predicted between two epochs; work lost in earlier attempts is in it."""
 
-    Attributes:
-        after_epoch: the last epoch that was finished.
-        energy_kwh: when all planned epochs are done.
-        low_kwh: lower end of the 95 % interval, and at least what is spent.
-        high_kwh: upper end of the interval.
-        epoch_kwh: energy of each epoch to come.
-        scale_kwh: standard error of `energy_kwh`.
-        freedom: degrees of freedom of Student's t.
-    """
-
-    after_epoch: int
-    energy_kwh: float
-    low_kwh: float
-    high_kwh: float
-    epoch_kwh: float
-    scale_kwh: float
-    freedom: int
+    after_epoch: int  #: the last epoch that was finished.
+    energy_kwh: float  #: when all planned epochs are done.
+    low_kwh: float  #: lower end of the 95 % interval, and at least what is spent.
+    high_kwh: float  #: upper end of the interval.
+    epoch_kwh: float  #: energy of each epoch to come.
+    scale_kwh: float  #: standard error of `energy_kwh`.
+    freedom: int  #: degrees of freedom of Student's t.
 
     def probability_above(self, limit_kwh: float) -> float:
         """How likely it is that the run uses more than so many kWh before PUE."""
@@ -52,11 +41,7 @@ class Prediction:
 
 
 def predict(record: FootprintRecord) -> Prediction | None:
-    """Energy of the whole run; None until two epochs of the last attempt are finished.
-
-    Args:
-        record: taken between two epochs.
-    """
+    """Energy of the whole run from its record between two epochs; None until two of the last attempt are finished."""
     from scipy.special import stdtrit
 
     epochs = record.finished_epochs
@@ -74,27 +59,16 @@ def predict(record: FootprintRecord) -> Prediction | None:
     return Prediction(done, energy_kwh, low_kwh, energy_kwh + half_kwh, mean_kwh, scale_kwh, count - 1)
 
 
-class Decision(NamedTuple):
-    """Whether a run is to stop for its budget, and why: a sentence for the log and the record, with the amounts."""
-
-    stop: bool
-    reason: str
-
-
 @dataclass(frozen=True)
 class Budget:
     """What one run may use, all its attempts together: give one of the two limits.
-
-    Attributes:
-        carbon_g: gCO2eq, by the record's PUE and carbon intensity.
-        energy_kwh: kWh before PUE.
 
     Raises:
         InputError: no limit or two, or one that cannot be.
     """
 
-    carbon_g: float | None = None
-    energy_kwh: float | None = None
+    carbon_g: float | None = None  #: gCO2eq, by the record's PUE and carbon intensity.
+    energy_kwh: float | None = None  #: kWh before PUE.
 
     def __post_init__(self) -> None:
         given = {"carbon_g": self.carbon_g, "energy_kwh": self.energy_kwh}
@@ -105,45 +79,33 @@ class Budget:
         if not 0 < value < math.inf:
             raise InputError(f"budget: found {name} = {value!r}, expected a number above 0; leave it out for no limit")
 
-    def limit_kwh(self, record: FootprintRecord) -> float:
-        """The budget as energy before PUE; infinite where the record's electricity emits nothing."""
-        if self.energy_kwh is not None:
-            return self.energy_kwh
-        factor = record.carbon_g(1.0)
-        return (self.carbon_g or 0.0) / factor if factor else math.inf
-
-    def check(self, record: FootprintRecord) -> Decision:
-        """Whether the run that `record` is of, taken between two epochs, is to stop.
+    def reason_to_stop(self, record: FootprintRecord) -> str:
+        """Why the run is to stop, by its record between two epochs: a sentence, or nothing where it may go on.
 
         It stops when the budget is spent, or will be in the next epoch, or when the run is predicted to exceed it with
         a probability of 95 % or more.
         """
+        # A budget of carbon is told in carbon; electricity that emits nothing leaves it untouched.
+        unit_per_kwh, text = (record.carbon_g(1.0), carbon) if self.carbon_g is not None else (1.0, energy)
+        limit = self.carbon_g or self.energy_kwh or 0.0
+        limit_kwh = limit / unit_per_kwh if unit_per_kwh else math.inf
 
-        def text(energy_kwh: float) -> str:
-            if self.energy_kwh is not None:
-                return energy(energy_kwh)
-            return carbon(record.carbon_g(energy_kwh) if math.isfinite(energy_kwh) else self.carbon_g or 0.0)
+        def told(energy_kwh: float) -> str:
+            return text(energy_kwh * unit_per_kwh)
 
-        limit_kwh, spent_kwh, prediction = self.limit_kwh(record), record.energy_kwh, predict(record)
-        budget = f"budget of {text(limit_kwh)}"
+        budget, spent_kwh, prediction = f"budget of {text(limit)}", record.energy_kwh, predict(record)
         if spent_kwh > limit_kwh:
-            return Decision(True, f"{budget}: the run has used {text(spent_kwh)}, more than its budget")
-        if prediction is None:
-            return Decision(False, f"{budget}: {text(spent_kwh)} used so far; too few epochs to predict more")
-        goes_on = prediction.after_epoch < record.epochs_planned
+            return f"{budget}: the run has used {told(spent_kwh)}, more than its budget"
+        if prediction is None or prediction.after_epoch >= record.epochs_planned:
+            return ""
         probability = prediction.probability_above(limit_kwh)
-        likely = probability >= CONFIDENCE
-        if goes_on and not likely and spent_kwh + prediction.epoch_kwh > limit_kwh:
-            return Decision(True, f"{budget}: {text(spent_kwh)} used, and the next epoch would exceed the budget")
-        return Decision(
-            goes_on and likely,
-            f"{budget}: predicted after epoch {prediction.after_epoch}: {text(prediction.energy_kwh)} "
-            f"({text(prediction.low_kwh)} to {text(prediction.high_kwh)}, {CONFIDENCE:.0%} interval) for "
-            f"{record.epochs_planned} epochs, above the budget with a probability of {_percent(probability)}",
-        )
-
-
-def _percent(probability: float) -> str:
-    if probability > 0.999:
-        return "over 99.9 %"
-    return "under 0.1 %" if probability < 0.001 else f"{100 * probability:.1f} %"
+        if probability >= CONFIDENCE:
+            percent = "over 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
+            return (
+                f"{budget}: predicted after epoch {prediction.after_epoch}: {told(prediction.energy_kwh)} "
+                f"({told(prediction.low_kwh)} to {told(prediction.high_kwh)}, {CONFIDENCE:.0%} interval) for "
+                f"{record.epochs_planned} epochs, above the budget with a probability of {percent}"
+            )
+        if spent_kwh + prediction.epoch_kwh > limit_kwh:
+            return f"{budget}: {told(spent_kwh)} used, and the next epoch would exceed the budget"
+        return ""

@@ -16,82 +16,70 @@ What its release 2.4.7 does, and what is done about it here:
   of its TDP; memory without one is left out.
 """
 
-import importlib.util
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from carbon_midl.footprint.grid import CarbonIntensity, carbontracker_version
+from carbon_midl.footprint.grid import CarbonIntensity
 from carbon_midl.footprint.record import CarbontrackerFigures
 from carbon_midl.footprint.sensors import linux_cpu_name
 
 _SAMPLE_INTERVAL_S = 1.0
 _JOIN_TIMEOUT_S = 5.0
 _LONGEST_PROBLEM = 300
+_CRITICAL = r" - CRITICAL - (.*?)(?=^\d{4}-\d\d-\d\d |\Z)"
 _T = TypeVar("_T")
 
 
 class Carbontracker:
-    """One `CarbonTracker` around the epochs of one training.
-
-    Args:
-        log_dir: folder for its logs; made when needed.
-        epochs: how many epochs are planned; all are measured.
-        intensity: a country in it is passed on as the place.
-    """
+    """One `CarbonTracker` around the epochs of one training, all of which it measures."""
 
     def __init__(self, log_dir: Path, epochs: int, intensity: CarbonIntensity) -> None:
         self._log_dir = log_dir
         self._epochs = epochs
         self._intensity = intensity
-        self._version: str | None = None
         self._tracker: Any = None
-        self._threads: list[Any] = []
-        self._stop_intensity: Any = None
-        self._loggers: list[logging.Logger] = []
-        self._in_epoch = False
-        self._problems: list[str] = []
+        self._parts: dict[str, Any] = {}
+        self._notes: list[str] = []
 
     def start(self) -> None:
         """Import and start carbontracker; takes some seconds, so it belongs before the first window."""
-        if importlib.util.find_spec("carbontracker") is None:
-            self._problems.append("carbontracker is not installed")
-            return
-        self._version = carbontracker_version()
         self._tracker = self._guarded("start", self._start)
 
-    def epoch_start(self) -> None:
-        """An epoch begins."""
-        if self._tracker is not None:
-            self._in_epoch = True
-            self._guarded("epoch_start", self._tracker.epoch_start)
-
-    def epoch_end(self) -> None:
-        """The epoch is over, or was interrupted: what it used counts either way."""
-        if self._in_epoch:
-            self._in_epoch = False
+    @contextmanager
+    def epoch(self) -> Iterator[None]:
+        """An epoch; what it used counts, too, where it is interrupted."""
+        if self._tracker is None:
+            yield
+            return
+        self._guarded("epoch_start", self._tracker.epoch_start)
+        try:
+            yield
+        finally:
             self._guarded("epoch_end", self._tracker.epoch_end)
 
-    def finish(self) -> CarbontrackerFigures:
-        """Stop carbontracker and read its figures from its log."""
+    def finish(self, ours_kwh: Sequence[float]) -> CarbontrackerFigures:
+        """Stop carbontracker and read its figures from its log, beside ours for each epoch, before PUE."""
         figures = None
         if self._tracker is not None:
             self._guarded("stop", self._tracker.stop)
-            logs = self._guarded("closing its logs", self._close_logs)
-            if logs is not None:
-                figures = self._guarded("reading its log", lambda: self._figures(logs))
-        return figures or CarbontrackerFigures(version=self._version, note="; ".join(self._problems))
+            if logs := self._guarded("closing its logs", self._close_logs):
+                figures = self._guarded("reading its log", lambda: self._figures(logs, ours_kwh))
+        version = metadata.version("carbontracker")
+        return replace(figures or CarbontrackerFigures(), version=version, note="; ".join(self._notes))
 
     def _guarded(self, step: str, call: Callable[[], _T]) -> _T | None:
         """Make a call into carbontracker; anything it throws, even its attempt to end the process, becomes a note."""
         try:
             return call()
         except (Exception, SystemExit) as error:
-            self._problems.append(f"failed at {step}: {type(error).__name__}: {error}")
+            self._notes.append(f"failed at {step}: {type(error).__name__}: {error}")
             return None
 
     def _start(self) -> Any:
@@ -115,20 +103,18 @@ class Carbontracker:
                     verbose=0,
                 )
         # It deletes its own references after the last epoch.
-        self._loggers = [tracker.logger.logger, tracker.logger.logger_output, tracker.logger.logger_err]
-        self._threads = [tracker.tracker, tracker.intensity_updater]
-        self._stop_intensity = tracker.intensity_stopper
+        self._parts = dict(vars(tracker))
         return tracker
 
     def _close_logs(self) -> dict[str, Path]:
         """End its threads and close its log files; their paths by kind: "carbontracker", "carbontracker_output", …"""
-        sampling, intensity = self._threads
-        # Both are stopped already, unless its own stop failed on the way.
-        sampling.stop()
-        self._stop_intensity.set()
-        intensity.join(_JOIN_TIMEOUT_S)
+        # Both threads are stopped already, unless its own stop failed on the way.
+        self._parts["tracker"].stop()
+        self._parts["intensity_stopper"].set()
+        self._parts["intensity_updater"].join(_JOIN_TIMEOUT_S)
         paths = {}
-        for logger in self._loggers:
+        log = self._parts["logger"]
+        for logger in (log.logger, log.logger_output, log.logger_err):
             for handler in list(logger.handlers):
                 if isinstance(handler, logging.FileHandler):
                     path = Path(handler.baseFilename)
@@ -138,38 +124,42 @@ class Carbontracker:
             logger.addHandler(logging.NullHandler())
         return paths
 
-    def _figures(self, logs: dict[str, Path]) -> CarbontrackerFigures:
+    def _figures(self, logs: dict[str, Path], ours_kwh: Sequence[float]) -> CarbontrackerFigures | None:
         from carbontracker import constants, parser
 
         standard = logs["carbontracker"].read_text()
         durations_s = parser.get_epoch_durations(standard)
         actual, _ = parser.get_consumption(logs["carbontracker_output"].read_text())
-        notes = [*self._problems, *_complaints(logs["carbontracker_err"])]
-        notes += [
+        # Critical entries of its error log, which is only there where it has any, each on one line.
+        errors = logs["carbontracker_err"].read_text() if logs["carbontracker_err"].exists() else ""
+        critical = re.findall(_CRITICAL, errors, re.DOTALL | re.MULTILINE)
+        self._notes += [" ".join(message.split())[:_LONGEST_PROBLEM] for message in critical]
+        self._notes += [
             f"it averages power over the {len(devices)} devices of {component!r} instead of summing it"
             for component, devices in parser.get_devices(standard).items()
             if len(devices) > 1
         ]
         if actual is None or not durations_s:
-            notes.append("no epoch was measured")
-            return CarbontrackerFigures(version=self._version, note="; ".join(notes))
-        too_short = sum(duration_s < _SAMPLE_INTERVAL_S for duration_s in durations_s)
-        if too_short:
-            notes.append(
+            self._notes.append("no epoch was measured")
+            return None
+        if too_short := sum(duration_s < _SAMPLE_INTERVAL_S for duration_s in durations_s):
+            self._notes.append(
                 f"epochs shorter than its sampling interval of {_SAMPLE_INTERVAL_S:g} s: {too_short}, "
                 "for which it may repeat the figure of another epoch"
             )
         energy_kwh, carbon_g = actual["energy (kWh)"], actual["co2eq (g)"]
-        used_g_per_kwh = carbon_g / energy_kwh if energy_kwh > 0 else self._intensity.g_per_kwh
-        if abs(used_g_per_kwh - self._intensity.g_per_kwh) > 0.01 * self._intensity.g_per_kwh:
-            notes.append(f"its gCO2eq stand on {used_g_per_kwh:.4g} g/kWh, as it cannot be given a number")
+        given = self._intensity.g_per_kwh
+        used = carbon_g / energy_kwh if energy_kwh > 0 else given
+        if abs(used - given) > 0.01 * given:
+            self._notes.append(f"its gCO2eq stand on {used:.4g} g/kWh, as it cannot be given a number")
+        before_pue_kwh = energy_kwh / constants.PUE_2023
         return CarbontrackerFigures(
-            energy_before_pue_kwh=energy_kwh / constants.PUE_2023,
+            energy_before_pue_kwh=before_pue_kwh,
             carbon_g=carbon_g,
             duration_s=sum(durations_s),
-            version=self._version,
             measured_epochs=len(durations_s),
-            note="; ".join(notes),
+            # It measures the first epochs, as many as were planned.
+            difference_kwh=before_pue_kwh - sum(ours_kwh[: len(durations_s)]),
         )
 
 
@@ -183,22 +173,10 @@ def _place_and_processor_given(implementation: Any, generic: Any, intensity: Car
         raise RuntimeError("this version finds its place in a way that is not known here, perhaps by network")
     is_country = intensity.place not in ("world", "given")
     place = Location(ok=True, address=intensity.source, country=intensity.place) if is_country else None
-    name = linux_cpu_name()
     implementation.IntensityService = type("PlacedService", (service,), {"_fetch_geo_location": lambda _: place})
-    if name is not None:
+    if (name := linux_cpu_name()) is not None:
         generic.cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
     try:
         yield
     finally:
         implementation.IntensityService, generic.cpuinfo.get_cpu_info = service, ask_processor
-
-
-def _complaints(error_log: Path) -> list[str]:
-    """Critical entries of carbontracker's error log, each on one line."""
-    if not error_log.exists():
-        return []
-    text = error_log.read_text()
-    return [
-        " ".join(message.split())[:_LONGEST_PROBLEM]
-        for message in re.findall(r" - CRITICAL - (.*?)(?=^\d{4}-\d\d-\d\d |\Z)", text, re.DOTALL | re.MULTILINE)
-    ]

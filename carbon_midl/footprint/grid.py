@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -56,19 +56,12 @@ _DEVICES = (
 
 @dataclass(frozen=True)
 class CarbonIntensity:
-    """Grams of CO2-equivalent emitted for one kWh of electricity, and where the number comes from.
+    """Grams of CO2-equivalent emitted for one kWh of electricity, and where the number comes from."""
 
-    Attributes:
-        g_per_kwh: gCO2eq/kWh over the life cycle, unless `source` says otherwise.
-        place: "world", an ISO 3166-1 alpha-2 country code, or "given" for a number of the user's.
-        source: who says so, in words.
-        year: the year that the number describes; None where it is not known.
-    """
-
-    g_per_kwh: Amount
-    place: str
-    source: str
-    year: int | None
+    g_per_kwh: Amount  #: gCO2eq/kWh over the life cycle, unless `source` says otherwise.
+    place: str  #: "world", an ISO 3166-1 alpha-2 country code, or "given" for a number of the user's.
+    source: str  #: who says so, in words.
+    year: int | None  #: the year that the number describes; None where it is not known.
 
 
 WORLD = CarbonIntensity(
@@ -106,13 +99,47 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
 
 
 def national_averages() -> dict[str, CarbonIntensity]:
-    """The yearly average of every country of the table that ships with carbontracker, by its name in English.
-
-    Raises:
-        FileNotFoundError: carbontracker is not installed.
-    """
+    """The yearly average of every country of the table that ships with carbontracker, by its name in English."""
     rows = sorted(carbontracker_table("carbon-intensities.csv"), key=lambda row: row["Entity"])
     return {row["Entity"]: _average(row) for row in rows}
+
+
+def _national_average(code: str) -> CarbonIntensity:
+    # What somebody may have meant: countries, as "GB (United Kingdom)", by initials, name and codes.
+    labels: dict[str, list[str]] = {}
+    for row in carbontracker_table("carbon-intensities.csv"):
+        if code.upper() in (row["alpha-2"], row["Code"]):
+            return _average(row)
+        name = row["Entity"].upper()
+        for spelling in {"".join(word[0] for word in name.split()), name, row["alpha-2"], row["Code"]}:
+            labels.setdefault(spelling, []).append(f"{row['alpha-2']} ({row['Entity']})")
+    close = difflib.get_close_matches(code.upper(), labels, n=12)
+    near = list(dict.fromkeys(label for spelling in close for label in labels[spelling]))[:4]
+    raise InputError(
+        f"intensity: no country code {code!r}; "
+        + (f"did you mean {', '.join(near)}? " if near else "")
+        + 'Expected "world", an ISO 3166-1 code such as "DK" or "DNK", or a number in gCO2eq/kWh'
+    )
+
+
+def _average(row: dict[str, str]) -> CarbonIntensity:
+    year = int(row["Year"])
+    source = (
+        f"{row['Entity']}, national average of {year} over the life cycle, "
+        f"table that ships with carbontracker {metadata.version('carbontracker')}"
+    )
+    return CarbonIntensity(float(row["Carbon intensity of electricity (gCO2eq/kWh)"]), row["alpha-2"], source, year)
+
+
+@cache
+def carbontracker_table(file_name: str) -> tuple[dict[str, str], ...]:
+    """Rows of a table that ships with carbontracker, one dict a row.
+
+    Carbontracker is not imported, which takes seconds and opens log files.
+    """
+    path = metadata.distribution("carbontracker").locate_file(f"carbontracker/data/{file_name}")
+    with Path(str(path)).open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
 
 
 def checked_pue(pue: float) -> float:
@@ -129,95 +156,20 @@ def checked_pue(pue: float) -> float:
     return float(pue)
 
 
-def carbontracker_version() -> str | None:
-    """The installed version of carbontracker, or None where it is not installed."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("carbontracker")
-    except metadata.PackageNotFoundError:
-        return None
-
-
-@cache
-def carbontracker_table(file_name: str) -> tuple[dict[str, str], ...]:
-    """Rows of a table that ships with carbontracker, one dict a row.
-
-    Carbontracker is not imported, which takes seconds and opens log files.
-
-    Raises:
-        FileNotFoundError: carbontracker is not installed, or this version of it ships no such file.
-    """
-    spec = find_spec("carbontracker")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("carbontracker is not installed")
-    path = Path(spec.submodule_search_locations[0]) / "data" / file_name
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))
-
-
-def _national_average(code: str) -> CarbonIntensity:
-    try:
-        rows = carbontracker_table("carbon-intensities.csv")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"intensity: the national average for {code!r} comes with carbontracker, whose table is not there "
-            f'({error}); install carbontracker, or give "world" or a number in gCO2eq/kWh'
-        ) from error
-    for row in rows:
-        if code.upper() in (row["alpha-2"], row["Code"]):
-            return _average(row)
-    near = _near_matches(code, rows)
-    raise InputError(
-        f"intensity: no country code {code!r}; "
-        + (f"did you mean {', '.join(near)}? " if near else "")
-        + 'Expected "world", an ISO 3166-1 code such as "DK" or "DNK", or a number in gCO2eq/kWh'
-    )
-
-
-def _average(row: dict[str, str]) -> CarbonIntensity:
-    year = int(row["Year"])
-    source = (
-        f"{row['Entity']}, national average of {year} over the life cycle, "
-        f"table that ships with carbontracker {carbontracker_version()}"
-    )
-    return CarbonIntensity(float(row["Carbon intensity of electricity (gCO2eq/kWh)"]), row["alpha-2"], source, year)
-
-
-def _near_matches(text: str, rows: tuple[dict[str, str], ...], most: int = 4) -> list[str]:
-    """Countries whose initials, name or code come near to `text`, as "GB (United Kingdom)", best first."""
-    labels: dict[str, list[str]] = {}
-    for row in rows:
-        name = row["Entity"].upper()
-        initials = "".join(word[0] for word in name.split())
-        for spelling in {initials, name, row["alpha-2"], row["Code"]}:
-            labels.setdefault(spelling, []).append(f"{row['alpha-2']} ({row['Entity']})")
-    close = difflib.get_close_matches(text.upper(), labels, n=3 * most, cutoff=0.6)
-    return list(dict.fromkeys(label for spelling in close for label in labels[spelling]))[:most]
-
-
 @dataclass(frozen=True)
 class Embodied:
     """Embodied carbon of devices, and how it is shared out.
-
-    Attributes:
-        hardware: the device.
-        total_kg: kgCO2eq of making one device (TE).
-        devices: how many the run had.
-        lifetime_years: expected lifespan (EL).
-        share: of each device's resources that were reserved for the run (RR/ToR), above 0 and at most 1.
-        source: where `total_kg` and `lifetime_years` come from.
 
     Raises:
         InputError: a number that cannot be.
     """
 
     hardware: str
-    total_kg: float
-    devices: int = 1
-    lifetime_years: float = LOCAL_LIFETIME_YEARS
-    share: float = 1.0
-    source: str = GIVEN
+    total_kg: float  #: kgCO2eq of making one device (TE).
+    devices: int = 1  #: how many the run had.
+    lifetime_years: float = LOCAL_LIFETIME_YEARS  #: expected lifespan (EL).
+    share: float = 1.0  #: of each device's resources that were reserved for the run (RR/ToR), above 0 and at most 1.
+    source: str = GIVEN  #: of `total_kg` and `lifetime_years`.
 
     def __post_init__(self) -> None:
         for name in ("total_kg", "devices", "lifetime_years", "share"):
@@ -233,28 +185,6 @@ class Embodied:
         return 1000 * self.devices * self.total_kg * reserved * self.share
 
 
-def known_embodied(hardware: str, devices: int = 1, lifetime_years: float = LOCAL_LIFETIME_YEARS) -> Embodied:
-    """Embodied carbon of a device in the table: NVIDIA H100 (SXM) 164 kg, NVIDIA A100 PCIe 181 kg.
-
-    Args:
-        hardware: the device's name as NVML gives it.
-        devices: how many the run had.
-        lifetime_years: 5 for a server of one's own, 3 in the cloud.
-
-    Raises:
-        InputError: the device is not in the table, or a number cannot be.
-    """
-    for _, pattern, total_kg, source in _DEVICES:
-        if re.search(pattern, hardware, re.IGNORECASE):
-            usual = lifetime_years in (LOCAL_LIFETIME_YEARS, CLOUD_LIFETIME_YEARS)
-            source += f"; lifetime: {_LIFETIME_SOURCE}" if usual else f"; lifetime {GIVEN}"
-            return Embodied(hardware, total_kg, devices, lifetime_years, source=source)
-    raise InputError(
-        f"embodied: no figure for {hardware!r}, only for {' and '.join(name for name, *_ in _DEVICES)}; "
-        "give the kgCO2eq of making one device (its maker's product carbon footprint)"
-    )
-
-
 def embodied_of(
     hardware: Mapping[str, str], total_kg: float | None = None, lifetime_years: float = LOCAL_LIFETIME_YEARS
 ) -> Embodied:
@@ -262,8 +192,8 @@ def embodied_of(
 
     Args:
         hardware: names by component, as in a record.
-        total_kg: kgCO2eq of making one such device; None looks it up.
-        lifetime_years: expected lifespan.
+        total_kg: kgCO2eq of making one such device; None looks it up in a table: NVIDIA H100 (SXM), NVIDIA A100 PCIe.
+        lifetime_years: 5 for a server of one's own, 3 in the cloud.
 
     Raises:
         InputError: several kinds of GPU, a device that is not in the table, or a number that cannot be.
@@ -275,6 +205,14 @@ def embodied_of(
         raise InputError(
             f"embodied: found {' and '.join(kinds)}, expected GPUs of one kind; make one visible at a time"
         )
-    if total_kg is None:
-        return known_embodied(kinds[0], len(devices), lifetime_years)
-    return Embodied(kinds[0], total_kg, len(devices), lifetime_years)
+    if total_kg is not None:
+        return Embodied(kinds[0], total_kg, len(devices), lifetime_years)
+    for _, pattern, known_kg, source in _DEVICES:
+        if re.search(pattern, kinds[0], re.IGNORECASE):
+            usual = lifetime_years in (LOCAL_LIFETIME_YEARS, CLOUD_LIFETIME_YEARS)
+            source += f"; lifetime: {_LIFETIME_SOURCE if usual else GIVEN}"
+            return Embodied(kinds[0], known_kg, len(devices), lifetime_years, source=source)
+    raise InputError(
+        f"embodied: no figure for {kinds[0]!r}, only for {' and '.join(name for name, *_ in _DEVICES)}; "
+        "give the kgCO2eq of making one device (its maker's product carbon footprint)"
+    )

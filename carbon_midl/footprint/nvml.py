@@ -1,16 +1,18 @@
 """Energy of NVIDIA GPUs through NVML: by their counter from Volta on, by their sampled power where there is none.
 
-`nvidia-ml-py` (the module `pynvml`) is imported only when sensors are looked for; without it, or without a driver,
-there is no GPU.
+Either counts everybody on a board, so trainings on a metered board are made one after the other.
 """
 
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+from carbon_midl.files import is_locked, locked
 from carbon_midl.footprint.meter import MAX_POWER_W, FoundSensors, Sensor, SensorError
 
 POWER_INTERVAL_S = 0.25
@@ -23,10 +25,17 @@ _OVERSHOOT = 2.0
 
 
 class _GpuSensor(Sensor):
-    """What the two sensors of a GPU share."""
+    """A GPU by what NVML answers to one question, in thousandths of a joule or watt.
+
+    Raises:
+        SensorError: NVML does not answer it for this board.
+    """
+
+    question: str
 
     def __init__(self, nvml: Any, handle: Any, component: str, is_instance: bool) -> None:
         self.component = component
+        self.uuid = nvml.nvmlDeviceGetUUID(handle)
         self.hardware = nvml.nvmlDeviceGetName(handle)
         self.coverage = "the whole board, with whatever else runs on it"
         if is_instance:
@@ -36,8 +45,20 @@ class _GpuSensor(Sensor):
             self.max_power_w = _OVERSHOOT * limit_mw * _MILLI or MAX_POWER_W
         self._nvml = nvml
         self._handle = handle
+        self.read()
         # NVML counts how often it was initialised: each sensor has its own share.
         nvml.nvmlInit()
+
+    def read(self) -> float:
+        """Joules since the driver was loaded, or watts.
+
+        Raises:
+            SensorError: NVML gave an error.
+        """
+        try:
+            return float(getattr(self._nvml, self.question)(self._handle)) * _MILLI
+        except self._nvml.NVMLError as error:
+            raise SensorError(f"NVML: {error}") from error
 
     def temperature_c(self) -> float | None:
         """Of the board; None where it does not tell."""
@@ -58,155 +79,118 @@ class NvmlEnergySensor(_GpuSensor):
     method = "measured: NVML energy counter"
     quantity = "energy_j"
     sample_interval_s = COUNTER_INTERVAL_S
-
-    def read(self) -> float:
-        """Joules since the driver was loaded.
-
-        Raises:
-            SensorError: NVML gave an error.
-        """
-        try:
-            return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * _MILLI
-        except self._nvml.NVMLError as error:
-            raise SensorError(f"NVML: {error}") from error
+    question = "nvmlDeviceGetTotalEnergyConsumption"
 
 
 class NvmlPowerSensor(_GpuSensor):
-    """The power of one GPU, to be sampled."""
+    """The power of one GPU, to be sampled; on later boards, such as Hopper, NVML gives the mean of the last second."""
 
     method = "sampled: NVML power"
     quantity = "power_w"
     sample_interval_s = POWER_INTERVAL_S
-
-    def read(self) -> float:
-        """Watts of this instant.
-
-        Where the driver does not offer them as `NVML_FI_DEV_POWER_INSTANT`, what `nvmlDeviceGetPowerUsage` gives: up to
-        the A100 the same, on other Ampere boards and later ones, such as Hopper, the mean of the last second (by NVML's
-        reference).
-
-        Raises:
-            SensorError: NVML gave an error.
-        """
-        nvml = self._nvml
-        try:
-            with suppress(nvml.NVMLError):
-                (field,) = nvml.nvmlDeviceGetFieldValues(self._handle, [nvml.NVML_FI_DEV_POWER_INSTANT])
-                if field.nvmlReturn == nvml.NVML_SUCCESS:
-                    return float(field.value.uiVal) * _MILLI
-            return float(nvml.nvmlDeviceGetPowerUsage(self._handle)) * _MILLI
-        except nvml.NVMLError as error:
-            raise SensorError(f"NVML: {error}") from error
-
-
-def gpu_temperature_c(sensor: Sensor) -> float | None:
-    """Temperature of the board that ``sensor`` reads; None for sensors of something else."""
-    return sensor.temperature_c() if isinstance(sensor, _GpuSensor) else None
+    question = "nvmlDeviceGetPowerUsage"
 
 
 def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> FoundSensors:
-    """A sensor for each GPU that this program may use, "gpu 0", "gpu 1", …
+    """A sensor for each GPU that a program with this environment may use, "gpu 0", "gpu 1", …
 
     Args:
         nvml: a module with the functions of `pynvml`; None imports it.
         environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
     """
-    sensors: list[Sensor] = []
-    missing: list[str] = []
-    try:
-        with _nvml_and_boards(nvml, environment) as (nvml, boards):
-            for number, (handle, is_instance) in enumerate(boards):
-                for kind in (NvmlEnergySensor, NvmlPowerSensor):
-                    sensor = kind(nvml, handle, f"gpu {number}", is_instance)
-                    try:
-                        sensor.read()
-                    except SensorError:
-                        sensor.close()
-                    else:
-                        sensors.append(sensor)
-                        break
-                else:
-                    missing.append(f"gpu {number}: neither energy nor power can be read")
-            if not boards:
-                missing.append("GPU: none visible to this program")
-    except SensorError as error:
-        missing.append(f"GPU: {error}")
-    return FoundSensors(tuple(sensors), tuple(missing))
-
-
-def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None) -> list[str]:
-    """UUIDs of the boards that this program may use, in CUDA's order; none where NVML tells none.
-
-    A board has the same UUID in all programs, while its number depends on which boards a program is shown: jobs of a
-    cluster that have a GPU each of one machine may all call it 0.
-
-    Args:
-        environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
-        nvml: a module with the functions of `pynvml`; None imports it.
-    """
-    try:
-        with _nvml_and_boards(nvml, environment) as (nvml, boards):
-            return [nvml.nvmlDeviceGetUUID(handle) for handle, _ in boards]
-    except SensorError:
-        return []
-
-
-@contextmanager
-def _nvml_and_boards(nvml: Any, environment: Mapping[str, str]) -> Iterator[tuple[Any, list[tuple[Any, bool]]]]:
-    """NVML for as long as it is needed, and a handle of each visible board, with whether only an instance is visible.
-
-    Raises:
-        SensorError: NVML cannot be used; the reason is in words.
-    """
-    try:
-        nvml = nvml or importlib.import_module("pynvml")
-    except ImportError:
-        raise SensorError("nvidia-ml-py is not installed, so NVIDIA GPUs cannot be seen") from None
+    nvml = nvml or importlib.import_module("pynvml")
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
-        raise SensorError(f"none seen by NVML ({error})") from None
+        return FoundSensors(missing=(f"GPU: none seen by NVML ({error})",))
+    sensors: list[Sensor] = []
+    missing: list[str] = []
     try:
-        boards: dict[str, tuple[Any, bool]] = {}
-        for names in _visible_names(nvml, environment):
-            found = next((board for name in names if (board := _board(nvml, name)) is not None), None)
-            # As for CUDA, the first entry that names no device ends the list.
-            if found is None:
-                break
-            boards.setdefault(nvml.nvmlDeviceGetUUID(found[0]), found)
-        yield nvml, list(boards.values())
+        boards = _visible_boards(nvml, environment)
+        if not boards:
+            missing.append("GPU: none visible to this program")
+        for number, (handle, is_instance) in enumerate(boards):
+            for kind in (NvmlEnergySensor, NvmlPowerSensor):
+                with suppress(SensorError):
+                    sensors.append(kind(nvml, handle, f"gpu {number}", is_instance))
+                    break
+            else:
+                missing.append(f"gpu {number}: neither energy nor power can be read")
     except nvml.NVMLError as error:
-        raise SensorError(f"NVML failed ({error})") from None
+        missing.append(f"GPU: NVML failed ({error})")
     finally:
         with suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
+    return FoundSensors(tuple(sensors), tuple(missing))
 
 
-def _visible_names(nvml: Any, environment: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """The devices that a program may use, in CUDA's order, each by the names that it may have with NVML.
+def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> list[tuple[Any, bool]]:
+    """Handles of the boards that a program may use, in CUDA's order, and whether it may use only an instance of each.
 
     Where torch uses CUDA in this process it knows them by UUID, be they boards or MIG instances. Else they are those of
     `CUDA_VISIBLE_DEVICES`, by UUID or by an index. That is taken for NVML's, which is CUDA's, too, under
     `CUDA_DEVICE_ORDER=PCI_BUS_ID` or where all GPUs are alike. Torch is not imported: it takes seconds.
     """
     torch = sys.modules.get("torch")
+    listed = environment.get("CUDA_VISIBLE_DEVICES")
+    devices: list[tuple[str, ...]]
     if environment is os.environ and torch is not None and torch.cuda.is_initialized():
         uuids = [torch.cuda.get_device_properties(device).uuid for device in range(torch.cuda.device_count())]
-        return [(f"GPU-{uuid}", f"{_INSTANCE}{uuid}") for uuid in uuids]
-    listed = environment.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        return [(str(index),) for index in range(nvml.nvmlDeviceGetCount())]
-    return [(entry.strip(),) for entry in listed.split(",")]
+        devices = [(f"GPU-{uuid}", f"{_INSTANCE}{uuid}") for uuid in uuids]
+    elif listed is not None:
+        devices = [(name.strip(),) for name in listed.split(",")]
+    else:
+        devices = [(str(index),) for index in range(nvml.nvmlDeviceGetCount())]
+    boards: dict[str, tuple[Any, bool]] = {}
+    for names in devices:
+        for name in names:
+            with suppress(nvml.NVMLError):
+                by_index = name.isdecimal()
+                handle = (
+                    nvml.nvmlDeviceGetHandleByIndex(int(name)) if by_index else nvml.nvmlDeviceGetHandleByUUID(name)
+                )
+                is_instance = name.startswith(_INSTANCE)
+                if is_instance:
+                    handle = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
+                boards.setdefault(nvml.nvmlDeviceGetUUID(handle), (handle, is_instance))
+                break
+        else:
+            break  # as for CUDA, the first entry that names no device ends the list
+    return list(boards.values())
 
 
-def _board(nvml: Any, name: str) -> tuple[Any, bool] | None:
-    """Handle of the board that an index or a UUID names, and whether it names only an instance of it; None for none."""
-    try:
-        if name.isdecimal():
-            return nvml.nvmlDeviceGetHandleByIndex(int(name)), False
-        handle = nvml.nvmlDeviceGetHandleByUUID(name)
-        if name.startswith(_INSTANCE):
-            return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle), True
-        return handle, False
-    except nvml.NVMLError:
-        return None
+def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None) -> list[str]:
+    """UUIDs of the boards of `find_gpus`.
+
+    A board has the same UUID in all programs, while its number depends on which boards a program is shown: jobs of a
+    cluster that have a GPU each of one machine may all call it 0.
+    """
+    sensors = [sensor for sensor in find_gpus(nvml, environment).sensors if isinstance(sensor, _GpuSensor)]
+    for sensor in sensors:
+        sensor.close()
+    return [sensor.uuid for sensor in sensors]
+
+
+def machine_lock(name: str) -> Path:
+    """The lock's file for what this machine has one of, such as a GPU; the same for all programs of this user."""
+    return Path(tempfile.gettempdir()) / f"carbon-midl-{os.getuid()}-{name}.lock"
+
+
+@contextmanager
+def gpu_lock(boards: Sequence[str], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keep other trainings from these boards, once those that are on them have finished.
+
+    What needs no GPU, such as the start of the next run, goes on beside.
+
+    Args:
+        boards: their names, the same in every program, see `visible_boards`.
+        on_wait: called once where somebody is there.
+    """
+    # In one order, so that two who want the same two boards do not wait for each other.
+    paths = [machine_lock(f"{board}-training") for board in sorted(set(boards))]
+    if any(is_locked(path) for path in paths):
+        on_wait()
+    with ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(locked(path))
+        yield

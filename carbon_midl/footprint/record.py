@@ -7,10 +7,10 @@ fields that it does not know, and one that is not there yet has its default.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import reprlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -30,57 +30,40 @@ from carbon_midl.footprint.grid import (
     carbon_intensity,
     checked_pue,
 )
+from carbon_midl.footprint.meter import J_PER_KWH
 from carbon_midl.footprint.sensors import is_estimate
 
 VERSION = 1
 RESULT = "result.json"
 FOOTPRINT = "footprint.json"
 IDLE = "idle"
+EPOCH = "epoch "
 NOT_SEPARABLE = "other runs shared a metered device, so the energy counts some of theirs: not separable"
 """The note of a record whose energy is not the run's alone."""
-_EPOCH = "epoch "
-_J_PER_KWH = 3.6e6
 Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class ComponentEnergy:
-    """Energy of one component over one window.
+    """Energy of one component over one window."""
 
-    Attributes:
-        component: "cpu", "memory", "gpu 0", "gpu 1", …
-        energy_kwh: before PUE.
-        method: how the figure was obtained, such as "measured: RAPL" or "estimated: TDP × utilisation".
-    """
-
-    component: str
-    energy_kwh: Amount
-    method: str
+    component: str  #: "cpu", "memory", "gpu 0", "gpu 1", …
+    energy_kwh: Amount  #: before PUE.
+    method: str  #: how the figure was obtained, such as "measured: RAPL" or "estimated: TDP × utilisation".
 
 
 @dataclass(frozen=True)
 class Window:
-    """One named stretch of a run, such as "training" or "epoch 3".
-
-    Attributes:
-        name: the window's name.
-        started: when, as ISO 8601 in UTC.
-        duration_s: from its start to its end.
-        components: energy by component, only of components with a sensor.
-        parent: the window it is nested in; None at the top.
-        finished: False when it was interrupted, or still open when the record was made; what it used so far counts.
-        attempt: 1 for a run's first attempt, 2 after it was resumed once, …
-        continues: whether it goes on with what the attempt before has begun under the same name, and has saved.
-    """
+    """One named stretch of a run, such as "training" or "epoch 3"."""
 
     name: str
-    started: str
-    duration_s: Amount
-    components: tuple[ComponentEnergy, ...]
-    parent: str | None = None
-    finished: bool = True
-    attempt: Count = 1
-    continues: bool = False
+    started: str  #: when, as ISO 8601 in UTC.
+    duration_s: Amount  #: from its start to its end.
+    components: tuple[ComponentEnergy, ...]  #: only those with a sensor or an estimate.
+    parent: str | None = None  #: the window it is nested in; None at the top.
+    finished: bool = True  #: False when interrupted, or open when the record was made; what it used so far counts.
+    attempt: Count = 1  #: 1 for a run's first attempt, 2 after it was resumed once, …
+    continues: bool = False  #: whether it goes on with what an attempt before has begun under that name, and has saved.
 
     @property
     def energy_kwh(self) -> float:
@@ -89,10 +72,7 @@ class Window:
 
     @property
     def method(self) -> str:
-        """How the figures were obtained, each method once.
-
-        Such as "measured: RAPL; estimated: W per GB".
-        """
+        """How the figures were obtained, each method once, such as "measured: RAPL; estimated: W per GB"."""
         return "; ".join(dict.fromkeys(part.method for part in self.components))
 
     def component_kwh(self, component: str) -> float | None:
@@ -106,57 +86,34 @@ class CarbontrackerFigures:
     """What carbontracker says of the epochs, read back from its own log. What happens outside them it does not see.
 
     Figures are None where it gave none, and `note` says why.
-
-    Attributes:
-        energy_before_pue_kwh: its energy divided by its PUE.
-        carbon_g: its gCO2eq, with its own PUE and intensity.
-        duration_s: sum of the epochs that it measured.
-        version: carbontracker's version.
-        measured_epochs: how many epochs it measured.
-        difference_kwh: its energy before PUE less ours over the same epochs; negative where it gives less.
-        note: what is to be known about these figures; empty when nothing is.
     """
 
-    energy_before_pue_kwh: Amount | None = None
-    carbon_g: Amount | None = None
-    duration_s: Amount | None = None
+    energy_before_pue_kwh: Amount | None = None  #: its energy divided by its PUE.
+    carbon_g: Amount | None = None  #: gCO2eq, with its own PUE and intensity.
+    duration_s: Amount | None = None  #: of the epochs that it measured.
     version: str | None = None
-    measured_epochs: Count = 0
-    note: str = ""
-    difference_kwh: float | None = None
+    measured_epochs: Count = 0  #: how many epochs it measured.
+    note: str = ""  #: what is to be known about these figures.
+    difference_kwh: float | None = None  #: its energy before PUE less ours over the same epochs.
 
 
 @dataclass(frozen=True)
 class FootprintRecord:
-    """The footprint of a run. Energy before PUE is primary; gCO2eq is derived from it.
-
-    Attributes:
-        windows: in the order in which they were opened.
-        epochs_planned: how many epochs the run was to have.
-        pue: power usage effectiveness of the data centre.
-        pue_source: where that number comes from.
-        intensity: carbon intensity of the electricity, with its source.
-        carbontracker: carbontracker's own figures; None when it did not run.
-        hardware: device names by component.
-        notes: what the figures include and what they leave out.
-        embodied: how the making of the hardware is shared out, kept apart from operational carbon; None when it was
-            not asked for.
-        start_temperature_c: of each GPU that tells it, when the run began; energy depends on it.
-    """
+    """The footprint of a run. Energy before PUE is primary; gCO2eq is derived from it."""
 
     # How stored records are read: numbers are numbers, no texts or booleans, and finite.
     __pydantic_config__: ClassVar[dict[str, bool]] = {"strict": True, "allow_inf_nan": False}
 
-    windows: tuple[Window, ...]
+    windows: tuple[Window, ...]  #: in the order in which they were opened.
     epochs_planned: Count
-    pue: Annotated[float, Field(ge=1)] = DEFAULT_PUE
+    pue: Annotated[float, Field(ge=1)] = DEFAULT_PUE  #: power usage effectiveness of the data centre.
     pue_source: str = DEFAULT_PUE_SOURCE
-    intensity: CarbonIntensity = WORLD
-    carbontracker: CarbontrackerFigures | None = None
-    hardware: dict[str, str] = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    embodied: Embodied | None = None
-    start_temperature_c: dict[str, float] = dataclasses.field(default_factory=dict)
+    intensity: CarbonIntensity = WORLD  #: of the electricity, with its source.
+    carbontracker: CarbontrackerFigures | None = None  #: carbontracker's own figures; None when it did not run.
+    hardware: dict[str, str] = field(default_factory=dict)  #: device names by component.
+    notes: tuple[str, ...] = ()  #: what the figures include and what they leave out.
+    embodied: Embodied | None = None  #: how the making of the hardware is shared out; None when not asked for.
+    start_temperature_c: dict[str, float] = field(default_factory=dict)  #: of each GPU, when the run began.
 
     @property
     def separable(self) -> bool:
@@ -175,13 +132,9 @@ class FootprintRecord:
 
     @property
     def finished_epochs(self) -> dict[int, Window]:
-        """The epochs that were measured to their end, by number, each as in the last attempt that finished it."""
-        found = {}
-        for window in self.windows:
-            number = window.name.removeprefix(_EPOCH)
-            if window.finished and number != window.name and number.isdecimal():
-                found[int(number)] = self._whole(window)
-        return dict(sorted(found.items()))
+        """The epochs that were measured to their end, by number; see `epoch`."""
+        epochs = {number: _added_up(windows) for number, windows in sorted(self._epochs().items())}
+        return {number: window for number, window in epochs.items() if window.finished}
 
     @property
     def attempts(self) -> int:
@@ -191,12 +144,10 @@ class FootprintRecord:
     @property
     def idle_w(self) -> dict[str, float]:
         """Power of each component with a sensor before the training, in W; empty where that was not measured."""
-        if IDLE not in self.names:
+        idle = self.window(IDLE) if IDLE in self.names else None
+        if idle is None or idle.duration_s <= 0:
             return {}
-        idle = self.window(IDLE)
-        if idle.duration_s <= 0:
-            return {}
-        return {part.component: part.energy_kwh * _J_PER_KWH / idle.duration_s for part in idle.components}
+        return {part.component: part.energy_kwh * J_PER_KWH / idle.duration_s for part in idle.components}
 
     @property
     def energy_kwh(self) -> float:
@@ -217,7 +168,7 @@ class FootprintRecord:
         same = [window for window in self.windows if window.name == name]
         if not same:
             raise InputError(f"window: no window {name!r} in this record, which has {', '.join(self.names) or 'none'}")
-        return same[0] if len(same) == 1 else _added_up(same)
+        return _added_up(same)
 
     def epoch(self, number: int) -> Window:
         """The window of one epoch, counted from 1: that of the last attempt, where it was repeated.
@@ -227,20 +178,19 @@ class FootprintRecord:
         Raises:
             InputError: that epoch was not measured.
         """
-        name = f"{_EPOCH}{number}"
-        last = self.window(name).attempt
-        return self._whole(*(window for window in self.windows if window.name == name and window.attempt == last))
+        windows = self._epochs().get(number)
+        return _added_up(windows) if windows else self.window(f"{EPOCH}{number}")
 
-    def _whole(self, *windows: Window) -> Window:
-        """Windows of one name and attempt, with those before that they continue."""
-        parts = list(windows)
-        while parts[0].continues:
-            name, before = parts[0].name, parts[0].attempt - 1
-            begun = [window for window in self.windows if window.name == name and window.attempt == before]
-            if not begun:
-                break
-            parts = [*begun, *parts]
-        return parts[0] if len(parts) == 1 else _added_up(parts)
+    def _epochs(self) -> dict[int, list[Window]]:
+        """The windows of each epoch in its last attempt, with those before that they continue."""
+        epochs: dict[int, list[Window]] = {}
+        for window in self.windows:
+            number = window.name.removeprefix(EPOCH)
+            if number != window.name and number.isdecimal():
+                before = epochs.get(int(number), [])
+                same_attempt = bool(before) and before[-1].attempt == window.attempt
+                epochs[int(number)] = [*before, window] if window.continues or same_attempt else [window]
+        return epochs
 
     def net_kwh(self, window: str = "training") -> float | None:
         """Energy of a window above idle, before PUE, of the components whose idle power was measured.
@@ -248,11 +198,12 @@ class FootprintRecord:
         None where that was measured of none of them. The window's own energy is gross: idle power included.
         """
         chosen, idle_w = self.window(window), self.idle_w
-        measured = [part for part in chosen.components if part.component in idle_w and not is_estimate(part.method)]
-        if not measured:
-            return None
-        idle_kwh = {name: power_w * chosen.duration_s / _J_PER_KWH for name, power_w in idle_w.items()}
-        return sum(max(0.0, part.energy_kwh - idle_kwh[part.component]) for part in measured)
+        above_kwh = [
+            max(0.0, part.energy_kwh - idle_w[part.component] * chosen.duration_s / J_PER_KWH)
+            for part in chosen.components
+            if part.component in idle_w and not is_estimate(part.method)
+        ]
+        return sum(above_kwh) if above_kwh else None
 
     def carbon_g(self, of: str | float = "training") -> float:
         """Location-based gCO2eq of a window or of an energy: kWh × PUE × intensity.
@@ -276,22 +227,15 @@ class FootprintRecord:
         Raises:
             InputError: an intensity or PUE that cannot be.
         """
-        if intensity is None:
-            intensity = self.intensity
-        elif not isinstance(intensity, CarbonIntensity):
+        if intensity is not None and not isinstance(intensity, CarbonIntensity):
             intensity = carbon_intensity(intensity)
-        if pue is None:
-            return dataclasses.replace(self, intensity=intensity)
-        return dataclasses.replace(self, intensity=intensity, pue=checked_pue(pue), pue_source=pue_source)
+        record = replace(self, intensity=intensity or self.intensity)
+        return record if pue is None else replace(record, pue=checked_pue(pue), pue_source=pue_source)
 
-    def embodied_g(self, window: str | None = None) -> float | None:
-        """Grams of CO2eq from making the hardware that fall to a window, or the whole run; None where not asked for.
-
-        Kept apart from `carbon_g`, which is operational.
-        """
-        if self.embodied is None:
-            return None
-        return self.embodied.carbon_g(self.duration_s if window is None else self.window(window).duration_s)
+    @property
+    def embodied_g(self) -> float | None:
+        """The whole run's share of making the hardware, gCO2eq, apart from `carbon_g`; None where not asked for."""
+        return None if self.embodied is None else self.embodied.carbon_g(self.duration_s)
 
     def with_earlier(self, earlier: FootprintRecord) -> FootprintRecord:
         """This record, taken up where `earlier`, of the same run, broke off: all energy counts, lost work too.
@@ -299,8 +243,8 @@ class FootprintRecord:
         Windows that share a name are added up over the attempts; `epoch` gives an epoch's last attempt.
         """
         attempts = earlier.attempts
-        later = (dataclasses.replace(window, attempt=window.attempt + attempts) for window in self.windows)
-        return dataclasses.replace(
+        later = (replace(window, attempt=window.attempt + attempts) for window in self.windows)
+        return replace(
             self,
             windows=(*earlier.windows, *later),
             carbontracker=_added_figures(earlier.carbontracker, self.carbontracker),
@@ -366,7 +310,10 @@ def read_footprint(path: Path | str) -> FootprintRecord:
         raise InputError(f"{file}: {error}") from None
 
 
-def _added_up(windows: list[Window]) -> Window:
+def _added_up(windows: Sequence[Window]) -> Window:
+    """Windows of one name as one."""
+    if len(windows) == 1:
+        return windows[0]
     parents = {window.parent for window in windows}
     totals_kwh: dict[tuple[str, str], float] = {}
     for part in (part for window in windows for part in window.components):
@@ -393,4 +340,4 @@ def _added_figures(
         given = [value for value in (getattr(earlier, name), getattr(later, name)) if value is not None]
         sums[name] = sum(given) if given else None
     notes = dict.fromkeys(note for note in (earlier.note, later.note) if note)
-    return dataclasses.replace(later, **sums, note="; ".join(notes))
+    return replace(later, **sums, note="; ".join(notes))

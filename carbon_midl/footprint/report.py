@@ -7,6 +7,7 @@ a model card is Hugging Face's ``co2_eq_emissions``. An estimate is called one i
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,6 @@ from carbon_midl.units import carbon, duration, energy
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_DIGITS = 4
 
 
 def to_frame(record: FootprintRecord, window: str = "training") -> pd.DataFrame:
@@ -48,40 +47,38 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
     lines = [
         f"{chosen.name}: {epochs}{chosen.duration_s:.1f} s from {chosen.started}{attempts}{state}",
         "",
-        *(f"{name:<{widths[0]}}  {energy:>{widths[1]}}  {how}" for name, energy, how in rows),
+        *(f"{name:<{widths[0]}}  {amount:>{widths[1]}}  {how}" for name, amount, how in rows),
         "",
         f"{carbon(record.carbon_g(window))} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
         f"× {record.intensity.g_per_kwh:.4g} g/kWh",
         f"PUE: {record.pue_source}",
         f"Intensity: {record.intensity.source}",
     ]
-    net_kwh = record.net_kwh(window)
-    if net_kwh is not None:
+    if (net_kwh := record.net_kwh(window)) is not None:
         powers = ", ".join(f"{component} {power_w:.3g} W" for component, power_w in record.idle_w.items())
-        net = energy(net_kwh)
-        lines.append(f"Idle before the training: {powers}; above that, {window} took {net} of these components")
-    embodied, share_g = record.embodied, record.embodied_g(window)
-    if embodied is not None and share_g is not None:
+        above = f"{window} took {energy(net_kwh)} of these components"
+        lines.append(f"Idle before the training: {powers}; above that, {above}")
+    if (embodied := record.embodied) is not None:
+        share = carbon(embodied.carbon_g(chosen.duration_s))
         lines.append(
-            f"Embodied, apart from the above: {carbon(share_g)} of making {embodied.devices} × "
-            f"{embodied.hardware} ({embodied.total_kg:g} kgCO2e each over {embodied.lifetime_years:g} years, share "
-            f"{embodied.share:g}; {embodied.source})"
+            f"Embodied, apart from the above: {share} of making {embodied.devices} × {embodied.hardware} ("
+            f"{embodied.total_kg:g} kgCO2e each over {embodied.lifetime_years:g} years, share {embodied.share:g}; "
+            f"{embodied.source})"
         )
-    if record.carbontracker is not None:
-        lines += _carbontracker(record, record.carbontracker)
-    return "\n".join([*lines, *(f"Note: {note}" for note in record.notes)])
+    return "\n".join([*lines, *_carbontracker_lines(record), *(f"Note: {note}" for note in record.notes)])
 
 
-def _carbontracker(record: FootprintRecord, figures: CarbontrackerFigures) -> Iterator[str]:
+def _carbontracker_lines(record: FootprintRecord) -> Iterator[str]:
+    figures = record.carbontracker or CarbontrackerFigures()
     if figures.energy_before_pue_kwh is not None and figures.carbon_g is not None:
-        line = (
-            f"Carbontracker {figures.version}: {energy(figures.energy_before_pue_kwh)} before PUE, "
-            f"{carbon(figures.carbon_g)}, {figures.measured_epochs} epochs"
-        )
+        difference = ""
         if figures.difference_kwh is not None:
             word = "more" if figures.difference_kwh >= 0 else "less"
-            line += f"; {energy(abs(figures.difference_kwh))} {word} than ours over the same epochs"
-        yield line
+            difference = f"; {energy(abs(figures.difference_kwh))} {word} than ours over the same epochs"
+        yield (
+            f"Carbontracker {figures.version}: {energy(figures.energy_before_pue_kwh)} before PUE, "
+            f"{carbon(figures.carbon_g)}, {figures.measured_epochs} epochs{difference}"
+        )
         if any(part.method in (BY_UTILISATION, BY_CORE) for window in record.windows for part in window.components):
             yield (
                 "Carbontracker takes half TDP for a processor without a sensor, whatever its load, and leaves out "
@@ -93,46 +90,26 @@ def _carbontracker(record: FootprintRecord, figures: CarbontrackerFigures) -> It
 
 @dataclass(frozen=True)
 class Compute:
-    """What computing was done, and what it used.
+    """What computing was done, and what it used."""
 
-    Attributes:
-        subject: what was trained, to follow "We trained".
-        runs: runs that were finished.
-        abandoned: attempts that failed, were interrupted or replaced; what they used is counted.
-        duration_s: of the finished runs, one after the other; of an unfinished run so far.
-        energy_kwh: before PUE, of everything, training and evaluation.
-        abandoned_kwh: the part of it that went into abandoned attempts.
-        methods: how the energy was obtained, each once.
-        carbon_g: operational gCO2eq, location-based.
-        embodied_g: apart from that, of making the hardware; None where it was not asked for.
-        pue: power usage effectiveness, in words.
-        intensity: carbon intensity with its source, in words.
-        hardware: processor, memory and GPUs, in words.
-        versions: of the software, by name.
-        dates: when windows, or runs, began or ended, as ISO 8601.
-    """
-
-    subject: str
-    runs: int
-    abandoned: int
-    duration_s: float
-    energy_kwh: float
-    abandoned_kwh: float
-    methods: tuple[str, ...]
-    carbon_g: float
-    embodied_g: float | None
-    pue: str
-    intensity: str
-    hardware: str
-    versions: dict[str, str]
-    dates: tuple[str, ...]
+    subject: str  #: what was trained, to follow "We trained".
+    runs: int  #: how many were finished.
+    abandoned: int  #: attempts that failed, were interrupted or replaced; what they used is counted.
+    duration_s: float  #: of the finished runs, one after the other; of an unfinished run so far.
+    energy_kwh: float  #: before PUE, of everything, training and evaluation.
+    abandoned_kwh: float  #: the part of it that went into abandoned attempts.
+    methods: tuple[str, ...]  #: how the energy was obtained, each once.
+    carbon_g: float  #: operational gCO2eq, location-based.
+    embodied_g: float | None  #: apart from that, of making the hardware; None where it was not asked for.
+    pue: str  #: power usage effectiveness, in words.
+    intensity: str  #: carbon intensity with its source, in words.
+    hardware: str  #: processor, memory and GPUs, in words.
+    versions: dict[str, str]  #: of the software, by name.
+    dates: tuple[str, ...]  #: when windows, or runs, began or ended, as ISO 8601.
 
     @property
     def energy(self) -> str:
-        """The energy with what it is.
-
-        Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
-        """
+        """The energy with what it is, such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)"."""
         amount, how = energy(self.energy_kwh), "; ".join(self.methods)
         if not self.methods:
             return f"{amount} (method not recorded)"
@@ -191,7 +168,7 @@ def model_card(compute: Compute, location: str | None = None, training_type: str
         "geographical_location": location or f"not recorded; computed for {compute.intensity}",
         "hardware_used": compute.hardware,
     }
-    emissions = float(f"{compute.carbon_g:.{_DIGITS}g}")
+    emissions = float(f"{compute.carbon_g:.4g}")
     # A string in JSON is one in YAML.
     lines = [f"  {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["co2_eq_emissions:", f"  emissions: {emissions:.12f}".rstrip("0").rstrip("."), *lines])
@@ -199,15 +176,10 @@ def model_card(compute: Compute, location: str | None = None, training_type: str
 
 def to_markdown(compute: Compute, location: str | None = None, training_type: str = "pre-training") -> str:
     """All three, under headings."""
-    return "\n\n".join(
-        [
-            "## For a paper",
-            paragraph(compute),
-            "## For the reproducibility checklist",
-            checklist(compute),
-            "## For a model card",
-            f"```yaml\n{model_card(compute, location, training_type)}\n```\n",
-        ]
+    return (
+        f"## For a paper\n\n{paragraph(compute)}\n\n"
+        f"## For the reproducibility checklist\n\n{checklist(compute)}\n\n"
+        f"## For a model card\n\n```yaml\n{model_card(compute, location, training_type)}\n```\n"
     )
 
 
@@ -226,11 +198,8 @@ def compute_of_run(directory: Path) -> Compute:
     model = f"{result['model']['parameters']:,} parameters, " if "model" in result else ""
     width = f"{options['filters']} initial filters, {model}" if "filters" in options else model
     state = "" if finished else ", not finished"
-    earlier_kwh = sum(
-        window.energy_kwh
-        for window in record.windows
-        if window.parent is None and (window.attempt < record.attempts or not finished)
-    )
+    latest = record.attempts if finished else math.inf
+    top = [window for window in record.windows if window.parent is None]
     devices = ", ".join(record.hardware.values()) or "hardware not recorded"
     return Compute(
         subject=f"one network ({width}{record.epochs} of {record.epochs_planned} epochs{state})",
@@ -238,10 +207,10 @@ def compute_of_run(directory: Path) -> Compute:
         abandoned=record.attempts - int(finished),
         duration_s=record.duration_s,
         energy_kwh=record.energy_kwh,
-        abandoned_kwh=earlier_kwh,
+        abandoned_kwh=sum(window.energy_kwh for window in top if window.attempt < latest),
         methods=tuple(dict.fromkeys(part.method for window in record.windows for part in window.components)),
         carbon_g=record.carbon_g(record.energy_kwh),
-        embodied_g=record.embodied_g(),
+        embodied_g=record.embodied_g,
         pue=f"a PUE of {record.pue:g} ({record.pue_source})",
         intensity=f"{record.intensity.g_per_kwh:.4g} g/kWh ({record.intensity.source})",
         hardware=machine_text(environment["hardware"]) if "hardware" in environment else devices,

@@ -1,18 +1,21 @@
-"""Which sensors this machine has, and estimates of the processor and the memory where nothing measures them."""
+"""Which sensors this machine has: GPUs by NVML, processor and memory by RAPL or else by an estimate.
+
+RAPL, the energy counters of Intel and recent AMD processors, is read through Linux's powercap files, see
+https://docs.kernel.org/power/powercap/powercap.html. They count each package, and some the memory (DRAM) beside it.
+"""
 
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from carbon_midl.footprint.grid import carbontracker_table
-from carbon_midl.footprint.meter import FoundSensors, Sensor
+from carbon_midl.footprint.meter import FoundSensors, Sensor, SensorError
 from carbon_midl.footprint.nvml import find_gpus
-from carbon_midl.footprint.rapl import find_rapl
 
 BY_UTILISATION = "estimated: TDP × utilisation"
 BY_CORE = "estimated: W per core"
-BY_MEMORY = "estimated: W per GB"
 
 # The mean of the 3,923 processors in carbontracker 2.4.7's table, which it also takes for an unknown processor.
 DEFAULT_TDP_W = 71.22
@@ -22,9 +25,13 @@ CORE_POWER_W = 12.0
 # Lannelongue, Grealey and Inouye, "Green Algorithms: Quantifying the Carbon Footprint of Computation",
 # Advanced Science 8 (2021) 2100707, doi:10.1002/advs.202100707.
 WATTS_PER_GB = 0.3725
+# A package's counter wraps at about 262 kJ, older ones at 65 kJ, a minute at 1 kW: read it well within that.
+_RAPL_INTERVAL_S = 10.0
+# No package draws more; a counter that was reset looks like a wrap, and stands out by this.
+_MAX_PACKAGE_POWER_W = 1000.0
 _CPUINFO = Path("/proc/cpuinfo")
-_OWN_CGROUP = Path("/proc/self/cgroup")
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
+_CGROUP = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def is_estimate(method: str) -> bool:
@@ -48,7 +55,7 @@ def how_known(*methods: str) -> str:
 
 
 def discover_sensors() -> FoundSensors:
-    """The best sensor of each component: GPUs by NVML, processor and memory by RAPL or else by an estimate."""
+    """The best sensor of each component of this machine."""
     cpu = cpu_name()
     rapl, gpus = find_rapl(cpu), find_gpus()
     sensors = [*rapl.sensors, *gpus.sensors]
@@ -58,6 +65,68 @@ def discover_sensors() -> FoundSensors:
     if "memory" not in measured:
         sensors.append(MemoryEstimate(usable_memory_gb()))
     return FoundSensors(tuple(sensors), (*rapl.missing, *gpus.missing))
+
+
+class RaplSensor(Sensor):
+    """The sum of several RAPL zones: all packages ("cpu") or all memory ("memory").
+
+    A zone is a folder with a counter of microjoules and the value at which that starts again from zero.
+    """
+
+    method = "measured: RAPL"
+    quantity = "energy_j"
+    sample_interval_s = _RAPL_INTERVAL_S
+
+    def __init__(self, component: str, hardware: str, coverage: str, zones: Sequence[Path]) -> None:
+        self.component = component
+        self.hardware = hardware
+        self.coverage = coverage
+        self.max_power_w = _MAX_PACKAGE_POWER_W * len(zones)
+        self._ranges_uj = {zone / "energy_uj": int((zone / "max_energy_range_uj").read_text()) for zone in zones}
+        self._last_uj = {counter: int(counter.read_text()) for counter in self._ranges_uj}
+        self._total_uj = 0
+        self.counts = any(self._last_uj.values())  #: a counter of a virtual machine may stand at zero.
+
+    def read(self) -> float:
+        """Joules since the sensor was made.
+
+        Raises:
+            SensorError: a counter can no longer be read.
+        """
+        for counter, range_uj in self._ranges_uj.items():
+            try:
+                now_uj = int(counter.read_text())
+            except (OSError, ValueError) as error:
+                raise SensorError(f"{counter}: {error}") from error
+            self._total_uj += (now_uj - self._last_uj[counter]) % range_uj
+            self._last_uj[counter] = now_uj
+        return self._total_uj * 1e-6
+
+
+def find_rapl(cpu: str, root: Path = Path("/sys/class/powercap")) -> FoundSensors:
+    """RAPL sensors for "cpu", a processor of that name, and, where it counts that, "memory"."""
+    try:
+        # intel-rapl-mmio:* counts the same packages a second time, and psys a whole laptop: neither is added.
+        names = {zone: (zone / "name").read_text().strip() for zone in sorted(root.glob("intel-rapl:*"))}
+        packages = [zone for zone, name in names.items() if name.startswith("package")]
+        memories = [zone for zone, name in names.items() if name == "dram"]
+        sensor = RaplSensor("cpu", cpu, "all processor packages, with whatever else runs on them", packages)
+        if sensor.counts:
+            memory = RaplSensor("memory", "DRAM", "memory beside all processor packages", memories)
+            return FoundSensors((sensor, memory) if memories else (sensor,))
+        reason = f"no processor package counts its energy under {root}"
+        if packages:
+            reason = "the counters of the processor packages stand at zero, as in some virtual machines"
+    except PermissionError as error:
+        reason = (
+            f"no permission to read {error.filename}; to allow it until the next start: "
+            f"sudo chmod a+r {root}/intel-rapl:*/energy_uj; "
+            "for good, as root, put into /etc/udev/rules.d/70-rapl.rules the line "
+            'SUBSYSTEM=="powercap", RUN+="/bin/chmod a+r %S%p/energy_uj"'
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    return FoundSensors(missing=(f"RAPL: {reason}",))
 
 
 class CpuEstimate(Sensor):
@@ -79,8 +148,8 @@ class CpuEstimate(Sensor):
         import psutil
 
         cores = psutil.cpu_count() or 1
-        several = processors is not None and processors > 1
-        self.hardware = f"{processors} × {cpu}" if several else cpu
+        each = f" in each of {processors} processors" if processors is not None and processors > 1 else ""
+        self.hardware = f"{processors} × {cpu}" if each else cpu
         tdp_w, origin = find_tdp(cpu)
         if processors is None or tdp_w == DEFAULT_TDP_W:
             self.method = BY_CORE
@@ -93,7 +162,7 @@ class CpuEstimate(Sensor):
         else:
             self.method = BY_UTILISATION
             self.core_power_w = processors * tdp_w / cores
-            origin += f" in each of {processors} processors" if several else ""
+            origin += each
         self.coverage = (
             f"CPU time of this program and its child processes at {self.core_power_w:.3g} W for each of {cores} "
             f"logical cores, from {origin}; leaves out what the processor draws when idle"
@@ -115,25 +184,19 @@ class CpuEstimate(Sensor):
 
         total_s = 0.0
         for process in [self._process, *self._process.children(recursive=True)]:
-            try:
+            with suppress(psutil.Error):  # it has ended in this moment
                 times = process.cpu_times()
-            except psutil.Error:
-                continue  # it has ended in this moment
-            # Children that have ended and were waited for are counted by their parent, where the system does that.
-            ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-            total_s += times.user + times.system + ended_s
+                # Children that have ended and were waited for are counted by their parent, where the system does that.
+                ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+                total_s += times.user + times.system + ended_s
         return total_s
 
 
 class MemoryEstimate(Sensor):
-    """A constant power for each GB of the memory that this program may use, in use or not.
-
-    Args:
-        memory_gb: the memory's size in GB (of 2^30 bytes).
-    """
+    """A constant power for each GB (of 2^30 bytes) of the memory that this program may use, in use or not."""
 
     component = "memory"
-    method = BY_MEMORY
+    method = "estimated: W per GB"
     quantity = "power_w"
 
     def __init__(self, memory_gb: float) -> None:
@@ -145,6 +208,30 @@ class MemoryEstimate(Sensor):
     def read(self) -> float:
         """Watts, always the same."""
         return self.power_w
+
+
+def find_tdp(cpu: str) -> tuple[float, str]:
+    """TDP of a processor in W, and in words where it comes from.
+
+    As carbontracker looks it up: the very name, else the first entry that contains the name without its frequency,
+    else the mean of the table.
+    """
+    table = {row["Name"]: _parse_tdp(row["TDP"]) for row in carbontracker_table("cpu_power.csv")}
+    model = cpu.split("@")[0].strip()
+    names = [cpu] if cpu in table else [name for name in table if model and model in name]
+    if not names:
+        return DEFAULT_TDP_W, f"{DEFAULT_TDP_W:g} W, the mean TDP of carbontracker's table, which does not list it"
+    origin = f"the TDP of {table[names[0]]:g} W of {names[0]!r} in carbontracker's table"
+    if len(names) > 1:
+        least, most = min(table[name] for name in names), max(table[name] for name in names)
+        origin += f", the first of {len(names)} that contain the name ({least:g} to {most:g} W)"
+    return table[names[0]], origin
+
+
+def _parse_tdp(text: str) -> float:
+    """Watts; carbontracker reads an entry such as "27.29.5" as the middle of 27.29 and 27.5, and so do we."""
+    whole, *parts = text.split(".")
+    return sum(float(f"{whole}.{part}") for part in parts) / len(parts) if parts else float(whole)
 
 
 def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
@@ -173,60 +260,16 @@ def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
     return [value.strip() for value in re.findall(rf"^{key}[ \t]*:(.*\S.*)$", text, re.MULTILINE)]
 
 
-def find_tdp(cpu: str) -> tuple[float, str]:
-    """TDP of a processor in W, and in words where it comes from.
-
-    As carbontracker looks it up: the very name, else the first entry that contains the name without its frequency,
-    else the mean of the table.
-    """
-    default = f"{DEFAULT_TDP_W:g} W, the mean TDP of carbontracker"
-    try:
-        table = {row["Name"]: _parse_tdp(row["TDP"]) for row in carbontracker_table("cpu_power.csv")}
-    except FileNotFoundError:
-        return DEFAULT_TDP_W, f"{default} 2.4.7's table, which is not installed"
-    if cpu in table:
-        return table[cpu], f"the TDP of {table[cpu]:g} W in carbontracker's table"
-    model = cpu.split("@")[0].strip()
-    containing = [name for name in table if model and model in name]
-    if not containing:
-        return DEFAULT_TDP_W, f"{default}'s table, which does not list it"
-    first = containing[0]
-    origin = f"the TDP of {table[first]:g} W of {first!r} in carbontracker's table"
-    if len(containing) > 1:
-        least, most = min(table[name] for name in containing), max(table[name] for name in containing)
-        origin += f", the first of {len(containing)} that contain the name ({least:g} to {most:g} W)"
-    return table[first], origin
-
-
-def _parse_tdp(text: str) -> float:
-    """Watts; carbontracker reads an entry such as "27.29.5" as the middle of 27.29 and 27.5, and so do we."""
-    whole, *parts = text.split(".")
-    return sum(float(f"{whole}.{part}") for part in parts) / len(parts) if parts else float(whole)
-
-
-def usable_memory_gb(own_cgroup: Path = _OWN_CGROUP, cgroup_root: Path = _CGROUP_ROOT) -> float:
+def usable_memory_gb(own_cgroup: Path = _CGROUP, cgroup_root: Path = _CGROUPS) -> float:
     """GB (of 2^30 bytes) of this machine, or of the share that a container or scheduler gives this program."""
     import psutil
 
-    return min([psutil.virtual_memory().total, *_cgroup_limits(own_cgroup, cgroup_root)]) / 2**30
-
-
-def _cgroup_limits(own_cgroup: Path, cgroup_root: Path) -> Iterator[int]:
-    """Memory limits in bytes of this program's control group (version 2) and of those around it."""
-    try:
-        entries = own_cgroup.read_text().splitlines()
-    except OSError:
-        return
-    for entry in entries:
-        hierarchy, _, relative = entry.partition("::")
-        if hierarchy != "0":
-            continue
-        folder = cgroup_root / relative.lstrip("/")
-        for group in [folder, *folder.parents]:
-            if not group.is_relative_to(cgroup_root):
-                break
-            try:
-                yield int((group / "memory.max").read_text())
-            except (OSError, ValueError):
-                # The root has no such file, and "max" is no limit.
-                continue
+    limits = [psutil.virtual_memory().total]
+    with suppress(OSError):
+        # This program's control group (version 2) and those around it may each have a limit.
+        for relative in re.findall(r"^0::/(.*)$", own_cgroup.read_text(), re.MULTILINE):
+            folder = cgroup_root / relative
+            for group in (folder, *folder.parents):
+                with suppress(OSError, ValueError):  # the root has no such file, and "max" is no limit
+                    limits.append(int((group / "memory.max").read_text()))
+    return min(limits) / 2**30

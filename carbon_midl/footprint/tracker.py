@@ -6,17 +6,15 @@ read off each sensor's curve (see `meter`), so that a drop-out that ends after t
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.carbontracker import Carbontracker
@@ -29,12 +27,10 @@ from carbon_midl.footprint.grid import (
     Embodied,
     checked_pue,
 )
-from carbon_midl.footprint.meter import FoundSensors, Meter, Sensor
-from carbon_midl.footprint.nvml import gpu_temperature_c
-from carbon_midl.footprint.record import IDLE, CarbontrackerFigures, ComponentEnergy, FootprintRecord, Window
+from carbon_midl.footprint.meter import J_PER_KWH, FoundSensors, Meter
+from carbon_midl.footprint.record import EPOCH, IDLE, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import discover_sensors, is_estimate
 
-_J_PER_KWH = 3.6e6
 # Long enough for a GPU to have left the clocks of its start-up.
 _IDLE_S = 10.0
 _SCOPE = "only the components named are covered, not power supply, disks, fans or network"
@@ -58,27 +54,25 @@ class Clock:
 
 @dataclass
 class _Span:
-    """A window between two moments of the tracker's clock; `end_s` is None while it is open."""
+    """A window, without its energy, between two moments of the tracker's clock; `end_s` is None while it is open."""
 
-    name: str
-    parent: str | None
-    started: str
+    window: Window
     start_s: float
     end_s: float | None = None
-    finished: bool = False
-    continues: bool = False
 
 
 class Tracker:
     """Record the energy of a run.
 
-    >>> tracker = Tracker("logs", epochs=2, carbontracker=False)
+    >>> from carbon_midl.footprint.sensors import FoundSensors, MemoryEstimate
+    >>> tracker = Tracker("logs", epochs=2, carbontracker=False, sensors=FoundSensors((MemoryEstimate(16),)))
     >>> with tracker, tracker.window("training"):
     ...     for number in (1, 2):
     ...         with tracker.epoch(number):
-    ...             total = sum(range(100_000))  # train
-    >>> tracker.record.epochs, tracker.record.window("training").energy_kwh > 0
-    (2, True)
+    ...             time.sleep(0.01)  # train
+    >>> training = tracker.record.window("training")
+    >>> f"{training.energy_kwh * 3.6e6 / training.duration_s:.2f} W", training.method
+    ('5.96 W', 'estimated: W per GB')
 
     Before each reading the accelerator is synchronised, if torch is loaded and uses CUDA, so that work which was only
     queued does not fall into the next window. A window that ends with an exception, `KeyboardInterrupt` included, is
@@ -115,40 +109,35 @@ class Tracker:
         earlier: FootprintRecord | None = None,
         idle_s: float = _IDLE_S,
         embodied: Embodied | None = None,
-        sensors: Sequence[Sensor] | FoundSensors | None = None,
+        sensors: FoundSensors | None = None,
         clock: Clock | None = None,
     ) -> None:
         if epochs < 1:
             raise InputError(f"epochs: found {epochs!r}, expected a whole number of at least 1")
         if not 0 <= idle_s < math.inf:
             raise InputError(f"idle_s: found {idle_s!r}, expected seconds, or 0 to leave the idle power out")
-        pue = checked_pue(pue)
         # What is known beforehand; windows and notes are added when the record is asked for.
         self._blank = FootprintRecord(
             windows=(),
             epochs_planned=epochs,
-            pue=pue,
+            pue=checked_pue(pue),
             pue_source=pue_source or (DEFAULT_PUE_SOURCE if pue == DEFAULT_PUE else GIVEN),
             intensity=intensity,
             embodied=embodied,
         )
         self._carbontracker = Carbontracker(Path(log_dir), epochs, intensity) if carbontracker else None
-        self._figures: CarbontrackerFigures | None = None
         self._earlier = earlier
         self._idle_s = idle_s
-        self._sensors = sensors
+        self._found = sensors
         self._clock = clock or Clock()
-        self._missing: tuple[str, ...] = ()
         self._meters: list[Meter] = []
         self._lock = threading.Lock()
         self._stop_sampling = threading.Event()
-        self._sampler: threading.Thread | None = None
+        self._sampler = threading.Thread(target=self._sample, name="footprint", daemon=True)
         self._spans: list[_Span] = []
-        self._open: list[_Span] = []
         self._running: bool | None = None  # None before the run, False after it
         self._loaded = False
         self._added_notes: list[str] = []
-        self._sync_note = ""
 
     def load(self) -> None:
         """Start carbontracker, which measures nothing before the first epoch.
@@ -163,86 +152,70 @@ class Tracker:
         if self._running is not None:
             raise RuntimeError("a Tracker records one run: make another one for the next")
         self.load()
-        found = discover_sensors() if self._sensors is None else self._sensors
-        sensors, self._missing = (found.sensors, found.missing) if isinstance(found, FoundSensors) else (found, ())
+        self._found = self._found or discover_sensors()
+        sensors = self._found.sensors
         self._meters = [Meter(sensor, self._clock.time()) for sensor in sensors]
-        temperatures_c = {sensor.component: gpu_temperature_c(sensor) for sensor in sensors}
-        self._blank = dataclasses.replace(
+        temperatures_c = {sensor.component: sensor.temperature_c() for sensor in sensors}
+        self._blank = replace(
             self._blank,
             hardware={sensor.component: sensor.hardware for sensor in sensors},
             start_temperature_c={name: value for name, value in temperatures_c.items() if value is not None},
         )
-        if any(sensor.sample_interval_s for sensor in sensors):
-            self._sampler = threading.Thread(target=self._sample, name="footprint", daemon=True)
-            self._sampler.start()
+        self._sampler.start()
         self._running = True
         try:
             if self._idle_s and not all(is_estimate(sensor.method) for sensor in sensors):
                 with self.window(IDLE):
                     self._clock.sleep(self._idle_s)
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
+        except BaseException:
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._running = False
         self._stop_sampling.set()
-        if self._sampler is not None:
-            self._sampler.join()
+        self._sampler.join()
         for meter in self._meters:
             meter.sensor.close()
         if self._carbontracker is not None:
-            self._figures = self._carbontracker.finish()
+            epochs_kwh = [window.energy_kwh for window in self._windows() if window.name.startswith(EPOCH)]
+            self._blank = replace(self._blank, carbontracker=self._carbontracker.finish(epochs_kwh))
 
     @contextmanager
     def window(self, name: str, continues: bool = False) -> Iterator[None]:
         """Measure what happens inside under `name`, nested in the window that is open now.
 
-        Args:
-            name: of the window.
-            continues: whether it goes on with what the attempt before has begun under that name, and has saved.
+        It may go on with what the attempt before has begun under that name, and has saved.
 
         Raises:
             RuntimeError: the tracker is not running.
         """
         if not self._running:
             raise RuntimeError(f"window {name!r}: the tracker is not running; open windows inside `with tracker:`")
-        parent = self._open[-1].name if self._open else None
+        parent = next((span.window.name for span in reversed(self._spans) if span.end_s is None), None)
         started = self._clock.now().isoformat(timespec="seconds")
-        span = _Span(name, parent, started, self._read(), continues=continues)
+        window = Window(name, started, 0.0, (), parent, finished=False, continues=continues)
+        span = _Span(window, self._read())
         self._spans.append(span)
-        self._open.append(span)
         try:
             yield
-            span.finished = True
+            span.window = replace(window, finished=True)
         finally:
             span.end_s = self._read()
-            self._open.remove(span)
 
     @contextmanager
     def epoch(self, number: int, continues: bool = False) -> Iterator[None]:
-        """The window "epoch <number>", and one epoch to carbontracker.
-
-        Args:
-            number: counted from 1.
-            continues: whether it goes on with an epoch that the attempt before has begun and saved in its middle.
+        """The window "epoch <number>", counted from 1, and one epoch to carbontracker.
 
         Raises:
             InputError: a number that is no epoch.
         """
         if number < 1:
             raise InputError(f"epoch: found {number!r}, expected a whole number counted from 1")
-        try:
-            with self.window(f"epoch {number}", continues):
-                if self._carbontracker is not None:
-                    self._carbontracker.epoch_start()
-                yield
-        finally:
-            if self._carbontracker is not None:
-                self._carbontracker.epoch_end()
+        beside = self._carbontracker.epoch() if self._carbontracker is not None else nullcontext()
+        with beside, self.window(f"{EPOCH}{number}", continues):
+            yield
 
     def note(self, text: str) -> None:
         """Add a remark to the record, such as why the training was stopped."""
@@ -254,74 +227,57 @@ class Tracker:
 
         Carbontracker's figures are there once the tracker has ended.
         """
-        now_s = self._read() if self._open else self._clock.time()
-        with self._lock:
-            windows = tuple(self._window(span, now_s) for span in self._spans)
-        record = dataclasses.replace(
-            self._blank,
-            windows=windows,
-            carbontracker=_with_difference(self._figures, windows),
-            notes=self._notes(),
+        windows = self._windows()
+        notes = (
+            *(f"{meter.sensor.component}: {meter.sensor.coverage}" for meter in self._meters),
+            *(self._found.missing if self._found is not None else ()),
+            *(note for meter in self._meters for note in meter.notes),
+            *self._added_notes,
+            _SCOPE,
         )
+        record = replace(self._blank, windows=windows, notes=notes)
         return record if self._earlier is None else record.with_earlier(self._earlier)
 
     def _read(self) -> float:
         """Read all sensors, and return the moment on the tracker's clock."""
-        self._sync_note = _synchronise_accelerator() or self._sync_note
+        problem = _synchronise_accelerator()
+        if problem and problem not in self._added_notes:
+            self.note(problem)
+        return self._update(self._meters)
+
+    def _update(self, meters: Sequence[Meter]) -> float:
         with self._lock:
             time_s = self._clock.time()
-            for meter in self._meters:
+            for meter in meters:
                 meter.update(time_s)
             return time_s
 
     def _sample(self) -> None:
-        while not self._stop_sampling.wait(max(0.0, min(meter.due_s for meter in self._meters) - self._clock.time())):
-            self._sample_due()
+        """Read those sensors between edges that need it, all as often as the one that needs it most."""
+        meters = [meter for meter in self._meters if meter.sensor.sample_interval_s]
+        interval_s = min((meter.sensor.sample_interval_s or math.inf for meter in meters), default=None)
+        while not self._stop_sampling.wait(interval_s):
+            self._update(meters)
 
-    def _sample_due(self) -> None:
-        """Read the sensors whose interval is over."""
+    def _windows(self) -> tuple[Window, ...]:
+        now_s = self._read() if any(span.end_s is None for span in self._spans) else self._clock.time()
+        windows = []
         with self._lock:
-            now_s = self._clock.time()
-            for meter in self._meters:
-                if meter.due_s <= now_s:
-                    meter.update(now_s)
-
-    def _window(self, span: _Span, now_s: float) -> Window:
-        end_s = now_s if span.end_s is None else span.end_s
-        components = tuple(
-            ComponentEnergy(
-                meter.sensor.component,
-                (meter.energy_at(end_s) - meter.energy_at(span.start_s)) / _J_PER_KWH,
-                meter.sensor.method,
-            )
-            for meter in self._meters
-            # An estimate has no idle power of its own.
-            if meter.covers(span.start_s, end_s) and not (span.name == IDLE and is_estimate(meter.sensor.method))
-        )
-        return Window(
-            name=span.name,
-            started=span.started,
-            duration_s=end_s - span.start_s,
-            components=components,
-            parent=span.parent,
-            finished=span.finished,
-            continues=span.continues,
-        )
-
-    def _notes(self) -> tuple[str, ...]:
-        coverage = [f"{meter.sensor.component}: {meter.sensor.coverage}" for meter in self._meters]
-        readings = [note for meter in self._meters for note in meter.notes]
-        synchronising = [self._sync_note] if self._sync_note else []
-        return (*coverage, *self._missing, *readings, *synchronising, *self._added_notes, _SCOPE)
-
-
-def _with_difference(figures: CarbontrackerFigures | None, windows: Sequence[Window]) -> CarbontrackerFigures | None:
-    """Carbontracker's figures with their difference to ours over the epochs that it measured, which are the first."""
-    if figures is None or figures.energy_before_pue_kwh is None:
-        return figures
-    epochs = [window for window in windows if window.name.startswith("epoch ")][: figures.measured_epochs]
-    ours_kwh = sum(epoch.energy_kwh for epoch in epochs)
-    return dataclasses.replace(figures, difference_kwh=figures.energy_before_pue_kwh - ours_kwh)
+            for span in self._spans:
+                start_s, end_s = span.start_s, now_s if span.end_s is None else span.end_s
+                components = tuple(
+                    ComponentEnergy(
+                        meter.sensor.component,
+                        (meter.energy_at(end_s) - meter.energy_at(start_s)) / J_PER_KWH,
+                        meter.sensor.method,
+                    )
+                    for meter in self._meters
+                    # An estimate has no idle power of its own.
+                    if meter.covers(start_s, end_s)
+                    and not (span.window.name == IDLE and is_estimate(meter.sensor.method))
+                )
+                windows.append(replace(span.window, duration_s=end_s - start_s, components=components))
+        return tuple(windows)
 
 
 def _synchronise_accelerator() -> str:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import locked_or_refused
-from carbon_midl.footprint.gpu_lock import machine_lock
-from carbon_midl.footprint.nvml import visible_boards
-from carbon_midl.footprint.rapl import find_rapl
+from carbon_midl.footprint.nvml import machine_lock, visible_boards
+from carbon_midl.footprint.sensors import find_rapl
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _DEFAULT = "the default device"
@@ -41,7 +40,7 @@ def slots(
         jobs: how many runs at the same time; one per device by default.
         share_meter: allow several runs on one meter; their records say that their energies are not separable.
         ahead: add a second place on each GPU, where the next run starts while one trains. It waits until the GPU is
-            free (see :mod:`carbon_midl.footprint.gpu_lock`), so that the meter counts one training at a time.
+            free (see :func:`carbon_midl.footprint.nvml.gpu_lock`), so that the meter counts one training at a time.
 
     Raises:
         InputError: a device that does not exist, runs that would share a metered device, or ``ahead`` where the meter

@@ -117,8 +117,7 @@ class Experiment:
             InputError: the loss is not finite, or the checkpoint is damaged.
             TrainingPaused: the epoch ``pause_after`` is done; starting again with a later one, or 0, resumes.
         """
-        from carbon_midl.footprint.gpu_lock import gpu_lock
-        from carbon_midl.footprint.nvml import visible_boards
+        from carbon_midl.footprint.nvml import gpu_lock, visible_boards
         from carbon_midl.training.fit import begin
 
         # Before the window opens: loading parts of torch is start-up, the same for every width, and no training. Before
@@ -177,8 +176,8 @@ class Experiment:
         def reason_to_stop() -> str:
             if not (options.budget_g or options.budget_kwh):
                 return ""
-            decision = Budget(options.budget_g or None, options.budget_kwh or None).check(self.footprint)
-            return f"by the {decision.reason}" if decision.stop else ""
+            reason = Budget(options.budget_g or None, options.budget_kwh or None).reason_to_stop(self.footprint)
+            return f"by the {reason}" if reason else ""
 
         # Redrawn at most once a second: in a notebook each drawing is a message.
         with tqdm(unit="batch", mininterval=1.0) as bar, self.tracker.window("training"):

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from carbon_midl.footprint import Sensor, SensorError
-from carbon_midl.footprint.meter import MAX_POWER_W
-from carbon_midl.footprint.tracker import Clock
+from carbon_midl.footprint.meter import MAX_POWER_W, FoundSensors, Sensor, SensorError
+from carbon_midl.footprint.tracker import Clock, Tracker
 
 
 class FakeClock(Clock):
@@ -41,14 +40,13 @@ class FakeSensor(Sensor):
         quantity: Literal["energy_j", "power_w"] = "power_w",
         method: str = "estimated: W per core",
         sample_interval_s: float | None = None,
-        max_power_w: float = MAX_POWER_W,
     ) -> None:
         self.component = component
         self.hardware = f"fake {component}"
         self.method = method
         self.quantity = quantity
         self.sample_interval_s = sample_interval_s
-        self.max_power_w = max_power_w
+        self.max_power_w = MAX_POWER_W
         self.closed = False
         self._value = value
 
@@ -65,3 +63,14 @@ def constant(component: str, power_w: float, method: str = "estimated: W per cor
 
 def silent() -> float:
     raise SensorError("no answer")
+
+
+def make_tracker(clock: Clock | None, *sensors: Sensor, epochs: int = 3, **options: Any) -> Tracker:
+    """A tracker with these sensors; unless asked for, without carbontracker and without measuring idle power."""
+    return Tracker(
+        options.pop("log_dir", "unused"),
+        epochs,
+        sensors=FoundSensors(sensors),
+        clock=clock,
+        **{"carbontracker": False, "idle_s": 0} | options,
+    )

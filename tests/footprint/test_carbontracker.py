@@ -1,7 +1,6 @@
 import contextlib
 import importlib
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from carbon_midl.footprint import CarbontrackerFigures, FootprintRecord, Tracker, carbon_intensity, describe
+from carbon_midl.footprint import FootprintRecord, carbon_intensity, describe
 from carbon_midl.footprint.carbontracker import Carbontracker
-from carbon_midl.footprint.grid import WORLD, CarbonIntensity
+from carbon_midl.footprint.grid import WORLD
+from carbon_midl.footprint.record import CarbontrackerFigures
 from carbon_midl.footprint.sensors import linux_cpu_name
-from tests.footprint.fakes import constant
+from tests.footprint.fakes import constant, make_tracker
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every attempt to connect or to look up a name fails, and fails the test even if it is swallowed."""
     attempts: list[Any] = []
 
@@ -28,45 +28,30 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    yield attempts
+    yield
     assert attempts == []
 
 
-@pytest.fixture(autouse=True)
-def known_processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the seconds that carbontracker takes to find the processor's name."""
-    if "real_processor" not in request.fixturenames:
-        generic = importlib.import_module("carbontracker.components.cpu.generic")
-        monkeypatch.setattr(generic.GenericCPU, "get_cpu_brand", lambda _: "Intel Xeon Gold 6140")
-
-
-@pytest.fixture
-def real_processor() -> None:
-    """Ask for this machine's own processor."""
-
-
 def train(
-    log_dir: Path, epochs_s: list[float], planned: int | None = None, intensity: CarbonIntensity = WORLD
-) -> FootprintRecord:
-    tracker = Tracker(log_dir, planned or len(epochs_s), intensity=intensity, sensors=[constant("cpu", 1)])
-    with tracker, tracker.window("training"):
+    log_dir: Path, epochs_s: list[float], planned: int | None = None, error: BaseException | None = None, **options: Any
+) -> tuple[FootprintRecord, CarbontrackerFigures]:
+    """Train beside carbontracker, to the end or to an error in the last epoch."""
+    epochs = planned or len(epochs_s)
+    tracker = make_tracker(None, constant("cpu", 1), epochs=epochs, carbontracker=True, log_dir=log_dir, **options)
+    with contextlib.suppress(KeyboardInterrupt), tracker, tracker.window("training"):
         for number, duration_s in enumerate(epochs_s, start=1):
             with tracker.epoch(number):
                 time.sleep(duration_s)
-    return tracker.record
+                if error is not None and number == len(epochs_s):
+                    raise error
+    assert tracker.record.carbontracker is not None
+    return tracker.record, tracker.record.carbontracker
 
 
-def figures_of(record: FootprintRecord) -> CarbontrackerFigures:
-    assert record.carbontracker is not None
-    return record.carbontracker
-
-
-@pytest.mark.usefixtures("real_processor")
 def test_figures_are_those_of_its_own_log_parser(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from carbontracker import constants, parser
 
-    record = train(tmp_path / "logs", [0.15, 0.1], intensity=carbon_intensity("DK"))
-    figures = figures_of(record)
+    record, figures = train(tmp_path / "logs", [0.15, 0.1], intensity=carbon_intensity("DK"))
     (log,) = parser.parse_all_logs(str(tmp_path / "logs"))
     assert figures.energy_before_pue_kwh == pytest.approx(log["actual"]["energy (kWh)"] / constants.PUE_2023, rel=1e-12)
     assert figures.carbon_g == log["actual"]["co2eq (g)"]
@@ -80,8 +65,7 @@ def test_figures_are_those_of_its_own_log_parser(tmp_path: Path, capfd: pytest.C
 
 
 def test_its_difference_to_our_record_is_recorded(tmp_path: Path) -> None:
-    record = train(tmp_path, [0.1, 0.1])
-    figures = figures_of(record)
+    record, figures = train(tmp_path, [0.1, 0.1])
     assert figures.energy_before_pue_kwh is not None
     ours_kwh = record.epoch(1).energy_kwh + record.epoch(2).energy_kwh
     assert figures.difference_kwh == pytest.approx(figures.energy_before_pue_kwh - ours_kwh)
@@ -89,7 +73,7 @@ def test_its_difference_to_our_record_is_recorded(tmp_path: Path) -> None:
 
 
 def test_it_takes_the_place_of_the_run(tmp_path: Path) -> None:
-    figures = figures_of(train(tmp_path, [0.1, 0.02], intensity=carbon_intensity("FR")))
+    _, figures = train(tmp_path, [0.1, 0.02], intensity=carbon_intensity("FR"))
     assert figures.energy_before_pue_kwh is not None
     assert figures.carbon_g == pytest.approx(figures.energy_before_pue_kwh * 1.58 * 44.179085, rel=1e-4)
     assert "cannot be given a number" not in figures.note
@@ -97,45 +81,26 @@ def test_it_takes_the_place_of_the_run(tmp_path: Path) -> None:
 
 
 def test_it_is_said_that_a_number_cannot_be_passed_on(tmp_path: Path) -> None:
-    assert "its gCO2eq stand on 445 g/kWh" in figures_of(train(tmp_path, [0.1], intensity=carbon_intensity(100))).note
+    assert "its gCO2eq stand on 445 g/kWh" in train(tmp_path, [0.1], intensity=carbon_intensity(100))[1].note
 
 
-@pytest.mark.parametrize(("trained", "planned", "measured"), [(3, 10, 3), (3, 2, 2)])
-def test_of_a_training_that_ends_early_or_late_the_planned_epochs_are_measured(
-    trained: int, planned: int, measured: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("trained", "planned", "error", "measured"),
+    [(3, 10, None, 3), (3, 2, None, 2), (2, 5, KeyboardInterrupt(), 2)],
+    ids=["early", "late", "interrupted"],
+)
+def test_however_a_training_ends_the_planned_epochs_are_measured(
+    trained: int, planned: int, error: BaseException | None, measured: int, tmp_path: Path
 ) -> None:
-    record = train(tmp_path, [0.1] * trained, planned)
-    figures = figures_of(record)
-    assert (record.epochs, figures.measured_epochs) == (trained, measured)
-    assert figures.energy_before_pue_kwh is not None
-    assert figures.energy_before_pue_kwh > 0
-
-
-def test_an_interrupted_epoch_counts(tmp_path: Path) -> None:
-    tracker = Tracker(tmp_path, 5, sensors=[constant("cpu", 1)])
-    with pytest.raises(KeyboardInterrupt), tracker, tracker.window("training"):
-        with tracker.epoch(1):
-            time.sleep(0.1)
-        with tracker.epoch(2):
-            time.sleep(0.1)
-            raise KeyboardInterrupt
-    assert figures_of(tracker.record).measured_epochs == 2
+    record, figures = train(tmp_path, [0.1] * trained, planned, error)
+    assert (record.epochs, figures.measured_epochs) == (trained - (error is not None), measured)
+    assert (figures.energy_before_pue_kwh or 0) > 0
 
 
 def test_no_epoch_no_figures(tmp_path: Path) -> None:
-    tracker = Tracker(tmp_path, 2, sensors=[constant("cpu", 1)])
-    with tracker, tracker.window("test"):
-        pass
-    figures = figures_of(tracker.record)
+    _, figures = train(tmp_path, [], planned=2)
     assert figures.energy_before_pue_kwh is None
     assert "no epoch was measured" in figures.note
-
-
-def test_missing_carbontracker_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "carbontracker", None)
-    record = train(tmp_path, [0.01])
-    assert record.window("training").energy_kwh > 0
-    assert figures_of(record) == CarbontrackerFigures(note="carbontracker is not installed")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(70)])
@@ -143,27 +108,20 @@ def test_missing_carbontracker_is_a_note(tmp_path: Path, monkeypatch: pytest.Mon
 def test_its_failures_never_cost_a_training(
     method: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    implementation = importlib.import_module("carbontracker.tracker")
-
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(implementation.CarbonTracker, method, fail)
-    record = train(tmp_path, [0.02], planned=2)
+    monkeypatch.setattr(importlib.import_module("carbontracker.tracker").CarbonTracker, method, fail)
+    record, figures = train(tmp_path, [0.02], planned=2)
     assert record.epochs == 1
-    assert "failed at" in figures_of(record).note
+    assert "failed at" in figures.note
 
 
 def test_a_version_that_cannot_be_kept_off_the_network_is_not_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    implementation = importlib.import_module("carbontracker.tracker")
-
-    class AnotherService:
-        pass
-
-    monkeypatch.setattr(implementation, "IntensityService", AnotherService)
-    assert "perhaps by network" in figures_of(train(tmp_path, [0.01])).note
+    monkeypatch.setattr(importlib.import_module("carbontracker.tracker"), "IntensityService", object)
+    assert "perhaps by network" in train(tmp_path, [0.01])[1].note
 
 
 def test_a_sensor_that_it_may_not_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +132,7 @@ def test_a_sensor_that_it_may_not_read_is_told(tmp_path: Path, monkeypatch: pyte
         raise exceptions.IntelRaplPermissionError(["/sys/class/powercap/intel-rapl:0/energy_uj"])
 
     monkeypatch.setattr(GenericCPU, "power_usage", refuse)
-    assert "lack of read-permissions" in figures_of(train(tmp_path, [0.1])).note
+    assert "lack of read-permissions" in train(tmp_path, [0.1])[1].note
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
@@ -187,17 +145,13 @@ def test_log_files_are_closed(tmp_path: Path) -> None:
     assert not [path for path in still_open if str(tmp_path) in path]
 
 
-@pytest.mark.usefixtures("real_processor")
-def test_carbontracker_is_given_the_name_that_it_would_find(tmp_path: Path) -> None:
+@pytest.mark.skipif(linux_cpu_name() is None, reason="needs a processor's name in /proc/cpuinfo")
+def test_carbontracker_is_given_the_name_that_it_would_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generic = importlib.import_module("carbontracker.components.cpu.generic")
-    name = linux_cpu_name()
-    if name is None:
-        pytest.skip("this system has no processor's name in /proc/cpuinfo")
-    assert generic.cpuinfo.get_cpu_info()["brand_raw"] == name
+    assert generic.cpuinfo.get_cpu_info()["brand_raw"] == linux_cpu_name()
+    monkeypatch.setattr(generic.cpuinfo, "get_cpu_info", lambda: pytest.fail("it asks"))
     beside = Carbontracker(tmp_path, 1, WORLD)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generic.cpuinfo, "get_cpu_info", lambda: pytest.fail("it asks"))
-        beside.start()
-    beside.finish()
+    beside.start()
+    beside.finish([])
     told = "".join(path.read_text() for path in tmp_path.glob("*_carbontracker.log"))
-    assert f"CPU with device(s) {name}." in told
+    assert f"CPU with device(s) {linux_cpu_name()}." in told

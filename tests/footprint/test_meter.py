@@ -1,41 +1,46 @@
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon_midl.footprint import SensorError
 from carbon_midl.footprint.meter import Meter
-from tests.footprint.fakes import FakeSensor
+from tests.footprint.fakes import FakeSensor, silent
 
 
-def metered(readings: Sequence[float | None], quantity: str, step_s: float = 1.0) -> Meter:
-    """A meter that has been through a trace with one reading every `step_s`; None stands for a drop-out."""
+def steps(readings: Sequence[float | None], quantity: str, step_s: float = 1.0) -> Iterator[Meter]:
+    """A meter after each reading of a trace, one every `step_s`; None stands for a drop-out."""
     remaining = iter(readings)
 
     def read() -> float:
         value = next(remaining)
-        if value is None:
-            raise SensorError("no answer")
-        return value
+        return silent() if value is None else value
 
-    sensor = FakeSensor("gpu 0", read, quantity)  # type: ignore[arg-type]
-    meter = Meter(sensor, 0.0)
+    meter = Meter(FakeSensor("gpu 0", read, quantity), 0.0)  # type: ignore[arg-type]
+    yield meter
     for number in range(1, len(readings)):
         meter.update(number * step_s)
-    return meter
+        yield meter
 
 
-def test_constant_power() -> None:
-    meter = metered([100.0] * 11, "power_w")
-    assert meter.energy_j == pytest.approx(1000)
+def metered(readings: Sequence[float | None], quantity: str, step_s: float = 1.0) -> Meter:
+    return list(steps(readings, quantity, step_s))[-1]
+
+
+@pytest.mark.parametrize(
+    ("readings", "quantity", "energy_j"),
+    [
+        ([100.0] * 11, "power_w", 1000),
+        ([0.0, 10.0, 20.0, 30.0], "power_w", 45),  # a ramp is exact
+        ([0.0, 100.0, 200.0, 300.0], "energy_j", 300),
+    ],
+)
+def test_a_trace_without_faults(readings: list[float], quantity: str, energy_j: float) -> None:
+    meter = metered(readings, quantity)
+    assert meter.energy_j == pytest.approx(energy_j)
     assert meter.notes == []
-
-
-def test_a_ramp_is_exact() -> None:
-    assert metered([0.0, 10.0, 20.0, 30.0], "power_w").energy_j == pytest.approx(45)
 
 
 @pytest.mark.parametrize("dropped", [range(40, 60), range(10, 200, 10), range(3)])
@@ -55,23 +60,21 @@ def test_counter_energy_is_last_minus_first(steps_j: list[float]) -> None:
     assert metered(counter, "energy_j").energy_j == pytest.approx(counter[-1] - counter[0])
 
 
-def test_a_counter_that_was_reset_goes_on_from_zero() -> None:
-    meter = metered([1000.0, 1100.0, 30.0, 130.0], "energy_j")
-    assert meter.energy_j == pytest.approx(300)  # 100 W before it, 100 W after it
-    assert "reset or jumped 1 times" in meter.notes[0]
-
-
-def test_a_counter_that_jumps_goes_on_from_there() -> None:
-    meter = metered([0.0, 100.0, 1e9, 1e9 + 100, 1e9 + 200], "energy_j")
-    assert meter.energy_j == pytest.approx(400)
-    assert "reset or jumped 1 times" in meter.notes[0]
-
-
-@pytest.mark.parametrize("glitch", [0.0, 7.0, 1e9])
-def test_one_wrong_reading_of_a_counter_is_left_out(glitch: float) -> None:
-    meter = metered([1000.0, 1100.0, glitch, 1300.0, 1400.0], "energy_j")
-    assert meter.energy_j == pytest.approx(400)
-    assert "1 readings left out" in meter.notes[0]
+@pytest.mark.parametrize(
+    ("readings", "energy_j", "note"),
+    [
+        ([1000.0, 1100.0, 30.0, 130.0], 300, "reset or jumped 1 times"),  # 100 W before it, 100 W after it
+        ([0.0, 100.0, 1e9, 1e9 + 100, 1e9 + 200], 400, "reset or jumped 1 times"),
+        *(([1000.0, 1100.0, glitch, 1300.0, 1400.0], 400, "1 readings left out") for glitch in (0.0, 7.0, 1e9)),
+        ([0.0, 100.0, None, 300.0], 300, "1 readings failed"),
+    ],
+)
+def test_a_counter_goes_on_after_a_reset_a_jump_a_glitch_and_a_drop_out(
+    readings: list[float | None], energy_j: float, note: str
+) -> None:
+    meter = metered(readings, "energy_j")
+    assert meter.energy_j == pytest.approx(energy_j)
+    assert note in meter.notes[0]
 
 
 def test_energy_between_readings_lies_on_a_straight_line() -> None:
@@ -79,20 +82,11 @@ def test_energy_between_readings_lies_on_a_straight_line() -> None:
     assert [meter.energy_at(time_s) for time_s in (-1.0, 0.0, 0.5, 2.0, 3.0, 9.0)] == [0, 0, 50, 200, 300, 400]
 
 
-def test_a_counter_that_has_not_ticked_yet_gives_later_what_it_hid() -> None:
-    # It ticks every second reading.
-    meter = metered([0.0, 0.0, 20.0, 20.0, 40.0], "energy_j", step_s=0.1)
-    assert meter.energy_at(0.1) == pytest.approx(10)
-    assert meter.energy_at(0.3) == pytest.approx(30)
-
-
-def test_a_counter_that_stands_still_for_long_is_at_rest() -> None:
-    meter = metered([0.0, 100.0, 100.0, 100.0, 200.0], "energy_j", step_s=2.0)
-    assert [meter.energy_at(time_s) for time_s in (2.0, 6.0, 8.0)] == [100, 100, 200]
-
-
-def test_a_drop_out_of_a_counter_costs_nothing() -> None:
-    assert metered([0.0, 100.0, None, 300.0], "energy_j").energy_j == pytest.approx(300)
+def test_a_counter_that_has_not_ticked_yet_gives_later_what_it_hid_and_one_that_stands_for_long_is_at_rest() -> None:
+    ticking = metered([0.0, 0.0, 20.0, 20.0, 40.0], "energy_j", step_s=0.1)
+    assert [ticking.energy_at(time_s) for time_s in (0.1, 0.3)] == pytest.approx([10, 30])
+    resting = metered([0.0, 100.0, 100.0, 100.0, 200.0], "energy_j", step_s=2.0)
+    assert [resting.energy_at(time_s) for time_s in (2.0, 6.0, 8.0)] == [100, 100, 200]
 
 
 @pytest.mark.parametrize("absurd", [-5.0, float("nan"), float("inf"), 1e9])
@@ -106,17 +100,6 @@ def test_absurd_readings_are_left_out_and_noted(quantity: str, absurd: float) ->
 
 @given(st.lists(st.none() | st.floats(), min_size=1, max_size=30), st.sampled_from(["power_w", "energy_j"]))
 def test_energy_never_falls_whatever_is_read(readings: list[float | None], quantity: str) -> None:
-    remaining = iter(readings)
-
-    def read() -> float:
-        value = next(remaining)
-        if value is None:
-            raise SensorError("no answer")
-        return value
-
-    meter = Meter(FakeSensor("cpu", read, quantity), 0.0)  # type: ignore[arg-type]
-    before = meter.energy_j
-    for number in range(1, len(readings)):
-        meter.update(float(number))
-        assert before <= meter.energy_j < math.inf
-        before = meter.energy_j
+    energies_j = [meter.energy_j for meter in steps(readings, quantity)]
+    assert energies_j == sorted(energies_j)
+    assert all(map(math.isfinite, energies_j))

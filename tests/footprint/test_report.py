@@ -10,7 +10,6 @@ import yaml
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import (
-    CarbontrackerFigures,
     ComponentEnergy,
     Embodied,
     FootprintRecord,
@@ -19,9 +18,9 @@ from carbon_midl.footprint import (
     describe,
     to_frame,
 )
+from carbon_midl.footprint.record import CarbontrackerFigures
 from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
 from carbon_midl.study.results import read_compute
-from carbon_midl.units import carbon, duration, energy
 from tests.book.synthetic import make_study
 from tests.footprint.test_record import example
 
@@ -95,21 +94,6 @@ def test_a_frame_has_a_row_for_each_component() -> None:
     assert list(frame["hardware"]) == ["A CPU", "A GPU", ""]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (energy(0.9999), "1,000 Wh"),
-        (energy(1.2345), "1.23 kWh"),
-        (energy(1234.5), "1,230 kWh"),
-        (carbon(999.7), "1,000 gCO2eq"),
-        (duration(119.96), "120 s"),
-        (duration(5000 * 3600), "5,000 h"),
-    ],
-)
-def test_figures_have_three_digits_and_no_exponent(text: str, expected: str) -> None:
-    assert text == expected
-
-
 def test_a_run_in_a_paragraph(tmp_path: Path) -> None:
     text = paragraph(read_compute(make_run(tmp_path, record())))
     assert "We trained one network (16 initial filters, 734,001 parameters, 2 of 2 epochs)" in text
@@ -155,14 +139,11 @@ def test_the_model_card_is_yaml_with_emissions_in_grams(location: str | None, tm
     card = yaml.safe_load(model_card(read_compute(make_run(tmp_path, stored)), location, "fine-tuning"))
     assert list(card) == ["co2_eq_emissions"]
     block = card["co2_eq_emissions"]
-    assert list(block) == ["emissions", "source", "training_type", "geographical_location", "hardware_used"]
     assert block["emissions"] == pytest.approx(stored.carbon_g(stored.energy_kwh), rel=1e-3)
-    assert isinstance(block["emissions"], float)
-    assert "estimated: TDP × utilisation" in block["source"]
-    assert block["training_type"] == "fine-tuning"
-    assert block["geographical_location"] == (location or block["geographical_location"])
-    assert location is not None or block["geographical_location"].startswith("not recorded; computed for 143.3 g/kWh")
-    assert block["hardware_used"] == "A CPU (8 logical cores), 17.2 GB"
+    assert isinstance(block.pop("emissions"), float)
+    assert "estimated: TDP × utilisation" in block.pop("source")
+    assert block.pop("geographical_location").startswith(location or "not recorded; computed for 143.3 g/kWh")
+    assert block == {"training_type": "fine-tuning", "hardware_used": "A CPU (8 logical cores), 17.2 GB"}
 
 
 @pytest.mark.parametrize("energy_kwh", [1e-9, 1e-4, 12345.678])

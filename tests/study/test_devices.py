@@ -12,7 +12,7 @@ import pytest
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import locked
-from carbon_midl.footprint.gpu_lock import gpu_lock, machine_lock
+from carbon_midl.footprint.nvml import gpu_lock, machine_lock
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study import devices
 from carbon_midl.study.devices import Slot, reserved, slots
