@@ -368,7 +368,7 @@ def replay(
 
     from carbon_midl.selection.candidates import is_test
     from carbon_midl.selection.policies import POLICIES, described, policy_of
-    from carbon_midl.selection.replay import curves_of_study, replay, summarise
+    from carbon_midl.selection.replay import curves_of_study, drawn, replay, summarise
 
     if list_policies:
         print(f"policies:\n{described()}")
@@ -382,9 +382,9 @@ def replay(
         searches = list(curves_of_study(table, names).values())
         what = f"{len(searches)} seed{'s' * (len(searches) > 1)}, each a search of {len(searches[0])} candidates"
     else:
-        columns = {"size": size, "cost": cost, "curve": curve}
-        searches = _searches_of_table(table, names, columns, _equations(where), draws, seed)
-        what = f"{draws} draws of {len(searches[0])} candidates, each a search"
+        whole = _curves_of_table(table, names, {"size": size, "cost": cost, "curve": curve}, _equations(where))
+        searches = drawn(whole, draws, seed)
+        what = f"{draws} draws of {len(whole)} candidates, each a search"
     policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
     print(what)
     rows = [("policy", "regret", "within", "cost", "chosen")]
@@ -407,12 +407,12 @@ def replay(
         print(f"Note: --curve {curve} are test scores, and deciding by them uses the test up.")
 
 
-def _searches_of_table(
-    path: Path, candidate: tuple[str, ...], columns: dict[str, str | None], where: dict[str, str], draws: int, seed: int
-) -> list["Curves"]:
-    """The curves of each draw of the candidates."""
+def _curves_of_table(
+    path: Path, candidate: tuple[str, ...], columns: dict[str, str | None], where: dict[str, str]
+) -> "Curves":
+    """The curves of a CSV file, of which all columns must be named."""
     from carbon_midl.selection.candidates import rows_where
-    from carbon_midl.selection.replay import curves_of_table, drawn
+    from carbon_midl.selection.replay import curves_of_table
     from carbon_midl.study.results import read_csv
 
     named = {name: column for name, column in columns.items() if column is not None}
@@ -421,4 +421,4 @@ def _searches_of_table(
     table = read_csv(path)
     for name, value in where.items():
         table = rows_where(table, name, value, str(path))
-    return drawn(curves_of_table(table, candidate, named["size"], named["cost"], named["curve"]), draws, seed)
+    return curves_of_table(table, candidate, named["size"], named["cost"], named["curve"])
