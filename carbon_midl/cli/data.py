@@ -250,7 +250,7 @@ def build(
     out: NewArchive,
     dicom: Annotated[Path, Option(help="holds the DICOM files, in whatever folders, by whatever names; only read")],
     patients: Annotated[
-        list[str] | None, Option(metavar="ID|FILE...", help="only these, or those in a file with one a line")
+        list[str] | None, Option(metavar="ID|FILE...", help="these, or those in a file, one a line", show_default="all")
     ] = None,
     min_readers: Annotated[int, Option(min=1, help="only nodules that so many of four readers outlined, or more")] = 1,
     max_gb: Annotated[float | None, Option(help="greatest size; patients, in order and whole, as they fit")] = None,

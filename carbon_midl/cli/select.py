@@ -100,7 +100,11 @@ def select(
     duration: Annotated[str, Option(help="column of s, for `--embodied-g-per-h`")] = "duration_s",
     candidate: CandidateColumns = "filters",
     replicate: Annotated[
-        str, Option(help="column of seed, fold or patient, or none", show_default="patient_id where recorded, or seed")
+        str,
+        Option(
+            help="column of seed, fold or patient; none where every row is one of its own",
+            show_default="of a recorded study patient_id, where slices are recorded; otherwise seed",
+        ),
     ] = "",
     training: Annotated[
         str | None, Option(help="column that tells trainings apart where replicates are patients; both are drawn")
@@ -150,9 +154,8 @@ def select(
         resource_unit=unit,
         duration=duration,
     )
-    rows, factors = _equations(where), None
-    if any(given is not None for given in (grid, pue, embodied_g_per_h)):
-        factors = _factors(grid, pue, embodied_g_per_h)
+    rows, recosted = _equations(where), any(given is not None for given in (grid, pue, embodied_g_per_h))
+    factors = _factors(grid, pue, embodied_g_per_h) if recosted else None
     candidates = read_candidates(
         table, columns, factors, rows, percent=percent, mean_of_repeats=repeats == "mean", paired=paired
     )
@@ -160,28 +163,21 @@ def select(
     found = choices.uncertainty(candidates, rule, draws, seed)
     without = choices.leave_one_out(candidates, rule)
     places = {place: _factors(place, pue, embodied_g_per_h) for place in (grids.split(",") if grids else ())}
-    elsewhere = choices.across_factors(candidates, rule, places) if places else None
+    elsewhere = _records(choices.across_factors(candidates, rule, places)) if places else None
     most = len(candidates) if every else _SHOWN
     _print_verdict(candidates, choice, found, without)
     _print_candidates(candidates, choice, found, most)
     tested = _print_test(table, columns, candidates, rows, choice.chosen, draws, seed)
-    pairs = choices.compare(candidates) if compare else None
+    pairs = _records(choices.compare(candidates)) if compare else None
     if pairs is not None:
         _print_pairs(pairs, most)
     if elsewhere is not None:
         print("\nOn other grids:")
-        for row in elsewhere.to_dict("records"):
+        for row in elsewhere:
             print(f"  {row['label']:<8} {row['g_per_kwh']:7g} g/kWh  {row['chosen'] or row['reason']}")
     if json:
-        about = {
-            "table": str(table),
-            "test": None if tested is None else _records(tested)[0],
-            "seed": seed,
-            "without": without,
-            "grids": None if elsewhere is None else _records(elsewhere),
-            "comparisons": None if pairs is None else _records(pairs),
-        }
-        _write_json(json, candidates, choice, found, about)
+        more = {"table": str(table), "seed": seed, "test": tested, "without": without}
+        _write_json(json, candidates, choice, found, more | {"grids": elsewhere, "comparisons": pairs})
     if figure:
         from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
 
@@ -248,13 +244,13 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
     # What a reader looks for first: the chosen, then by rank.
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])
     rows = [("candidate", candidates.performance_name, candidates.unit or candidates.cost_name, "frontier", "chosen")]
-    for row in table.head(most).to_dict("records"):
+    for row in _records(table.head(most)):
         cost = number(row["cost"])
-        if row["performance_low"] == row["performance_low"]:  # not NaN, there is an interval
+        if row["performance_low"] is not None:
             cost += f" [{number(row['cost_low'])}, {number(row['cost_high'])}]"
         frontier = "yes" if row["on_frontier"] else "no"
         chosen = "*" if row["candidate"] == choice.chosen else ""
-        if row["chosen_probability"] == row["chosen_probability"]:
+        if row["chosen_probability"] is not None:
             frontier += f" ({row['frontier_probability']:.0%})"
             chosen = f"{row['chosen_probability']:.1%} {chosen}".rstrip()
         rows.append((row["candidate"], _performance(row), cost, frontier, chosen))
@@ -267,14 +263,16 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
 
 
-def _performance(row: dict[Any, Any]) -> str:
-    interval = f" [{row['performance_low']:.4f}, {row['performance_high']:.4f}]"
-    return f"{row['performance']:.4f}{interval if row['performance_low'] == row['performance_low'] else ''}"
+def _performance(row: dict[str, Any]) -> str:
+    """With its interval, where there is one."""
+    if row["performance_low"] is None:
+        return f"{row['performance']:.4f}"
+    return f"{row['performance']:.4f} [{row['performance_low']:.4f}, {row['performance_high']:.4f}]"
 
 
 def _print_test(
     table: Path, columns: "Columns", candidates: "Candidates", rows: dict[str, str], chosen: str, draws: int, seed: int
-) -> "pd.DataFrame | None":
+) -> dict[str, Any] | None:
     """Print the test Dice of the chosen one alone and return its row; None where a test chose, or none is recorded."""
     from carbon_midl.selection.candidates import TEST_DICE, Columns, is_test, read_candidates
     from carbon_midl.selection.choice import uncertainty
@@ -289,19 +287,20 @@ def _print_test(
     except InputError as error:
         print(f"Test: none. {error}")
         return None
-    row = uncertainty(alone, Best(), draws, seed).table.filter(regex="candidate|replicates|performance")
+    table_of_one = uncertainty(alone, Best(), draws, seed).table
+    (row,) = _records(table_of_one.filter(regex="candidate|replicates|performance"))
     n = f"seeds: {alone.counts[0]}"
     if alone.paired:
         n = f"patients: {alone.counts[0]}, trainings: {alone.trainings[0]}"
-    print(f"Test, of {chosen} alone: {TEST_DICE} {_performance(row.iloc[0].to_dict())} ({n})")
+    print(f"Test, of {chosen} alone: {TEST_DICE} {_performance(row)} ({n})")
     return row
 
 
-def _print_pairs(pairs: "pd.DataFrame", most: int) -> None:
+def _print_pairs(pairs: list[dict[str, Any]], most: int) -> None:
     print("\nDifferences in mean performance, 95 % interval of each pair, p corrected for all pairs (Holm):")
-    for row in pairs.head(most).to_dict("records"):
+    for row in pairs[:most]:
         line = f"  {row['second']} − {row['first']}: {row['difference']:+.4f}"
-        if row["low"] == row["low"]:
+        if row["low"] is not None:
             line += f" [{row['low']:+.4f}, {row['high']:+.4f}]  p {row['p_holm']:.2g}"
         print(line)
     if len(pairs) > most:
@@ -309,7 +308,7 @@ def _print_pairs(pairs: "pd.DataFrame", most: int) -> None:
 
 
 def _write_json(
-    path: Path, candidates: "Candidates", choice: "Choice", found: "Uncertainty", about: dict[str, Any]
+    path: Path, candidates: "Candidates", choice: "Choice", found: "Uncertainty", more: dict[str, Any]
 ) -> None:
     factors = None if candidates.factors is None else candidates.factors.describe()
     content = {
@@ -320,7 +319,7 @@ def _write_json(
         "could_be_best": candidates.could_be_best or None,
         "notes": [*candidates.notes, *found.notes],
     }
-    write_json(path, choice.to_dict() | content | about)
+    write_json(path, choice.to_dict() | content | more)
     print(f"\nJSON: {path}")
 
 
@@ -369,7 +368,7 @@ def replay(
 
     from carbon_midl.selection.candidates import is_test
     from carbon_midl.selection.policies import POLICIES, described, policy_of
-    from carbon_midl.selection.replay import curves_of_study, replay, summarise
+    from carbon_midl.selection.replay import curves_of_study, drawn, replay, summarise
 
     if list_policies:
         print(f"policies:\n{described()}")
@@ -383,9 +382,9 @@ def replay(
         searches = list(curves_of_study(table, names).values())
         what = f"{len(searches)} seed{'s' * (len(searches) > 1)}, each a search of {len(searches[0])} candidates"
     else:
-        columns = {"size": size, "cost": cost, "curve": curve}
-        searches = _searches_of_table(table, names, columns, _equations(where), draws, seed)
-        what = f"{draws} draws of {len(searches[0])} candidates, each a search"
+        whole = _curves_of_table(table, names, {"size": size, "cost": cost, "curve": curve}, _equations(where))
+        searches = drawn(whole, draws, seed)
+        what = f"{draws} draws of {len(whole)} candidates, each a search"
     policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
     print(what)
     rows = [("policy", "regret", "within", "cost", "chosen")]
@@ -408,12 +407,12 @@ def replay(
         print(f"Note: --curve {curve} are test scores, and deciding by them uses the test up.")
 
 
-def _searches_of_table(
-    path: Path, candidate: tuple[str, ...], columns: dict[str, str | None], where: dict[str, str], draws: int, seed: int
-) -> list["Curves"]:
-    """The curves of each draw of the candidates."""
+def _curves_of_table(
+    path: Path, candidate: tuple[str, ...], columns: dict[str, str | None], where: dict[str, str]
+) -> "Curves":
+    """The curves of a CSV file, of which all columns must be named."""
     from carbon_midl.selection.candidates import rows_where
-    from carbon_midl.selection.replay import curves_of_table, drawn
+    from carbon_midl.selection.replay import curves_of_table
     from carbon_midl.study.results import read_csv
 
     named = {name: column for name, column in columns.items() if column is not None}
@@ -422,4 +421,4 @@ def _searches_of_table(
     table = read_csv(path)
     for name, value in where.items():
         table = rows_where(table, name, value, str(path))
-    return drawn(curves_of_table(table, candidate, named["size"], named["cost"], named["curve"]), draws, seed)
+    return curves_of_table(table, candidate, named["size"], named["cost"], named["curve"])

@@ -62,11 +62,9 @@ _STATES = ("running", "failed", "interrupted", "stale", "waiting", "done")
 def run(
     file: StudyFile,
     devices: Annotated[str, Option(help="cuda:0,cuda:1,… or cpu", show_default="torch chooses")] = "",
-    jobs: Annotated[
-        int | None, Option(min=1, help="runs at a time", show_default="one for each of `--devices`")
-    ] = None,
+    jobs: Annotated[int | None, Option(min=1, help="runs at the same time", show_default="one a device")] = None,
     share_meter: ShareMeter = False,
-    ahead: Annotated[bool, Option("--ahead", help="start the next run while one trains on the GPU, to wait")] = False,
+    ahead: Annotated[bool, Option("--ahead", help="start the next run while one trains; it waits for the GPU")] = False,
     only: Annotated[str | None, Option(help="make this run alone, and collect nothing")] = None,
 ) -> None:
     """Make a study's runs and collect their tables.
