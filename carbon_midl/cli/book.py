@@ -48,8 +48,7 @@ def add_actions(rooms: Any) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    from carbon_midl.book.build import build
-    from carbon_midl.book.prepare import prepare
+    from carbon_midl.book.build import build, prepare
     from carbon_midl.study.spec import read_study
 
     study = read_study(options.study or SHOWN)
@@ -59,8 +58,7 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _pdf(options: argparse.Namespace) -> None:
-    from carbon_midl.book.build import BUILT
-    from carbon_midl.book.pdf import print_paper
+    from carbon_midl.book.build import BUILT, print_paper
     from carbon_midl.files import write_bytes
 
     write_bytes(options.out, print_paper(Path(), BUILT / "html"))
