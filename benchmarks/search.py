@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from carbon_midl.book.search import RECORDED, SWEEP, choice_sentence, price_sentence, read_search
+from carbon_midl.book.claims import choice_sentence, price_sentence
+from carbon_midl.book.evidence import SEARCHED, SWEEP, read_search
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_json, write_text
 from carbon_midl.study.results import read_results
@@ -24,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="tables of the full sweep")
     parser.add_argument("search", type=Path, help="directory of the search, which has ended")
-    parser.add_argument("--out", type=Path, default=RECORDED, help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=SEARCHED, help="(default: %(default)s)")
     options = parser.parse_args()
     outcome, trail = read_json(options.search / "search.json"), pd.read_csv(options.search / "trail.csv")
     runs = read_results(options.results).runs

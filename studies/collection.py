@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from carbon_midl.book.collection import BY_PATIENT, BY_SLICE, RECORDED
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import patients_with_nodules, read_scans
 from carbon_midl.lidc.masks import Outlines, outlines_of
@@ -186,7 +186,7 @@ def leak(outlines: Sequence[Outlines]) -> Statistics:
 def main() -> None:
     """Measure everything and write a CSV file a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=RECORDED, help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=COLLECTION, help="(default: %(default)s)")
     options = parser.parse_args()
     tables = measure() | leak(outlines_of(read_scans(patients_with_nodules())))
     for name, table in tables.items():

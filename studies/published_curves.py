@@ -29,7 +29,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from tqdm import tqdm
 
-from carbon_midl.book.published import RECORDED
+from carbon_midl.book.evidence import PUBLISHED
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
 from carbon_midl.selection.candidates import Candidates, Columns, read_candidates
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("table", type=Path, help="the published table as CSV")
     parser.add_argument("--draws", type=int, default=400, help="on which options are chosen (default: %(default)s)")
     parser.add_argument("--test-draws", type=int, default=2000, help="of the other set (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=RECORDED, help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=PUBLISHED, help="(default: %(default)s)")
     options = parser.parse_args()
     table = pd.read_csv(options.table)
     sets = {str(name): part.reset_index(drop=True) for name, part in table.groupby("dataset")}

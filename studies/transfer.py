@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from carbon_midl.book.transfer import COLUMNS, RECORDED, read_transfer, transfers
+from carbon_midl.book.records import TRANSFER, TRANSFER_COLUMNS, read_transfer, transfers
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=16, help="width (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="(default: 0 1)")
-    parser.add_argument("--out", type=Path, default=RECORDED, help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=TRANSFER, help="(default: %(default)s)")
     parser.add_argument("--report", action="store_true", help="train nothing, print what is there")
     options = parser.parse_args()
     table = options.out / "scores.csv"
@@ -114,15 +114,15 @@ def train_and_score(
         )
         patients = slices.groupby("patient_id")["dice"].agg(slices="size", dice="mean").reset_index()
         tested.append(patients.assign(tested_on=other))
-    return pd.concat(tested).assign(seed=options.seed, trained_on=side)[list(COLUMNS)]
+    return pd.concat(tested).assign(seed=options.seed, trained_on=side)[list(TRANSFER_COLUMNS)]
 
 
 def report(scores: pd.DataFrame) -> str:
     """The table of what was recorded."""
     return "\n".join(
         f"trained on {found.trained_on:<7} tested on {found.tested_on:<7} "
-        f"Dice {found.dice:.3f} ({found.dice_low:.3f} to {found.dice_high:.3f}), "
-        f"{found.share:.0%} ({found.share_low:.0%} to {found.share_high:.0%}) of training on {found.tested_on} crops; "
+        "Dice {:.3f} ({:.3f} to {:.3f}), {:.0%} ({:.0%} to {:.0%}) ".format(*found.dice, *found.share)
+        + f"of training on {found.tested_on} crops; "
         f"{found.seeds} seeds, {found.patients} patients, {found.slices} slices"
         for found in transfers(scores)
     )

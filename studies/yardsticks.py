@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from carbon_midl.book.yardsticks import COLUMNS, FORMAT, VERSION, read_yardsticks
+from carbon_midl.book.records import FORMAT, VERSION, YARDSTICK_COLUMNS, read_yardsticks
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc import READERS
@@ -104,7 +104,7 @@ def record_yardsticks(
         level = max(by_level, key=lambda one: by_level[one])
         rows, wanted = parts["test"]
         table = archive.index.iloc[rows].reset_index(drop=True)
-        scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in COLUMNS[4:]}
+        scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in YARDSTICK_COLUMNS[4:]}
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             masks = archive.reader_masks(chunk)
@@ -113,7 +113,7 @@ def record_yardsticks(
             scores["reader_dice"].append(against_the_others(masks))
             scores["readers_dice"].append(readers_dice(masks))
         table = table.assign(**{name: np.concatenate(values) for name, values in scores.items()})
-        write_gzipped(staging / "slices.csv.gz", table.loc[:, list(COLUMNS)].to_csv(index=False))
+        write_gzipped(staging / "slices.csv.gz", table.loc[:, list(YARDSTICK_COLUMNS)].to_csv(index=False))
         manifest = {
             "format": FORMAT,
             "version": VERSION,

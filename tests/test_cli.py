@@ -150,7 +150,7 @@ def test_importing_loads_nothing_heavy() -> None:
         "book.figures",
         "selection.by_width",
         "study.share",
-        "book.prepare",
+        "book.build",
         "book.build",
     ],
 )

@@ -1,27 +1,31 @@
-"""What the explorer computes from in the browser: the study's candidates in full, grids, embodied shares, criteria.
+"""The explorer's page: markup, data and program in one, so that it opens from a disk as well as from a server.
 
-The explorer's page is one of the book's, so it shows the study that the book shows. Nothing is chosen here; the page
-does that by the definitions of ``carbon_midl.selection``, which a test holds it to.
+It is one of the book's pages, so it shows the study that the book shows. Its data are the study's candidates in full,
+grids, embodied shares and criteria. Nothing is chosen here; the page does that by the definitions of
+``carbon_midl.selection``, which a test holds it to.
+
+Browsers refuse modules that a page on a disk imports. So the modules of ``book/_static/explorer`` are put one after
+the other, each after those that it imports, into a single module inside the page. For that they import by name from
+their neighbours, on one line for each and without renaming, export what they declare where they declare it, and
+declare no name twice.
 """
 
+import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from carbon_midl.book.claims import n_text
 from carbon_midl.book.evidence import Evidence
-from carbon_midl.book.selection_figures import CRITERION_LABELS
-from carbon_midl.footprint.grid import (
-    LOCAL_LIFETIME_YEARS,
-    WORLD,
-    carbon_intensity,
-    embodied_of,
-    national_averages,
-)
+from carbon_midl.book.figures import CRITERION_LABELS
+from carbon_midl.errors import InputError
+from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, WORLD, carbon_intensity, embodied_of, national_averages
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.selection.candidates import Candidates, Factors
-from carbon_midl.selection.criteria import CRITERIA, Budget, Criterion, Marginal, NonInferior, Weighted, all_criteria
+from carbon_midl.selection.criteria import CRITERIA, NonInferior, all_criteria
 
 CLEAN_GRID, DIRTY_GRID = "NO", "PL"
 """Between their carbon intensities, and half as much again, the slider of the budget has room."""
@@ -29,6 +33,11 @@ DEVICES = ("NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe")
 """Whose embodied carbon an hour is named as a yardstick; as NVML names them."""
 START = "budget"
 """The criterion that a reader finds."""
+MARKUP = Path("book/explorer.html")
+MODULES = Path("book/_static/explorer")
+MAIN = "main.js"
+_IMPORT = re.compile(r'^import \{ \w+(?:, \w+)* \} from "\./([\w.-]+)";\n', re.MULTILINE)
+_DECLARED = re.compile(r"^(?:export )?(?:const|let|function\*?|class) (\w+)", re.MULTILINE)
 
 
 def explorer_data(evidence: Evidence) -> dict[str, Any]:
@@ -36,6 +45,7 @@ def explorer_data(evidence: Evidence) -> dict[str, Any]:
     candidates = evidence.candidates
     factors = candidates.factors
     assert factors is not None, "the book costs candidates from their energy"
+    places = {"World": WORLD, **national_averages()}
     return {
         "title": evidence.results.manifest["title"],
         "n": n_text(evidence),
@@ -43,8 +53,14 @@ def explorer_data(evidence: Evidence) -> dict[str, Any]:
         "recorded": {"g_per_kwh": factors.intensity.g_per_kwh, "pue": factors.pue},
         "widths": widths(evidence),
         "below": below(candidates),
-        "grids": grids(),
-        "devices": devices(),
+        "grids": [
+            {"code": average.place, "name": name, "g_per_kwh": average.g_per_kwh, "year": average.year}
+            for name, average in places.items()
+        ],
+        "devices": [
+            {"name": device.hardware, "years": LOCAL_LIFETIME_YEARS, "g_per_h": device.carbon_g(3600.0)}
+            for device in (embodied_of({"gpu 0": name}) for name in DEVICES)
+        ],
         "criteria": [
             {"name": name, "label": label, "assumption": CRITERIA[name].assumption, "source": CRITERIA[name].source}
             for name, label in CRITERION_LABELS.items()
@@ -61,22 +77,16 @@ def widths(evidence: Evidence) -> list[dict[str, Any]]:
     assert candidates.duration_s is not None, "a recorded study has durations"
     found = []
     for place, name in enumerate(candidates.names):
-        interval = evidence.bootstrap.dice(int(name))
-        found.append(
+        _, low, high = evidence.bootstrap.dice(int(name))
+        trainings = [
             {
-                "name": name,
-                "low": interval.low,
-                "high": interval.high,
-                "trainings": [
-                    {
-                        "energy_kwh": float(candidates.energy_kwh[place, 0, training]),
-                        "duration_s": float(candidates.duration_s[place, 0, training]),
-                        "dice": candidates.performance[place, :, training].tolist(),
-                    }
-                    for training in range(candidates.trainings[place])
-                ],
+                "energy_kwh": float(candidates.energy_kwh[place, 0, training]),
+                "duration_s": float(candidates.duration_s[place, 0, training]),
+                "dice": candidates.performance[place, :, training].tolist(),
             }
-        )
+            for training in range(candidates.trainings[place])
+        ]
+        found.append({"name": name, "low": low, "high": high, "trainings": trainings})
     return found
 
 
@@ -89,41 +99,21 @@ def below(candidates: Candidates) -> list[list[float]]:
     ]
 
 
-def grids() -> list[dict[str, Any]]:
-    """The world's average, then each country's."""
-    places = {"World": WORLD, **national_averages()}
-    return [
-        {"code": there.place, "name": name, "g_per_kwh": there.g_per_kwh, "year": there.year}
-        for name, there in places.items()
-    ]
-
-
-def devices() -> list[dict[str, Any]]:
-    """Embodied carbon of an hour of some devices, for as long as a server of one's own lives."""
-    known = [embodied_of({"gpu 0": name}) for name in DEVICES]
-    return [
-        {"name": device.hardware, "years": LOCAL_LIFETIME_YEARS, "g_per_h": device.carbon_g(3600.0)} for device in known
-    ]
-
-
 def start(candidates: Candidates, factors: Factors) -> dict[str, Any]:
     """The settings that a reader finds: those of the chapter on selection, in at most three digits."""
-    by_kind: dict[type[Criterion], Any] = {type(criterion): criterion for criterion in all_criteria(candidates)}
+    criteria: dict[str, Any] = {criterion.name: criterion for criterion in all_criteria(candidates)}
+    here = factors.intensity.g_per_kwh
+    grids = [average.place for average in (WORLD, *national_averages().values()) if average.g_per_kwh == here]
     return {
-        "grid": _grid(factors.intensity.g_per_kwh),
+        "grid": grids[0] if grids else f"{here:g}",
         "pue": factors.pue,
         "embodied": 0.0,
         "criterion": START,
-        "budget": rounded_up(by_kind[Budget].limit),
-        "margin": by_kind[NonInferior].margin,
-        "weight": by_kind[Weighted].weight,
-        "price": rounded_up(by_kind[Marginal].limit),
+        "budget": rounded_up(criteria["budget"].limit),
+        "margin": criteria["noninferior"].margin,
+        "weight": criteria["weighted"].weight,
+        "price": rounded_up(criteria["marginal"].limit),
     }
-
-
-def _grid(g_per_kwh: float) -> str:
-    """The code of the place with this intensity; the number where there is none."""
-    return next((place["code"] for place in grids() if place["g_per_kwh"] == g_per_kwh), f"{g_per_kwh:g}")
 
 
 def grams(candidates: Candidates, factors: Factors) -> dict[str, float]:
@@ -142,3 +132,66 @@ def rounded_up(value: float, digits: int = 3) -> float:
     unit = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
     found = float(f"{math.ceil(value / unit) * unit:.{digits}g}")
     return found if found >= value else float(f"{found + unit:.{digits}g}")
+
+
+def explorer_page(root: Path, data: dict[str, Any]) -> str:
+    """The markup with its data and program.
+
+    Args:
+        root: the repository.
+        data: of :func:`explorer_data`.
+
+    Raises:
+        InputError: a file is missing, or a module is written in a way that cannot be joined.
+    """
+    # In a script's text "</script" would end it; "\u003c" is the same to a reader of JSON.
+    embedded = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        _read(root / MARKUP)
+        + f'<script type="application/json" id="explorer-data">{embedded}</script>\n'
+        + f'<script type="module">\n{joined_modules(root / MODULES)}</script>\n'
+    )
+
+
+def joined_modules(directory: Path, main: str = MAIN) -> str:
+    """One module of ``main`` and all that it imports, each once and before those that need it.
+
+    Raises:
+        InputError: a module is missing, imports itself by a detour, is written in a way that cannot be joined, or a
+            name is used twice.
+    """
+    texts: dict[str, str] = {}
+
+    def add(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise InputError(f"{directory / name}: imports itself by way of {' and '.join(path[1:])}.")
+        if name in texts:
+            return
+        text = _read(directory / name)
+        for neighbour in _IMPORT.findall(text):
+            add(neighbour, (*path, name))
+        texts[name] = _IMPORT.sub("", text)
+
+    add(main, ())
+    owners: dict[str, str] = {}
+    for name, text in texts.items():
+        if found := re.search(r"^(?:import\b|export (?:default|\{|\*)).*", text, re.MULTILINE):
+            raise InputError(
+                f"{directory / name}: {found[0]!r} cannot be joined; expected "
+                'import { one, other } from "./neighbour.js"; or export before a declaration.'
+            )
+        if "</script" in text.lower():
+            raise InputError(f"{directory / name}: contains </script, which would end the program; write it in parts.")
+        for declared in _DECLARED.findall(text):
+            if declared in owners:
+                raise InputError(f"{directory / name}: {declared} is declared in {owners[declared]} too; rename one.")
+            owners[declared] = name
+    parts = [f"// {name}\n{re.sub(r'^export ', '', text, flags=re.MULTILINE)}" for name, text in texts.items()]
+    return "\n".join(parts)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. It comes with the repository; restore it.") from None

@@ -1,4 +1,4 @@
-"""The book's figures: each drawn from one tidy table, saved as SVG for a light page and for a dark one."""
+"""How the book's figures are drawn: each from one tidy table, as SVG for a light page and for a dark one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import matplotlib
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -53,6 +54,23 @@ LABELLED = {
 
 LARGEST_BIN_MM = 30
 """Where the histogram of diameters ends; a lesion larger than 30 mm is called a mass."""
+CRITERION_LABELS = {
+    "best": "best Dice",
+    "budget": "budget",
+    "noninferior": "not worse",
+    "weighted": "weighted sum",
+    "pepr": "PePR",
+    "knee": "knee",
+    "marginal": "marginal price",
+}
+"""Short names for axes, in the order in which the criteria are shown."""
+POLICY_LABELS = {
+    "full": "full sweep",
+    "early-stopping": "early stopping",
+    "halving": "halving",
+    "screened-halving": "screened halving",
+    "widen": "widening",
+}
 SMALLEST_LABELLED_SHARE = 0.06
 """Of a bar's part that has room for a digit."""
 READER_DASHES = ("-", "--", "-.", ":")
@@ -147,46 +165,36 @@ def unet(axes: Axes, levels: pd.DataFrame, theme: Theme) -> None:
     axes.set_axis_off()
     last = int(levels["level"].max())
     colours = sns.color_palette(theme.ramp, last + 1)
+
+    def arrow(start: tuple[float, float], end: tuple[float, float], colour: str, style: str = "-") -> None:
+        axes.add_patch(
+            FancyArrowPatch(
+                start, end, arrowstyle="-|>", mutation_scale=10, color=colour, linestyle=style, linewidth=1.2
+            )
+        )
+
     for row in named_rows(levels):
         level = int(row.level)
         width, height, y = 0.42 + 0.16 * level, 0.62, -1.15 * level
-        sides = [0.0] if level == last else [level - float(last), float(last) - level]
-        for x in sides:
-            axes.add_patch(
-                Rectangle(
-                    (1.35 * x - width / 2, y - height / 2), width, height, facecolor=colours[level], edgecolor="none"
-                )
-            )
+        right, below = 1.35 * (last - level), 1.35 * (last - level - 1)
+        for x in dict.fromkeys((-right, right)):
+            corner = (x - width / 2, y - height / 2)
+            axes.add_patch(Rectangle(corner, width, height, facecolor=colours[level], edgecolor="none"))
         if level < last:
-            left, right = 1.35 * sides[0], 1.35 * sides[1]
-            _arrow(axes, (left + width / 2 + 0.06, y), (right - width / 2 - 0.06, y), theme.muted, "--")
-            below = 0.0 if level + 1 == last else 1.35 * (last - level - 1)
-            _arrow(axes, (left + 0.1, y - 0.34), (-below - 0.12, y - 0.83), theme.accents[0], "-")
-            _arrow(axes, (below + 0.12, y - 0.83), (right - 0.1, y - 0.34), theme.accents[1], "-")
-        middle = "copy and append" if level == 0 else ""
-        axes.text(0, y + 0.1, middle, ha="center", va="bottom", color=theme.muted, fontsize=9)
-        axes.text(
-            1.35 * last + 0.75, y, f"{row.filters} filters\n{row.pixels} px", ha="left", va="center", fontsize=9.5
-        )
-    axes.text(
-        -1.35 * last + 0.05,
-        -1.15 * last + 0.35,
-        "↓ average\n    pooling",
-        color=theme.accents[0],
-        fontsize=9.5,
-        va="top",
-    )
-    axes.text(
-        1.35 * 1.15, -1.15 * last + 0.35, "↑ bilinear\n    upsampling", color=theme.accents[1], fontsize=9.5, va="top"
-    )
+            arrow((-right + width / 2 + 0.06, y), (right - width / 2 - 0.06, y), theme.muted, "--")
+            arrow((-right + 0.1, y - 0.34), (-below - 0.12, y - 0.83), theme.accents[0])
+            arrow((below + 0.12, y - 0.83), (right - 0.1, y - 0.34), theme.accents[1])
+        if level == 0:
+            axes.text(0, y + 0.1, "copy and append", ha="center", va="bottom", color=theme.muted, fontsize=9)
+        size = f"{row.filters} filters\n{row.pixels} px"
+        axes.text(1.35 * last + 0.75, y, size, ha="left", va="center", fontsize=9.5)
+    for x, said, colour in (
+        (-1.35 * last + 0.05, "↓ average\n    pooling", theme.accents[0]),
+        (1.35 * 1.15, "↑ bilinear\n    upsampling", theme.accents[1]),
+    ):
+        axes.text(x, -1.15 * last + 0.35, said, color=colour, fontsize=9.5, va="top")
     axes.set_xlim(-1.35 * last - 0.5, 1.35 * last + 2.4)
     axes.set_ylim(-1.15 * last - 0.6, 0.6)
-
-
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, style: str) -> None:
-    axes.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=colour, linestyle=style, linewidth=1.2)
-    )
 
 
 def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
@@ -264,12 +272,9 @@ def dice_size(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="Area of the nodule in the slice", ylabel="Test Dice")
     axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1.16),
-        ncols=min(len(widths) + 1, 5),
-        columnspacing=1.1,
+        loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=min(len(widths) + 1, 5), columnspacing=1.1,
         handletextpad=0.4,
-    )
+    )  # fmt: skip
 
 
 def crops(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
@@ -312,22 +317,46 @@ def lidc_ratings(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     ratings = list(dict.fromkeys(table["rating"]))
     values = range(1, int(table["value"].max()) + 1)
     shares = table.pivot_table("share", "rating", "value", fill_value=0).reindex(index=ratings, columns=values)
-    left = pd.Series(0.0, index=ratings)
-    for value, colour in zip(values, sns.color_palette(theme.ramp, len(values)), strict=True):
-        share = shares[value].fillna(0)
-        axes.barh(ratings, share, 0.72, left, color=colour, edgecolor=theme.page, linewidth=0.5)
-        readable = readable_on(colour)
-        for position, part in enumerate(share):
-            if part >= SMALLEST_LABELLED_SHARE:
-                axes.text(
-                    left.iloc[position] + part / 2, position, str(value),
-                    ha="center", va="center", color=readable, fontsize=9.5,
-                )  # fmt: skip
+
+    def label(value: int, share: float) -> str:
+        return str(value) if share >= SMALLEST_LABELLED_SHARE else ""
+
+    _stacked_bars(axes, shares, theme, label, height=0.72, linewidth=0.5)
+    axes.set(xlabel="Share of readings")
+
+
+def choice_probability(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Stacked bars, one a criterion: how probably each width is chosen (``name``, ``filters``, ``probability``)."""
+    names = [name for name in CRITERION_LABELS if name in set(table["name"])]
+    likely = table.pivot_table("probability", "name", "filters").reindex(index=names)
+
+    def label(width: int, share: float) -> str:
+        if share < 0.08:
+            return ""  # no room for two digits
+        return f"F = {width}" if share > 0.17 else str(width)
+
+    _stacked_bars(axes, likely, theme, label, height=0.7, linewidth=0.6)
+    axes.set_yticks(range(len(names)), [CRITERION_LABELS[name] for name in names])
+    axes.set(xlabel="Share of draws in which the width is chosen")
+
+
+def _stacked_bars(
+    axes: Axes, shares: pd.DataFrame, theme: Theme, label: Callable[[Any, float], str], **bar: Any
+) -> None:
+    """A bar a row, of a part a column, from the top; parts are labelled by column and share."""
+    shares, left = shares.fillna(0), pd.Series(0.0, index=shares.index)
+    for (column, share), colour in zip(shares.items(), sns.color_palette(theme.ramp, shares.shape[1]), strict=True):
+        axes.barh(shares.index, share, left=left, color=colour, edgecolor=theme.page, **bar)
+        for place, part in enumerate(share):
+            axes.text(
+                left.iloc[place] + part / 2, place, label(column, part),
+                ha="center", va="center", color=readable_on(colour), fontsize=9.5,
+            )  # fmt: skip
         left = left + share
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
-    axes.set(xlabel="Share of readings", xlim=(0, 1))
+    _per_cent(axes.xaxis)
+    axes.set(xlim=(0, 1))
 
 
 def lidc_outlines(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
@@ -335,12 +364,13 @@ def lidc_outlines(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     axes.set_axis_off()
     slices = sorted(table["slice"].unique())
     columns = -(-len(slices) // 2)
-    rows, (low, high) = -(-len(slices) // columns), _square(table)
+    rows, points = -(-len(slices) // columns), table[["row", "column"]].to_numpy()
+    low, high = points.min() - 1, points.max() + 1  # of both axes, so that all slices have one scale
     for number, name in enumerate(slices):
         down, across = divmod(number, columns)
         inset = axes.inset_axes((across / columns, 1 - (down + 1) / rows, 1 / columns, 0.88 / rows))
-        for (reader, _), points in table[table["slice"] == name].groupby(["reader", "outline"]):
-            closed = pd.concat([points, points.iloc[:1]])
+        for (reader, _), outline in table[table["slice"] == name].groupby(["reader", "outline"]):
+            closed = pd.concat([outline, outline.iloc[:1]])
             inset.plot(
                 closed["column"], closed["row"], READER_DASHES[int(reader) - 1],
                 color=theme.accents[int(reader) - 1], linewidth=1.5,
@@ -348,12 +378,6 @@ def lidc_outlines(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
         inset.set(xlim=(low, high), ylim=(high, low), aspect="equal", title=f"slice {name + 1}")
         inset.title.set(fontsize=10, color=theme.foreground)
         inset.set_axis_off()
-
-
-def _square(table: pd.DataFrame) -> tuple[float, float]:
-    """Limits of both axes that hold all points."""
-    points = table[["row", "column"]]
-    return float(points.min().min()) - 1, float(points.max().max()) + 1
 
 
 def lidc_agreement(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
@@ -383,9 +407,97 @@ def lidc_leak(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
         axes.stairs(rows["share"], edges, color=colour, fill=True, alpha=0.16)
         axes.axvline(rows["mean"].iloc[0], color=colour, linewidth=1.6, linestyle=("--", ":")[number])
     axes.axvline(table["readers"].iloc[0], color=theme.foreground, linewidth=1.4, label="two readers, mean")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
+    _per_cent(axes.yaxis)
     axes.set(xlabel="Dice of the copycat on a test slice", ylabel="Share of test slices", xlim=(0, 1))
     axes.legend(loc="upper left")
+
+
+def choice_by_grid(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """A coloured table: what a criterion chooses on a grid (``name``, ``grid``, ``g_per_kwh``, ``filters``)."""
+    widths = sorted(table["filters"].dropna().unique().tolist())
+    colours = width_colours(widths, theme)
+    names = [name for name in CRITERION_LABELS if name in set(table["name"])]
+    grids = table.drop_duplicates("grid").sort_values("g_per_kwh")
+    places = {grid: place for place, grid in enumerate(grids["grid"])}
+    for row in named_rows(table):
+        x, y = places[row.grid], names.index(row.name)
+        colour = colours.get(row.filters)
+        axes.add_patch(
+            Rectangle((x - 0.47, y - 0.44), 0.94, 0.88, facecolor=colour or "none", edgecolor=theme.grid, linewidth=0.6)
+        )
+        axes.text(
+            x, y, "–" if colour is None else f"{row.filters:.0f}", ha="center", va="center", fontsize=10,
+            color=theme.foreground if colour is None else readable_on(colour),
+        )  # fmt: skip
+    axes.set_xticks(range(len(places)), [f"{row.grid}\n{row.g_per_kwh:.0f}" for row in named_rows(grids)])
+    axes.set_yticks(range(len(names)), [CRITERION_LABELS[name] for name in names])
+    axes.set(xlim=(-0.6, len(places) - 0.4), ylim=(len(names) - 0.4, -0.6))
+    axes.set(xlabel="Grid and its carbon intensity (g/kWh, average of 2024)")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    sns.despine(ax=axes, left=True, bottom=True)
+
+
+def policies(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Reliability against price of policies (``dataset``, ``name``, ``share``, ``within``, ``role``).
+
+    ``role`` is "grid", or "tuned" and "tested" for a policy that was chosen on one data set and tested on another.
+    """
+    colours = dict(zip(POLICY_LABELS, (theme.foreground, *theme.accents), strict=True))
+    datasets = sorted(table["dataset"].unique().tolist())
+    markers = dict(zip(datasets, "osD^", strict=False))
+    axes.add_patch(Rectangle((0, 0.9), 0.2, 0.1, facecolor=theme.accents[2], alpha=0.16, edgecolor="none"))
+    grid = table[table["role"] == "grid"]
+    for (dataset, name), rows in grid.groupby(["dataset", "name"]):
+        axes.plot(
+            rows["share"], rows["within"], markers[str(dataset)], color=colours[str(name)], markersize=5, alpha=0.75,
+            markeredgewidth=0,
+        )  # fmt: skip
+    for dataset, rows in table[table["role"] == "tested"].groupby("dataset"):
+        axes.plot(
+            rows["share"], rows["within"], markers[str(dataset)], markersize=11, markerfacecolor="none",
+            markeredgecolor=theme.foreground, markeredgewidth=1.6, linestyle="none",
+        )  # fmt: skip
+    for name, label in POLICY_LABELS.items():
+        axes.plot([], [], "o", color=colours[name], label=label, markersize=6)
+    for dataset in datasets:
+        axes.plot([], [], markers[dataset], color=theme.muted, markerfacecolor="none", label=dataset, markersize=6)
+    _per_cent(axes.xaxis)
+    _per_cent(axes.yaxis)
+    axes.set(
+        xlim=(0, 1.04), ylim=(-0.04, 1.04), xlabel="Energy of the search, share of the full sweep's",
+        ylabel="Draws with a regret of at most half a point",
+    )  # fmt: skip
+    axes.legend(loc="center right", handletextpad=0.3, labelspacing=0.3)
+
+
+def search_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+    """Validation Dice after each step against the energy of the search so far, a line a candidate."""
+    names = list(dict.fromkeys(table["candidate"]))
+    colours = sns.color_palette(theme.ramp, len(names))
+    chosen = table.loc[table["chosen"], "candidate"].iloc[0]
+    for number, name in enumerate(names):
+        rows = table[table["candidate"] == name]
+        axes.plot(
+            1000 * rows["energy_so_far_kwh"], rows["val_dice"], "osD^vPX"[number % 7] + "-", color=colours[number],
+            markersize=6, linewidth=2.2 if name == chosen else 1.2,
+            label=f"{name}, chosen" if name == chosen else name,
+        )  # fmt: skip
+    full_wh = 1000 * table["full_sweep_kwh"].iloc[0]
+    axes.axvline(full_wh, color=theme.accents[1], linestyle="--", linewidth=1.5)
+    axes.annotate(
+        "full sweep", (full_wh, 0.02), (-5, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
+        ha="right", va="bottom", fontsize=9.5, color=theme.accents[1],
+    )  # fmt: skip
+    axes.set(xlabel="Energy of the search so far (Wh, before PUE)", ylabel="Best validation Dice")
+    axes.set_xlim(left=0)
+    axes.margins(x=0.06, y=0.1)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
+
+
+def _per_cent(axis: Axis) -> None:
+    """Write the axis of a share in per cent."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
 
 
 def _plain_log(axes: Axes) -> None:

@@ -30,8 +30,7 @@ def build(
     repository: Annotated[str, Option(help="OWNER/NAME on GitHub: lets readers open the labs on Binder")] = "",
 ) -> None:
     """Render a study's results as a book."""
-    from carbon_midl.book.build import build
-    from carbon_midl.book.prepare import prepare
+    from carbon_midl.book.build import build, prepare
     from carbon_midl.study.spec import read_study
 
     shown = read_study(study or SHOWN)
@@ -45,8 +44,7 @@ def pdf(out: Annotated[Path, Option(help="the PDF")] = Path("book/_build/html/pa
 
     It is one file, printed with Chromium.
     """
-    from carbon_midl.book.build import BUILT
-    from carbon_midl.book.pdf import print_paper
+    from carbon_midl.book.build import BUILT, print_paper
 
     write_bytes(out, print_paper(Path(), BUILT / "html"))
     print(f"Paper: {out}")

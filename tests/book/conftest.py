@@ -5,13 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carbon_midl.book.build import build
-from carbon_midl.book.collection import RECORDED as COLLECTION
-from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.build import build, prepare
+from carbon_midl.book.evidence import COLLECTION, PUBLISHED, SEARCHED, Evidence
 from carbon_midl.book.explorer import explorer_data
-from carbon_midl.book.prepare import FACTS, prepare
-from carbon_midl.book.published import RECORDED as PUBLISHED
-from carbon_midl.book.search import RECORDED as SEARCHED
 from tests.book.browsing import chromium
 from tests.book.synthetic import make_study
 
@@ -42,7 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def explorer(study: tuple[Path, Path]) -> dict[str, Any]:
     """What the explorer computes from, of the made-up study."""
-    return explorer_data(Evidence.read(study[0], ROOT / FACTS))
+    return explorer_data(Evidence.read(study[0], ROOT))
 
 
 @pytest.fixture(scope="session")

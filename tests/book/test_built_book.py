@@ -13,8 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from carbon_midl.book.build import build
-from carbon_midl.book.prepare import prepare
+from carbon_midl.book.build import build, prepare
 from carbon_midl.errors import InputError
 from tests.book.conftest import ROOT, copy_book
 

@@ -1,62 +1,67 @@
-"""LIDC-IDRI's numbers as the data chapter prints them."""
+"""LIDC-IDRI's numbers, tables and figures as the data chapter prints them."""
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from carbon_midl.book.collection import PICTURES, RECORDED, TABLES, collection_numbers, phantom_transfer
-from carbon_midl.files import write_json
+from carbon_midl.book import numbers
+from carbon_midl.book.evidence import COLLECTION
+from carbon_midl.book.pictures import PICTURES
+from carbon_midl.book.tables import TABLES
 from carbon_midl.lidc.statistics import Statistics, read_statistics
 from tests.book.conftest import ROOT
-from tests.book.test_transfer import made_up
+
+LIDC_TABLES, LIDC_PICTURES = ([name for name in made if name.startswith("lidc-")] for made in (TABLES, PICTURES))
 
 
 @pytest.fixture(scope="module")
 def statistics() -> Statistics:
-    return read_statistics(ROOT / RECORDED)
+    return read_statistics(ROOT / COLLECTION)
 
 
-def plain(text: str) -> str:
-    return text.replace("\N{NO-BREAK SPACE}", " ")
+def collection(statistics: Statistics) -> Any:
+    """As much of the book's evidence as the data chapter needs."""
+    return SimpleNamespace(statistics=statistics)
 
 
 def test_numbers_are_those_of_the_tables(statistics: Statistics) -> None:
-    numbers = {name: plain(text) for name, text in collection_numbers(statistics).items()}
     counts = statistics["counts"].set_index("name")["count"]
-    assert numbers["lidc_nodules"] == f"{counts['nodules']:,}"
-    assert numbers["lidc_scans"] == "1,018"
-    four = statistics["readers"].set_index("readers").loc[4]
-    assert (
-        numbers["lidc_all_four"]
-        == f"{100 * four['share']:.1f} % ({100 * four['low']:.1f} to {100 * four['high']:.1f} %)"
-    )
+    counted = numbers.lidc_counts(statistics)
+    assert counted["lidc_nodules"] == f"{counts['nodules']:,}"
+    assert counted["lidc_scans"] == "1,018"
+    four = 100 * statistics["readers"].set_index("readers").loc[4]
+    assert counted["lidc_all_four"] == f"{four['share']:.1f} % ({four['low']:.1f} to {four['high']:.1f} %)"
     everything = statistics["slice dice"].set_index("size").loc["all"]
     assert (
-        numbers["lidc_slice_dice"] == f"{everything['mean']:.3f} ({everything['low']:.3f} to {everything['high']:.3f})"
+        numbers.lidc_agreement(statistics)["lidc_slice_dice"]
+        == f"{everything['mean']:.3f} ({everything['low']:.3f} to {everything['high']:.3f})"
     )
+    leak = numbers.lidc_leak(statistics)
     dice = statistics["copycat"].query("measure == 'dice'").set_index("split")["estimate"]
-    assert numbers["lidc_leak_by_slice"].startswith(f"{dice['by slice']:.3f} (")
-    assert numbers["lidc_leak_by_patient"].startswith(f"{dice['by patient']:.3f} (")
-    assert float(numbers["lidc_leak_points"]) == pytest.approx(100 * (dice["by slice"] - dice["by patient"]), abs=0.5)
+    assert leak["lidc_leak_by_slice"].startswith(f"{dice['by slice']:.3f} (")
+    assert leak["lidc_leak_by_patient"].startswith(f"{dice['by patient']:.3f} (")
+    assert float(leak["lidc_leak_points"]) == pytest.approx(100 * (dice["by slice"] - dice["by patient"]), abs=0.5)
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", LIDC_TABLES)
 def test_tables_have_a_cell_for_every_column_and_nothing_undefined(statistics: Statistics, name: str) -> None:
-    header, rows = TABLES[name](statistics)
+    header, rows = TABLES[name](collection(statistics))
     assert rows
     assert {len(row) for row in rows} == {len(header)}
     assert not any(re.search(r"\bnan\b", cell, re.IGNORECASE) for row in rows for cell in row)
 
 
 def test_ratings_without_a_scale_have_no_distance(statistics: Statistics) -> None:
-    header, rows = TABLES["lidc-ratings"](statistics)
+    header, rows = TABLES["lidc-ratings"](collection(statistics))
     apart = header.index("Apart")
     assert {row[0] for row in rows if row[apart] == "–"} == {"internal structure", "calcification"}
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", LIDC_PICTURES)
 def test_alternative_texts_follow_the_data(statistics: Statistics, name: str) -> None:
     """A picture of other data has another text."""
     doubled = {table: frame.copy() for table, frame in statistics.items()}
@@ -65,21 +70,9 @@ def test_alternative_texts_follow_the_data(statistics: Statistics, name: str) ->
     doubled["example"]["patient_id"] = "LIDC-IDRI-9999"
     for table, column in (("slice dice", "mean"), ("copycat", "estimate")):
         doubled[table][column] /= 2
-    assert PICTURES[name](doubled).alt != PICTURES[name](statistics).alt
+    assert PICTURES[name](collection(doubled)).alt != PICTURES[name](collection(statistics)).alt
 
 
 def test_what_a_figure_shows_can_be_downloaded(prepared: Path) -> None:
     for name in PICTURES:
         assert len(pd.read_csv(prepared / f"book/_generated/data/{name}.csv")) > 1
-
-
-def test_what_the_phantom_is_worth_is_told_from_the_record(tmp_path: Path) -> None:
-    assert "has not been recorded" in phantom_transfer(tmp_path / "nowhere")
-    made_up().to_csv(tmp_path / "scores.csv", index=False)
-    write_json(tmp_path / "manifest.json", {"filters": 16, "training_patients": 90})
-    text = plain(phantom_transfer(tmp_path))
-    assert "F = 16" in text
-    assert "30 other patients (300 slices, 2 seeds)" in text
-    assert "0.800" in text
-    assert "0.600" in text
-    assert "75" in text

@@ -9,9 +9,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from carbon_midl.book.labs import lab_notebook
+from carbon_midl.book.build import lab_notebook
+from tests.book.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "book" / "course"
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LABS = sorted(COURSE.glob("lab-*.md"))

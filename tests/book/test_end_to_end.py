@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from carbon_midl.book.build import build
-from carbon_midl.book.prepare import prepare
-from carbon_midl.book.published import RECORDED as PUBLISHED
-from carbon_midl.book.search import RECORDED as SEARCHED
+from carbon_midl.book.build import build, prepare
+from carbon_midl.book.evidence import PUBLISHED, SEARCHED
 from carbon_midl.study.runner import run_study
 from carbon_midl.study.spec import read_study
 

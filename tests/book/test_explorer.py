@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carbon_midl.book.explorer_page import explorer_page
+from carbon_midl.book.explorer import explorer_page
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.selection.candidates import Candidates

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from carbon_midl.book.explorer_page import MODULES
+from carbon_midl.book.explorer import MODULES
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity, checked_pue
 from carbon_midl.selection.candidates import Factors

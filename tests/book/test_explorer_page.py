@@ -9,18 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_midl.book.evidence import Evidence
-from carbon_midl.book.explorer import explorer_data, rounded_up
-from carbon_midl.book.explorer_page import explorer_page, joined_modules
-from carbon_midl.book.selection_figures import CRITERION_LABELS
+from carbon_midl.book.explorer import explorer_data, explorer_page, joined_modules, rounded_up
+from carbon_midl.book.figures import CRITERION_LABELS
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
 from tests.book.conftest import ROOT
 from tests.book.synthetic import INTENSITY, PATIENTS, SEEDS, WIDTHS
-from tests.book.test_prepare import FACTS
 
 
 def test_the_data_are_the_study_s(study: tuple[Path, Path]) -> None:
-    evidence = Evidence.read(study[0], FACTS)
+    evidence = Evidence.read(study[0], ROOT)
     data = explorer_data(evidence)
     assert [width["name"] for width in data["widths"]] == [str(width) for width in WIDTHS]
     for width, row in zip(data["widths"], evidence.widths.itertuples(), strict=True):
@@ -36,7 +34,7 @@ def test_the_data_are_the_study_s(study: tuple[Path, Path]) -> None:
 
 
 def test_grids_are_those_of_the_library(study: tuple[Path, Path]) -> None:
-    grids = explorer_data(Evidence.read(study[0], FACTS))["grids"]
+    grids = explorer_data(Evidence.read(study[0], ROOT))["grids"]
     assert len(grids) > 200
     assert len({grid["code"] for grid in grids}) == len(grids)
     assert all(grid["g_per_kwh"] == carbon_intensity(grid["code"]).g_per_kwh for grid in grids)

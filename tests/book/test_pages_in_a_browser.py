@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pypdf import PdfReader
 
-from carbon_midl.book.pdf import print_paper
+from carbon_midl.book.build import print_paper
 from carbon_midl.errors import InputError
 from tests.book.browsing import listen, needs_chromium, served
 

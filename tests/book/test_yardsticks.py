@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carbon_midl.book.yardsticks import COLUMNS, read_yardsticks
+from carbon_midl.book.records import YARDSTICK_COLUMNS, read_yardsticks
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.metrics import dice
@@ -43,7 +43,7 @@ def test_the_record_holds_the_slices_that_a_study_scores(discs: CropArchive, tmp
     table, read = read_yardsticks(tmp_path / "out")
     assert read == manifest
     assert set(table["patient_id"]) <= set(split_patients(discs.patients, 3).test)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == YARDSTICK_COLUMNS
     assert table["threshold_dice"].mean() > 0.5  # bright discs on a dark ground
     assert manifest["threshold"]["validation_dice"] == pytest.approx(table["threshold_dice"].mean(), abs=0.3)
 

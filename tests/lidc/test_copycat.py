@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from carbon_midl.book.collection import BY_PATIENT, BY_SLICE
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import Scan
 from carbon_midl.lidc.masks import FRAME_PX, Outlines

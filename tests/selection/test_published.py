@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from carbon_midl.book.published import RECORDED, Record, read_published
+from carbon_midl.book.evidence import PUBLISHED, PublishedCurves, read_published
 from carbon_midl.errors import InputError
 from carbon_midl.selection.replay import Summary, curves_of_table, drawn
 from studies.published_curves import (
@@ -27,12 +27,12 @@ SHARED = ROOT.parent / "shared" / "pepr" / "pepr-lidc-derma.csv"
 
 
 @pytest.fixture(scope="module")
-def record() -> Record:
-    return read_published(ROOT / RECORDED)
+def record() -> PublishedCurves:
+    return read_published(ROOT / PUBLISHED)
 
 
 @pytest.fixture(scope="module")
-def published(record: Record) -> dict[str, pd.DataFrame]:
+def published(record: PublishedCurves) -> dict[str, pd.DataFrame]:
     if not SHARED.exists():
         pytest.skip("no published curves beside the repository")
     assert hashlib.sha256(SHARED.read_bytes()).hexdigest() == record.manifest["sha256"]
@@ -40,7 +40,7 @@ def published(record: Record) -> dict[str, pd.DataFrame]:
     return {str(name): part.reset_index(drop=True) for name, part in table.groupby("dataset")}
 
 
-def test_the_tuned_policies_are_those_that_the_rule_takes(record: Record) -> None:
+def test_the_tuned_policies_are_those_that_the_rule_takes(record: PublishedCurves) -> None:
     for name, rows in record.policies.groupby("dataset"):
         found = [Summary(*row) for row in rows[list(Summary._fields)].itertuples(index=False)]
         chosen = found[cheapest_within(found, LEAST)]
@@ -50,7 +50,7 @@ def test_the_tuned_policies_are_those_that_the_rule_takes(record: Record) -> Non
         assert own["draws_seed"].nunique() == 2  # tested on other draws than those it was chosen on
 
 
-def test_every_policy_of_the_grid_was_replayed_on_both_sets(record: Record) -> None:
+def test_every_policy_of_the_grid_was_replayed_on_both_sets(record: PublishedCurves) -> None:
     expected = [policy.describe() for policy in grid()]
     for _, rows in record.policies.groupby("dataset"):
         assert list(rows["policy"]) == expected
@@ -58,14 +58,16 @@ def test_every_policy_of_the_grid_was_replayed_on_both_sets(record: Record) -> N
 
 @pytest.mark.shared
 def test_choices_and_convergence_follow_from_the_published_table(
-    record: Record, published: dict[str, pd.DataFrame]
+    record: PublishedCurves, published: dict[str, pd.DataFrame]
 ) -> None:
     pd.testing.assert_frame_equal(choices(published), record.choices, rtol=1e-9)
     pd.testing.assert_frame_equal(readings(published), record.convergence, rtol=1e-9)
 
 
 @pytest.mark.shared
-def test_a_replayed_policy_gives_the_recorded_numbers(record: Record, published: dict[str, pd.DataFrame]) -> None:
+def test_a_replayed_policy_gives_the_recorded_numbers(
+    record: PublishedCurves, published: dict[str, pd.DataFrame]
+) -> None:
     curves = curves_of_table(published["derma"], ("model",), "num_param", "energy", r"test_\d+")
     draws = drawn(curves, record.manifest["tuning_draws"], seed=0)
     place = next(k for k, policy in enumerate(grid()) if policy.name == "halving")
@@ -88,18 +90,18 @@ def test_the_published_cost_to_convergence_falls_with_the_epoch(published: dict[
         assert divided[late] == pytest.approx(spent[late] / 10)
 
 
-def test_no_row_of_the_published_table_is_in_the_record(record: Record) -> None:
+def test_no_row_of_the_published_table_is_in_the_record(record: PublishedCurves) -> None:
     """Only what follows from it: of its 131 models no more are named than criteria choose."""
-    text = "".join(path.read_text() for path in (ROOT / RECORDED).iterdir())
+    text = "".join(path.read_text() for path in (ROOT / PUBLISHED).iterdir())
     assert not re.search(r"test_0\d|num_param|train_time", text)
     named = {*record.choices["chosen"], *record.convergence.filter(like="pepr_").to_numpy().ravel()}
     assert len(named) < 12
 
 
 def test_a_missing_record_says_how_it_is_made(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"policies\.csv: no such file\. Record it with: python -m studies\.published"):
+    with pytest.raises(InputError, match=r"policies\.csv: no such file.* Record it with: python -m studies\.published"):
         read_published(tmp_path)
-    shutil.copytree(ROOT / RECORDED, tmp_path / "record")
+    shutil.copytree(ROOT / PUBLISHED, tmp_path / "record")
     (tmp_path / "record" / "tuned.csv").unlink()
     with pytest.raises(InputError, match=r"tuned\.csv: no such file"):
         read_published(tmp_path / "record")

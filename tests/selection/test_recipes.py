@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carbon_midl.book.recipes import compare_recipes, read_recipes
+from carbon_midl.book.records import compare_recipes, read_recipes
 from carbon_midl.errors import InputError
 from tests.selection.made_up import write_results
 
@@ -61,8 +61,6 @@ def test_two_studies_with_a_recipe_each_are_compared_where_they_meet(tmp_path: P
 
 def test_a_recipe_without_runs_is_named(tmp_path: Path) -> None:
     runs, slices = a_study(gain=0.0)
-    with pytest.raises(InputError, match="runs of F = 4: none of recipe reference"):
-        compare_recipes(runs[runs["recipe"] == "efficient"], slices)
     for name in ("a", "b"):
         write_results(tmp_path / name, runs[runs["recipe"] == "efficient"], slices)
     with pytest.raises(

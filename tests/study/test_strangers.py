@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from carbon_midl.book.labs import write_labs
+from carbon_midl.book.build import write_labs
 from carbon_midl.lidc.crops import CropArchive
 
 pytestmark = pytest.mark.slow
