@@ -105,7 +105,6 @@ def test_importing_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "selection.marginal",
         "selection.choice",
         "figures",
         "selection.by_width",
