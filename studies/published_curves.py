@@ -98,7 +98,7 @@ def main() -> None:
             "source": "raghavian/MIA-Energy (MIT licence), data/full_data_pepr.csv; Selvan et al., arXiv:2403.12562",
             "sha256": hashlib.sha256(options.table.read_bytes()).hexdigest(),
             "models": {name: len(part) for name, part in curves.items()},
-            "epochs": {name: part.epochs for name, part in curves.items()},
+            "epochs": {name: part.trials[0].epochs for name, part in curves.items()},
             "tolerance": TOLERANCE,
             "least": LEAST,
             "tuning_draws": options.draws,

@@ -145,12 +145,10 @@ def test_importing_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "selection.marginal",
         "selection.choice",
         "book.figures",
         "selection.by_width",
         "study.share",
-        "book.build",
         "book.build",
     ],
 )

@@ -14,20 +14,18 @@ from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.statistics import Statistics, read_statistics
 from carbon_midl.measures import PatientBootstrap
-from carbon_midl.selection.by_width import by_size, by_width, carbon_by_width, draw_bootstrap, learning, read_widths
-from carbon_midl.selection.candidates import (
-    PATIENT,
-    RUN,
-    TEST_DICE,
-    Candidates,
-    Columns,
-    Factors,
-    joined_by_patient,
-    read_candidates,
+from carbon_midl.selection.by_width import (
+    by_size,
+    by_width,
+    cheapest_and_dearest,
+    draw_bootstrap,
+    learning,
+    marginal_costs,
+    read_widths,
 )
-from carbon_midl.selection.choice import on_grids, side_by_side
+from carbon_midl.selection.candidates import TEST_DICE, Candidates, Columns, Factors, read_candidates
+from carbon_midl.selection.choice import across_factors, side_by_side
 from carbon_midl.selection.criteria import all_criteria
-from carbon_midl.selection.marginal import cheapest_and_dearest, marginal_costs
 from carbon_midl.selection.replay import replay_study
 from carbon_midl.study.results import Results, read_csv, read_results
 from carbon_midl.training.network import unet_size
@@ -142,7 +140,7 @@ class Evidence:
     @cached_property
     def carbon_g(self) -> dict[int, float]:
         """Mean gCO2eq of a training by width."""
-        return carbon_by_width(self.widths)
+        return dict(zip(self.widths["filters"].tolist(), self.widths["carbon_g"].tolist(), strict=True))
 
     @cached_property
     def extremes(self) -> tuple[int, int]:
@@ -173,10 +171,9 @@ class Evidence:
     @cached_property
     def candidates(self) -> Candidates:
         """The widths as candidates, with Dice by test patient and training, carbon of training."""
-        columns = Columns(replicate=PATIENT, training=RUN, performance=TEST_DICE)
-        table = joined_by_patient(self.results.runs, self.results.slices_of("test"), TEST_DICE)
         first = self.results.runs.iloc[0]
-        return read_candidates(table, columns, Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"])))
+        factors = Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"]))
+        return read_candidates(self.results, Columns(performance=TEST_DICE), factors)
 
     @cached_property
     def choices(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -187,12 +184,17 @@ class Evidence:
     def choices_on_grids(self) -> pd.DataFrame:
         """What every criterion chooses on other grids."""
         factors = {place: Factors.of(place, float(self.results.runs["pue"].iloc[0])) for place in GRIDS}
-        return on_grids(self.candidates, all_criteria(self.candidates), factors)
+        tables = [
+            across_factors(self.candidates, criterion, factors).assign(name=criterion.name)
+            for criterion in all_criteria(self.candidates)
+        ]
+        table = pd.concat(tables, ignore_index=True).rename(columns={"label": "grid"})
+        return table[["name", "grid", "g_per_kwh", "chosen"]]
 
     @cached_property
     def replays(self) -> pd.DataFrame:
         """Every policy on the study's learning curves, a row a policy, over its seeds."""
-        return replay_study(self.results.runs, self.results.epochs)
+        return replay_study(self.results)
 
     @cached_property
     def family(self) -> pd.DataFrame:

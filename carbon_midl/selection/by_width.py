@@ -1,5 +1,7 @@
-"""A study that compares widths: one row a width, one row a nodule size, and how each training came to its Dice."""
+"""A study that compares widths: by width, by nodule size, along each training, and what another point of Dice costs."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +10,7 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.measures import PatientBootstrap, patient_dice
+from carbon_midl.selection.frontier import POINT
 from carbon_midl.study.results import Results, read_results
 
 
@@ -48,24 +51,15 @@ def by_width(results: Results, bootstrap: PatientBootstrap) -> pd.DataFrame:
     ]  # fmt: skip
     table = grouped[mean].mean()
     table.insert(0, "runs", grouped.size())
-    table["carbon_min_g"] = grouped["carbon_g"].min()
-    table["carbon_max_g"] = grouped["carbon_g"].max()
-    table["seed_dice_min"] = grouped["test_dice_patients"].min()
-    table["seed_dice_max"] = grouped["test_dice_patients"].max()
+    table[["carbon_min_g", "carbon_max_g"]] = grouped["carbon_g"].agg(["min", "max"])
+    table[["seed_dice_min", "seed_dice_max"]] = grouped["test_dice_patients"].agg(["min", "max"])
     intervals = pd.DataFrame(
         {width: bootstrap.dice(width) for width in bootstrap.widths}, index=["dice", "dice_low", "dice_high"]
     ).T
     table = table.join(intervals, how="left").reset_index()
-    if table["dice"].isna().any():
-        raise InputError(
-            f"slices: no Dice for width {table.loc[table['dice'].isna(), 'filters'].tolist()}. Collect the study again."
-        )
+    if missing := table.loc[table["dice"].isna(), "filters"].tolist():
+        raise InputError(f"slices: no Dice for width {missing}. Collect the study again.")
     return table
-
-
-def carbon_by_width(table: pd.DataFrame) -> dict[int, float]:
-    """Grams of CO2eq of a training by width, from :func:`by_width`."""
-    return {int(width): float(carbon) for width, carbon in zip(table["filters"], table["carbon_g"], strict=True)}
 
 
 def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
@@ -81,19 +75,14 @@ def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
         edges = [edges[0] - 1, edges[0]]
     edges[0] -= 1
     labels = [f"{low + 1:.0f} to {high:.0f} px" for low, high in pairwise(edges)]
-    size = pd.cut(slices["target_px"], edges, labels=labels)
     rows = []
-    for label in labels:
-        chosen = slices[size == label]
-        if chosen.empty:
-            continue
-        bootstrap = PatientBootstrap.draw(patient_dice(chosen))
+    for label, binned in slices.groupby(pd.cut(slices["target_px"], edges, labels=labels), observed=True):
+        bootstrap = PatientBootstrap.draw(patient_dice(binned))
         # Over slices, then over patients, as for the networks.
-        readers = chosen.groupby("patient_id")["readers_dice"].mean().mean()
-        count = len(chosen[["patient_id", "nodule", "slice"]].drop_duplicates())
+        readers = binned.groupby("patient_id")["readers_dice"].mean().mean()
+        count = len(binned[["patient_id", "nodule", "slice"]].drop_duplicates())
         for width in bootstrap.widths:
-            dice = bootstrap.dice(width)
-            rows.append((label, count, bootstrap.patients, width, *dice, readers))
+            rows.append((label, count, bootstrap.patients, width, *bootstrap.dice(width), readers))
     return pd.DataFrame(
         rows, columns=["size", "slices", "patients", "filters", "dice", "dice_low", "dice_high", "readers_dice"]
     )
@@ -108,3 +97,59 @@ def learning(results: Results) -> pd.DataFrame:
     return table[["run", "filters", "seed", "epoch"]].assign(
         carbon_g=energy_kwh * table["run"].map(factors), best_val_dice=best
     )
+
+
+def step_cost(carbon_g: Mapping[int, float], bootstrap: PatientBootstrap, first: int, second: int) -> dict[str, float]:
+    """Price of a point of Dice (0.01) in the step from width ``first`` to ``second``.
+
+    A price exists only where the step costs carbon and gains Dice. Its interval comes from the interval of the gain
+    (carbon is taken as known); where that reaches down to zero the price has no upper limit, written as infinity.
+
+    Args:
+        carbon_g: gCO2eq of training by width.
+        bootstrap: Dice of the same widths.
+        first: a width.
+        second: another, usually wider.
+
+    Returns:
+        ``first``, ``second``, extra ``carbon_g``, gain in Dice ``points`` (0.01) with ``points_low`` and
+        ``points_high``, and ``g_per_point`` with ``g_per_point_low`` and ``g_per_point_high`` (NaN: no price).
+    """
+    extra_g = carbon_g[second] - carbon_g[first]
+    points, low, high = (value / POINT for value in bootstrap.difference(first, second))
+
+    def price(gain: float, without_gain: float) -> float:
+        if extra_g <= 0 or high <= 0:
+            return math.nan
+        return extra_g / gain if gain > 0 else without_gain
+
+    return {
+        "first": first,
+        "second": second,
+        "carbon_g": extra_g,
+        "points": points,
+        "points_low": low,
+        "points_high": high,
+        "g_per_point": price(points, math.nan),
+        "g_per_point_low": price(high, math.nan),
+        "g_per_point_high": price(low, math.inf),
+    }
+
+
+def marginal_costs(carbon_g: Mapping[int, float], bootstrap: PatientBootstrap) -> pd.DataFrame:
+    """`step_cost` between neighbouring widths, then from the cheapest width to the dearest.
+
+    Raises:
+        InputError: fewer than two widths.
+    """
+    widths = bootstrap.widths
+    if len(widths) < 2:
+        raise InputError(f"widths {widths}: a marginal cost needs at least two widths. Add one to the study.")
+    steps = [*pairwise(widths), cheapest_and_dearest(carbon_g)]
+    return pd.DataFrame([step_cost(carbon_g, bootstrap, *step) for step in steps])
+
+
+def cheapest_and_dearest(carbon_g: Mapping[int, float]) -> tuple[int, int]:
+    """The widths with the least and the most carbon; the narrower one when equal."""
+    ordered = sorted(carbon_g, key=lambda width: (carbon_g[width], width))
+    return ordered[0], ordered[-1]

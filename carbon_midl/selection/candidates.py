@@ -13,10 +13,10 @@ Energy becomes carbon at one intensity for all. A grid's intensity changes throu
 with that of the hour ranks candidates by when they ran as well as by what they used; energy does not.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -28,7 +28,8 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue
 from carbon_midl.measures import could_be_best, lower_limits
-from carbon_midl.study.results import SLICES, read_csv, read_results
+from carbon_midl.study.results import SLICES, Results, read_csv, read_results
+from carbon_midl.training.options import suggestion
 
 CARBON_UNIT = "gCO2eq"
 KWH_PER_UNIT = {"kWh": 1.0, "Wh": 1e-3, "MJ": 1 / 3.6, "J": 1 / 3.6e6}
@@ -151,7 +152,7 @@ class Candidates:
 
     @cached_property
     def lower_limits(self) -> Callable[[int, float], np.ndarray]:
-        """`measures.lower_limits` of the differences from the candidate at a place; what was found is kept."""
+        """`measures.lower_limits` of the differences from the candidate at an index; each is computed once."""
         return cache(partial(lower_limits, self.performance))
 
     @cached_property
@@ -163,14 +164,11 @@ class Candidates:
 
     def without(self, index: int) -> "Candidates":
         """All but one of them."""
-        return self.only([other for other in range(len(self)) if other != index])
-
-    def only(self, places: Sequence[int]) -> "Candidates":
-        """Those at the given places."""
-        rows = list(places)
         arrays = {name: getattr(self, name) for name in ("performance", "cost", "energy_kwh", "duration_s")}
-        kept: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays.items()}
-        return replace(self, names=tuple(self.names[row] for row in rows), **kept)
+        rest: dict[str, Any] = {
+            name: None if array is None else np.delete(array, index, axis=0) for name, array in arrays.items()
+        }
+        return replace(self, names=self.names[:index] + self.names[index + 1 :], **rest)
 
     def recosted(self, factors: Factors) -> "Candidates":
         """The same candidates with the carbon of another grid, PUE or embodied share.
@@ -222,7 +220,7 @@ class Columns:
 
 
 def read_candidates(
-    table: Path | pd.DataFrame,
+    table: Path | pd.DataFrame | Results,
     columns: Columns | None = None,
     factors: Factors | None = None,
     where: Mapping[str, str] | None = None,
@@ -233,8 +231,8 @@ def read_candidates(
     """Read a tidy table.
 
     Args:
-        table: a CSV file (``.gz`` too), the directory of a recorded study, or a data frame. By patient, only those are
-            kept on whom all trainings were scored.
+        table: a CSV file (``.gz`` too), a data frame, a recorded study or its directory. Of a study, by patient, only
+            those are kept on whom all trainings were scored.
         columns: which column holds what.
         factors: from energy to carbon; by default the world's average grid and data centre.
         where: keep only rows with these values, by column.
@@ -249,10 +247,17 @@ def read_candidates(
     >>> read_candidates(table, factors=Factors.of(100, pue=1.5)).mean_cost.tolist()
     [15.0, 30.0]
     """
-    frame, origin, columns, notes = _opened(table, columns or Columns())
+    columns = columns or Columns()
+    notes: list[str] = []
+    if is_test(columns.performance):
+        notes.append(
+            f"{columns.performance} is a test score, and choosing by it uses the test up: the chosen one's is too "
+            "good, and nothing is left to test it on."
+        )
+    frame, origin, columns = _rows(table, columns, notes)
     for name, value in (where or {}).items():
         frame = rows_where(frame, name, value, origin)
-    tidy, meaning = _tidy(frame, columns, factors, percent, origin)
+    tidy, attributes = _tidy(frame, columns, factors, percent, origin)
     complete = tidy.dropna(subset=["candidate", "patient", "training", "performance", "cost"])
     if left_out := len(tidy) - len(complete):
         notes.append(f"{left_out} of {len(tidy)} rows left out: without candidate, replicate, performance or cost.")
@@ -265,74 +270,46 @@ def read_candidates(
         complete = _shared(complete, columns, origin, notes)
     else:  # each replicate is a training of its own
         complete = complete.assign(training=complete["patient"], patient="")
-    arrays = _arrays(complete, columns, origin)
+    names, arrays = _arrays(complete, columns, origin)
     if columns.training and (np.isfinite(arrays["performance"][:, 0]).sum(axis=1) < 2).any():
         notes.append("Candidates with a single training: what another seed would change is left out for them.")
-    names = tuple(_ordered(complete["candidate"]))
-    return Candidates(names, **arrays, **meaning, performance_name=columns.performance, notes=tuple(notes))
+    return Candidates(names, **arrays, **attributes, performance_name=columns.performance, notes=tuple(notes))
 
 
-def _opened(table: Path | pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, str, Columns, list[str]]:
-    """The rows, where they come from, the columns with the defaults filled in, and notes."""
-    notes, part = [], "validation"
+def _rows(
+    table: Path | pd.DataFrame | Results, columns: Columns, notes: list[str]
+) -> tuple[pd.DataFrame, str, Columns]:
+    """The rows, where they come from, and the columns with the defaults filled in.
+
+    Of a recorded study they are runs, or runs and patients where it has slices of the part that is asked for.
+    """
+    if isinstance(table, Path) and table.is_dir():
+        table = read_results(table)
     performance = columns.performance or VALIDATION_DICE
-    if is_test(performance):
-        part = "test"
-        notes.append(
-            f"{performance} is a test score, and choosing by it uses the test up: the chosen one's is too good, and "
-            "nothing is left to test it on."
-        )
-    wanted = columns.replicate == PATIENT or (not columns.replicate and performance in (VALIDATION_DICE, TEST_DICE))
-    if wanted and isinstance(table, Path) and table.is_dir():
-        try:
-            frame = by_patient(table, performance, part)
-        except InputError as error:
-            if columns.replicate:
-                raise
-            notes.append(
-                f"By seed, on {columns.performance or 'val_dice'} of runs.csv, and not by patient, so what other "
-                f"patients would change is left out. {error}"
-            )
-        else:
+    by_patient = columns.replicate == PATIENT or (not columns.replicate and performance in (VALIDATION_DICE, TEST_DICE))
+    if isinstance(table, Results) and by_patient:
+        part = "test" if is_test(performance) else "validation"
+        slices = table.slices_of(part)
+        if not slices.empty:
+            dice = slices.groupby([RUN, PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
+            runs = table.runs.drop(columns=[performance, PATIENT], errors="ignore")
             training = columns.training or RUN
             columns = replace(columns, replicate=PATIENT, training=training, performance=performance)
-            return frame, str(table), columns, notes
+            return dice.merge(runs, on=RUN, how="right"), table.where, columns  # a run without slices has no patient
+        missing = f"{table.where}/{SLICES}: no {part} slices. Run the study anew, which records them"
+        if columns.replicate:
+            raise InputError(f"{missing}, or choose by seed (--replicate seed).")
+        notes.append(
+            f"By seed, on {columns.performance or 'val_dice'} of runs.csv, and not by patient, so what other patients "
+            f"would change is left out. {missing}."
+        )
     columns = replace(columns, replicate=columns.replicate or "seed", performance=columns.performance or "val_dice")
-    if isinstance(table, pd.DataFrame):
-        frame, origin = table, "table"
-    else:
-        path = table / "runs.csv" if table.is_dir() else table
-        frame, origin = read_csv(path), str(path)
+    if isinstance(table, Results):
+        return table.runs, table.where, columns
+    frame, origin = (table, "table") if isinstance(table, pd.DataFrame) else (read_csv(table), str(table))
     if frame.empty:
         raise InputError(f"{origin}: no rows; expected one a candidate and replicate.")
-    return frame.reset_index(drop=True), origin, columns, notes
-
-
-def by_patient(directory: Path, performance: str, part: str = "validation") -> pd.DataFrame:
-    """One row a run and patient of one part of a recorded study, with all that ``runs.csv`` says of the run.
-
-    Args:
-        directory: of a recorded study.
-        performance: column for the patient's mean Dice, in place of what the run had there.
-        part: "validation" or "test".
-
-    Raises:
-        InputError: the results cannot be read, or no slice of this part was recorded.
-    """
-    results = read_results(directory)
-    slices = results.slices_of(part)
-    if slices.empty:
-        raise InputError(
-            f"{results.where}/{SLICES}: no {part} slices. Run the study anew, which records them, or choose by seed "
-            "(--replicate seed)."
-        )
-    return joined_by_patient(results.runs, slices, performance)
-
-
-def joined_by_patient(runs: pd.DataFrame, slices: pd.DataFrame, performance: str) -> pd.DataFrame:
-    """As `by_patient`, from tables at hand; a run without slices has no patient."""
-    dice = slices.groupby([RUN, PATIENT], sort=False)["dice"].mean().rename(performance).reset_index()
-    return dice.merge(runs.drop(columns=[performance, PATIENT], errors="ignore"), on=RUN, how="right")
+    return frame.reset_index(drop=True), origin, columns
 
 
 def _tidy(
@@ -345,59 +322,42 @@ def _tidy(
     else:
         tidy["patient"] = labels(frame, (columns.replicate,), "replicate", origin)
     tidy["training"] = labels(frame, (columns.training,), "training", origin) if columns.training else ""
-    tidy["performance"] = _performance(numbers(frame, columns.performance, "performance", origin), percent, origin)
+    tidy["performance"] = _fractions(numbers(frame, columns.performance, "performance", origin), percent, origin)
     if columns.carbon is not None and columns.resource is not None:
         raise InputError("columns: both carbon and another resource; name the one that is the cost.")
-    given = columns.carbon or columns.resource
-    if given is not None:
+    if (given := columns.carbon or columns.resource) is not None:
         if factors is not None:
             raise InputError(
                 f"cost: {given} is taken as it is, so grid, PUE and embodied share do not apply. Leave them out, or "
                 "name the energy's column instead."
             )
-        tidy["cost"] = _not_negative(frame, given, "cost", origin)
-        if columns.carbon is not None:
-            return tidy, {}
-        return tidy, {"cost_name": given, "unit": columns.resource_unit}
+        tidy["cost"] = numbers(frame, given, "cost", origin, least=0)
+        return tidy, {} if columns.carbon else {"cost_name": given, "unit": columns.resource_unit}
     if columns.energy_unit not in KWH_PER_UNIT:
         raise InputError(f"energy unit: found {columns.energy_unit!r}; expected one of {', '.join(KWH_PER_UNIT)}.")
     factors = factors or Factors.of()
-    tidy["energy_kwh"] = _not_negative(frame, columns.energy, "energy", origin) * KWH_PER_UNIT[columns.energy_unit]
+    tidy["energy_kwh"] = numbers(frame, columns.energy, "energy", origin, least=0) * KWH_PER_UNIT[columns.energy_unit]
     if factors.embodied_g_per_h or columns.duration in frame.columns:
-        tidy["duration_s"] = _not_negative(frame, columns.duration, "duration", origin)
+        tidy["duration_s"] = numbers(frame, columns.duration, "duration", origin, least=0)
     duration_s = tidy["duration_s"].to_numpy() if "duration_s" in tidy else None
     tidy["cost"] = factors.carbon_g(tidy["energy_kwh"].to_numpy(), duration_s)
     return tidy, {"factors": factors}
 
 
-def _performance(values: np.ndarray, percent: bool, origin: str) -> np.ndarray:
-    low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
+def _fractions(performance: np.ndarray, percent: bool, origin: str) -> np.ndarray:
+    """Performances as fractions; refused where they are neither fractions nor, if so told, percent."""
+    low, high = np.nanmin(performance, initial=np.inf), np.nanmax(performance, initial=-np.inf)
     if low < 0:
-        raise InputError(
-            f"{origin}: performance {low:g}; expected 0 to 1, larger is better. Turn a loss or a distance into such a "
-            "score."
-        )
-    if percent:
-        if high > 100:
-            raise InputError(f"{origin}: performance {high:g} in percent; expected at most 100.")
-        if 0 <= high <= 1:
-            raise InputError(f"{origin}: performance up to {high:g}, which looks like fractions, not percent.")
-        return values / 100
-    if high > 1:
-        hint = "It looks like percent: say so (--percent)." if high <= 100 else "Scale it."
-        raise InputError(f"{origin}: performance {high:g}; expected 0 to 1, as Dice or accuracy. {hint}")
-    return values
-
-
-def _not_negative(frame: pd.DataFrame, name: str, role: str, origin: str) -> np.ndarray:
-    values = numbers(frame, name, role, origin)
-    if (values < 0).any():
-        row = int(np.flatnonzero(values < 0)[0])
-        raise InputError(
-            f"{origin}: {name} is {values[row]:g} in data row {row + 1}; expected a number that is not negative. "
-            "Leave the cell empty where it was not measured."
-        )
-    return values
+        way_out = "Turn a loss or a distance into such a score."
+        raise InputError(f"{origin}: performance {low:g}; expected 0 to 1, larger is better. {way_out}")
+    if percent and high > 100:
+        raise InputError(f"{origin}: performance {high:g} in percent; expected at most 100.")
+    if percent and 0 <= high <= 1:
+        raise InputError(f"{origin}: performance up to {high:g}, which looks like fractions, not percent.")
+    if not percent and high > 1:
+        way_out = "It looks like percent: say so (--percent)." if high <= 100 else "Scale it."
+        raise InputError(f"{origin}: performance {high:g}; expected 0 to 1, as Dice or accuracy. {way_out}")
+    return performance / 100 if percent else performance
 
 
 def _unrepeated(
@@ -414,9 +374,9 @@ def _unrepeated(
             "some of them (--where), name a further column of the candidate (--candidate "
             f"{','.join(columns.candidate)},OTHER) or the replicate's (--replicate), or average them (--repeats mean)."
         )
-    merged = tidy.groupby(keys, sort=False, as_index=False).mean()
-    notes.append(f"{len(tidy)} rows averaged to {len(merged)}, one a candidate and replicate.")
-    return merged
+    averaged = tidy.groupby(keys, sort=False, as_index=False).mean()
+    notes.append(f"{len(tidy)} rows averaged to {len(averaged)}, one a candidate and replicate.")
+    return averaged
 
 
 def _shared(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str]) -> pd.DataFrame:
@@ -434,36 +394,30 @@ def _shared(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str])
     return kept
 
 
-def _arrays(tidy: pd.DataFrame, columns: Columns, origin: str) -> dict[str, Any]:
-    """Rows into arrays (candidates, patients, trainings); patients and trainings in the order of their names."""
-    names = _ordered(tidy["candidate"])
-    number = tidy.groupby("candidate")["training"].transform(lambda own: pd.factorize(own, sort=True)[0])
-    at = (tidy["candidate"].map(names.index), pd.factorize(tidy["patient"], sort=True)[0], number)
-    places = tuple(np.asarray(place, dtype=int) for place in at)
+def _arrays(tidy: pd.DataFrame, columns: Columns, origin: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The candidates' names, and rows as arrays (candidates, patients, trainings), each axis in the order of names."""
+    names = list(dict.fromkeys(tidy["candidate"]))
+    with suppress(ValueError):  # as they first appear where they are no numbers
+        names.sort(key=float)
+    training = tidy.groupby("candidate")["training"].transform(lambda one: pd.factorize(one, sort=True)[0])
+    axes = (tidy["candidate"].map(names.index), pd.factorize(tidy["patient"], sort=True)[0], training)
+    index = tuple(np.asarray(axis, dtype=int) for axis in axes)
     arrays: dict[str, Any] = {}
     for name in ("performance", "cost", "energy_kwh", "duration_s"):
-        if name in tidy:
-            arrays[name] = np.full([place.max() + 1 for place in places], np.nan)
-            arrays[name][places] = tidy[name]
-            if columns.training and name != "performance":
-                if (arrays[name] != arrays[name][:, :1])[np.isfinite(arrays[name])].any():
-                    several = tidy.groupby(["candidate", "training"])[name].nunique()
-                    candidate, training = several[several > 1].index[0]
-                    raise InputError(
-                        f"{origin}: training {training} of candidate {candidate} has another {name} on another "
-                        "patient; expected that of the whole training on each of its rows."
-                    )
-                arrays[name] = arrays[name][:, :1]
-    return arrays
-
-
-def _ordered(names: "pd.Series[str]") -> list[str]:
-    """Each name once, in numerical order where they are numbers, otherwise as they first appear."""
-    unique = list(dict.fromkeys(names))
-    try:
-        return sorted(unique, key=float)
-    except ValueError:
-        return unique
+        if name not in tidy:
+            continue
+        arrays[name] = np.full([axis.max() + 1 for axis in index], np.nan)
+        arrays[name][index] = tidy[name]
+        if columns.training and name != "performance":  # one number a training
+            differs = tidy[name] != tidy.groupby(["candidate", "training"])[name].transform("first")
+            if (differs & tidy[name].notna()).any():
+                wrong = tidy[differs].iloc[0]
+                raise InputError(
+                    f"{origin}: training {wrong['training']} of candidate {wrong['candidate']} has another {name} on "
+                    "another patient; expected that of the whole training on each of its rows."
+                )
+            arrays[name] = arrays[name][:, :1]
+    return tuple(names), arrays
 
 
 def is_test(name: str) -> bool:
@@ -477,30 +431,26 @@ def require(table: pd.DataFrame, name: str, role: str, origin: str) -> None:
     Raises:
         InputError: there is no such column; a near one is named, or all of them.
     """
-    known = [str(column) for column in table.columns]
-    if name in known:
-        return
-    lower = {column.lower(): column for column in reversed(known)}
-    near = difflib.get_close_matches(name.lower(), lower, n=1)
-    hint = f"did you mean {lower[near[0]]!r}?" if near else f"found {', '.join(known)}."
-    raise InputError(f"{origin}: no column {name!r} for the {role}; {hint}")
+    if name not in table.columns:
+        hint = suggestion(name, [str(column) for column in table.columns])
+        raise InputError(f"{origin}: no column {name!r} for the {role}; {hint}")
 
 
-def numbers(table: pd.DataFrame, name: str, role: str, origin: str) -> np.ndarray:
+def numbers(table: pd.DataFrame, name: str, role: str, origin: str, least: float = -math.inf) -> np.ndarray:
     """The column as floats, NaN where a cell is empty.
 
     Raises:
-        InputError: there is no such column, or a cell holds something that is no finite number.
+        InputError: there is no such column, or a cell holds something that is no finite number of at least ``least``.
     """
     require(table, name, role, origin)
     cells = table[name]
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    wrong = (np.isnan(values) & cells.notna().to_numpy()) | np.isinf(values)
+    wrong = (np.isnan(values) & cells.notna().to_numpy()) | np.isinf(values) | (values < least)
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+        row = int(np.argmax(wrong))
         raise InputError(
             f"{origin}: column {name!r} ({role}) holds '{cells.iloc[row]}' in data row {row + 1}; expected a finite "
-            "number. Leave the cell empty where there is none."
+            f"number{' that is not negative' if least == 0 else ''}. Leave the cell empty where there is none."
         )
     return values
 
@@ -530,10 +480,10 @@ def rows_where(table: pd.DataFrame, name: str, value: str, origin: str) -> pd.Da
     Raises:
         InputError: there is no such column or row.
     """
-    found = labels(table, (name,), "choice of rows", origin)
-    rows = table[found == value]
+    texts = labels(table, (name,), "choice of rows", origin)
+    rows = table[texts == value]
     if rows.empty:
-        known = list(found.dropna().unique())
+        known = list(texts.dropna().unique())
         shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
         raise InputError(f"{origin}: no row with {name} = {value}; found {shown}.")
     return rows.reset_index(drop=True)

@@ -25,8 +25,6 @@ DRAWS = 10_000
 _LIMITS = (0.025, 0.975)
 _RELATIVE_TIE = 1e-12
 """Means of the same numbers added up in another order differ by less."""
-_BLOCK_CELLS = 250_000
-"""Candidates × draws handled at once: a few MB, which a processor's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,9 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     chosen = int(pick(utility, performance, cost)[0])
     if chosen < 0:
         raise InputError(criterion.refusal(candidates))
-    runner_up = _without(candidates, criterion, chosen) if len(candidates) > 1 else None
+    runner_up = _chosen_without(candidates, criterion, chosen) if len(candidates) > 1 else None
     scores = criterion.scores(performance, cost, candidates)[0]
-    tied = tuple(candidates.names[place] for place in np.flatnonzero(_largest(utility)[0]) if place != chosen)
+    tied = tuple(candidates.names[index] for index in np.flatnonzero(_largest(utility)[0]) if index != chosen)
     return Choice(
         criterion=criterion.describe(candidates),
         chosen=candidates.names[chosen],
@@ -95,7 +93,7 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
 
 
 def pick(utility: np.ndarray, performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """The place of the largest utility on each draw, shape (m,); -1 where none may be chosen.
+    """The index of the largest utility on each draw, shape (m,); -1 where none may be chosen.
 
     Of equals the cheapest, of these the best, of these the first.
     """
@@ -112,11 +110,11 @@ def _largest(utility: np.ndarray) -> np.ndarray:
     return (utility >= top - tolerance) & (utility > -np.inf)
 
 
-def _without(candidates: Candidates, criterion: Criterion, place: int) -> str | None:
+def _chosen_without(candidates: Candidates, criterion: Criterion, index: int) -> str | None:
     """What would be chosen without one of them; None where none may be."""
-    rest = candidates.without(place)
-    performance, cost = rest.mean_performance[None], rest.mean_cost[None]
-    chosen = int(pick(criterion.utility(performance, cost, rest), performance, cost)[0])
+    rest = candidates.without(index)
+    means = rest.mean_performance[None], rest.mean_cost[None]
+    chosen = int(pick(criterion.utility(*means, rest), *means)[0])
     return None if chosen < 0 else rest.names[chosen]
 
 
@@ -142,8 +140,8 @@ def _reason(
     if score not in (performance[chosen], 0 if chosen == best else None):
         text += f"; {score_name}: {number(score)}"
     if runner_up is not None:
-        place = candidates.names.index(runner_up)
-        text += f". Next is {runner_up}, {performance[place]:.4f} at {amount(cost[place], candidates.unit)}"
+        index = candidates.names.index(runner_up)
+        text += f". Next is {runner_up}, {performance[index]:.4f} at {amount(cost[index], candidates.unit)}"
     means = np.stack([performance, cost])
     if np.allclose(means, means[:, [chosen]], rtol=_RELATIVE_TIE, atol=0):
         return text + ". All candidates are equal in performance and cost; the first is taken."
@@ -190,45 +188,27 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
     """
     if draws < 1:
         raise InputError(f"draws: found {draws}; expected at least 1.")
-    count, known = len(candidates), bool(candidates.counts.max() > 1)
-    chosen, frontier = np.full(count + 1, np.nan), np.full(count, np.nan)
-    drawn = {name: np.full((1, count), np.nan) for name in ("performance", "cost", "rank")}
-    if known:
-        chosen, frontier = np.zeros(count + 1), np.zeros(count)
-        means = drawn_means(candidates.performance, candidates.cost, draws=draws, seed=seed)
-        drawn = {"performance": means[0], "cost": means[1], "rank": np.empty((draws, count), dtype=np.float32)}
-        block = max(1, _BLOCK_CELLS // count)
-        for start in range(0, draws, block):
-            performance, cost = (kind[start : start + block] for kind in means)
-            utility = criterion.utility(performance, cost, candidates)
-            # Place -1, none, is counted at the end.
-            places = pick(utility, performance, cost) % (count + 1)
-            chosen += np.bincount(places, minlength=count + 1) / draws
-            frontier += on_frontier(performance, cost).sum(axis=0) / draws
-            drawn["rank"][start : start + block] = _ranks(utility)
-    performance, cost = candidates.mean_performance, candidates.mean_cost
-    limits = {name: np.quantile(values, _LIMITS, axis=0) for name, values in drawn.items()}
-    for low_high in limits.values():
-        low_high[:, candidates.counts < 2] = np.nan
-    table = pd.DataFrame(
-        {
-            "candidate": candidates.names,
-            "replicates": candidates.counts,
-            "performance": performance,
-            "performance_low": limits["performance"][0],
-            "performance_high": limits["performance"][1],
-            "cost": cost,
-            "cost_low": limits["cost"][0],
-            "cost_high": limits["cost"][1],
-            "on_frontier": on_frontier(performance, cost),
-            "frontier_probability": frontier,
-            "chosen_probability": chosen[:-1],
-            "rank": _ranks(criterion.utility(performance[None], cost[None], candidates))[0],
-            "rank_low": limits["rank"][0],
-            "rank_high": limits["rank"][1],
-        }
-    )
-    return Uncertainty(table, float(chosen[-1]) if known else None, draws if known else 0, _notes(candidates))
+    count, single = len(candidates), candidates.counts < 2
+    observed = candidates.mean_performance[None], candidates.mean_cost[None]
+    performance = cost = np.full((1, count), np.nan)
+    ranks, frontier, chosen, none = performance, np.full(count, np.nan), np.full(count, np.nan), None
+    if not single.all():
+        performance, cost = drawn_means(candidates.performance, candidates.cost, draws=draws, seed=seed)
+        utility = criterion.utility(performance, cost, candidates)
+        picked = pick(utility, performance, cost)
+        ranks, frontier = _ranks(utility), on_frontier(performance, cost).mean(axis=0)
+        none = float((picked < 0).mean())
+        chosen = np.bincount(picked[picked >= 0], minlength=count) / draws
+    columns: dict[str, Any] = {"candidate": candidates.names, "replicates": candidates.counts}
+    observed_ranks = _ranks(criterion.utility(*observed, candidates))
+    for name, mean, drawn in zip(
+        ("performance", "cost", "rank"), (*observed, observed_ranks), (performance, cost, ranks), strict=True
+    ):
+        low, high = np.where(single, np.nan, np.quantile(drawn, _LIMITS, axis=0))
+        columns |= {name: mean[0], f"{name}_low": low, f"{name}_high": high}
+    columns |= {"on_frontier": on_frontier(*observed)[0], "frontier_probability": frontier}
+    table = pd.DataFrame(columns | {"chosen_probability": chosen})
+    return Uncertainty(table, none, draws if none is not None else 0, _notes(candidates))
 
 
 def _ranks(utility: np.ndarray) -> np.ndarray:
@@ -275,7 +255,7 @@ def compare(candidates: Candidates) -> pd.DataFrame:
         raise InputError(f"candidates: found {len(candidates)}; a comparison needs at least two.")
     order = np.argsort(candidates.mean_cost, kind="stable")
     first, second = np.array(list(combinations(order.tolist(), 2))).T
-    each = np.array([difference_errors(candidates.performance, place) for place in range(len(candidates))])
+    each = np.array([difference_errors(candidates.performance, index) for index in range(len(candidates))])
     difference = candidates.mean_performance[second] - candidates.mean_performance[first]
     error, freedom = each[first, :, second].T
     half = stdtrit(freedom, _LIMITS[1]) * error
@@ -315,10 +295,10 @@ def leave_one_out(candidates: Candidates, criterion: Criterion) -> dict[str, str
     Raises:
         InputError: none may be chosen among all.
     """
-    before = choose(candidates, criterion).chosen
-    others = [(place, name) for place, name in enumerate(candidates.names) if name != before]
-    without = {name: _without(candidates, criterion, place) for place, name in others}
-    return {name: chosen for name, chosen in without.items() if chosen != before}
+    chosen = choose(candidates, criterion).chosen
+    others = [(index, name) for index, name in enumerate(candidates.names) if name != chosen]
+    without = {name: _chosen_without(candidates, criterion, index) for index, name in others}
+    return {name: instead for name, instead in without.items() if instead != chosen}
 
 
 def across_factors(candidates: Candidates, criterion: Criterion, factors: Mapping[str, Factors]) -> pd.DataFrame:
@@ -333,36 +313,22 @@ def across_factors(candidates: Candidates, criterion: Criterion, factors: Mappin
         factors: by a label of each.
 
     Returns:
-        Rows with ``label``, ``g_per_kwh``, ``pue``, ``embodied_g_per_h``, ``chosen`` (None where none may be),
-        ``carbon_g`` of the chosen one, ``embodied_fraction`` of that carbon, and ``reason``.
+        Rows with ``label``, ``g_per_kwh``, ``chosen`` (None where none may be), its ``carbon_g`` and ``reason``.
 
     Raises:
         InputError: the cost was not made from energy, or an embodied share lacks the duration.
     """
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for label, there in factors.items():
         recosted = candidates.recosted(there)
-        row: dict[str, Any] = {
-            "label": label,
-            "g_per_kwh": there.intensity.g_per_kwh,
-            "pue": there.pue,
-            "embodied_g_per_h": there.embodied_g_per_h,
-            "chosen": None,
-            "carbon_g": np.nan,
-            "embodied_fraction": np.nan,
-        }
         try:
             choice = choose(recosted, criterion)
+            chosen, reason = choice.chosen, choice.reason
+            carbon_g = float(recosted.mean_cost[recosted.names.index(chosen)])
         except InputError as error:
-            row["reason"] = str(error)
-        else:
-            carbon_g = float(recosted.mean_cost[recosted.names.index(choice.chosen)])
-            operational = recosted.recosted(Factors(there.intensity, there.pue))
-            operational_g = float(operational.mean_cost[recosted.names.index(choice.chosen)])
-            row |= {"chosen": choice.chosen, "carbon_g": carbon_g, "reason": choice.reason}
-            row["embodied_fraction"] = 1 - operational_g / carbon_g if carbon_g > 0 else 0.0
-        rows.append(row)
-    return pd.DataFrame(rows)
+            chosen, carbon_g, reason = None, np.nan, str(error)
+        rows.append((label, there.intensity.g_per_kwh, chosen, carbon_g, reason))
+    return pd.DataFrame(rows, columns=["label", "g_per_kwh", "chosen", "carbon_g", "reason"])
 
 
 def side_by_side(
@@ -371,9 +337,9 @@ def side_by_side(
     """What each criterion chooses.
 
     Returns:
-        A row a criterion: ``name``, ``criterion`` with its options, ``chosen``, ``runner_up`` (None: there is none),
-        ``performance`` and ``cost`` of the chosen one, its ``probability`` over draws of the replicates (NaN where
-        nothing could be drawn) and the ``reason``.
+        A row a criterion: ``name``, ``chosen``, ``runner_up`` (None: there is none), ``performance`` and ``cost`` of
+        the chosen one, its ``probability`` over draws of the replicates (NaN where nothing could be drawn) and the
+        ``reason``.
         A row a criterion and candidate: ``name``, ``candidate``, ``probability`` of being chosen.
 
     Raises:
@@ -382,30 +348,10 @@ def side_by_side(
     rows, probabilities = [], []
     for criterion in criteria:
         choice = choose(candidates, criterion)
-        likely = uncertainty(candidates, criterion, draws).table.set_index("candidate")["chosen_probability"]
-        place = candidates.names.index(choice.chosen)
-        rows.append(
-            {
-                "name": criterion.name,
-                "criterion": choice.criterion,
-                "chosen": choice.chosen,
-                "runner_up": choice.runner_up,
-                "performance": float(candidates.mean_performance[place]),
-                "cost": float(candidates.mean_cost[place]),
-                "probability": likely[choice.chosen],
-                "reason": choice.reason,
-            }
-        )
-        probabilities.append(likely.rename("probability").reset_index().assign(name=criterion.name))
-    return pd.DataFrame(rows), pd.concat(probabilities, ignore_index=True)[["name", "candidate", "probability"]]
-
-
-def on_grids(candidates: Candidates, criteria: Sequence[Criterion], factors: Mapping[str, Factors]) -> pd.DataFrame:
-    """What each criterion chooses on each grid: a row each with ``name``, ``grid``, ``g_per_kwh`` and ``chosen``.
-
-    Raises:
-        InputError: the cost was not made from energy.
-    """
-    parts = [across_factors(candidates, criterion, factors).assign(name=criterion.name) for criterion in criteria]
-    table = pd.concat(parts, ignore_index=True).rename(columns={"label": "grid"})
-    return table[["name", "grid", "g_per_kwh", "chosen"]]
+        table = uncertainty(candidates, criterion, draws).table.assign(name=criterion.name)
+        table = table.rename(columns={"chosen_probability": "probability"})
+        probabilities.append(table[["name", "candidate", "probability"]])
+        chosen = table.rename(columns={"candidate": "chosen"}).set_index("chosen", drop=False).loc[choice.chosen]
+        kept = chosen[["name", "chosen", "performance", "cost", "probability"]].to_dict()
+        rows.append(kept | {"runner_up": choice.runner_up, "reason": choice.reason})
+    return pd.DataFrame(rows), pd.concat(probabilities, ignore_index=True)

@@ -1,6 +1,5 @@
 """The criteria: what each makes as large as possible, under which assumption, and where it comes from."""
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -63,10 +62,10 @@ class Criterion(ABC):
 class Best(Criterion):
     """The best mean performance, whatever it costs."""
 
-    name: ClassVar[str] = "best"
-    score_name: ClassVar[str] = "mean performance"
-    assumption: ClassVar[str] = "Cost does not matter, and the largest mean is the best candidate and not a lucky one."
-    source: ClassVar[str] = "usual practice"
+    name = "best"
+    score_name = "mean performance"
+    assumption = "Cost does not matter, and the largest mean is the best candidate and not a lucky one."
+    source = "usual practice"
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The performance."""
@@ -79,21 +78,17 @@ class Best(Criterion):
 
 @dataclass(frozen=True)
 class Budget(Criterion):
-    """The best of those that cost at most ``limit``.
-
-    Attributes:
-        limit: in the unit of the cost, for one candidate.
-    """
+    """The best of those that cost at most ``limit``, in the unit of the cost."""
 
     limit: float
 
-    name: ClassVar[str] = "budget"
-    score_name: ClassVar[str] = "mean performance within the budget"
-    assumption: ClassVar[str] = "The budget is fixed, and what is left of it is worth nothing."
-    source: ClassVar[str] = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
+    name = "budget"
+    score_name = "mean performance within the budget"
+    assumption = "The budget is fixed, and what is left of it is worth nothing."
+    source = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.limit) or self.limit <= 0:
+        if not 0 < self.limit < np.inf:
             raise InputError(f"budget: found {self.limit}; expected a number above 0, in the unit of the cost.")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
@@ -106,17 +101,16 @@ class Budget(Criterion):
 
     def refusal(self, candidates: Candidates) -> str:
         """The cheapest, and what it would take."""
-        cheapest = int(candidates.mean_cost.argmin())
-        cost = candidates.mean_cost[cheapest]
+        cheapest, cost = candidates.names[candidates.mean_cost.argmin()], candidates.mean_cost.min()
+        needed = amount(cost, candidates.unit)
         text = (
-            f"budget: no candidate within {amount(self.limit, candidates.unit)}; the cheapest, "
-            f"{candidates.names[cheapest]}, costs {amount(cost, candidates.unit)}, {number(cost / self.limit)} times "
-            f"as much. Allow {amount(cost, candidates.unit)}, or train it with less energy"
+            f"budget: no candidate within {amount(self.limit, candidates.unit)}; the cheapest, {cheapest}, costs "
+            f"{needed}, {number(cost / self.limit)} times as much. Allow {needed}, or train it with less energy"
         )
         factors = candidates.factors
         if factors is not None and not factors.embodied_g_per_h:
-            needed = factors.intensity.g_per_kwh * self.limit / cost
-            text += f", or on a grid of at most {amount(needed, 'gCO2eq/kWh')} (now {factors.intensity.g_per_kwh:g})"
+            here = factors.intensity.g_per_kwh
+            text += f", or on a grid of at most {amount(here * self.limit / cost, 'gCO2eq/kWh')} (now {here:g})"
         return text + "."
 
 
@@ -135,14 +129,14 @@ class NonInferior(Criterion):
     margin: float = 0.01
     confidence: float = 0.95
 
-    name: ClassVar[str] = "noninferior"
-    score_name: ClassVar[str] = "lower limit of the difference from the best performance"
-    assumption: ClassVar[str] = (
+    name = "noninferior"
+    score_name = "lower limit of the difference from the best performance"
+    assumption = (
         "The margin was set before the results were seen; each candidate is compared with the best on its own, without "
         "correction for how many there are. With few replicates little can be shown, and the choice stays with the "
         "best; with a single one there is no limit, and the means are compared."
     )
-    source: ClassVar[str] = "non-inferiority trials (CONSORT extension, Piaggio et al. 2012), taken over to models"
+    source = "non-inferiority trials (CONSORT extension, Piaggio et al. 2012), taken over to models"
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < 1:
@@ -152,18 +146,16 @@ class NonInferior(Criterion):
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """Minus the cost of those that are not inferior."""
-        limits = self.scores(performance, cost, candidates)
-        return np.where(limits >= -self.margin - _ROUNDING, -cost, -np.inf)
+        return np.where(self.scores(performance, cost, candidates) >= -self.margin - _ROUNDING, -cost, -np.inf)
 
     def scores(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The lower limit of the difference from the best, of equals the cheapest."""
         top = performance.max(axis=1, keepdims=True)
         best = np.where(performance >= top - _ROUNDING, cost, np.inf).argmin(axis=1)
-        limits = performance - performance[np.arange(len(best)), best][:, None]
+        limits = performance - np.take_along_axis(performance, best[:, None], axis=1)
         observed = candidates.mean_performance
-        for place in np.unique(best).tolist():
-            below = observed - observed[place] - candidates.lower_limits(place, self.confidence)
-            limits[best == place] -= below
+        for index in np.unique(best).tolist():
+            limits[best == index] -= observed - observed[index] - candidates.lower_limits(index, self.confidence)
         return limits
 
     def describe(self, candidates: Candidates) -> str:
@@ -175,21 +167,19 @@ class NonInferior(Criterion):
 class Weighted(Criterion):
     """The largest weighted sum of performance and thrift, each scaled to 0–1 over the candidates.
 
-    Score = weight · P + (1 - weight) · (1 - C), with P and C scaled by their smallest and largest value.
-
-    Attributes:
-        weight: of the performance, 0 to 1.
+    Score = weight · P + (1 - weight) · (1 - C), with P and C scaled by their smallest and largest value, and a weight
+    of the performance from 0 to 1.
     """
 
     weight: float = 0.5
 
-    name: ClassVar[str] = "weighted"
-    score_name: ClassVar[str] = "weighted sum of scaled performance and thrift"
-    assumption: ClassVar[str] = (
+    name = "weighted"
+    score_name = "weighted sum of scaled performance and thrift"
+    assumption = (
         "The whole range of performance in this table is worth weight / (1 - weight) times its whole range of cost; "
         "another candidate at either end changes what a point is worth."
     )
-    source: ClassVar[str] = "simple additive weighting (Hwang and Yoon 1981)"
+    source = "simple additive weighting (Hwang and Yoon 1981)"
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
@@ -206,7 +196,7 @@ class Weighted(Criterion):
 
 @dataclass(frozen=True)
 class Pepr(Criterion):
-    """Performance per resource unit: P / (1 + R), with the resource R scaled to 0–1 over the candidates.
+    """Performance per resource unit: P / (1 + R), with the resource R scaled to 0–1.
 
     Attributes:
         limits: the resource that counts as 0 and as 1, in the unit of the cost; by default the smallest and largest of
@@ -215,13 +205,13 @@ class Pepr(Criterion):
 
     limits: tuple[float, float] | None = None
 
-    name: ClassVar[str] = "pepr"
-    score_name: ClassVar[str] = "PePR"
-    assumption: ClassVar[str] = (
+    name = "pepr"
+    score_name = "PePR"
+    assumption = (
         "The dearest candidate's performance is worth half, the cheapest's all of it: the score depends on which "
         "candidates are in the table, and moves when the cheapest or dearest is left out."
     )
-    source: ClassVar[str] = "Selvan et al., PePR, arXiv:2403.12562"
+    source = "Selvan et al., PePR, arXiv:2403.12562"
 
     def __post_init__(self) -> None:
         if self.limits is not None and not (np.isfinite(self.limits).all() and self.limits[0] < self.limits[1]):
@@ -239,10 +229,9 @@ class Pepr(Criterion):
         if candidates.unit == CARBON_UNIT:
             return "PePR-C"
         name = candidates.cost_name.lower()
-        for letter, words in {"E": ("energy", "kwh"), "M": ("mem",), "T": ("time", "duration")}.items():
-            if any(word in name for word in words):
-                return f"PePR-{letter}"
-        return f"PePR of {candidates.cost_name}"
+        words = {"energy": "E", "kwh": "E", "mem": "M", "time": "T", "duration": "T"}
+        letter = next((letter for word, letter in words.items() if word in name), None)
+        return f"PePR-{letter}" if letter else f"PePR of {candidates.cost_name}"
 
 
 @dataclass(frozen=True)
@@ -252,15 +241,13 @@ class Knee(Criterion):
     Both axes are scaled to 0–1 over the frontier, so the line is P = C and the height above it P - C.
     """
 
-    name: ClassVar[str] = "knee"
-    score_name: ClassVar[str] = "height above the line from the cheapest to the best of the frontier"
-    assumption: ClassVar[str] = (
+    name = "knee"
+    score_name = "height above the line from the cheapest to the best of the frontier"
+    assumption = (
         "Both axes are linear, and the cheapest and the best on the frontier are the right ends: a logarithmic cost, "
         "or another candidate at either end, has another knee. Where no height is above 0, there is none."
     )
-    source: ClassVar[str] = (
-        "Das 1999 (normal-boundary intersection); as a difference curve, Satopää et al. 2011 (Kneedle)"
-    )
+    source = "Das 1999 (normal-boundary intersection); as a difference curve, Satopää et al. 2011 (Kneedle)"
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The height above the line, on the frontier."""
@@ -274,27 +261,24 @@ class Knee(Criterion):
 
 @dataclass(frozen=True)
 class Marginal(Criterion):
-    """From the cheapest step by step along the frontier, while the next point of performance costs less than ``limit``.
+    """From the cheapest along the frontier, while the next point (0.01) of performance costs less than ``limit``.
 
     Steps go to the next corner of the frontier's upper convex hull, see `step_prices`. The last step below the limit
     leads to the candidate with the largest ``limit`` · performance / 0.01 - cost.
-
-    Attributes:
-        limit: in the unit of the cost for 0.01 of performance.
     """
 
     limit: float
 
-    name: ClassVar[str] = "marginal"
-    score_name: ClassVar[str] = "price of a point in the step that leads there"
-    assumption: ClassVar[str] = (
+    name = "marginal"
+    score_name = "price of a point in the step that leads there"
+    assumption = (
         "A point (0.01) of performance is worth the limit, the first as much as the last, and the means are the truth: "
         "the price of a small gain is known far less well than its cost."
     )
-    source: ClassVar[str] = "incremental cost-effectiveness ratio with extended dominance (Cantor 1994)"
+    source = "incremental cost-effectiveness ratio with extended dominance (Cantor 1994)"
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.limit) or self.limit < 0:
+        if not 0 <= self.limit < np.inf:
             raise InputError(f"price: found {self.limit}; expected what a point (0.01) may cost, at least 0.")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:

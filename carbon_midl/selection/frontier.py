@@ -33,29 +33,16 @@ def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
         )
     absent = np.isnan(performance) | np.isnan(cost)
     # Absent candidates cost more than any other and are worse, so that they change nothing for those present.
-    performance = np.where(absent, -np.inf, performance)
-    cost = np.where(absent, np.inf, cost)
-    order = np.argsort(cost, axis=-1, kind="stable")
-    sorted_cost = np.take_along_axis(cost, order, axis=-1)
-    if (sorted_cost[..., 1:] == sorted_cost[..., :-1]).any():
-        # Among equal costs the best comes first.
-        by_performance = np.argsort(-performance, axis=-1, kind="stable")
-        by_cost = np.argsort(np.take_along_axis(cost, by_performance, axis=-1), axis=-1, kind="stable")
-        order = np.take_along_axis(by_performance, by_cost, axis=-1)
-        sorted_cost = np.take_along_axis(cost, order, axis=-1)
-    sorted_performance = np.take_along_axis(performance, order, axis=-1)
-    best_so_far = np.maximum.accumulate(sorted_performance, axis=-1)
+    performance, cost = np.where(absent, -np.inf, performance), np.where(absent, np.inf, cost)
+    order = np.lexsort((-performance, cost), axis=-1)  # from cheap to dear, among equal costs the best first
+    performance, cost = np.take_along_axis(performance, order, axis=-1), np.take_along_axis(cost, order, axis=-1)
     new = np.ones(performance.shape, dtype=bool)
-    new[..., 1:] = sorted_performance[..., 1:] > best_so_far[..., :-1]
-    # Equal to the one before it in both, and so on the frontier exactly if that one is: the first of the run decides.
-    equal = (sorted_performance[..., 1:] == sorted_performance[..., :-1]) & (
-        sorted_cost[..., 1:] == sorted_cost[..., :-1]
-    )
-    if equal.any():
-        places = np.broadcast_to(np.arange(performance.shape[-1]), performance.shape).copy()
-        places[..., 1:][equal] = 0
-        first_of_run = np.maximum.accumulate(places, axis=-1)
-        new = np.take_along_axis(new, first_of_run, axis=-1)
+    new[..., 1:] = performance[..., 1:] > np.maximum.accumulate(performance, axis=-1)[..., :-1]
+    # One that is equal to the one before it in both is on the frontier if that one is: the first of the run decides.
+    equal = (performance[..., 1:] == performance[..., :-1]) & (cost[..., 1:] == cost[..., :-1])
+    first_of_run = np.broadcast_to(np.arange(performance.shape[-1]), performance.shape).copy()
+    first_of_run[..., 1:][equal] = 0
+    new = np.take_along_axis(new, np.maximum.accumulate(first_of_run, axis=-1), axis=-1)
     result = np.empty_like(new)
     np.put_along_axis(result, order, new, axis=-1)
     return result & ~absent
@@ -70,16 +57,16 @@ def step_prices(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
     prices = np.full(len(cost), np.nan)
     corners: list[int] = []
     frontier = np.flatnonzero(on_frontier(performance, cost))
-    for place in frontier[np.argsort(cost[frontier], kind="stable")].tolist():
-        if corners and cost[place] == cost[corners[-1]]:
+    for index in frontier[np.argsort(cost[frontier], kind="stable")].tolist():
+        if corners and cost[index] == cost[corners[-1]]:
             continue
         price = 0.0
         while corners:
             last = corners[-1]
-            price = (cost[place] - cost[last]) * POINT / (performance[place] - performance[last])
+            price = (cost[index] - cost[last]) * POINT / (performance[index] - performance[last])
             if len(corners) == 1 or price > prices[last]:
                 break
             prices[corners.pop()] = np.nan  # the step across it is cheaper
-        prices[place] = price
-        corners.append(place)
+        prices[index] = price
+        corners.append(index)
     return prices

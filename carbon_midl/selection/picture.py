@@ -1,7 +1,6 @@
 """A picture of a choice: performance against cost with intervals and frontier, and a text in its place."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -40,21 +39,34 @@ def draw_choice(candidates: Candidates, choice: Choice, uncertainty: Uncertainty
         if _logarithmic(cost):
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        for values, others, name in ((cost, performance, "cost"), (performance, cost, "performance")):
-            _bars(axes, values, others, table[[f"{name}_low", f"{name}_high"]].to_numpy(), name == "cost")
+        known = table["cost_low"].notna()
+        if known.any():
+            rows = table[known]
+            # The observed mean may lie outside of a percentile interval by rounding.
+            lengths = {
+                name: np.clip([rows[name] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[name]], 0, None)
+                for name in ("cost", "performance")
+            }
+            axes.errorbar(
+                rows["cost"], rows["performance"], xerr=lengths["cost"], yerr=lengths["performance"],
+                fmt="none", ecolor=_GREY, elinewidth=1, zorder=1,
+            )  # fmt: skip
         order = np.argsort(cost[frontier], kind="stable")
         steps = (cost[frontier][order], performance[frontier][order])
         axes.step(*steps, where="post", color=_BLUE, linewidth=1.2, zorder=2)
-        dominated, others = ~frontier & ~chosen, frontier & ~chosen
-        if dominated.any():
-            axes.plot(cost[dominated], performance[dominated], "x", color=_GREY, zorder=3, label="dominated")
-        if others.any():
-            axes.plot(cost[others], performance[others], "o", color=_BLUE, zorder=4, label="frontier")
-        axes.plot(cost[chosen], performance[chosen], "D", color=_ORANGE, markersize=8, zorder=5, label="chosen")
-        for place, name in enumerate(candidates.names):
+        for among, mark, size, colour, label in (
+            (~frontier & ~chosen, "x", 6, _GREY, "dominated"),
+            (frontier & ~chosen, "o", 6, _BLUE, "frontier"),
+            (chosen, "D", 8, _ORANGE, "chosen"),
+        ):
+            if among.any():
+                axes.plot(cost[among], performance[among], mark, markersize=size, color=colour, zorder=3, label=label)
+        for index, name in enumerate(candidates.names):
             if len(candidates) <= LABELLED or name == choice.chosen:
-                _label(axes, name, (cost[place], performance[place]), bool(frontier[place]))
-        axes.set(xlabel=_cost_label(candidates), ylabel=f"{candidates.performance_name} (mean)")
+                _label(axes, name, (cost[index], performance[index]), bool(frontier[index]))
+        cost_name = candidates.cost_name[0].upper() + candidates.cost_name[1:]
+        unit = f" ({candidates.unit})" if candidates.unit else ""
+        axes.set(xlabel=f"{cost_name}{unit}", ylabel=f"{candidates.performance_name} (mean)")
         axes.grid(color="#d7dce1", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.legend(frameon=False, loc="lower right")
@@ -82,31 +94,18 @@ def alt_text(candidates: Candidates, choice: Choice, uncertainty: Uncertainty) -
     best, worst = candidates.names[performance.argmax()], candidates.names[performance.argmin()]
     table = uncertainty.table
     frontier = list(table[table["on_frontier"]].sort_values("cost")["candidate"])
-    place = candidates.names.index(choice.chosen)
+    chosen = candidates.names.index(choice.chosen)
     text = (
         f"Mean {candidates.performance_name} against {candidates.cost_name} of {len(candidates)} candidates"
         f"{', cost on a logarithmic axis' if _logarithmic(cost) else ''}. Performance goes from "
         f"{performance.min():.3f} ({worst}) to {performance.max():.3f} ({best}), cost from "
         f"{amount(cost.min(), candidates.unit)} to {amount(cost.max(), candidates.unit)}. "
-        f"On the frontier: {listed(frontier, 8)}. Chosen: {choice.chosen}, {performance[place]:.3f} at "
-        f"{amount(cost[place], candidates.unit)}"
+        f"On the frontier: {listed(frontier, 8)}. Chosen: {choice.chosen}, {performance[chosen]:.3f} at "
+        f"{amount(cost[chosen], candidates.unit)}"
     )
     probability = uncertainty.chosen_probability(choice.chosen)
     text += f", in {probability:.0%} of draws." if np.isfinite(probability) else "; single replicates, no intervals."
     return text
-
-
-def _bars(axes: Axes, values: np.ndarray, others: np.ndarray, limits: np.ndarray, horizontal: bool) -> None:
-    known = np.isfinite(limits).all(axis=1)
-    if not known.any():
-        return
-    # The observed mean may lie outside of a percentile interval by rounding.
-    lengths = np.clip(np.stack([values - limits[:, 0], limits[:, 1] - values]), 0, None)[:, known]
-    style: dict[str, Any] = {"fmt": "none", "ecolor": _GREY, "elinewidth": 1, "zorder": 1}
-    if horizontal:
-        axes.errorbar(values[known], others[known], xerr=lengths, **style)
-    else:
-        axes.errorbar(others[known], values[known], yerr=lengths, **style)
 
 
 def _label(axes: Axes, name: str, at: tuple[float, float], above: bool) -> None:
@@ -120,8 +119,3 @@ def _label(axes: Axes, name: str, at: tuple[float, float], above: bool) -> None:
 
 def _logarithmic(cost: np.ndarray) -> bool:
     return bool(cost.min() > 0 and cost.max() >= LOGARITHMIC_FROM * cost.min())
-
-
-def _cost_label(candidates: Candidates) -> str:
-    name = candidates.cost_name[0].upper() + candidates.cost_name[1:]
-    return f"{name} ({candidates.unit})" if candidates.unit else name

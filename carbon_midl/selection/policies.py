@@ -1,7 +1,7 @@
 """Policies: what a search over candidates does next, from what their trainings have shown so far.
 
 A policy is a pure function of the trials: the same trials give the same steps, whoever asks and whenever. So a search
-that is replayed on recorded learning curves can be told step by step.
+can be replayed on recorded learning curves.
 """
 
 import math
@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import median
-from types import NoneType
-from typing import ClassVar, get_args, get_type_hints
+from typing import ClassVar, NamedTuple, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from carbon_midl.errors import InputError
 
@@ -30,7 +31,7 @@ class Trial:
         cost: of each trained epoch (kWh, or any unit, the same for all trials).
 
     Raises:
-        InputError: a size, number of epochs or cost that cannot be, or numbers of epochs that do not agree.
+        InputError: a size, number of epochs, performance or cost that cannot be, or numbers that do not agree.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Trial:
     cost: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.size) or self.size <= 0:
+        if not 0 < self.size < math.inf:
             raise InputError(f"{self.name}: found size {self.size}; expected a number above 0.")
         if self.epochs < 1:
             raise InputError(f"{self.name}: found {self.epochs} epochs; expected at least 1.")
@@ -49,6 +50,8 @@ class Trial:
                 f"{self.name}: found {len(self.performance)} performances and {len(self.cost)} costs; expected one of "
                 f"each for every trained epoch, and at most {self.epochs}."
             )
+        if any(value < 0 or value > 1 for value in self.performance):  # neither holds for NaN
+            raise InputError(f"{self.name}: found performances {self.performance}; expected 0 to 1, or NaN.")
         if not all(0 <= cost < math.inf for cost in self.cost):
             raise InputError(f"{self.name}: found costs {self.cost}; expected numbers of 0 or more.")
 
@@ -72,26 +75,18 @@ class Trial:
         """Best performance so far, which is that of the kept checkpoint; minus infinity before there is one."""
         return max((value for value in self.performance if not math.isnan(value)), default=-math.inf)
 
-    def first(self, epochs: int) -> "Trial":
+    def up_to(self, epochs: int) -> "Trial":
         """The trial as it was after its first ``epochs`` trained epochs, or as it is where there are fewer."""
         if epochs >= self.trained:
             return self
         return replace(self, performance=self.performance[:epochs], cost=self.cost[:epochs])
 
 
-@dataclass(frozen=True)
-class Step:
-    """Train a trial on.
-
-    Attributes:
-        trial: its place in the list of trials.
-        until: the last epoch to train, counted from 1.
-        reason: in a short sentence.
-    """
+class Step(NamedTuple):
+    """Train a trial, by its index in the list of trials, until the end of an epoch, counted from 1."""
 
     trial: int
     until: int
-    reason: str
 
 
 class Policy(ABC):
@@ -126,12 +121,12 @@ class Policy(ABC):
         return bool(self.steps([trial]))
 
     def choose(self, trials: Sequence[Trial]) -> int:
-        """Place of the chosen trial: of those trained the best so far, of equals the one whose training cost least.
+        """Index of the chosen trial: of those trained the best so far, of equals the one whose training cost least.
 
         Raises:
             InputError: no trial has a performance yet.
         """
-        chosen = max(range(len(trials)), key=lambda place: (*_rank(trials[place]), -place), default=None)
+        chosen = max(range(len(trials)), key=lambda index: (*_rank(trials[index]), -index), default=None)
         if chosen is None or trials[chosen].best == -math.inf:
             raise InputError("search: no candidate has a performance yet. Train at least one epoch.")
         return chosen
@@ -142,40 +137,43 @@ def _rank(trial: Trial) -> tuple[float, float, float]:
     return trial.best, -trial.spent, -trial.size
 
 
-def predicted_cost(trial: Trial, epochs: int, trials: Sequence[Trial]) -> float:
-    """What epochs of a trial will cost; 0 where nothing has been trained that would tell.
-
-    Epochs cost what the trial's own have on average; before its first, what those of the trained trial nearest in size
-    make it by their cost per size, which is rough.
-    """
-    trained = [other for other in trials if other.trained]
-    if not trained:
-        return 0.0
-    nearest = trial if trial.trained else min(trained, key=lambda one: abs(math.log(one.size / trial.size)))
-    return epochs * nearest.epoch_cost / nearest.size * trial.size
+def _by_size(trials: Sequence[Trial]) -> list[int]:
+    return sorted(range(len(trials)), key=lambda index: trials[index].size)
 
 
-def by_size(trials: Sequence[Trial]) -> list[int]:
-    """Places of the trials, the smallest first."""
-    return sorted(range(len(trials)), key=lambda place: trials[place].size)
+def _patient_steps(trials: Sequence[Trial], indices: Sequence[int], patience: int | None) -> list[Step]:
+    """Each to the epoch at which its training would stop if none before improves; those that have stopped left out."""
+    steps = []
+    for index in indices:
+        trial = trials[index]
+        best_epoch = trial.performance.index(trial.best) + 1 if trial.best > -math.inf else 0
+        until = min(trial.epochs, best_epoch + (patience or trial.epochs))
+        if trial.trained < until:
+            steps.append(Step(index, until))
+    return steps
+
+
+def _check_options(policy: Policy, above: bool = False, **bounds: float) -> None:
+    """Refuse options below their bound, and at it where they have to be ``above`` it."""
+    for name, bound in bounds.items():
+        value = getattr(policy, name)
+        if value is not None and not (bound < value < math.inf or (bound == value and not above)):
+            expected = f"above {bound}" if above else f"of {bound} or more"
+            raise InputError(f"{name}: found {value}; expected a number {expected}.")
 
 
 @dataclass(frozen=True)
 class FullSweep(Policy):
     """Every candidate is trained for all its epochs, the smallest first."""
 
-    name: ClassVar[str] = "full"
-    summary: ClassVar[str] = "Train every candidate for all its epochs."
-    assumption: ClassVar[str] = "Cost does not matter."
-    source: ClassVar[str] = "usual practice"
+    name = "full"
+    summary = "Train every candidate for all its epochs."
+    assumption = "Cost does not matter."
+    source = "usual practice"
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """All that is left of every training."""
-        return [
-            Step(place, trials[place].epochs, "every candidate is trained in full")
-            for place in by_size(trials)
-            if trials[place].trained < trials[place].epochs
-        ]
+        return _patient_steps(trials, _by_size(trials), None)
 
     def describe(self) -> str:
         """The policy in a few words."""
@@ -184,25 +182,21 @@ class FullSweep(Policy):
 
 @dataclass(frozen=True)
 class EarlyStopping(Policy):
-    """Every candidate is trained until its performance has not improved for some epochs.
-
-    Attributes:
-        patience: so many epochs.
-    """
+    """Every candidate is trained until its performance has not improved for ``patience`` epochs."""
 
     patience: int = 5
 
-    name: ClassVar[str] = "early-stopping"
-    summary: ClassVar[str] = "Train every candidate until it has not improved for some epochs."
-    assumption: ClassVar[str] = "A training that has not improved for so long will not improve again by much."
-    source: ClassVar[str] = "Prechelt 1998, Early stopping – but when? (Neural Networks: Tricks of the Trade)"
+    name = "early-stopping"
+    summary = "Train every candidate until it has not improved for some epochs."
+    assumption = "A training that has not improved for so long will not improve again by much."
+    source = "Prechelt 1998, Early stopping – but when? (Neural Networks: Tricks of the Trade)"
 
     def __post_init__(self) -> None:
-        _check_whole("patience", self.patience)
+        _check_options(self, patience=1)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """Each training up to the epoch at which it would stop if none before improves."""
-        return _patient_steps(trials, by_size(trials), self.patience, "still improving")
+        return _patient_steps(trials, _by_size(trials), self.patience)
 
     def describe(self) -> str:
         """The policy with its patience."""
@@ -227,47 +221,31 @@ class SuccessiveHalving(Policy):
     eta: float = 2.0
     first: float = 1.0
 
-    name: ClassVar[str] = "halving"
-    summary: ClassVar[str] = "Give every survivor the same energy, keep one in eta, give those eta times as much."
-    assumption: ClassVar[str] = "Who leads after an equal amount of energy will be among the leaders at the end."
-    source: ClassVar[str] = (
+    name = "halving"
+    summary = "Give every survivor the same energy, keep one in eta, give those eta times as much."
+    assumption = "Who leads after an equal amount of energy will be among the leaders at the end."
+    source = (
         "Jamieson and Talwalkar 2016 (AISTATS) and Li et al. 2018 (Hyperband, JMLR), here with energy as the resource"
     )
 
     def __post_init__(self) -> None:
-        for name, least in (("eta", 1), ("first", 0)):
-            if not least < (value := getattr(self, name)) < math.inf:
-                raise InputError(f"{name}: found {value}; expected a number above {least}.")
+        _check_options(self, above=True, eta=1, first=0)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """The first epoch of all; then, rung by rung, what is left of the first rung that is not done."""
-        if first := [place for place in by_size(trials) if not trials[place].trained]:
-            return [Step(place, 1, "its first epoch shows what an epoch costs") for place in first]
-        if not trials:
-            return []
-        mean_cost = math.fsum(trial.cost[0] for trial in trials) / len(trials)
+        if untrained := [index for index in _by_size(trials) if not trials[index].trained]:
+            return [Step(index, 1) for index in untrained]
         survivors = list(range(len(trials)))
-        rungs = list(_growing(self.first, self.eta, max(trial.epochs for trial in trials)))
-        for number, allowance in enumerate(rungs, start=1):
+        rungs = list(self._rungs(trials))
+        for number, (energy, limit) in enumerate(rungs, start=1):
             if len(survivors) == 1 and number < len(rungs):
                 continue  # nobody is left to compare it with on the way to the last rung
-            energy, limit = allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
-            reason = f"rung {number}: one of {len(survivors)}, each given {allowance:.3g} mean epochs"
-            reached = {place: _reached(trials[place], energy, limit) for place in survivors}
-            if steps := [
-                Step(place, _affordable(trials[place], energy, limit), reason)
-                for place, epochs in reached.items()
-                if epochs is None
-            ]:
-                return steps
-            there = [trials[place].first(epochs or 0) for place, epochs in reached.items()]
-            ranked = sorted(
-                zip(self.scores(there), map(_rank, there), survivors, strict=True),
-                key=lambda one: (one[0], *one[1], -one[2]),
-                reverse=True,
-            )
-            kept = max(1, math.ceil(len(survivors) / self.one_of(number) - _TOLERANCE))
-            survivors = [place for _, _, place in ranked[:kept]]
+            reached = {index: _reached(trials[index], energy, limit) for index in survivors}
+            if left := [index for index, epochs in reached.items() if epochs is None]:
+                return [Step(index, _affordable(trials[index], energy, limit)) for index in left]
+            ranks = self._ranks([trials[index].up_to(epochs or 0) for index, epochs in reached.items()])
+            order = sorted(zip(ranks, survivors, strict=True), key=lambda one: (one[0], -one[1]), reverse=True)
+            survivors = [index for _, index in order[: self._kept(number, len(survivors))]]
         return []
 
     def goes_on(self, trial: Trial, others: Sequence[Trial]) -> bool:
@@ -276,19 +254,31 @@ class SuccessiveHalving(Policy):
         This is the asynchronous halving of Li et al. 2020 (MLSys); the mean epoch is that of the trials so far.
         """
         known = [trial, *(other for other in others if other.trained)]
-        mean_cost = math.fsum(one.cost[0] for one in known) / len(known)
-        *rungs, _ = _growing(self.first, self.eta, trial.epochs)
-        for number, allowance in enumerate(rungs, start=1):
-            energy, limit = allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
+        *rungs, _ = self._rungs(known)
+        for number, (energy, limit) in enumerate(rungs, start=1):
             reached = [_reached(one, energy, limit) for one in known]
             if reached[0] != trial.trained:
                 continue  # it has not come so far yet, or was let on before
-            there = [one.first(epochs) for one, epochs in zip(known, reached, strict=True) if epochs is not None]
-            ranks = [(score, *_rank(one)) for score, one in zip(self.scores(there), there, strict=True)]
-            better = sum(rank > ranks[0] for rank in ranks)
-            if better >= max(1, math.ceil(len(there) / self.one_of(number) - _TOLERANCE)):
+            there = [one.up_to(epochs) for one, epochs in zip(known, reached, strict=True) if epochs is not None]
+            rank, *ranks = self._ranks(there)
+            if sum(other > rank for other in ranks) >= self._kept(number, len(there)):
                 return False
         return trial.trained < trial.epochs
+
+    def _rungs(self, trials: Sequence[Trial]) -> Iterator[tuple[float, float]]:
+        """The energy of each rung, and the most epochs that a candidate may train for it."""
+        mean_cost = math.fsum(trial.cost[0] for trial in trials) / len(trials)
+        allowance, last = self.first, max(trial.epochs for trial in trials)
+        while allowance < last * (1 - _TOLERANCE):
+            yield allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
+            allowance *= self.eta
+        yield last * mean_cost * (1 + _TOLERANCE), self.most_epochs(last)
+
+    def _ranks(self, trials: Sequence[Trial]) -> list[tuple[float, ...]]:
+        return [(score, *_rank(trial)) for score, trial in zip(self.scores(trials), trials, strict=True)]
+
+    def _kept(self, rung: int, survivors: int) -> int:
+        return max(1, math.ceil(survivors / self.one_of(rung) - _TOLERANCE))
 
     def one_of(self, rung: int) -> float:
         """Of how many survivors of a rung, counted from 1, one goes on."""
@@ -328,19 +318,17 @@ class ScreenedHalving(SuccessiveHalving):
     screen: float = 4.0
     trend: float = 0.5
 
-    name: ClassVar[str] = "screened-halving"
-    summary: ClassVar[str] = "Screen all on little energy, then halve gently, by performance and trend of the curve."
-    assumption: ClassVar[str] = "Two epochs show who is far behind, and a curve that rises steeply now goes on rising."
-    source: ClassVar[str] = (
+    name = "screened-halving"
+    summary = "Screen all on little energy, then halve gently, by performance and trend of the curve."
+    assumption = "Two epochs show who is far behind, and a curve that rises steeply now goes on rising."
+    source = (
         "successive halving as above; curves carried forward as in Swersky et al. 2014 (freeze–thaw) and Domhan et al. "
         "2015 (IJCAI), but by a straight line; the screening is this project's own"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("screen", 1), ("trend", 0)):
-            if not least <= (value := getattr(self, name)) < math.inf:
-                raise InputError(f"{name}: found {value}; expected a number of {least} or more.")
+        _check_options(self, screen=1, trend=0)
 
     def one_of(self, rung: int) -> float:
         """The screening, then eta."""
@@ -367,14 +355,6 @@ class ScreenedHalving(SuccessiveHalving):
         )
 
 
-def _growing(first: float, factor: float, last: float) -> Iterator[float]:
-    """``first``, ``first`` × ``factor`` and so on below ``last``, and ``last``."""
-    while first < last * (1 - _TOLERANCE):
-        yield first
-        first *= factor
-    yield last
-
-
 def _reached(trial: Trial, energy: float, limit: float) -> int | None:
     """The epoch to which an amount of energy carries a trial, at least 1; None where it has not trained that far.
 
@@ -397,7 +377,7 @@ def _affordable(trial: Trial, energy: float, limit: float) -> int:
 def _slope(trial: Trial) -> float | None:
     """What its best performance gained while its epochs grew by a factor e; None where that is not known."""
     half = trial.trained // 2
-    if not half or (earlier := trial.first(half).best) == -math.inf:
+    if not half or (earlier := trial.up_to(half).best) == -math.inf:
         return None
     return (trial.best - earlier) / math.log(trial.trained / half)
 
@@ -420,30 +400,25 @@ class Widen(Policy):
     stage: int = 1
     patience: int | None = 5
 
-    name: ClassVar[str] = "widen"
-    summary: ClassVar[str] = "Start with the smallest candidate and go on to larger ones only while the gain pays."
-    assumption: ClassVar[str] = "Performance rises with size and levels off: where one stage does not pay, none does."
-    source: ClassVar[str] = (
+    name = "widen"
+    summary = "Start with the smallest candidate and go on to larger ones only while the gain pays."
+    assumption = "Performance rises with size and levels off: where one stage does not pay, none does."
+    source = (
         "the question of Selvan 2021 (MIDL), who finds about 1 % more Dice for 1500 % more carbon; the rule is this "
         "project's own"
     )
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.gain) or self.gain < 0:
-            raise InputError(f"gain: found {self.gain}; expected a number of 0 or more, such as 0.005.")
-        _check_whole("stage", self.stage)
-        if self.patience is not None:
-            _check_whole("patience", self.patience)
+        _check_options(self, gain=0, stage=1, patience=1)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """What is left of the first stage that is not done, if the one before it has paid."""
-        order = by_size(trials)
+        order = _by_size(trials)
         for start in range(0, len(order), self.stage):
-            reason = "the smaller ones have paid" if start else "the smallest come first"
-            places = order[start : start + self.stage]
-            if steps := _patient_steps(trials, places, self.patience, reason):
+            stage = order[start : start + self.stage]
+            if steps := _patient_steps(trials, stage, self.patience):
                 return steps
-            if start and not self.pays([trials[k] for k in order[:start]], [trials[k] for k in places]):
+            if start and not self.pays([trials[k] for k in order[:start]], [trials[k] for k in stage]):
                 return []
         return []
 
@@ -458,23 +433,6 @@ class Widen(Policy):
     def describe(self) -> str:
         """The policy with its price."""
         return f"widening by {self.stage} while a doubling of the cost gains at least {self.gain:g}"
-
-
-def _patient_steps(trials: Sequence[Trial], places: Sequence[int], patience: int | None, reason: str) -> list[Step]:
-    """Each to the epoch at which its training would stop if none before improves; those that have stopped left out."""
-    steps = []
-    for place in places:
-        trial = trials[place]
-        since = trial.performance.index(trial.best) + 1 if trial.best > -math.inf else 0
-        until = min(trial.epochs, since + (patience or trial.epochs))
-        if trial.trained < until:
-            steps.append(Step(place, until, reason))
-    return steps
-
-
-def _check_whole(name: str, value: int) -> None:
-    if value < 1:
-        raise InputError(f"{name}: found {value}; expected a whole number of 1 or more.")
 
 
 POLICIES: dict[str, type[Policy]] = {
@@ -495,24 +453,25 @@ def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
 
     Raises:
         InputError: there is no such policy or option, or a value that the option cannot have.
+
+    >>> policy_of("halving", ["eta=3"])
+    SuccessiveHalving(eta=3.0, first=1.0)
     """
     if name not in POLICIES:
         raise InputError(f"policy: found {name!r}; expected one of {', '.join(POLICIES)}.")
     kind = POLICIES[name]
-    types = {field.name: get_type_hints(kind)[field.name] for field in fields(kind)}  # type: ignore[arg-type]
-    given: dict[str, float | int | None] = {}
+    types = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    given = {}
     for option in options:
         key, equals, text = option.partition("=")
-        if not equals or key not in types:
-            known = ", ".join(f"{known}=…" for known in types) or "none"
-            raise InputError(f"{name}: found option {option!r}; its options are: {known}.")
-        allowed = get_args(types[key]) or (types[key],)
+        if not equals or key not in known:
+            its_options = ", ".join(f"{one}=…" for one in known) or "none"
+            raise InputError(f"{name}: found option {option!r}; its options are: {its_options}.")
         try:
-            given[key] = None if NoneType in allowed and text.lower() == "none" else allowed[0](text)
-        except ValueError:
-            expected = "a whole number" if allowed[0] is int else "a number"
-            also = " or none" if NoneType in allowed else ""
-            raise InputError(f"{name}: {key}: found {text!r}; expected {expected}{also}.") from None
+            given[key] = TypeAdapter(types[key]).validate_python(None if text.lower() == "none" else text)
+        except ValidationError as error:
+            raise InputError(f"{name}: {key}: found {text!r}; {error.errors()[0]['msg'].lower()}.") from None
     return kind(**given)
 
 
@@ -521,11 +480,10 @@ def described() -> str:
     lines = []
     for name, kind in POLICIES.items():
         options = ", ".join(f"{field.name}={field.default}" for field in fields(kind))  # type: ignore[arg-type]
-        lines += [
-            f"  {name:<17} {kind.summary}",
-            f"{'':<20}Assumes: {kind.assumption}",
-            f"{'':<20}Source: {kind.source}.",
+        about = [
+            f"Assumes: {kind.assumption}",
+            f"Source: {kind.source}.",
+            *([f"Options: {options}"] if options else []),
         ]
-        if options:
-            lines.append(f"{'':<20}Options: {options}")
+        lines += [f"  {name:<17} {kind.summary}", *(f"{'':<20}{line}" for line in about)]
     return "\n".join(lines)

@@ -19,82 +19,33 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
 from carbon_midl.measures import interval
-from carbon_midl.selection.candidates import RUN, TEST_DICE, labels, numbers, require
-from carbon_midl.selection.policies import POLICIES, Policy, Step, Trial
-from carbon_midl.study.results import read_csv
+from carbon_midl.selection.candidates import RUN, TEST_DICE, labels, numbers
+from carbon_midl.selection.policies import POLICIES, Policy, Trial
+from carbon_midl.study.results import Results, read_csv, read_results
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Learning curves of candidates that were all trained in full.
+    """Learning curves of candidates that were all trained in full, each a `Trial` at its end.
 
     Attributes:
-        names: ``(n,)`` of the candidates.
-        sizes: ``(n,)`` what is known before training and grows with the cost, above 0.
-        performance: ``(n, epochs)`` after each epoch, 0–1, larger is better; NaN for an epoch that failed.
-        cost: ``(n, epochs)`` of each epoch, 0 or more.
-        score: ``(n,)`` by which a choice is judged, as the test Dice; by default each candidate's best performance.
-
-    Raises:
-        InputError: shapes that do not agree, no candidate, a size or cost that cannot be, a performance outside 0–1,
-            or a candidate without any performance.
+        trials: of the candidates.
+        score: by which a choice is judged, as the test Dice; by default each candidate's best performance.
     """
 
-    names: tuple[str, ...]
-    sizes: NDArray[np.float64]
-    performance: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    score: NDArray[np.float64] | None = None
-
-    def __post_init__(self) -> None:
-        count = len(self.names)
-        if not count or self.performance.ndim != 2 or not self.performance.shape[1]:
-            raise InputError(
-                f"curves: {count} candidates, shape {self.performance.shape}; expected one with one epoch."
-            )
-        if self.performance.shape != self.cost.shape or (count,) != self.sizes.shape or len(self.performance) != count:
-            raise InputError(
-                f"curves: {count} candidates, {len(self.sizes)} sizes, performance {self.performance.shape} and cost "
-                f"{self.cost.shape}; expected one size and one row of the same length a candidate."
-            )
-        seen = ~np.isnan(self.performance)
-        for wrong, what in (
-            (~(np.isfinite(self.sizes) & (self.sizes > 0)), "a size that is no number above 0"),
-            (~(np.isfinite(self.cost) & (self.cost >= 0)).all(axis=1), "a cost that is no number of 0 or more"),
-            ((seen & ~((self.performance >= 0) & (self.performance <= 1))).any(axis=1), "a performance outside 0–1"),
-            (~seen.any(axis=1), "no performance at all"),
-        ):
-            if wrong.any():
-                raise InputError(f"curves: {self.names[int(np.flatnonzero(wrong)[0])]} has {what}.")
+    trials: tuple[Trial, ...]
+    score: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.trials)
 
-    @property
-    def epochs(self) -> int:
-        """Of every candidate."""
-        return int(self.performance.shape[1])
-
-    @property
-    def best(self) -> NDArray[np.float64]:
-        """``(n,)`` each candidate's best performance over all its epochs, which is that of the kept checkpoint."""
-        return np.nanmax(self.performance, axis=1)
-
-    @property
-    def full_cost(self) -> float:
-        """Of the full sweep."""
-        return float(self.cost.sum())
-
-    def part(self, places: Sequence[int] | NDArray[np.intp]) -> "Curves":
+    def part(self, indices: Sequence[int]) -> "Curves":
         """The curves of some candidates."""
-        chosen = np.asarray(places, dtype=np.intp)
-        names = tuple(self.names[place] for place in chosen)
-        score = None if self.score is None else self.score[chosen]
-        return Curves(names, self.sizes[chosen], self.performance[chosen], self.cost[chosen], score)
+        score = None if self.score is None else tuple(self.score[index] for index in indices)
+        return Curves(tuple(self.trials[index] for index in indices), score)
 
 
 def curves_of_table(
@@ -120,88 +71,60 @@ def curves_of_table(
     names = labels(frame, tuple(candidate), "candidate", origin)
     if names.isna().any() or names.duplicated().any():
         raise InputError(f"{origin}: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
-    whole = numbers(frame, cost, "cost", origin)
+    sizes, costs = numbers(frame, size, "size", origin), numbers(frame, cost, "cost", origin) / len(epochs)
+    rows = zip(*(numbers(frame, name, "performance after an epoch", origin) for name in epochs), strict=True)
     return Curves(
-        tuple(names),
-        numbers(frame, size, "size", origin),
-        np.column_stack([numbers(frame, name, "performance after an epoch", origin) for name in epochs]),
-        np.repeat(whole[:, None] / len(epochs), len(epochs), axis=1),
+        tuple(
+            Trial(str(name), float(size), len(epochs), tuple(map(float, row)), (float(cost),) * len(epochs))
+            for name, size, row, cost in zip(names, sizes, rows, costs, strict=True)
+        )
     )
 
 
-def curves_of_study(directory: Path, candidate: Sequence[str] = ("filters",)) -> dict[int, Curves]:
+def curves_of_study(study: Path | Results, candidate: Sequence[str] = ("filters",)) -> dict[int, Curves]:
     """Read a recorded study's curves, by seed: validation Dice and energy (kWh) of each epoch.
 
     Their score is the candidate's mean test Dice over the seeds.
 
     Args:
-        directory: with ``runs.csv`` and ``epochs.csv``.
+        study: its results, or their directory.
         candidate: columns of ``runs.csv`` that name a candidate together.
 
     Raises:
-        InputError: a table or column is missing, candidates of a seed share a name, or their trainings have different
-            numbers of epochs.
+        InputError: the results cannot be read, a column is missing, or candidates of a seed share a name.
     """
-    runs, epochs = read_csv(directory / "runs.csv"), read_csv(directory / "epochs.csv")
-    by_seed = curves_of_runs(runs, epochs, candidate, str(directory))
-    tested = pd.Series(numbers(runs, TEST_DICE, "score of a choice", f"{directory}/runs.csv"))
-    means = tested.groupby(labels(runs, tuple(candidate), "candidate", str(directory))).mean()
-    return {seed: replace(curves, score=means[list(curves.names)].to_numpy()) for seed, curves in by_seed.items()}
-
-
-def curves_of_runs(
-    runs: pd.DataFrame, epochs: pd.DataFrame, candidate: Sequence[str] = ("filters",), origin: str = "results"
-) -> dict[int, Curves]:
-    """As `curves_of_study`, from tables at hand; ``origin`` names them in errors."""
-    for table, names, file in (
-        (runs, (RUN, "seed", "macs", *candidate), "runs.csv"),
-        (epochs, (RUN, "epoch", "val_dice", "energy_kwh"), "epochs.csv"),
-    ):
-        for name in names:
-            require(table, name, "curves", f"{origin}/{file}")
+    results = study if isinstance(study, Results) else read_results(study)
+    origin = f"{results.where}/runs.csv"
+    runs = results.runs.assign(candidate=labels(results.runs, tuple(candidate), "candidate", origin))
+    if (repeated := runs.duplicated(["seed", "candidate"])).any():
+        twice = runs.loc[repeated, "candidate"].iloc[0]
+        raise InputError(
+            f"{origin}: several runs of one seed are called {twice!r}. Name more columns that tell them apart."
+        )
+    tested = runs.groupby("candidate")[TEST_DICE].mean()
+    tables = {run: table.sort_values("epoch") for run, table in results.epochs.groupby(RUN)}
+    trials: dict[int, list[Trial]] = {}
+    for seed, run, name, macs in runs[["seed", RUN, "candidate", "macs"]].itertuples(index=False):
+        curve = (tuple(tables[run][column].astype(float)) for column in ("val_dice", "energy_kwh"))
+        trials.setdefault(seed, []).append(Trial(name, macs, len(tables[run]), *curve))
     return {
-        seed: _curves_of_seed(runs[runs["seed"] == seed], epochs, tuple(candidate), origin)
-        for seed in sorted(runs["seed"].unique().tolist())
+        seed: Curves(tuple(trials[seed]), tuple(tested[one.name] for one in trials[seed])) for seed in sorted(trials)
     }
 
 
-def _curves_of_seed(runs: pd.DataFrame, epochs: pd.DataFrame, candidate: tuple[str, ...], origin: str) -> Curves:
-    called = labels(runs, candidate, "candidate", f"{origin}/runs.csv")
-    if called.duplicated().any():
-        twice = called[called.duplicated()].iloc[0]
-        raise InputError(
-            f"{origin}/runs.csv: several runs of one seed are called {twice!r}. Name more columns that tell them apart."
-        )
-    tables = [epochs[epochs[RUN] == run].sort_values("epoch") for run in runs[RUN]]
-    lengths = sorted({len(table) for table in tables})
-    if len(lengths) > 1:
-        raise InputError(
-            f"{origin}/epochs.csv: runs have {lengths[0]} to {lengths[-1]} epochs; expected the same number."
-        )
-    return Curves(
-        tuple(called),
-        runs["macs"].to_numpy(dtype=float),
-        np.array([table["val_dice"].to_numpy(dtype=float) for table in tables]),
-        np.array([table["energy_kwh"].to_numpy(dtype=float) for table in tables]),
-    )
-
-
-@dataclass(frozen=True)
-class Replay:
+class Replay(NamedTuple):
     """One search on recorded curves.
 
     Attributes:
         chosen: name of the candidate.
         regret: score that the choice gives away against the full sweep's choice.
         share: cost of the search, the chosen candidate's whole training included, of the full sweep's; 0–1.
-        steps: in the order in which they were done.
         trained: epochs of each candidate, before the chosen one is finished.
     """
 
     chosen: str
     regret: float
     share: float
-    steps: tuple[Step, ...]
     trained: tuple[int, ...]
 
 
@@ -236,36 +159,31 @@ def replay(curves: Curves, policy: Policy) -> Replay:
         InputError: the policy asks for what is trained already or was never recorded, or chooses before there is a
             performance.
     """
-    trials = [Trial(name, float(size), curves.epochs) for name, size in zip(curves.names, curves.sizes, strict=True)]
-    performance, cost = curves.performance.tolist(), curves.cost.tolist()
-    done: list[Step] = []
+    full = curves.trials
+    trials = [trial.up_to(0) for trial in full]
     while steps := policy.steps(trials):
-        for step in steps:
-            trial = trials[step.trial]
-            if not trial.trained < step.until <= curves.epochs:
+        for index, until in steps:
+            trial = trials[index]
+            if not trial.trained < until <= trial.epochs:
                 raise InputError(
-                    f"{policy.describe()}: asks to train {trial.name} from epoch {trial.trained} to {step.until}; "
-                    f"expected a later one, at most {curves.epochs}."
+                    f"{policy.describe()}: asks to train {trial.name} from epoch {trial.trained} to {until}; "
+                    f"expected a later one, at most {trial.epochs}."
                 )
-            shown, paid = (tuple(rows[step.trial][: step.until]) for rows in (performance, cost))
-            trials[step.trial] = replace(trial, performance=shown, cost=paid)
-        done += steps
-    place = policy.choose(trials)
-    spent = sum(trial.spent for trial in trials) + float(curves.cost[place, trials[place].trained :].sum())
-    score = curves.best if curves.score is None else curves.score
-    return Replay(
-        chosen=curves.names[place],
-        regret=float(score[curves.best.argmax()] - score[place]),
-        share=spent / curves.full_cost if curves.full_cost else 1.0,
-        steps=tuple(done),
-        trained=tuple(trial.trained for trial in trials),
-    )
+            trials[index] = full[index].up_to(until)
+    chosen, trained = policy.choose(trials), tuple(trial.trained for trial in trials)
+    trials[chosen] = full[chosen]
+    spent, full_cost = (sum(trial.spent for trial in part) for part in (trials, full))
+    best = [trial.best for trial in full]
+    score = curves.score or best
+    regret = score[best.index(max(best))] - score[chosen]
+    return Replay(full[chosen].name, regret, spent / full_cost if full_cost else 1.0, trained)
 
 
 def drawn(curves: Curves, draws: int, seed: int = 0) -> list[Curves]:
     """Draws of the candidates, with replacement; each draw keeps the table's order and has no candidate twice."""
     generator = np.random.default_rng(seed)
-    return [curves.part(np.unique(generator.integers(len(curves), size=len(curves)))) for _ in range(draws)]
+    count = len(curves)
+    return [curves.part(np.unique(generator.integers(count, size=count)).tolist()) for _ in range(draws)]
 
 
 def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = 0.005) -> Summary:
@@ -287,28 +205,21 @@ def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = 0.00
     return Summary(policy.describe(), len(replays), tolerance, within, *limits)
 
 
-def replay_study(runs: pd.DataFrame, epochs: pd.DataFrame, tolerance: float = 0.005) -> pd.DataFrame:
-    """Every policy with its default options on a study's curves, each seed a search of its own.
+def replay_study(results: Results) -> pd.DataFrame:
+    """Every policy with its default options on the curves of a study's widths, each seed a search of its own.
 
     Where some seeds lack a width, only those with the most widths are searched: among fewer a search is another one.
 
-    Args:
-        runs: ``runs.csv`` of a recorded study whose candidates are its widths.
-        epochs: its ``epochs.csv``.
-        tolerance: regret that does not matter.
-
     Returns:
         A row a policy, with ``name``, the fields of `Summary`, and ``chosen``, the different choices of the seeds.
+        Regret is in validation Dice.
     """
-    by_seed = curves_of_runs(runs, epochs)
-    most = max(len(curves.names) for curves in by_seed.values())
-    searched = [curves for curves in by_seed.values() if len(curves.names) == most]
+    by_seed = [replace(curves, score=None) for curves in curves_of_study(results).values()]
+    searched = [curves for curves in by_seed if len(curves) == max(map(len, by_seed))]
     rows = []
     for kind in POLICIES.values():
         policy = kind()
         replays = [replay(curves, policy) for curves in searched]
-        found = summarise(replays, policy, tolerance)
-        rows.append(
-            {"name": kind.name} | found._asdict() | {"chosen": ", ".join(dict.fromkeys(one.chosen for one in replays))}
-        )
+        choices = ", ".join(dict.fromkeys(one.chosen for one in replays))
+        rows.append({"name": kind.name} | summarise(replays, policy)._asdict() | {"chosen": choices})
     return pd.DataFrame(rows)

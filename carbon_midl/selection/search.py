@@ -9,11 +9,13 @@ Training is the notebook's: the same functions write the same directory. A lock 
 candidates are at work; it ends with its process, and a training that was cut off goes on from its checkpoint.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
 from carbon_midl.footprint import carbon_intensity, read_footprint
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.selection.policies import Policy, Trial, predicted_cost
+from carbon_midl.selection.policies import Policy, Trial
 from carbon_midl.study.notebook import Experiment, TrainingPaused, open_experiment
 from carbon_midl.study.run import EPOCHS, fingerprint, is_finished, read_result
 from carbon_midl.study.spec import PlannedRun, Study
@@ -42,36 +44,6 @@ TRIES = 3
 _WAIT_S = 1.0
 
 
-class PolicyPruner(optuna.pruners.BasePruner):
-    """Ends a training where the policy does not let it go on."""
-
-    def __init__(self, policy: Policy, runs: Sequence[PlannedRun], sizes: Sequence[float]) -> None:
-        self._policy, self._runs, self._sizes = policy, runs, sizes
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial ends after the epoch that it reported last."""
-        name = trial.params["candidate"]
-        known = trials_of(study, self._runs, self._sizes)
-        others = [other for other in known if other.name != name]
-        return not self._policy.goes_on(next(one for one in known if one.name == name), others)
-
-
-def trials_of(study: optuna.Study, runs: Sequence[PlannedRun], sizes: Sequence[float]) -> list[Trial]:
-    """How far each candidate is, from its attempt that got farthest."""
-    farthest: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
-    for trial in study.get_trials(deepcopy=False):
-        cost = trial.user_attrs.get("energy_kwh", [])
-        count = min(len(cost), len(trial.intermediate_values))
-        name = trial.params.get("candidate", "")
-        if count and count >= len(farthest.get(name, ((), ()))[1]):
-            dice = tuple(trial.intermediate_values[epoch] for epoch in range(1, count + 1))
-            farthest[name] = dice, tuple(cost[:count])
-    return [
-        Trial(run.name, size, run.options.epochs, *farthest.get(run.name, ((), ())))
-        for run, size in zip(runs, sizes, strict=True)
-    ]
-
-
 @dataclass(frozen=True)
 class Search:
     """A search as it was asked for.
@@ -80,7 +52,7 @@ class Search:
         study: as read, but in the search's own directory.
         runs: the candidates, the smallest first: the study's runs of one seed.
         policy: that decides.
-        limit_kwh: of the whole search before PUE, the chosen candidate's training included; None for no limit.
+        limit_kwh: of the whole search before PUE, the chosen candidate's training included; infinite for no limit.
         archive: the study's crops.
         metered_alone: whether no other run is made on the same metered device.
     """
@@ -88,7 +60,7 @@ class Search:
     study: Study
     runs: tuple[PlannedRun, ...]
     policy: Policy
-    limit_kwh: float | None
+    limit_kwh: float
     archive: CropArchive
     metered_alone: bool = True
 
@@ -97,12 +69,12 @@ class Search:
         """Where everything of the search goes."""
         return self.study.directory
 
-    @property
-    def sizes(self) -> list[float]:
+    @cached_property
+    def macs(self) -> list[float]:
         """Multiply-accumulates of a crop, by candidate."""
         return [network_size(run.options, self.archive.size).macs for run in self.runs]
 
-    @property
+    @cached_property
     def g_per_kwh(self) -> float:
         """Grams of CO2eq of a kWh before PUE, by the study's grid and PUE."""
         return carbon_intensity(self.study.footprint.intensity).g_per_kwh * self.study.footprint.pue
@@ -113,7 +85,7 @@ class Search:
             "candidates": [run.name for run in self.runs],
             "policy": self.policy.name,
             "options": asdict(self.policy),  # type: ignore[call-overload]
-            "limit_kwh": self.limit_kwh,
+            "limit_kwh": None if self.limit_kwh == math.inf else self.limit_kwh,
         }
 
     def opened(self) -> optuna.Study:
@@ -128,32 +100,71 @@ class Search:
             storage=JournalStorage(JournalFileBackend(str(self.directory / JOURNAL))),
             study_name=self.study.name,
             direction="maximize",
-            pruner=PolicyPruner(self.policy, self.runs, self.sizes),
+            pruner=PolicyPruner(self),
             load_if_exists=True,
         )
-        before, now = study.user_attrs, self.settings()
-        if changed := [name for name in now if name in before and before[name] != now[name]]:
-            name = changed[0]
-            raise InputError(
-                f"{self.directory}: a search with {name} = {before[name]!r} was begun here, and now it is "
-                f"{now[name]!r}. Give the former to go on with it, or --name to begin another beside it."
-            )
-        for name, value in now.items():
+        for name, value in self.settings().items():
+            before = study.user_attrs.get(name, value)
+            if before != value:
+                raise InputError(
+                    f"{self.directory}: a search with {name} = {before!r} was begun here, and now it is {value!r}. "
+                    "Give the former to go on with it, or --name to begin another beside it."
+                )
             study.set_user_attr(name, value)
         return study
 
-    def spent_kwh(self, run: PlannedRun) -> float:
-        """What a candidate has used, also between epochs and in attempts that failed."""
-        try:
-            return float(read_footprint(self.directory / run.name).energy_kwh)
-        except InputError:
-            return 0.0
+    def trials(self, study: optuna.Study) -> list[Trial]:
+        """How far each candidate is, from its attempt that got farthest."""
+        curves: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+        for attempt in study.get_trials(deepcopy=False):
+            cost = attempt.user_attrs.get("energy_kwh", [])
+            count = min(len(cost), len(attempt.intermediate_values))
+            name = attempt.params.get("candidate", "")
+            if count and count >= len(curves.get(name, ((), ()))[1]):
+                dice = tuple(attempt.intermediate_values[epoch] for epoch in range(1, count + 1))
+                curves[name] = dice, tuple(cost[:count])
+        return [
+            Trial(run.name, macs, run.options.epochs, *curves.get(run.name, ((), ())))
+            for run, macs in zip(self.runs, self.macs, strict=True)
+        ]
+
+    def spent_kwh(self, *runs: PlannedRun) -> float:
+        """What candidates have used, also between epochs and in attempts that failed."""
+        spent_kwh = 0.0
+        for run in runs:
+            with suppress(InputError):  # not begun yet
+                spent_kwh += read_footprint(self.directory / run.name).energy_kwh
+        return spent_kwh
 
     def left_kwh(self) -> float:
         """Of the limit; infinite without one."""
-        if self.limit_kwh is None:
-            return float("inf")
-        return self.limit_kwh - sum(self.spent_kwh(run) for run in self.runs)
+        return self.limit_kwh - self.spent_kwh(*self.runs)
+
+
+class PolicyPruner(optuna.pruners.BasePruner):
+    """Ends a training where the policy does not let it go on."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the trial ends after the epoch that it reported last."""
+        trials = self._search.trials(study)
+        index = [one.name for one in trials].index(trial.params["candidate"])
+        return not self._search.policy.goes_on(trials.pop(index), trials)
+
+
+def predicted_cost(trial: Trial, epochs: int, trials: Sequence[Trial]) -> float:
+    """What epochs of a trial will cost; 0 where nothing has been trained that would tell.
+
+    Epochs cost what the trial's own have on average; before its first, what those of the trained trial nearest in size
+    make it by their cost per size, which is rough.
+    """
+    trained = [other for other in trials if other.trained]
+    if not trained:
+        return 0.0
+    nearest = trial if trial.trained else min(trained, key=lambda one: abs(math.log(one.size / trial.size)))
+    return epochs * nearest.epoch_cost / nearest.size * trial.size
 
 
 def plan_search(
@@ -169,12 +180,12 @@ def plan_search(
 
     Args:
         study: whose axes but the seed make the candidates.
-        policy: that decides.
-        archive: the study's crops.
+        policy: as in `Search`.
+        archive: as in `Search`.
         seed: of all trainings; by default the study's first.
-        limit_kwh: of the whole search, before PUE.
+        limit_kwh: as in `Search`; None for no limit.
         name: of the search's directory in ``runs/``; by default from study, policy and seed.
-        metered_alone: whether no other run is made on the same metered device.
+        metered_alone: as in `Search`.
 
     Raises:
         InputError: the study has no such seed, a single candidate, or options that end a training by themselves.
@@ -192,11 +203,13 @@ def plan_search(
                 f"{study.path}: patience or a budget ends a training of {run.name} by itself, but in a search the "
                 "policy decides that. Set them to 0; --budget-g limits the search, --policy early-stopping stops early."
             )
-    if limit_kwh is not None and limit_kwh <= 0:
+    if limit_kwh is None:
+        limit_kwh = math.inf
+    if limit_kwh <= 0:
         raise InputError(f"budget: found {limit_kwh:g} kWh; expected a number above 0.")
     runs.sort(key=lambda run: network_size(run.options, archive.size).macs)
-    chosen = name or f"{study.name}-search-{policy.name}-seed-{seed}"
-    return Search(replace(study, name=chosen), tuple(runs), policy, limit_kwh, archive, metered_alone)
+    study = replace(study, name=name or f"{study.name}-search-{policy.name}-seed-{seed}")
+    return Search(study, tuple(runs), policy, limit_kwh, archive, metered_alone)
 
 
 def run_search(search: Search, say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -210,12 +223,11 @@ def run_search(search: Search, say: Callable[[str], None] = print) -> dict[str, 
     study = search.opened()
     while _train_next(search, study, say):
         pass
-    trials = trials_of(study, search.runs, search.sizes)
-    chosen = search.runs[search.policy.choose(trials)]
+    chosen = search.runs[search.policy.choose(search.trials(study))]
     say(f"Chosen: {chosen.name}.")
     with FileLock(search.directory / f".{chosen.name}.lock"):
-        tested = _finish(search, chosen)
-    return _write_outcome(search, study, chosen, tested)
+        test = _finish(search, chosen)
+    return _write_outcome(search, study, chosen, test)
 
 
 def _train_next(search: Search, study: optuna.Study, say: Callable[[str], None]) -> bool:
@@ -224,28 +236,26 @@ def _train_next(search: Search, study: optuna.Study, say: Callable[[str], None])
     failures = Counter(one.params.get("candidate") for one in attempts if "why" in one.user_attrs)
     ended = {one.params["candidate"] for one in attempts if one.state in (TrialState.COMPLETE, TrialState.PRUNED)}
     runs = {run.name: run for run in search.runs if failures[run.name] < TRIES}
-    trials = [trial for trial in trials_of(study, search.runs, search.sizes) if trial.name in runs]
+    trials = [trial for trial in search.trials(study) if trial.name in runs]
     if not trials:
         raise InputError(f"{search.directory}: every candidate failed {TRIES} times.")
-    asked = {trials[step.trial].name for step in search.policy.steps(trials)}
+    wanted = {trials[step.trial].name for step in search.policy.steps(trials)}
     waiting = False
     for trial in trials:
         run = runs[trial.name]
-        if trial.name in ended or not (trial.trained or trial.name in asked):
+        if trial.name in ended or not (trial.trained or trial.name in wanted):
             continue
         if predicted_cost(trial, 1, trials) > search.left_kwh():
             say(f"{run.name}: left out, its next epoch is predicted to exceed the budget")
             continue
         try:
             with FileLock(search.directory / f".{run.name}.lock", timeout=0):
-                names = [one.name for one in search.runs]
                 # A grid of one: which candidate is next follows from the policy and from who is at work.
                 study.sampler = optuna.samplers.GridSampler({"candidate": [run.name]})
-                study.optimize(partial(_train, search, run, names), n_trials=1, catch=(InputError,))
+                study.optimize(partial(_train, search, run, say), n_trials=1, catch=(InputError,))
         except Timeout:
             waiting = True  # another worker is at it
             continue
-        say(_told(study, run))
         _write_trail(search, study)
         return True
     if waiting:
@@ -253,12 +263,12 @@ def _train_next(search: Search, study: optuna.Study, say: Callable[[str], None])
     return waiting
 
 
-def _train(search: Search, run: PlannedRun, names: list[str], trial: optuna.Trial) -> float:
+def _train(search: Search, run: PlannedRun, say: Callable[[str], None], trial: optuna.Trial) -> float:
     """Train a candidate, reporting each epoch, until its last one or until the pruner or the budget ends it."""
-    trial.suggest_categorical("candidate", names)
+    trial.suggest_categorical("candidate", [one.name for one in search.runs])
     reported = 0
 
-    def report(experiment: Experiment) -> tuple[float, ...]:
+    def report(experiment: Experiment) -> float:
         nonlocal reported
         dice = pd.read_csv(search.directory / run.name / EPOCHS)["val_dice"].astype(float)
         cost = [experiment.footprint.epoch(epoch).energy_kwh for epoch in range(1, len(dice) + 1)]
@@ -266,7 +276,7 @@ def _train(search: Search, run: PlannedRun, names: list[str], trial: optuna.Tria
         for epoch in range(reported + 1, len(dice) + 1):
             trial.report(dice[epoch - 1], epoch)
         reported = len(dice)
-        return tuple(dice)
+        return float(dice.fillna(-math.inf).max())
 
     def after_epoch(experiment: Experiment) -> None:
         report(experiment)
@@ -282,14 +292,17 @@ def _train(search: Search, run: PlannedRun, names: list[str], trial: optuna.Tria
         experiment.after_epoch = after_epoch
         experiment.train()
     except TrainingPaused as paused:
-        dice = report(experiment)
-        if reported < run.options.epochs:
-            trial.set_user_attr("reason", str(paused))
+        best, used_kwh = report(experiment), experiment.footprint.energy_kwh
+        to_its_end = reported == run.options.epochs
+        reason = "trained to its end" if to_its_end else str(paused)
+        trial.set_user_attr("reason", reason)
+        say(f"{run.name}: {reason}, validation Dice {best:.3f}, {1000 * used_kwh:.3g} Wh")
+        if not to_its_end:
             raise optuna.TrialPruned from None
-        trial.set_user_attr("reason", "trained to its end")
-        return Trial(run.name, 1, len(dice), dice, (0.0,) * len(dice)).best
+        return best
     except InputError as error:
         trial.set_user_attr("why", str(error))
+        say(f"{run.name}: failed: {error}")
         raise
     raise AssertionError("a training in a search pauses after its last epoch")
 
@@ -311,9 +324,9 @@ def _experiment(search: Search, run: PlannedRun, options: RunOptions, pause_afte
 def _finish(search: Search, run: PlannedRun) -> dict[str, float]:
     """Train a candidate to its end, as far as the budget allows, and test it; returns its Dice on the test patients."""
     directory, options = search.directory / run.name, run.options
-    if search.limit_kwh is not None:
-        others = sum(search.spent_kwh(other) for other in search.runs if other != run)
-        options = options.model_copy(update={"budget_kwh": max(search.limit_kwh - others, 1e-9)})
+    if search.limit_kwh < math.inf:
+        left_kwh = search.limit_kwh - search.spent_kwh(*(other for other in search.runs if other != run))
+        options = options.model_copy(update={"budget_kwh": max(left_kwh, 1e-9)})
     if not is_finished(directory, fingerprint(options, search.archive)):
         experiment = _experiment(search, run, options)
         experiment.train()
@@ -321,15 +334,6 @@ def _finish(search: Search, run: PlannedRun) -> dict[str, float]:
         experiment.write_result()
     test = read_result(directory)["test"]
     return {name: test[name] for name in ("dice", "dice_patients", "patients", "slices")}
-
-
-def _told(study: optuna.Study, run: PlannedRun) -> str:
-    trial = [one for one in study.get_trials(deepcopy=False) if one.params.get("candidate") == run.name][-1]
-    if "why" in trial.user_attrs:
-        return f"{run.name}: failed: {trial.user_attrs['why']}"
-    used_kwh = sum(trial.user_attrs["energy_kwh"])
-    best = max(trial.intermediate_values.values())
-    return f"{run.name}: {trial.user_attrs['reason']}, validation Dice {best:.3f}, {1000 * used_kwh:.3g} Wh"
 
 
 def trail_table(search: Search, study: optuna.Study) -> pd.DataFrame:
@@ -340,31 +344,29 @@ def trail_table(search: Search, study: optuna.Study) -> pd.DataFrame:
     end, ``started`` and ``ended``.
     """
     rows: list[dict[str, Any]] = []
-    done, energy_so_far = dict.fromkeys((run.name for run in search.runs), 0), 0.0
+    trained, energy_so_far_kwh = Counter[str](), 0.0
     states = {TrialState.COMPLETE: "done", TrialState.PRUNED: "done", TrialState.RUNNING: "running"}
-    for trial in sorted(study.get_trials(deepcopy=False), key=lambda one: (one.datetime_complete is None, one.number)):
-        name = trial.params.get("candidate")
-        if name is None:
-            continue
-        first, cost = done[name], trial.user_attrs.get("energy_kwh", [])
-        done[name] = max(first, len(cost))
+    attempts = [one for one in study.get_trials(deepcopy=False) if "candidate" in one.params]
+    for attempt in sorted(attempts, key=lambda one: (one.datetime_complete is None, one.number)):
+        name, cost = attempt.params["candidate"], attempt.user_attrs.get("energy_kwh", [])
+        first, trained[name] = trained[name], max(trained[name], len(cost))
         energy_kwh = sum(cost[first:])
-        energy_so_far += energy_kwh
+        energy_so_far_kwh += energy_kwh
         rows.append(
             {
                 "step": len(rows) + 1,
                 "candidate": name,
                 "first": first + 1,
                 "until": len(cost),
-                "state": states.get(trial.state, "failed"),
-                "val_dice": max(trial.intermediate_values.values(), default=None),
+                "state": states.get(attempt.state, "failed"),
+                "val_dice": max(attempt.intermediate_values.values(), default=None),
                 "energy_kwh": energy_kwh,
                 "carbon_g": energy_kwh * search.g_per_kwh,
-                "energy_so_far_kwh": energy_so_far,
-                "carbon_so_far_g": energy_so_far * search.g_per_kwh,
-                "reason": trial.user_attrs.get("reason", trial.user_attrs.get("why", "")),
-                "started": trial.datetime_start,
-                "ended": trial.datetime_complete,
+                "energy_so_far_kwh": energy_so_far_kwh,
+                "carbon_so_far_g": energy_so_far_kwh * search.g_per_kwh,
+                "reason": attempt.user_attrs.get("reason", attempt.user_attrs.get("why", "")),
+                "started": attempt.datetime_start,
+                "ended": attempt.datetime_complete,
             }
         )
     return pd.DataFrame(rows)
@@ -376,10 +378,10 @@ def _write_trail(search: Search, study: optuna.Study) -> pd.DataFrame:
     return table
 
 
-def _write_outcome(search: Search, study: optuna.Study, chosen: PlannedRun, tested: dict[str, float]) -> dict[str, Any]:
-    trials = trials_of(study, search.runs, search.sizes)
+def _write_outcome(search: Search, study: optuna.Study, chosen: PlannedRun, test: dict[str, float]) -> dict[str, Any]:
+    trials = search.trials(study)
     rest = [trial for trial in trials if trial.name != chosen.name]
-    spent_kwh = sum(search.spent_kwh(run) for run in search.runs)
+    spent_kwh = search.spent_kwh(*search.runs)
     full_kwh = sum(predicted_cost(trial, trial.epochs, trials) for trial in trials)
     outcome = {
         "format": FORMAT,
@@ -390,7 +392,7 @@ def _write_outcome(search: Search, study: optuna.Study, chosen: PlannedRun, test
         "intensity": search.study.footprint.intensity,
         "chosen": chosen.name,
         "runner_up": rest[search.policy.choose(rest)].name if any(trial.trained for trial in rest) else None,
-        "test": tested,
+        "test": test,
         "steps": len(_write_trail(search, study)),
         "epochs_trained": {trial.name: trial.trained for trial in trials},
         "val_dice": {trial.name: trial.best if trial.trained else None for trial in trials},

@@ -6,10 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from carbon_midl.files import write_json
 from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.criteria import Best, Budget, Knee, Marginal, NonInferior, Pepr, Weighted
 from carbon_midl.study.results import COLUMNS, FORMAT, MANIFEST, TABLES, VERSION
+
+EVERY = [Best(), Budget(200.0), NonInferior(0.02), Weighted(0.6), Pepr(), Knee(), Marginal(5.0)]
+by_criterion = pytest.mark.parametrize("criterion", EVERY, ids=lambda one: one.name)
 
 
 def candidates(

@@ -1,8 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.frontier import on_frontier
@@ -64,21 +61,6 @@ def test_the_frontier_is_that_of_moocore() -> None:
         points = np.stack([cost, -performance], axis=1)[present]
         nondominated = moocore.is_nondominated(points, keep_weakly=True)
         np.testing.assert_array_equal(on_frontier(performance, cost)[present], nondominated)
-
-
-sets = st.integers(1, 20).flatmap(
-    lambda n: st.tuples(*(arrays(float, n, elements=st.floats(0, 1, width=16)) for _ in range(2)))
-)
-
-
-@given(sets)
-def test_the_best_and_the_cheapest_are_on_the_frontier_which_rises(points: tuple[np.ndarray, np.ndarray]) -> None:
-    performance, cost = points
-    found = on_frontier(performance, cost)
-    assert performance[found].max() == performance.max()
-    assert cost[found].min() == cost.min()
-    order = np.lexsort((performance[found], cost[found]))
-    assert (np.diff(performance[found][order]) >= 0).all()
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
 
 from carbon_midl.selection.candidates import Candidates, Columns, read_candidates
 from carbon_midl.selection.choice import choose
@@ -68,40 +67,3 @@ def test_the_published_pepr_m_is_that_of_reserved_memory() -> None:
     least = float(memory[0] - scaled[0] * span)
     scores = choose(candidates(best.tolist(), memory.tolist()), Pepr((least, least + float(span)))).scores
     np.testing.assert_allclose(list(scores.values())[2:], published[2:], rtol=0, atol=1e-9, err_msg=str(models))
-
-
-@pytest.mark.shared
-def test_pepr_m_is_near_but_not_that_of_the_memory_in_the_table(table: pd.DataFrame) -> None:
-    for dataset, published in table.groupby("dataset"):
-        scores = choose(read(table, str(dataset), "memM"), Pepr()).scores
-        difference = published.set_index("model")["pepr_m"] - pd.Series(scores)
-        assert 0.01 < difference.abs().max() < 0.06
-
-
-@pytest.mark.shared
-def test_cost_to_convergence_is_published_as_total_over_epoch(table: pd.DataFrame) -> None:
-    """Total / epoch, so that of two equal runs the one that converges later counts as the cheaper one."""
-    for _, _, to_convergence, whole, unit in RESOURCES:
-        np.testing.assert_allclose(table[to_convergence], table[whole] * unit / table["conv_idx"], rtol=1e-12)
-    accuracies = table[[f"test_{epoch:02d}" for epoch in range(EPOCHS)]].to_numpy()
-    np.testing.assert_allclose(table["best_test"], accuracies.max(axis=1))
-    np.testing.assert_array_equal(table["conv_idx"], accuracies.argmax(axis=1) + 1)
-
-
-@pytest.mark.shared
-def test_energy_spent_up_to_convergence_ranks_and_chooses_otherwise(table: pd.DataFrame) -> None:
-    """Epochs of a run cost about the same, so what is spent up to epoch k of 10 is total × k / 10."""
-    table = table.assign(spent_wh=table["energy"] * 1000 * table["conv_idx"] / EPOCHS)
-    last, first = table[table["conv_idx"] == EPOCHS], table[table["conv_idx"] == 1]
-    # A run that converges last spends all of its energy and counts as a tenth; one that converges first, the reverse.
-    np.testing.assert_allclose(last["spent_wh"], EPOCHS * last["energy_conv"])
-    np.testing.assert_allclose(first["spent_wh"], first["energy_conv"] / EPOCHS)
-    agreement, chosen = {}, {}
-    for name, rows in table.groupby("dataset"):
-        dataset = str(name)
-        agreement[dataset] = spearmanr(rows["spent_wh"], rows["energy_conv"]).statistic
-        chosen[dataset] = [
-            choose(read(table, dataset, reading), Pepr()).chosen for reading in ("energy_conv", "spent_wh")
-        ]
-    assert agreement == pytest.approx({"derma": 0.645, "lidc": -0.140}, abs=0.001)
-    assert chosen == {"derma": ["ese_vovnet19b_dw"] * 2, "lidc": ["mnasnet_100", "gluon_inception_v3"]}

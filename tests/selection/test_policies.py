@@ -18,22 +18,15 @@ from carbon_midl.selection.policies import (
     SuccessiveHalving,
     Trial,
     Widen,
+    policy_of,
 )
 
 ANY_POLICY = st.one_of(
     st.just(FullSweep()),
     st.builds(EarlyStopping, patience=st.integers(1, 5)),
     st.builds(SuccessiveHalving, eta=st.floats(1.2, 5), first=st.floats(0.5, 4)),
-    st.builds(
-        ScreenedHalving,
-        screen=st.floats(1, 8),
-        eta=st.floats(1.2, 5),
-        first=st.floats(0.5, 4),
-        trend=st.floats(0, 1.5),
-    ),
-    st.builds(
-        Widen, gain=st.floats(0, 0.05), stage=st.integers(1, 4), patience=st.one_of(st.none(), st.integers(1, 4))
-    ),
+    st.builds(ScreenedHalving, st.floats(1.2, 5), st.floats(0.5, 4), st.floats(1, 8), st.floats(0, 1.5)),
+    st.builds(Widen, st.floats(0, 0.05), st.integers(1, 4), st.one_of(st.none(), st.integers(1, 4))),
 )
 
 
@@ -41,31 +34,28 @@ ANY_POLICY = st.one_of(
 def full_curves(draw: st.DrawFn) -> list[Trial]:
     """Trials as they would be when trained to the end; sizes, costs and performances with ties, some epochs failed."""
     epochs = draw(st.integers(1, 8))
-    trials = []
-    for number in range(draw(st.integers(1, 7))):
-        performance = draw(
-            st.lists(
-                st.one_of(st.sampled_from([0.0, 0.5, 0.6, math.nan]), st.floats(0, 1)),
-                min_size=epochs,
-                max_size=epochs,
-            )
+
+    def each(values: st.SearchStrategy[float]) -> tuple[float, ...]:
+        return tuple(draw(st.lists(values, min_size=epochs, max_size=epochs)))
+
+    return [
+        Trial(
+            f"c{number}",
+            draw(st.sampled_from([1.0, 2.0, 2.0, 8.0])),
+            epochs,
+            each(st.one_of(st.sampled_from([0.0, 0.5, 0.6, math.nan]), st.floats(0, 1))),
+            each(st.sampled_from([0.0, 0.1, 1.0, 3.0, 10.0])),
         )
-        cost = draw(st.lists(st.sampled_from([0.0, 0.1, 1.0, 3.0, 10.0]), min_size=epochs, max_size=epochs))
-        size = draw(st.sampled_from([1.0, 2.0, 2.0, 8.0]))
-        trials.append(Trial(f"c{number}", size, epochs, tuple(performance), tuple(cost)))
-    return trials
+        for number in range(draw(st.integers(1, 7)))
+    ]
 
 
 def untrained(full: list[Trial]) -> list[Trial]:
-    return [replace(trial, performance=(), cost=()) for trial in full]
-
-
-def equal_epochs(full: list[Trial]) -> list[Trial]:
-    return [replace(trial, cost=(trial.cost[0],) * trial.epochs) for trial in full]
+    return [trial.up_to(0) for trial in full]
 
 
 def after(trials: list[Trial], full: list[Trial], step: Step) -> list[Trial]:
-    return [full[k].first(step.until) if k == step.trial else trial for k, trial in enumerate(trials)]
+    return [full[k].up_to(step.until) if k == step.trial else trial for k, trial in enumerate(trials)]
 
 
 def search(policy: Policy, full: list[Trial], order: st.DataObject | None = None) -> list[Trial]:
@@ -74,7 +64,6 @@ def search(policy: Policy, full: list[Trial], order: st.DataObject | None = None
     while steps := policy.steps(trials):
         for step in steps:
             assert trials[step.trial].trained < step.until <= trials[step.trial].epochs
-            assert step.reason
         assert len({step.trial for step in steps}) == len(steps)
         chosen = steps if order is None else [steps[order.draw(st.integers(0, len(steps) - 1))]]
         for step in chosen:
@@ -103,13 +92,13 @@ def test_workers_that_share_a_search_decide_as_one_does(full: list[Trial], polic
 @given(full_curves(), ANY_POLICY, st.integers(0, 30))
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been(full: list[Trial], policy: Policy, epochs: int) -> None:
     """A step may end early, at any epoch: what is asked for next leads to the same end, if epochs cost alike."""
-    full = equal_epochs(full)
+    full = [replace(trial, cost=(trial.cost[0],) * trial.epochs) for trial in full]
     trials = untrained(full)
     while steps := policy.steps(trials):
         step = steps[0]
         if epochs:  # in single epochs first
             epochs -= 1
-            step = replace(step, until=trials[step.trial].trained + 1)
+            step = step._replace(until=trials[step.trial].trained + 1)
         trials = after(trials, full, step)
     assert trials == search(policy, full)
 
@@ -120,20 +109,20 @@ def test_asynchronous_halving_lets_the_best_so_far_go_on(full: list[Trial], poli
     before: list[Trial] = []
     for trial in full:
         trained = 1
-        while policy.goes_on(trial.first(trained), before):
+        while policy.goes_on(trial.up_to(trained), before):
             trained += 1
             assert trained <= trial.epochs
         if not before and isinstance(policy, SuccessiveHalving):
             assert trained == trial.epochs
-        before.append(trial.first(trained))
+        before.append(trial.up_to(trained))
 
 
 def test_a_training_that_is_behind_after_as_much_energy_ends() -> None:
     good, bad = curve("good", 1, *[0.7] * 8), curve("bad", 1, *[0.1] * 8)
     policy = SuccessiveHalving(eta=2, first=2)
-    assert policy.goes_on(bad.first(1), [good])
-    assert not policy.goes_on(bad.first(2), [good])
-    assert policy.goes_on(good.first(2), [bad])
+    assert policy.goes_on(bad.up_to(1), [good])
+    assert not policy.goes_on(bad.up_to(2), [good])
+    assert policy.goes_on(good.up_to(2), [bad])
 
 
 def curve(name: str, size: float, *performance: float, cost: float = 1.0) -> Trial:
@@ -172,7 +161,7 @@ def test_halving_gives_equal_energy_and_keeps_half() -> None:
 def test_a_last_survivor_is_trained_on_in_one_step() -> None:
     full = [curve("good", 1, *[0.5 + 0.05 * k for k in range(8)]), curve("bad", 1, *[0.1] * 8)]
     policy = SuccessiveHalving(eta=2, first=1)
-    trials = [trial.first(1) for trial in full]
+    trials = [trial.up_to(1) for trial in full]
     assert names_of(policy.steps(trials), full) == [("good", 8)]
 
 
@@ -215,11 +204,19 @@ def test_widening_stops_where_a_doubling_of_the_cost_no_longer_pays() -> None:
         (lambda: Trial("a", 1, 0), "a: found 0 epochs"),
         (lambda: Trial("a", 1, 1, (0.5,), ()), "a: found 1 performances and 0 costs"),
         (lambda: Trial("a", 1, 1, (0.5,), (-1.0,)), "a: found costs"),
+        (lambda: Trial("a", 1, 1, (1.5,), (1.0,)), "a: found performances"),
     ],
 )
 def test_options_that_cannot_be_are_named(make: object, named: str) -> None:
     with pytest.raises(InputError, match=named):
         make()  # type: ignore[operator]
+
+
+def test_a_trial_knows_its_first_epochs() -> None:
+    trial = Trial("a", 1, 3, (0.1, 0.2, 0.3), (1, 2, 3))
+    assert trial.up_to(2) == Trial("a", 1, 3, (0.1, 0.2), (1, 2))
+    assert trial.up_to(9) is trial
+    assert (trial.spent, trial.epoch_cost, trial.best) == (6, 2, 0.3)
 
 
 def test_all_policies_say_what_they_do_assume_and_come_from() -> None:
@@ -229,3 +226,18 @@ def test_all_policies_say_what_they_do_assume_and_come_from() -> None:
         assert kind.assumption.endswith(".")
         assert kind.source
         assert kind().describe()
+
+
+def test_options_are_of_the_policy_and_of_its_kinds() -> None:
+    assert policy_of("halving", ["eta=3", "first=2"]) == SuccessiveHalving(3.0, 2.0)
+    assert policy_of("widen", ["patience=none", "stage=2"]) == Widen(stage=2, patience=None)
+    for name, option, words in (
+        ("halving", "eta", "found option 'eta'; its options are: eta=…, first=…"),
+        ("halving", "gain=1", "found option 'gain=1'"),
+        ("halving", "eta=x", "halving: eta: found 'x'; input should be a valid number"),
+        ("halving", "eta=1", "eta: found 1.0"),
+        ("widen", "patience=2.5", "widen: patience: found '2.5'; input should be a valid integer"),
+        ("full", "eta=1", "its options are: none"),
+    ):
+        with pytest.raises(InputError, match=words):
+            policy_of(name, [option])

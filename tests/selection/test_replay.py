@@ -1,4 +1,4 @@
-"""Policies replayed on recorded curves."""
+"""Policies replayed on recorded curves, and the action ``replay``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.selection.policies import (
+    POLICIES,
     EarlyStopping,
     FullSweep,
     Policy,
@@ -19,6 +21,7 @@ from carbon_midl.selection.policies import (
     SuccessiveHalving,
     Trial,
     Widen,
+    described,
 )
 from carbon_midl.selection.replay import (
     Curves,
@@ -29,6 +32,7 @@ from carbon_midl.selection.replay import (
     replay_study,
     summarise,
 )
+from carbon_midl.study.results import read_results
 from studies.published_curves import cheapest_within, grid, summaries
 
 RECIPES = Path(__file__).parents[2] / "results" / "recipes"
@@ -41,48 +45,47 @@ def curves_like(seed: int, count: int = 12, epochs: int = 10) -> Curves:
     ends = 0.6 + 0.04 * np.log(sizes) + generator.normal(0, 0.02, count)
     performance = ends[:, None] * (1 - 0.5 / np.arange(1, epochs + 1)) + generator.normal(0, 0.005, (count, epochs))
     cost = np.repeat(sizes[:, None], epochs, axis=1) * generator.uniform(0.95, 1.05, (count, epochs))
-    return Curves(tuple(f"c{k}" for k in range(count)), sizes, performance.clip(0, 1), cost)
+    rows = zip(sizes.tolist(), performance.clip(0, 1).tolist(), cost.tolist(), strict=True)
+    return Curves(tuple(Trial(f"c{k}", row[0], epochs, tuple(row[1]), tuple(row[2])) for k, row in enumerate(rows)))
+
+
+def names_of(curves: Curves) -> list[str]:
+    return [trial.name for trial in curves.trials]
 
 
 @given(st.integers(0, 10**6), st.sampled_from(grid()))
 def test_regret_and_share_are_what_they_are_by_definition(seed: int, policy: Policy) -> None:
     curves = curves_like(seed)
-    found = replay(curves, policy)
-    place = curves.names.index(found.chosen)
-    assert found.regret == curves.best.max() - curves.best[place] >= 0
-    trained = [curves.epochs if k == place else epochs for k, epochs in enumerate(found.trained)]
-    spent = sum(curves.cost[k, :epochs].sum() for k, epochs in enumerate(trained))
-    assert found.share == pytest.approx(spent / curves.cost.sum(), abs=1e-12)
-    assert found.share <= 1 + 1e-12
+    result = replay(curves, policy)
+    chosen = names_of(curves).index(result.chosen)
+    assert result.regret == max(trial.best for trial in curves.trials) - curves.trials[chosen].best >= 0
+    trained = [10 if k == chosen else epochs for k, epochs in enumerate(result.trained)]
+    spent = sum(sum(trial.cost[:epochs]) for trial, epochs in zip(curves.trials, trained, strict=True))
+    assert result.share == pytest.approx(spent / sum(trial.spent for trial in curves.trials), abs=1e-12)
+    assert result.share <= 1 + 1e-12
 
 
 def test_the_regret_is_told_by_the_score_which_decides_nothing() -> None:
     curves = curves_like(3)
-    policy = SuccessiveHalving()
-    score = np.random.default_rng(0).uniform(0.4, 0.8, len(curves))
-    judged, before = replay(replace(curves, score=score), policy), replay(curves, policy)
-    assert replace(judged, regret=before.regret) == before
-    place = curves.names.index(judged.chosen)
-    assert judged.regret == score[curves.best.argmax()] - score[place]
-    assert replace(curves, score=score).part([2, 0]).score == pytest.approx(score[[2, 0]])
+    score = tuple(np.random.default_rng(0).uniform(0.4, 0.8, len(curves)).tolist())
+    judged, before = (replay(one, SuccessiveHalving()) for one in (replace(curves, score=score), curves))
+    assert judged._replace(regret=before.regret) == before
+    best = np.argmax([trial.best for trial in curves.trials])
+    assert judged.regret == score[best] - score[names_of(curves).index(judged.chosen)]
+    assert replace(curves, score=score).part([2, 0]).score == (score[2], score[0])
 
 
-def test_the_full_sweep_has_no_regret_and_costs_all_of_it() -> None:
-    found = replay(curves_like(0), FullSweep())
-    assert found.regret == 0
-    assert found.share == pytest.approx(1, abs=1e-12)
-
-
-def test_halving_saves_most_of_the_sweep() -> None:
-    curves = curves_like(1, count=60)
-    assert replay(curves, SuccessiveHalving(eta=3)).share < 0.4
-    assert replay(curves, ScreenedHalving()).share < 0.4
+def test_the_full_sweep_has_no_regret_and_costs_all_and_halving_saves_most_of_it() -> None:
+    swept = replay(curves_like(0), FullSweep())
+    assert (swept.regret, swept.share) == (0, pytest.approx(1, abs=1e-12))
+    for policy in (SuccessiveHalving(eta=3), ScreenedHalving()):
+        assert replay(curves_like(1, count=60), policy).share < 0.4
 
 
 def test_a_policy_that_asks_for_the_past_is_refused() -> None:
     class Backwards(FullSweep):
         def steps(self, trials: object) -> list[Step]:
-            return [Step(0, 0, "back")]
+            return [Step(0, 0)]
 
     with pytest.raises(InputError, match="asks to train c0 from epoch 0 to 0"):
         replay(curves_like(0), Backwards())
@@ -91,18 +94,16 @@ def test_a_policy_that_asks_for_the_past_is_refused() -> None:
 def test_draws_are_of_the_candidates_repeatable_and_without_doubles() -> None:
     curves = curves_like(2, count=30)
     first, again = drawn(curves, 50, seed=3), drawn(curves, 50, seed=3)
-    assert [part.names for part in first] == [part.names for part in again]
-    assert all(len(set(part.names)) == len(part) <= 30 for part in first)
+    assert first == again
+    assert all(len(set(names_of(part))) == len(part) <= 30 for part in first)
     # Of n drawn n times, (1 - 1/n)^n are left out on average.
     assert np.mean([len(part) for part in first]) == pytest.approx(30 * (1 - (1 - 1 / 30) ** 30), rel=0.05)
-    place = curves.names.index(first[0].names[0])
-    np.testing.assert_array_equal(first[0].performance[0], curves.performance[place])
+    assert set(first[0].trials) <= set(curves.trials)
 
 
 def test_a_summary_counts_what_stays_within_the_tolerance() -> None:
-    curves = curves_like(4)
     policy = Widen(gain=0.05)
-    replays = [replay(part, policy) for part in drawn(curves, 40)]
+    replays = [replay(part, policy) for part in drawn(curves_like(4), 40)]
     summary = summarise(replays, policy, tolerance=0.01)
     assert summary.within == np.mean([one.regret <= 0.01 for one in replays])
     assert summary.regret_low <= summary.regret <= summary.regret_high
@@ -113,34 +114,29 @@ def test_a_summary_counts_what_stays_within_the_tolerance() -> None:
 
 def test_the_rule_takes_the_cheapest_that_is_safe_enough() -> None:
     policies: list[Policy] = [FullSweep(), EarlyStopping(2), SuccessiveHalving(), Widen(gain=0.5)]
-    found = summaries(drawn(curves_like(5, count=20), 30), policies)
-    chosen = found[cheapest_within(found, 0.9)]
+    tried = summaries(drawn(curves_like(5, count=20), 30), policies)
+    chosen = tried[cheapest_within(tried, 0.9)]
     assert chosen.within >= 0.9
-    assert all(other.share >= chosen.share for other in found if other.within >= 0.9)
+    assert all(other.share >= chosen.share for other in tried if other.within >= 0.9)
     with pytest.raises(InputError, match="none keeps the regret within the tolerance"):
-        cheapest_within(found[3:], 1.0)
-
-
-def test_the_grid_has_every_kind_of_policy_once() -> None:
-    assert len({policy.describe() for policy in grid()}) == len(grid())
-    assert {policy.name for policy in grid()} == {"full", "early-stopping", "halving", "screened-halving", "widen"}
+        cheapest_within(tried[3:], 1.0)
 
 
 def test_curves_of_a_recorded_study() -> None:
     curves = curves_of_study(RECIPES, ("recipe", "filters"))[1]
     epochs, runs = pd.read_csv(RECIPES / "epochs.csv"), pd.read_csv(RECIPES / "runs.csv")
-    assert set(curves.names) == {f"{recipe} / {width}" for recipe in ("reference", "efficient") for width in (4, 16)}
-    row = runs[(runs["recipe"] == "efficient") & (runs["filters"] == 16) & (runs["seed"] == 1)].iloc[0]
-    own = epochs[epochs["run"] == row["run"]]
-    place = curves.names.index("efficient / 16")
-    np.testing.assert_array_equal(curves.performance[place], own["val_dice"])
-    np.testing.assert_array_equal(curves.cost[place], own["energy_kwh"])
-    assert curves.sizes[place] == row["macs"]
-    tested = runs[(runs["recipe"] == "efficient") & (runs["filters"] == 16)]["test_dice_patients"].mean()
+    names = names_of(curves)
+    assert set(names) == {f"{recipe} / {width}" for recipe in ("reference", "efficient") for width in (4, 16)}
+    same = runs[(runs["recipe"] == "efficient") & (runs["filters"] == 16)]
+    row = same[same["seed"] == 1].iloc[0]
+    table = epochs[epochs["run"] == row["run"]]
+    trial = curves.trials[names.index("efficient / 16")]
+    assert (trial.performance, trial.cost) == (tuple(table["val_dice"]), tuple(table["energy_kwh"]))
+    assert trial.size == row["macs"]
     assert curves.score is not None
-    assert curves.score[place] == pytest.approx(tested)
+    assert curves.score[names.index("efficient / 16")] == pytest.approx(same["test_dice_patients"].mean())
     # A training is its epochs and what is between them.
-    assert 0.95 * row["energy_kwh"] < curves.cost[place].sum() <= row["energy_kwh"]
+    assert 0.95 * row["energy_kwh"] < trial.spent <= row["energy_kwh"]
 
 
 def test_curves_of_a_wide_table(tmp_path: Path) -> None:
@@ -148,58 +144,91 @@ def test_curves_of_a_wide_table(tmp_path: Path) -> None:
         {"net": ["a", "b"], "weights": [10, 20], "kwh": [1.0, 3.0], "acc_1": [0.5, 0.6], "acc_2": [0.7, None]}
     )
     table.to_csv(tmp_path / "curves.csv", index=False)
-    curves = curves_of_table(tmp_path / "curves.csv", ("net",), "weights", "kwh", r"acc_\d")
-    np.testing.assert_array_equal(curves.cost, [[0.5, 0.5], [1.5, 1.5]])
-    np.testing.assert_array_equal(curves.best, [0.7, 0.6])
-    with pytest.raises(InputError, match="no column matches"):
-        curves_of_table(table, ("net",), "weights", "kwh", r"test_\d+")
-    with pytest.raises(InputError, match=r"did you mean 'weights'\?"):
-        curves_of_table(table, ("net",), "weight", "kwh", r"acc_\d")
-    with pytest.raises(InputError, match="gaps or repeats"):
-        curves_of_table(pd.concat([table, table]), ("net",), "weights", "kwh", r"acc_\d")
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"performance": np.array([[1.5]])}, "a has a performance outside 0–1"),
-        ({"performance": np.array([[np.nan]])}, "a has no performance at all"),
-        ({"cost": np.array([[-1.0]])}, "a has a cost"),
-        ({"sizes": np.array([0.0])}, "a has a size"),
-        ({"sizes": np.array([1.0, 2.0])}, "expected one size"),
-        ({"names": ()}, "found 0|0 candidates"),
-    ],
-)
-def test_curves_that_cannot_be_are_named(changes: dict[str, object], named: str) -> None:
-    parts: dict[str, object] = {
-        "names": ("a",),
-        "sizes": np.array([1.0]),
-        "performance": np.array([[0.5]]),
-        "cost": np.array([[1.0]]),
-    }
-    with pytest.raises(InputError, match=named):
-        Curves(**(parts | changes))  # type: ignore[arg-type]
-
-
-def test_candidates_that_share_a_name_are_refused() -> None:
-    with pytest.raises(InputError, match="several runs of one seed are called '4'"):
-        curves_of_study(RECIPES)
-
-
-def test_trials_keep_their_first_epochs() -> None:
-    trial = Trial("a", 1, 3, (0.1, 0.2, 0.3), (1, 2, 3))
-    assert trial.first(2) == Trial("a", 1, 3, (0.1, 0.2), (1, 2))
-    assert trial.first(9) is trial
-    assert (trial.spent, trial.epoch_cost, trial.best) == (6, 2, 0.3)
+    first, second = curves_of_table(tmp_path / "curves.csv", ("net",), "weights", "kwh", r"acc_\d").trials
+    assert first == Trial("a", 10, 2, (0.5, 0.7), (0.5, 0.5))
+    assert (second.cost, second.best) == ((1.5, 1.5), 0.6)
+    for rows, size, columns, words in (
+        (table, "weights", r"test_\d+", "no column matches"),
+        (table, "weight", r"acc_\d", r"did you mean 'weights'\?"),
+        (pd.concat([table, table]), "weights", r"acc_\d", "gaps or repeats"),
+        (table.assign(acc_1=71), "weights", r"acc_\d", "a: found performances"),
+    ):
+        with pytest.raises(InputError, match=words):
+            curves_of_table(rows, ("net",), size, "kwh", columns)
 
 
 def test_a_seed_that_lacks_a_candidate_is_no_search_of_the_study() -> None:
-    directory = RECIPES.with_name("lidc")
-    runs, epochs = pd.read_csv(directory / "runs.csv"), pd.read_csv(directory / "epochs.csv")
-    runs = runs[(runs["seed"] != 1) | (runs["filters"] != 24)]
+    results = read_results(RECIPES.with_name("lidc"))
+    runs = results.runs[(results.runs["seed"] != 1) | (results.runs["filters"] != 24)]
     widths = runs.groupby("seed")["filters"].nunique()
-    found = replay_study(runs, epochs)
     whole = widths[widths == widths.max()].index
-    assert set(found["draws"]) == {len(whole)}
-    alone = replay_study(runs[runs["seed"].isin(whole)], epochs)
-    pd.testing.assert_frame_equal(found, alone)
+    table = replay_study(replace(results, runs=runs))
+    assert set(table["draws"]) == {len(whole)}
+    alone = replace(results, runs=runs[runs["seed"].isin(whole)])
+    pd.testing.assert_frame_equal(table, replay_study(alone))
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main(["replay", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, RECIPES, "--candidate", "recipe,filters")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "3 seeds, each a search of 4 candidates"
+    assert lines[2].startswith("full sweep")
+    assert " 0.0000 [0.0000, 0.0000]  100%    100.0% [100.0%, 100.0%]" in lines[2]
+    assert len(lines) == 3 + len(POLICIES)
+    assert lines[-1].startswith("regret: mean and range of 95 % in test Dice;")
+
+
+def test_one_policy_on_draws_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame(generator.uniform(0.4, 0.8, (20, 4)), columns=[f"acc_{k}" for k in range(4)])
+    table = table.assign(net=[f"n{k}" for k in range(20)], weights=range(1, 21), kwh=range(1, 21), task="a")
+    for curve in ("acc", "test"):
+        table.columns = table.columns.str.replace("acc", curve)
+        table.to_csv(tmp_path / f"{curve}.csv", index=False)
+
+    def command(curve: str) -> list[object]:
+        columns = ["--candidate", "net", "--size", "weights", "--cost", "kwh", "--curve", rf"{curve}_\d"]
+        return [tmp_path / f"{curve}.csv", *columns, "--policy", "halving", "--option", "eta=3", "--draws", 25]
+
+    code, out, _ = run(capsys, *command("acc"))
+    assert code == 0
+    assert out.startswith("25 draws of 20 candidates, each a search\n")
+    assert "successive halving in energy, one of 3" in out
+    assert "in best of the curve;" in out
+    assert "Note:" not in out
+    assert run(capsys, *command("acc"))[1] == out
+    noted = run(capsys, *command("test"))[1]
+    assert noted.endswith("Note: --curve test_\\d are test scores, and deciding by them uses the test up.\n")
+    code, _, err = run(capsys, *command("acc"), "--where", "task=b")
+    assert code == 2
+    assert "no row with task = b; found a." in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "TABLE: missing"),
+        (("curves.csv",), "a CSV file needs --size, --cost, --curve"),
+        ((RECIPES, "--option", "eta=2"), "--option: belongs to --policy"),
+        ((RECIPES, "--candidate", "recipe,filters", "--policy", "halvng"), "found 'halvng'; expected one of full"),
+        ((RECIPES,), "several runs of one seed are called '4'"),
+    ],
+)
+def test_bad_input_is_named(arguments: tuple[object, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert words in " ".join(err.split())
+
+
+def test_the_list_of_policies_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--policies")
+    assert (code, out) == (0, f"policies:\n{described()}\n")
+    assert all(name in out and kind.assumption in out for name, kind in POLICIES.items())
+    assert "Options: eta=2.0, first=1.0" in out

@@ -14,7 +14,7 @@ from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.selection.policies import FullSweep, SuccessiveHalving, Widen
-from carbon_midl.selection.search import PolicyPruner, Search, plan_search, trials_of
+from carbon_midl.selection.search import PolicyPruner, Search, plan_search
 from carbon_midl.study.run import read_result
 from carbon_midl.study.spec import read_study
 
@@ -66,7 +66,7 @@ def test_the_pruner_asks_the_policy(study: Path, discs: CropArchive) -> None:
         trial.report(dice, 1)
         ended.append(trial.should_prune())
     assert ended == [False, True]
-    assert [trial.performance for trial in trials_of(opened, search.runs, search.sizes)] == [(0.8,), (0.6,)]
+    assert [trial.performance for trial in search.trials(opened)] == [(0.8,), (0.6,)]
 
 
 def test_another_policy_does_not_go_on_with_a_search(study: Path, discs: CropArchive) -> None:

@@ -14,7 +14,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.selection.choice import choose, uncertainty
 from carbon_midl.selection.criteria import CRITERIA, Best
 from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
-from tests.selection.made_up import candidates, random_candidates, write_results
+from tests.selection.made_up import candidates, write_results
 
 SHARED = Path(__file__).parents[3] / "shared" / "pepr" / "pepr-lidc-derma.csv"
 
@@ -26,9 +26,12 @@ def study(tmp_path: Path) -> Path:
         for width, dice, kwh in ((4, 0.60, 0.01), (8, 0.70, 0.02), (16, 0.702, 0.2))
         for seed in range(5)
     ]
-    table = pd.DataFrame(rows, columns=["filters", "seed", "val_dice", "energy_kwh"])
-    # By test the order is turned round.
-    table.assign(test_dice_patients=1 - table["val_dice"]).to_csv(tmp_path / "runs.csv", index=False)
+    runs = pd.DataFrame(rows, columns=["filters", "seed", "val_dice", "energy_kwh"])
+    runs["run"] = [f"run-{number}" for number in range(len(runs))]
+    # By test, which has a single patient, the order is turned round; validation slices were not recorded.
+    runs["test_dice_patients"] = 1 - runs["val_dice"]
+    slices = runs[["run"]].assign(patient_id="p0", part="test", dice=runs["test_dice_patients"])
+    write_results(tmp_path, runs, slices)
     return tmp_path
 
 
@@ -73,9 +76,8 @@ def test_a_study_is_chosen_from_on_validation_by_seeds_that_share_nothing(
 
 
 def test_the_test_chooses_only_when_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(
-        capsys, study, "--performance", "test_dice_patients", "--criterion", "best", "--json", study / "c.json"
-    )
+    named = ["--performance", "test_dice_patients", "--criterion", "best"]
+    code, out, _ = run(capsys, study, *named, "--json", study / "c.json")
     assert code == 0
     assert out.startswith("Chosen: 4 ")
     assert "Note: test_dice_patients is a test score, and choosing by it uses the test up" in " ".join(out.split())
@@ -85,7 +87,6 @@ def test_the_test_chooses_only_when_named(study: Path, capsys: pytest.CaptureFix
 
 def test_of_a_recorded_study_patients_and_trainings_are_drawn(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = pd.read_csv(study / "runs.csv")
-    runs["run"] = [f"run-{place}" for place in range(len(runs))]
     parts = pd.MultiIndex.from_product(
         [("validation", "test"), [f"p{k}" for k in range(6)]], names=["part", "patient_id"]
     )
@@ -104,14 +105,6 @@ def test_of_a_recorded_study_patients_and_trainings_are_drawn(study: Path, capsy
     assert "Note:" not in out.replace("Note: Only 6 replicates", "")
 
 
-def test_a_study_without_a_test_says_so(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pd.read_csv(study / "runs.csv").drop(columns="test_dice_patients").to_csv(study / "runs.csv", index=False)
-    code, out, _ = run(capsys, study, "--draws", 50)
-    assert code == 0
-    assert "\nTest: none. " in out
-    assert "no column 'test_dice_patients'" in out
-
-
 @pytest.mark.parametrize("criterion", list(CRITERIA))
 def test_every_criterion_has_its_place(criterion: str, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extra = {"budget": ["--budget", 20], "marginal": ["--price", 3]}.get(criterion, [])
@@ -123,20 +116,8 @@ def test_every_criterion_has_its_place(criterion: str, study: Path, capsys: pyte
 
 def test_json_and_figure_say_what_is_printed(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_json, figure = study / "out" / "choice.json", study / "out" / "choice.svg"
-    code, out, _ = run(
-        capsys,
-        study,
-        "--criterion",
-        "budget",
-        "--budget",
-        20,
-        "--grids",
-        "FR,800",
-        "--json",
-        as_json,
-        "--figure",
-        figure,
-    )
+    budget = ["--criterion", "budget", "--budget", 20, "--grids", "FR,800"]
+    code, out, _ = run(capsys, study, *budget, "--json", as_json, "--figure", figure)
     assert code == 0
     stored = json.loads(as_json.read_text())
     assert out.startswith(f"Chosen: {stored['chosen']}")
@@ -205,9 +186,12 @@ def test_the_published_models(capsys: pytest.CaptureFixture[str]) -> None:
         (["--energy", "energy_kwh", "--carbon", "energy_kwh"], "give one of"),
         (["--carbon", "energy_kwh", "--grid", "DK"], "do not apply"),
         (["--grid", "Denmrk"], "did you mean DK"),
-        (["--embodied-g-per-h", "5"], "no column 'duration_s' for the duration"),
+        (["--embodied-g-per-h", "5", "--duration", "hours"], "no column 'hours' for the duration"),
         (["--performance", "test_dice_patient"], "did you mean 'test_dice_patients'"),
-        (["--replicate", "patient_id"], "no epochs.csv, slices.csv.gz, manifest.json; expected runs.csv"),
+        (
+            ["--replicate", "patient_id"],
+            "no validation slices. Run the study anew, which records them, or choose by seed",
+        ),
         (["--figure", "choice.doc"], "no format '.doc'"),
     ],
 )
@@ -221,10 +205,10 @@ def test_what_cannot_be_is_told_in_a_sentence(
     assert not (study / "choice.doc").exists()
 
 
-def test_the_picture_shows_every_candidate_and_no_interval_that_is_not_known() -> None:
+def test_the_picture_shows_every_candidate_and_no_interval_that_is_not_known(tmp_path: Path) -> None:
     made = candidates([[0.6, 0.7], [0.7, 0.8], [0.65]], [[1.0, 2.0], [3.0, 4.0], [5.0]], paired=False)
-    found = uncertainty(made, Best(), 200)
-    figure = draw_choice(made, choose(made, Best()), found)
+    choice, sure = choose(made, Best()), uncertainty(made, Best(), 200)
+    figure = draw_choice(made, choice, sure)
     axes = figure.axes[0]
     points = {
         tuple(point) for line in axes.lines for point in np.asarray(line.get_xydata(), dtype=float).round(9).tolist()
@@ -233,23 +217,16 @@ def test_the_picture_shows_every_candidate_and_no_interval_that_is_not_known() -
     assert {text.get_text() for text in axes.texts} == {"a", "b", "c"}
     bars = [artist for artist in axes.collections if isinstance(artist, LineCollection)]
     assert [len(artist.get_segments()) for artist in bars] == [2, 2]
-    alone = candidates([0.6, 0.7], [1.0, 2.0])
-    drawn = draw_choice(alone, choose(alone, Best()), uncertainty(alone, Best()))
-    assert not drawn.axes[0].collections
-
-
-def test_the_alt_text_is_made_from_the_data() -> None:
-    made = random_candidates(0)
-    text = alt_text(made, choose(made, Best()), uncertainty(made, Best(), 100))
-    assert f"{made.mean_performance.max():.3f}" in text
-    assert "of 6 candidates" in text
-    assert f"Chosen: {made.names[int(np.argmax(made.mean_performance))]}" in text
-    assert "% of draws" in text
-
-
-def test_a_picture_of_no_known_format_is_refused(tmp_path: Path) -> None:
-    made = candidates([0.6, 0.7], [1.0, 2.0])
-    figure = draw_choice(made, choose(made, Best()), uncertainty(made, Best()))
+    text = alt_text(made, choice, sure)
+    assert "of 3 candidates. Performance goes from 0.650 (a) to 0.750 (b), cost from 1.5 gCO2eq to 5 gCO2eq." in text
+    assert "On the frontier: a, b. Chosen: b, 0.750 at 3.5 gCO2eq, in " in text
     with pytest.raises(InputError, match="without a suffix"):
         save_picture(figure, tmp_path / "choice")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_picture_of_single_replicates_has_no_bars() -> None:
+    alone = candidates([0.6, 0.7], [1.0, 2.0])
+    choice, sure = choose(alone, Best()), uncertainty(alone, Best())
+    assert not draw_choice(alone, choice, sure).axes[0].collections
+    assert alt_text(alone, choice, sure).endswith("; single replicates, no intervals.")

@@ -1,5 +1,5 @@
 // Choosing: the largest utility, what else, and how often again on draws of the bootstrap, as
-// carbon_midl/selection/choice.py and uncertainty.py.
+// carbon_midl/selection/choice.py.
 
 import { CRITERIA, scoresOf } from "./criteria.js";
 import { onFrontier } from "./frontier.js";

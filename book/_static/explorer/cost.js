@@ -1,4 +1,4 @@
-// From energy and time to carbon, as carbon_midl/selection/cost.py.
+// From energy and time to carbon, as carbon_midl/selection/candidates.py.
 
 /** gCO2eq of energy before PUE and of the hours of use. */
 export function carbonGrams(energyKwh, durationS, factors) {

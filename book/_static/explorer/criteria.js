@@ -1,4 +1,4 @@
-// The criteria, as carbon_midl/selection: what each makes as large as possible, and what it shows a reader.
+// The criteria, as carbon_midl/selection/criteria.py: what each makes as large as possible, and what it shows a reader.
 //
 // A utility is minus infinity for what may not be chosen.
 

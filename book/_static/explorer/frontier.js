@@ -1,5 +1,4 @@
-// The Pareto frontier and the prices of the steps along it, as carbon_midl/selection/frontier.py and
-// frontier_criteria.py.
+// The Pareto frontier and the prices of the steps along it, as carbon_midl/selection/frontier.py.
 
 /** Performance that counts as a point. */
 export const POINT = 0.01;
