@@ -25,7 +25,7 @@ def train(archive: CropArchive, options: RunOptions, directory: Path) -> tuple[T
     return training, fit(training, archive, parts, options, directory)
 
 
-@pytest.mark.parametrize("recipe", ["reference", "efficient"])
+@pytest.mark.parametrize("recipe", [pytest.param("reference", marks=pytest.mark.slow), "efficient"])
 def test_it_learns_to_find_discs(discs: CropArchive, tmp_path: Path, recipe: str) -> None:
     options = QUICK.model_copy(update={"epochs": 12, "recipe": recipe})
     parts = select_rows(discs, split_patients(discs.patients, 0), options.readers)
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     discs: CropArchive, tmp_path: Path, recipe: str
 ) -> None:
     first, again, other = (
-        train(discs, QUICK.model_copy(update={"seed": seed, "recipe": recipe}), tmp_path / str(number))
+        train(discs, QUICK.model_copy(update={"seed": seed, "recipe": recipe, "epochs": 2}), tmp_path / str(number))
         for number, seed in enumerate((0, 0, 1))
     )
     weights = [training.model.state_dict().values() for training, _ in (first, again)]
