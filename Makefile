@@ -17,7 +17,7 @@ test: $(VENV)/.installed  ## lint, type-check and test everything, the built boo
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-all: test  ## the same, and the exhaustive comparisons, which take long
 	$(BIN)/pytest -m exhaustive

@@ -1,5 +1,10 @@
 """A small archive of bright discs, which any test can train on in seconds."""
 
+import os
+
+# One thread for torch, here and in whatever is started: pytest-xdist has a process on each core. Read at the import.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +20,14 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 SIZE = 32
+# Fixtures that take long to make: the tests that use one are a group, which is run by one of pytest-xdist's processes.
+GROUPS = {"prepared": "book", "finished": "study"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in GROUPS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
 
 
 def write_discs(out: Path, patients: int = 10, slices: int = 6, size: int = SIZE, seed: int = 0) -> CropArchive:

@@ -40,14 +40,12 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
                 rows.append((run, width, seed, name, 0, cut, 4, px, int(px * 0.9), overlap, score, readers[name, cut]))
             slices += rows
             frame = pd.DataFrame(rows)
-            epochs += [
-                {
-                    "run": run, "filters": width, "seed": seed, "epoch": epoch, "train_loss": 0.6 / epoch,
-                    "val_loss": 0.7 / epoch, "val_dice": dice[width] * (1 - 0.5**epoch), "learning_rate": 3e-3,
-                    "duration_s": 2.0, "energy_kwh": energy / EPOCHS,
-                }
-                for epoch in range(1, EPOCHS + 1)
-            ]  # fmt: skip
+            epoch = np.arange(1, EPOCHS + 1)
+            epochs.append(pd.DataFrame({
+                "run": run, "filters": width, "seed": seed, "epoch": epoch, "train_loss": 0.6 / epoch,
+                "val_loss": 0.7 / epoch, "val_dice": dice[width] * (1 - 0.5**epoch), "learning_rate": 3e-3,
+                "duration_s": 2.0, "energy_kwh": energy / EPOCHS,
+            }))  # fmt: skip
             carbon = PUE * INTENSITY
             size = unet_size(width, size=64)
             runs.append({
@@ -69,7 +67,7 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
             })  # fmt: skip
             make_notebook(directory / run / "notebook.ipynb", run)
     pd.DataFrame(runs).to_csv(results / "runs.csv", index=False)
-    pd.DataFrame(epochs).to_csv(results / "epochs.csv", index=False)
+    pd.concat(epochs).to_csv(results / "epochs.csv", index=False)
     columns = (
         "run filters seed patient_id nodule slice readers_with_mask target_px predicted_px overlap_px dice readers_dice"
     )
@@ -96,15 +94,21 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
 
 def make_notebook(path: Path, run: str) -> None:
     """An executed notebook with what trips an offline book: a widget, a progress bar on stderr, a picture."""
-    output, code = nbformat.v4.new_output, nbformat.v4.new_code_cell
-    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "bar"}
-    picture = {"image/png": base64.b64encode(_png()).decode(), "text/plain": "<Figure>"}
-    progress = output("stream", name="stderr", text="epoch 1\repoch 2\r")
+    png = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(png, "PNG")
+    progress = nbformat.v4.new_output("stream", name="stderr", text="epoch 1\repoch 2\r")
+    widget, picture = (
+        nbformat.v4.new_output("display_data", data=data)
+        for data in (
+            {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "bar"},
+            {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": "<Figure>"},
+        )
+    )
     cells = [
         nbformat.v4.new_markdown_cell(f"# Train one U-Net\n\nRun {run}."),
-        code("train()", execution_count=1, outputs=[progress, output("display_data", data=widget)]),
+        nbformat.v4.new_code_cell("train()", execution_count=1, outputs=[progress, widget]),
         nbformat.v4.new_markdown_cell("## Example segmentations"),
-        code("show()", execution_count=2, outputs=[output("display_data", data=picture)]),
+        nbformat.v4.new_code_cell("show()", execution_count=2, outputs=[picture]),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
@@ -112,10 +116,3 @@ def make_notebook(path: Path, run: str) -> None:
     })  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
-
-
-def _png() -> bytes:
-    """A grey picture of 64 × 64 px."""
-    png = io.BytesIO()
-    Image.new("L", (64, 64), 128).save(png, "PNG")
-    return png.getvalue()

@@ -47,7 +47,8 @@ def test_a_lab_is_a_notebook_with_room_for_answers_and_no_solutions(lab: Path) -
     ]
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert not re.search(r":::|\{doc\}|\{download\}|dropdown", prose)
-    assert f"labs/{lab.stem}.ipynb>`" in text
+    # On a line of its own, which a link to Binder is put behind.
+    assert re.search(rf"^\{{download\}}`.*labs/{lab.stem}\.ipynb>`$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)

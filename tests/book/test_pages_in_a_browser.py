@@ -86,7 +86,22 @@ def test_pages_open_without_a_server(browser: "Browser", built: Path) -> None:
     page = browser.new_page()
     page.goto((built / "book" / "results.html").as_uri())
     assert page.locator(".result-figure img.only-light").first.evaluate("image => image.naturalWidth") > 0
+    page.goto((built / "book" / "explorer.html").as_uri() + "#criterion=noninferior&grid=PL&embodied=4")
+    assert page.locator("#explorer-answer").inner_text().startswith("F\N{NO-BREAK SPACE}=")
+    assert page.locator("#explorer-picture svg .explorer-chosen").count() == 1
+    assert not page.locator("article figure").is_visible()
     page.close()
+
+
+def test_without_javascript_the_explorer_is_a_figure(browser: "Browser", built: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((built / "book" / "explorer.html").as_uri())
+    assert not page.locator("#explorer").is_visible()
+    assert page.locator("article noscript p").first.is_visible()
+    images = [image for image in page.locator("figure .result-figure img").all() if image.is_visible()]
+    assert len(images) == 1
+    context.close()
 
 
 def test_the_paper_is_one_pdf(prepared: Path, built: Path) -> None:

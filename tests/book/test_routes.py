@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import urldefrag
 
 import pytest
-from bs4 import BeautifulSoup
+
+from tests.book.conftest import parsed
 
 # Question, the links that are followed from the landing page, and what the answer looks like.
 ROUTES: list[tuple[str, list[str], str]] = [
@@ -37,17 +38,8 @@ def test_the_answer_is_at_most_two_clicks_away(built: Path, question: str, click
     page = built / "book" / "index.html"
     for name in clicks:
         wanted = (built / "book" / f"{name}.html").resolve()
-        links = {urldefrag(link)[0] for link in links_of(page)}
+        links = {urldefrag(str(link["href"]))[0] for link in parsed(page).select("article a[href]")}
         assert wanted in {(page.parent / link).resolve() for link in links if link and "://" not in link}, name
         page = wanted
-    assert re.search(answer, " ".join(article(page).get_text(" ").split())), question
-
-
-def article(page: Path) -> BeautifulSoup:
-    found = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").article
-    assert found is not None
-    return found  # type: ignore[return-value]
-
-
-def links_of(page: Path) -> list[str]:
-    return [str(link["href"]) for link in article(page).find_all("a", href=True)]
+    (article,) = parsed(page).select("article")
+    assert re.search(answer, " ".join(article.get_text(" ").split())), question

@@ -19,6 +19,7 @@ from carbon_midl.study.run import read_result
 from carbon_midl.study.spec import Study, read_study
 from carbon_midl.study.status import study_status
 from tests.cluster.slurm import PARTITION, Slurm, loopback_slurm, missing
+from tests.study.tiny import make_root, study_toml
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / ".venv-snakemake" / "bin" / "snakemake"
@@ -26,25 +27,10 @@ SNAKEMAKE = os.environ.get("SNAKEMAKE") or (str(OWN) if OWN.exists() else shutil
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
+    pytest.mark.xdist_group("study"),
     pytest.mark.skipif(SNAKEMAKE is None, reason="no snakemake (make snakemake)"),
 ]
-TEXT = """
-[study]
-name = "tiny"
-title = "Tiny study"
-[crops.phantom]
-patients = 5
-size = 32
-[axes]
-filters = [2, 3, 4]
-seed = [0]
-[options]
-depth = 2
-epochs = 40
-batch_size = 8
-[footprint]
-carbontracker = false
-"""
+TEXT = study_toml(filters=[2, 3, 4], crops="phantom = {patients = 5, size = 32}")
 STUDY = "studies/tiny.toml"
 NAMES = ["filters-2-seed-0", "filters-3-seed-0", "filters-4-seed-0"]
 # Two nodes of one machine share a processor, which may have a meter.
@@ -60,11 +46,8 @@ _PATIENCE_S = 300
 
 
 def new_root(root: Path) -> Study:
-    for name in ("cluster", "notebooks"):
-        shutil.copytree(ROOT / name, root / name)
-    (root / "studies").mkdir()
-    (root / STUDY).write_text(TEXT)
-    return read_study(root / STUDY)
+    shutil.copytree(ROOT / "cluster", root / "cluster")
+    return make_root(root, TEXT)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +91,7 @@ def test_what_is_done_and_what_is_stale_is_as_the_library_says(copy: Study) -> N
     # Without its result the run is only half there, however new its other files are.
     (copy.directory / NAMES[1] / "result.json").unlink()
     assert planned(copy) == [NAMES[1]]
-    copy.path.write_text(TEXT.replace("epochs = 40", "epochs = 41"))
+    copy.path.write_text(TEXT.replace("batch_size = 8", "batch_size = 9"))
     assert planned(copy) == NAMES
     copy.path.write_text(TEXT.replace("patients = 5", "patients = 6"))
     assert planned(copy) == NAMES
@@ -138,20 +121,22 @@ def test_a_failing_run_names_its_notebook_and_stops_no_other(copy: Study, local:
     assert ours.slices.equals(theirs.slices[theirs.slices["run"] != NAMES[0]].reset_index(drop=True))
 
 
-def test_a_missing_archive_is_told_before_any_job(copy: Study) -> None:
-    shutil.rmtree(copy.directory)
-    copy.path.write_text(TEXT.replace("[crops.phantom]\npatients = 5\nsize = 32", '[crops]\narchive = "data/none"'))
-    told = snakemake(copy)
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        ("phantom = {patients = 5, size = 32}", 'archive = "data/none"', "data/none: not a crop archive"),
+        ("epochs", "epocs", "did you mean 'epochs'"),
+    ],
+)
+def test_a_mistake_is_told_before_any_job_in_the_words_of_the_library(
+    tmp_path: Path, right: str, wrong: str, says: str
+) -> None:
+    study = new_root(tmp_path / "root")
+    study.path.write_text(TEXT.replace(right, wrong))
+    told = snakemake(study)
     assert told.returncode == 1
-    assert "data/none: not a crop archive" in told.stdout
+    assert says in told.stdout
     assert "rule train" not in told.stdout
-
-
-def test_a_mistaken_study_file_is_told_in_the_words_of_the_library(copy: Study) -> None:
-    copy.path.write_text(TEXT.replace("epochs", "epocs"))
-    told = snakemake(copy)
-    assert told.returncode == 1
-    assert "did you mean 'epochs'" in told.stdout
 
 
 @pytest.fixture

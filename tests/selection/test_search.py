@@ -17,35 +17,16 @@ from carbon_midl.selection.policies import FullSweep, SuccessiveHalving, Widen
 from carbon_midl.selection.search import PolicyPruner, Search, plan_search
 from carbon_midl.study.run import read_result
 from carbon_midl.study.spec import read_study
+from tests.study.tiny import study_toml, write_study
 
 RUN = "import sys; from carbon_midl.cli import main; sys.exit(main())"
 ROOT = Path(__file__).parents[2]
-TEXT = """
-[study]
-name = "tiny"
-title = "Tiny study"
-[crops]
-archive = "data/discs"
-[axes]
-filters = [3, 2]
-seed = [0, 1]
-[options]
-depth = 2
-epochs = 2
-batch_size = 8
-[footprint]
-intensity = "DK"
-carbontracker = false
-"""
 
 
 @pytest.fixture
 def study(discs: CropArchive, tmp_path: Path) -> Path:
     shutil.copytree(discs.path, tmp_path / "data" / "discs")
-    (tmp_path / "studies").mkdir()
-    path = tmp_path / "studies" / "tiny.toml"
-    path.write_text(TEXT)
-    return path
+    return write_study(tmp_path, study_toml(filters=[3, 2], seeds=[0, 1], epochs=2))
 
 
 def planned(path: Path, discs: CropArchive, policy: FullSweep | Widen | SuccessiveHalving) -> Search:

@@ -7,14 +7,14 @@ from carbon_midl.errors import InputError
 from carbon_midl.study.results import read_results
 from carbon_midl.study.share import verify
 from studies.calibrate import calibrate
-from tests.sharing.made_up import STUDY, collected, make_study
+from tests.study.made_up import collected, make_study
+from tests.study.tiny import study_toml
 
 
 def test_calibrated_energies_are_epochs_times_a_quiet_epoch(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     recorded = collected(study)
-    quiet = STUDY.replace("[2, 3, 16]", "[2, 3]").replace("[0, 1]", "[0, 1, 2]").replace("epochs = 4", "epochs = 1")
-    calibration = make_study(tmp_path / "quiet", quiet)
+    calibration = make_study(tmp_path / "quiet", study_toml(seeds=[0, 1, 2], epochs=1))
     collected(calibration)
     assert calibrate(study.results, calibration.results) == [16]
     runs = pd.read_csv(study.results / "runs.csv")

@@ -20,7 +20,7 @@ from carbon_midl.study.run import read_result
 from carbon_midl.study.runner import run_study
 from tests.footprint.fakes import FakeClock
 from tests.footprint.simulated_nvml import SimulatedGpu, SimulatedNvml
-from tests.study.tiny import ROOT, TEXT, make_root, short
+from tests.study.tiny import ROOT, make_root, study_toml
 
 # What every program of the study takes for NVML: a GPU of 100 W that all share.
 PYNVML = """
@@ -144,8 +144,9 @@ def test_trainings_on_one_board_come_one_after_the_other() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("study")
 def test_trainings_do_not_overlap_though_their_notebooks_do(discs: CropArchive, tmp_path: Path) -> None:
-    study = make_root(tmp_path / "root", discs, short(TEXT))
+    study = make_root(tmp_path / "root", study_toml(epochs=1), discs)
     (tmp_path / "fakes").mkdir()
     (tmp_path / "fakes" / "pynvml.py").write_text(PYNVML)
     path = os.pathsep.join([str(tmp_path / "fakes"), str(ROOT), os.environ.get("PYTHONPATH", "")])

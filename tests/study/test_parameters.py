@@ -48,6 +48,9 @@ def executed(monkeypatch: pytest.MonkeyPatch, *cells: str, sent_along: dict[str,
         ("pause_after", 1.5, "'pause_after' is 1.5: input should be a valid integer"),
         ("pause_after", -1, "'pause_after' is -1: input should be greater than or equal to 0"),
         ("learning_rate", math.nan, "'learning_rate' is nan: input should be a finite number"),
+        ("batch_size", 1, "'batch_size' is 1: input should be greater than or equal to 2"),
+        ("recipe", "quick", "'recipe' is 'quick': input should be 'efficient' or 'reference'"),
+        ("budget_g", -1.0, "'budget_g' is -1.0: input should be greater than or equal to 0"),
         ("carbontraker", False, "unknown option 'carbontraker'; did you mean 'carbontracker'"),
     ],
 )
@@ -60,12 +63,20 @@ def test_numbers_may_be_whole_ones() -> None:
     assert parse_parameters({"pue": 1, "intensity": 300}).intensity.g_per_kwh == 300
 
 
-def test_what_papermill_sets_and_nobody_knows_is_refused_before_crops_open(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("filtres = 64", r"^notebook parameters: unknown option 'filtres'; did you mean 'filters'\?$"),
+        ("budget_g = 1.0\nbudget_kwh = 1.0", "both 'budget_g' and 'budget_kwh' are given; keep one"),
+        ("", "nowhere: not a crop archive"),
+    ],
+)
+def test_what_papermill_sets_wrongly_is_refused_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    variables = executed(monkeypatch, DECLARED, '# Parameters\ncrops = "nowhere"\nfiltres = 64')
-    with pytest.raises(InputError, match=r"^notebook parameters: unknown option 'filtres'; did you mean 'filters'\?$"):
+    variables = executed(monkeypatch, DECLARED, f'# Parameters\ncrops = "nowhere"\noutput = "run"\n{given}')
+    with pytest.raises(InputError, match=message):
         open_experiment(**notebook_parameters(variables))
     assert not list(tmp_path.iterdir())
 

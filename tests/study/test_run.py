@@ -68,43 +68,6 @@ def test_crops_too_small_for_the_depth_are_refused_before_anything_is_made(discs
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"batch_size": 1}, "'batch_size' is 1: input should be greater than or equal to 2"),
-        ({"filters": 0}, "notebook parameters: 'filters' is 0"),
-        ({"filters": "16"}, "'filters' is '16': input should be a valid integer"),
-        ({"widht": 4}, "unknown option 'widht'"),
-        ({"recipe": "quick"}, "'recipe' is 'quick': input should be 'efficient' or 'reference'"),
-        ({"budget_g": 1.0, "budget_kwh": 1.0}, "both 'budget_g' and 'budget_kwh' are given; keep one"),
-        ({"budget_g": -1.0}, "'budget_g' is -1.0: input should be greater than or equal to 0"),
-        ({"crops": "nowhere"}, "nowhere: not a crop archive"),
-        ({"intensity": "Atlantis"}, "Atlantis"),
-        ({"pue": 0.2}, "pue"),
-    ],
-)
-def test_bad_notebook_parameters_are_named(
-    discs: CropArchive,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    parameters: dict[str, object],
-    message: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    given: dict[str, object] = {
-        "crops": str(discs.path),
-        "output": "run",
-        "pue": 1.58,
-        "intensity": "world",
-        "carbontracker": False,
-        "filters": 2,
-        "depth": 2,
-    }
-    with pytest.raises(InputError, match=message):
-        open_experiment(**(given | parameters))
-    assert not (tmp_path / "run").exists()
-
-
 def test_what_a_killed_write_has_left_is_cleared_away(discs: CropArchive, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

@@ -19,9 +19,9 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.run import read_result
 from carbon_midl.study.runner import collect, notebook_copy, open_crops, run_study
 from carbon_midl.study.spec import Study, read_study
-from tests.study.tiny import EPOCHS, ONE, TEXT, make_root, run, short
+from tests.study.tiny import EPOCHS, make_root, run, study_toml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 
 def test_every_run_leaves_what_it_should(finished: tuple[Study, str]) -> None:
@@ -110,17 +110,17 @@ def test_only_results_of_todays_options_are_collected(finished: tuple[Study, str
     study = read_study(Path(shutil.copytree(finished[0].root, tmp_path / "root")) / "studies" / "tiny.toml")
     archive = open_crops(study)
     before = (study.results / "runs.csv").read_bytes()
-    study.path.write_text(short(TEXT))
+    study.path.write_text(study_toml(epochs=1))
     assert collect(read_study(study.path), archive) is None
     assert (study.results / "runs.csv").read_bytes() == before  # not replaced by nothing
     (study.directory / study.runs[0].name / "result.json").write_text('{"format": "carb')
-    study.path.write_text(TEXT)
+    study.path.write_text(study_toml())
     collect(study, archive)
     assert pd.read_csv(study.results / "runs.csv")["run"].tolist() == [study.runs[1].name]
 
 
 def test_crops_too_small_are_refused_before_any_run(discs: CropArchive, tmp_path: Path) -> None:
-    study = make_root(tmp_path / "root", discs, TEXT.replace("depth = 2", "depth = 7"))
+    study = make_root(tmp_path / "root", study_toml().replace("depth = 2", "depth = 7"), discs)
     with pytest.raises(InputError, match="crops of 32 × 32 px"):
         run(study)
     assert not list(study.directory.glob("filters-*"))
@@ -129,7 +129,7 @@ def test_crops_too_small_are_refused_before_any_run(discs: CropArchive, tmp_path
 def test_a_place_that_cannot_be_written_to_is_named(
     discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = make_root(tmp_path / "root", discs)
+    study = make_root(tmp_path / "root", study_toml(), discs)
     study.directory.parent.mkdir()
     study.directory.touch()  # nobody, not even root, can write beneath a file
     assert main(["study", "run", str(study.path)]) == 2
@@ -139,7 +139,7 @@ def test_a_place_that_cannot_be_written_to_is_named(
 def test_a_notebook_is_taken_as_it_was_at_the_start_and_must_take_parameters(
     discs: CropArchive, tmp_path: Path
 ) -> None:
-    study = make_root(tmp_path / "root", discs)
+    study = make_root(tmp_path / "root", study_toml(), discs)
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     original = notebook.read_bytes()
     copy = notebook_copy(study)
@@ -157,7 +157,7 @@ def test_a_notebook_is_taken_as_it_was_at_the_start_and_must_take_parameters(
 def test_a_failing_run_is_named_and_the_others_go_on(
     discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = make_root(tmp_path / "root", discs, short(TEXT))
+    study = make_root(tmp_path / "root", study_toml(epochs=1), discs)
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     content = nbformat.read(notebook, as_version=4)
     content.cells.insert(3, nbformat.v4.new_code_cell("assert filters != 2, 'no luck with two filters'"))
@@ -173,7 +173,7 @@ def test_a_failing_run_is_named_and_the_others_go_on(
 
 
 def test_of_two_runners_one_makes_a_run_and_the_other_waits(discs: CropArchive, tmp_path: Path) -> None:
-    study = make_root(tmp_path / "root", discs, short(ONE))
+    study = make_root(tmp_path / "root", study_toml(filters=[2], epochs=1), discs)
     with redirect_stderr(io.StringIO()) as shown, ThreadPoolExecutor(2) as runners:
         for made in [runners.submit(run_study, study, share_meter=True) for _ in range(2)]:
             assert made.result() == study.results
@@ -184,7 +184,7 @@ def test_of_two_runners_one_makes_a_run_and_the_other_waits(discs: CropArchive, 
 
 
 def test_a_budget_stops_a_run_and_a_larger_one_lets_it_go_on(discs: CropArchive, tmp_path: Path) -> None:
-    study = make_root(tmp_path / "root", discs, ONE.replace(f"epochs = {EPOCHS}", "epochs = 30\nbudget_g = 1e-7"))
+    study = make_root(tmp_path / "root", study_toml(filters=[2], epochs=30) + "budget_g = 1e-7\n", discs)
     run(study)
     directory = study.directory / "filters-2-seed-0"
     result = read_result(directory)

@@ -5,32 +5,15 @@ import pytest
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.study.spec import read_study
+from tests.study.tiny import study_toml, write_study
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
-GOOD = """
-[study]
-name = "tiny"
-title = "Tiny"
-[crops]
-archive = "data/crops"
-[axes]
-filters = [4, 8]
-seed = [0, 1]
-[options]
-epochs = 2
-"""
-
-
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "studies" / "tiny.toml"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    return path
+GOOD = study_toml(filters=[4, 8], seeds=[0, 1], epochs=2)
 
 
 def test_the_axes_are_multiplied_out(tmp_path: Path) -> None:
-    study = read_study(write(tmp_path, GOOD))
+    study = read_study(write_study(tmp_path, GOOD))
     assert [run.name for run in study.runs] == [
         "filters-4-seed-0",
         "filters-4-seed-1",
@@ -68,24 +51,24 @@ def test_the_studies_of_the_repository() -> None:
         ("filters = [4, 8]", "", r"\[axes\] needs 'filters'"),
         ("filters =", "filter =", r"unknown axis 'filter' in \[axes\]; did you mean 'filters'\?"),
         ("epochs = 2", "filters = 4", r"'filters' is in \[axes\] and in \[options\]; keep one"),
-        ('archive = "data/crops"', "", r"\[crops\] needs either 'archive'"),
-        ('archive = "data/crops"', 'archive = "a"\nphantom = {patients = 3}', r"either 'archive' .* not both"),
+        ('archive = "data/discs"', "", r"\[crops\] needs either 'archive'"),
+        ('archive = "data/discs"', 'archive = "a"\nphantom = {patients = 3}', r"either 'archive' .* not both"),
         ('name = "tiny"', 'name = "../tiny"', r"'study\.name' is '\.\./tiny'"),
         ('name = "tiny"', "", r"'study\.name' is missing"),
-        ("[options]", '[footprint]\nintensity = "XX"\n[options]', "XX"),
-        ("[options]", "[footprint]\npue = 0.5\n[options]", r"'footprint\.pue' is 0\.5"),
+        ('"DK"', '"XX"', "XX"),
+        ('"DK"', '"DK"\npue = 0.5', r"'footprint\.pue' is 0\.5"),
         ("seed = [0, 1]", "seed = [0, 1", r"not valid TOML: .*line"),
     ],
 )
 def test_bad_study_files_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     with pytest.raises(InputError, match=message):
-        read_study(write(tmp_path, GOOD.replace(old, new)))
+        read_study(write_study(tmp_path, GOOD.replace(old, new)))
 
 
 def test_options_of_one_width(tmp_path: Path) -> None:
     text = GOOD + "learning_rate = 1e-3\n[options.filters.8]\nlearning_rate = 3e-4\n"
-    rates = {run.name: run.options.learning_rate for run in read_study(write(tmp_path, text)).runs}
+    rates = {run.name: run.options.learning_rate for run in read_study(write_study(tmp_path, text)).runs}
     assert rates == {
         "filters-4-seed-0": 1e-3, "filters-4-seed-1": 1e-3, "filters-8-seed-0": 3e-4, "filters-8-seed-1": 3e-4
     }  # fmt: skip
@@ -103,11 +86,11 @@ def test_options_of_one_width(tmp_path: Path) -> None:
 )
 def test_bad_options_of_one_width_are_named(tmp_path: Path, section: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_study(write(tmp_path, f"{GOOD}{section}\n"))
+        read_study(write_study(tmp_path, f"{GOOD}{section}\n"))
 
 
 def test_the_list_of_a_study_shows_what_each_run_gets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, GOOD + "[options.filters.8]\nlearning_rate = 3e-4\n")
+    path = write_study(tmp_path, GOOD + "[options.filters.8]\nlearning_rate = 3e-4\n")
     assert main(["study", "list", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "epochs 2" in shown.splitlines()[0]
@@ -118,6 +101,6 @@ def test_the_list_of_a_study_shows_what_each_run_gets(tmp_path: Path, capsys: py
 
 
 def test_a_missing_study_names_those_that_exist(tmp_path: Path) -> None:
-    write(tmp_path, GOOD)
+    write_study(tmp_path, GOOD)
     with pytest.raises(InputError, match=r"demo\.toml: no such study file\. There are .*tiny\.toml"):
         read_study(tmp_path / "studies" / "demo.toml")

@@ -11,14 +11,15 @@ from carbon_midl.files import is_locked, locked
 from carbon_midl.study import status
 from carbon_midl.study.spec import read_study
 from carbon_midl.study.status import RunState, last_line, study_status
-from tests.study.test_spec import GOOD, write
+from tests.study.test_spec import GOOD
+from tests.study.tiny import write_study
 
 
 def test_what_is_not_there_is_waiting_and_what_is_locked_is_running(tmp_path: Path) -> None:
-    study = read_study(write(tmp_path, GOOD))
+    study = read_study(write_study(tmp_path, GOOD))
     found = study_status(study)
     assert found.counts == {"waiting": 4}
-    assert "data/crops" in found.note
+    assert "data/discs" in found.note
     assert found.predicted_left is None
     assert not study.directory.exists()  # looking changes nothing
     failed, running = (study.directory / run.name for run in study.runs[:2])
@@ -55,7 +56,7 @@ def test_a_full_disk_is_told_though_papermill_could_not(tmp_path: Path, monkeypa
 
 
 def test_the_command_tells_it_as_a_table_or_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, GOOD)
+    path = write_study(tmp_path, GOOD)
     assert main(["study", "status", str(path)]) == 0
     assert "filters-8-seed-1  waiting" in capsys.readouterr().out
     assert main(["study", "status", str(path), "--json"]) == 0

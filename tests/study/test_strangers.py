@@ -11,19 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from carbon_midl.book.build import write_labs
 from carbon_midl.lidc.crops import CropArchive
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cret-7f1c9a"
 
 
-def papermill(
-    root: Path, *parameters: object, notebook: str = "notebooks/train_unet.ipynb", more: Sequence[str] = ()
-) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", notebook, "out.ipynb", *more]
+def papermill(root: Path, *parameters: object, more: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "notebooks/train_unet.ipynb", "out.ipynb", *more]
     for name, value in zip(parameters[::2], parameters[1::2], strict=True):
         command += ["-p", str(name), str(value)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MY_API_KEY": SECRET}
@@ -71,10 +68,3 @@ def test_what_cannot_be_ends_with_a_sentence_whichever_way_papermill_gets_it(roo
     ):
         assert message in ended.stderr
     assert set(root.iterdir()) == {*before, root / "out.ipynb"}  # no run, and no crops rendered
-
-
-def test_a_lab_refuses_a_parameter(root: Path) -> None:
-    write_labs(ROOT / "book" / "course", root / "labs")
-    ended = papermill(root, "draws", 100, notebook="labs/lab-budget.ipynb")
-    assert ended.returncode == 1
-    assert "unknown parameter 'draws'; this notebook has none." in ended.stderr

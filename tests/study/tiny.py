@@ -1,10 +1,11 @@
-"""A study that takes some seconds to train."""
+"""A study that takes some seconds to train; its text serves the tests that train nothing, too."""
 
 import io
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -13,39 +14,48 @@ from carbon_midl.study.runner import run_study
 from carbon_midl.study.spec import Study, read_study
 
 ROOT = Path(__file__).parents[2]
-EPOCHS = 80
-TEXT = f"""
+EPOCHS = 40
+
+
+def study_toml(
+    filters: Sequence[int] = (2, 3),
+    seeds: Sequence[int] = (0,),
+    epochs: int = EPOCHS,
+    crops: str = 'archive = "data/discs"',
+) -> str:
+    """The text of a study file; further lines at its end are options."""
+    return f"""
 [study]
 name = "tiny"
 title = "Tiny study"
 [crops]
-archive = "data/discs"
+{crops}
 [axes]
-filters = [2, 3]
-seed = [0]
-[options]
-depth = 2
-epochs = {EPOCHS}
-batch_size = 8
+filters = {list(filters)}
+seed = {list(seeds)}
 [footprint]
 intensity = "DK"
 carbontracker = false
+[options]
+depth = 2
+batch_size = 8
+epochs = {epochs}
 """
-ONE = TEXT.replace("[2, 3]", "[2]")
 
 
-def short(text: str) -> str:
-    """The same study with one epoch a run."""
-    return text.replace(f"epochs = {EPOCHS}", "epochs = 1")
+def write_study(root: Path, text: str) -> Path:
+    path = root / "studies" / "tiny.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
 
 
-def make_root(root: Path, discs: CropArchive, text: str = TEXT) -> Study:
-    """A working copy with the study, its notebook and its crops."""
+def make_root(root: Path, text: str, discs: CropArchive | None = None) -> Study:
+    """A working copy with the study, its notebook and, where they are not rendered, its crops."""
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    shutil.copytree(discs.path, root / "data" / "discs")
-    (root / "studies").mkdir()
-    (root / "studies" / "tiny.toml").write_text(text)
-    return read_study(root / "studies" / "tiny.toml")
+    if discs is not None:
+        shutil.copytree(discs.path, root / "data" / "discs")
+    return read_study(write_study(root, text))
 
 
 def run(study: Study) -> str:

@@ -18,22 +18,9 @@ from carbon_midl.study.run import RESULT_FORMAT, RESULT_VERSION, summary
 from carbon_midl.study.spec import PlannedRun, Study, read_study
 from carbon_midl.training.network import unet_size
 from carbon_midl.training.options import fingerprinted
+from tests.study.tiny import study_toml, write_study
 
-STUDY = """
-[study]
-name = "tiny"
-title = "Tiny study"
-[crops]
-archive = "data/discs"
-[axes]
-filters = [2, 3, 16]
-seed = [0, 1]
-[options]
-depth = 2
-epochs = 4
-[footprint]
-intensity = "DK"
-"""
+STUDY = study_toml(filters=[2, 3, 16], seeds=[0, 1], epochs=4)
 CODE = hashlib.sha256(b"code").hexdigest()[:12]
 CROPS = hashlib.sha256(b"crops").hexdigest()
 SPLIT = {
@@ -46,10 +33,7 @@ def make_study(
     root: Path, text: str = STUDY, cpu: str = "AMD EPYC", code: str = CODE, crops: str = CROPS, salt: str = ""
 ) -> Study:
     """Write a study file and a finished run for each that it plans; equal arguments give equal runs."""
-    (root / "studies").mkdir(parents=True)
-    path = root / "studies" / "tiny.toml"
-    path.write_text(text)
-    study = read_study(path)
+    study = read_study(write_study(root, text))
     for run in study.runs:
         _write_run(study.directory / run.name, run, cpu, code, crops, salt)
     return study

@@ -14,17 +14,18 @@ from carbon_midl.study.results import TABLES, Results, read_results
 from carbon_midl.study.share import merge, verify
 from carbon_midl.study.spec import Study
 from studies.calibrate import calibrate
-from tests.sharing.made_up import STUDY, collected, make_study
+from tests.study.made_up import STUDY, collected, make_study
+from tests.study.tiny import study_toml
 
 RUNS = [f"filters-{width}-seed-{seed}" for width in (2, 3, 16) for seed in (0, 1)]
 
 
 @pytest.mark.parametrize("owners", ["001122", "010101", "210012", "000012"])
 def test_however_it_is_divided_the_merged_study_is_the_one_made_in_one_piece(
-    study: Study, whole: Results, owners: str
+    made_up: Study, whole: Results, owners: str
 ) -> None:
     names = [[run for run, owner in zip(RUNS, owners, strict=True) if owner == one] for one in sorted(set(owners))]
-    parts = [collected(study, part) for part in names]
+    parts = [collected(made_up, part) for part in names]
     merged = merge(parts)
     for file in TABLES:
         rows = merged.tables[file].drop(columns="part") if file == "runs.csv" else merged.tables[file]
@@ -60,7 +61,7 @@ def test_each_row_says_where_it_is_from_and_each_part_what_it_was_made_with(tmp_
 
 
 def test_calibrated_parts_are_merged_with_their_calibrations(tmp_path: Path) -> None:
-    quiet = STUDY.replace("[0, 1]", "[0, 1, 2]").replace("epochs = 4", "epochs = 1")
+    quiet = study_toml(filters=[2, 3, 16], seeds=[0, 1, 2], epochs=1)
     calibrations = [make_study(tmp_path / name, quiet, salt=name) for name in ("quiet", "silent")]
     studies = [make_study(tmp_path / name) for name in ("a", "b")]
     for study, names, calibration in zip(studies, (RUNS[:3], RUNS[3:]), calibrations, strict=True):
@@ -83,24 +84,24 @@ def test_calibrated_parts_are_merged_with_their_calibrations(tmp_path: Path) -> 
         ({"text": STUDY.replace("depth = 2", "depth = 2\naugment = false")}, "option augment: True in .*, False in "),
         ({"text": STUDY.replace('"DK"', '"FR"')}, "PUE and carbon intensity: .*Nothing needs to be trained again"),
         ({"text": STUDY.replace('name = "tiny"', 'name = "other"')}, "study: tiny in .*, other in "),
-        ({"text": STUDY.replace("[options]", 'recipe = ["reference"]\n[options]')}, "axes: none in .*, recipe in "),
+        ({"text": STUDY.replace("[footprint]", 'recipe = ["reference"]\n[footprint]')}, "axes: none in .*, recipe in "),
         ({}, "run filters-2-seed-1 is in both; 1 such in all. A study has each run once"),
         ({"salt": "other numbers"}, "run filters-2-seed-1 is in both"),
     ],
 )
 def test_parts_of_different_studies_and_runs_in_two_parts_are_refused(
-    study: Study, tmp_path: Path, changes: dict[str, str], says: str
+    made_up: Study, tmp_path: Path, changes: dict[str, str], says: str
 ) -> None:
     other = make_study(tmp_path / "other", **changes)
     names = [run.name for run in other.runs][1:]
-    parts = [collected(study, RUNS[:2]), collected(other, names)]
+    parts = [collected(made_up, RUNS[:2]), collected(other, names)]
     for ordered in itertools.permutations(parts):
         with pytest.raises(InputError, match=says if ordered[0] is parts[0] else says.split(":")[0]):
             merge(ordered)
 
 
-def test_a_part_that_disagrees_with_itself_or_is_alone_is_refused(study: Study) -> None:
-    one, other = collected(study, RUNS[:2]), collected(study, RUNS[2:])
+def test_a_part_that_disagrees_with_itself_or_is_alone_is_refused(made_up: Study) -> None:
+    one, other = collected(made_up, RUNS[:2]), collected(made_up, RUNS[2:])
     changed = other.files["runs.csv"].replace(b",0.0", b",0.1", 1)
     with pytest.raises(InputError, match=r"there: \d+ disagreements?, first runs\.csv, SHA-256"):
         merge([one, Results.of_files("there", other.files | {"runs.csv": changed})])
@@ -109,11 +110,11 @@ def test_a_part_that_disagrees_with_itself_or_is_alone_is_refused(study: Study) 
 
 
 def test_whoever_reads_results_reads_merged_ones(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made_up: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, runs in (("laptop", RUNS[:3]), ("cluster", RUNS[3:])):
-        collected(study, runs)
-        shutil.copytree(study.results, tmp_path / name)
+        collected(made_up, runs)
+        shutil.copytree(made_up.results, tmp_path / name)
     out = tmp_path / "merged"
     command = ["results", "merge", str(tmp_path / "laptop"), str(tmp_path / "cluster"), "--out", str(out)]
     assert main(command) == 0

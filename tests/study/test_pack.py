@@ -13,7 +13,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.study.results import Results, read_results
 from carbon_midl.study.share import pack
 from carbon_midl.study.spec import Study
-from tests.sharing.made_up import collected, make_study
+from tests.study.made_up import collected, make_study
 
 ROOT = Path(__file__).parents[2]
 CITATION = """
@@ -25,14 +25,14 @@ license: CC-BY-4.0
 """
 
 
-def test_a_packed_file_has_the_results_and_describes_them(whole: Results, study: Study, tmp_path: Path) -> None:
+def test_a_packed_file_has_the_results_and_describes_them(whole: Results, made_up: Study, tmp_path: Path) -> None:
     (tmp_path / "CITATION.cff").write_text(CITATION)
     out = tmp_path / "tiny.zip"
-    pack(whole, out, study.path, tmp_path / "CITATION.cff")
+    pack(whole, out, made_up.path, tmp_path / "CITATION.cff")
     assert read_results(out).files == whole.files
     with zipfile.ZipFile(out) as packed:
         names = set(packed.namelist()) - {"ro-crate-metadata.json"}
-        assert packed.read("study.toml") == study.path.read_bytes()
+        assert packed.read("study.toml") == made_up.path.read_bytes()
         context = json.loads(packed.read("ro-crate-metadata.json"))["@context"]
     assert context[0] == "https://w3id.org/ro/crate/1.1/context"
     crate = ROCrate(out)
@@ -68,14 +68,14 @@ def test_packed_from_the_command_line_with_what_lies_near(tmp_path: Path, capsys
     ],
 )
 def test_what_cannot_be_packed_is_told_and_nothing_is_written(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    made_up: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     more: list[str], says: str,
 ) -> None:  # fmt: skip
-    collected(study)
+    collected(made_up)
     monkeypatch.chdir(tmp_path)
     if "--out" in more:
         Path("nowhere.toml").touch()
-    assert main(["results", "pack", str(study.path), "--out", "tiny.zip", *more]) == 2
+    assert main(["results", "pack", str(made_up.path), "--out", "tiny.zip", *more]) == 2
     assert says in capsys.readouterr().err
     assert not list(tmp_path.glob("*.zip"))
 
