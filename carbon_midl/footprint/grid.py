@@ -22,14 +22,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
+from pydantic import NonNegativeFloat
 
 from carbon_midl.errors import InputError
 
-# Read from a file, it is checked.
-Amount = Annotated[float, Field(ge=0)]
 GIVEN = "given by the user"
 
 # Power usage effectiveness: energy of the whole data centre over energy of its computers. Later surveys found 1.56
@@ -58,7 +55,7 @@ _DEVICES = (
 class CarbonIntensity:
     """Grams of CO2-equivalent emitted for one kWh of electricity, and where the number comes from."""
 
-    g_per_kwh: Amount  #: gCO2eq/kWh over the life cycle, unless `source` says otherwise.
+    g_per_kwh: NonNegativeFloat  #: gCO2eq/kWh over the life cycle, unless `source` says otherwise.
     place: str  #: "world", an ISO 3166-1 alpha-2 country code, or "given" for a number of the user's.
     source: str  #: who says so, in words.
     year: int | None  #: the year that the number describes; None where it is not known.

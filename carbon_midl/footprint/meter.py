@@ -21,7 +21,7 @@ class Sensor(Protocol):
 
     component: str  #: "cpu", "memory", or "gpu 0" (numbered as the program sees them).
     hardware: str  #: the device's name.
-    method: str  #: how the figure is obtained, such as "measured: RAPL"; see :mod:`carbon_midl.footprint`.
+    method: str  #: whether the figure is measured, sampled or estimated, and by what.
     coverage: str  #: what the figure includes and what it leaves out, in a sentence.
     quantity: Literal["energy_j", "power_w"]  #: whether `read` gives joules since some fixed moment, or watts now.
     sample_interval_s: float | None = None  #: how often to read it inside a window; None when the edges are enough.

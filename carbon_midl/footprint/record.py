@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
@@ -24,7 +24,6 @@ from carbon_midl.footprint.grid import (
     DEFAULT_PUE_SOURCE,
     GIVEN,
     WORLD,
-    Amount,
     CarbonIntensity,
     Embodied,
     carbon_intensity,
@@ -40,7 +39,6 @@ IDLE = "idle"
 EPOCH = "epoch "
 NOT_SEPARABLE = "other runs shared a metered device, so the energy counts some of theirs: not separable"
 """The note of a record whose energy is not the run's alone."""
-Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ class ComponentEnergy:
     """Energy of one component over one window."""
 
     component: str  #: "cpu", "memory", "gpu 0", "gpu 1", …
-    energy_kwh: Amount  #: before PUE.
-    method: str  #: how the figure was obtained, such as "measured: RAPL" or "estimated: TDP × utilisation".
+    energy_kwh: NonNegativeFloat  #: before PUE.
+    method: str  #: whether the figure was measured, sampled or estimated, and by what.
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,11 @@ class Window:
 
     name: str
     started: str  #: when, as ISO 8601 in UTC.
-    duration_s: Amount  #: from its start to its end.
+    duration_s: NonNegativeFloat  #: from its start to its end.
     components: tuple[ComponentEnergy, ...]  #: only those with a sensor or an estimate.
     parent: str | None = None  #: the window it is nested in; None at the top.
     finished: bool = True  #: False when interrupted, or open when the record was made; what it used so far counts.
-    attempt: Count = 1  #: 1 for a run's first attempt, 2 after it was resumed once, …
+    attempt: NonNegativeInt = 1  #: 1 for a run's first attempt, 2 after it was resumed once, …
     continues: bool = False  #: whether it goes on with what an attempt before has begun under that name, and has saved.
 
     @property
@@ -72,7 +70,10 @@ class Window:
 
     @property
     def method(self) -> str:
-        """How the figures were obtained, each method once, such as "measured: RAPL; estimated: W per GB"."""
+        """How the figures were obtained, each method once.
+
+        Such as "measured: RAPL; estimated: W per GB".
+        """
         return "; ".join(dict.fromkeys(part.method for part in self.components))
 
     def component_kwh(self, component: str) -> float | None:
@@ -88,25 +89,25 @@ class CarbontrackerFigures:
     Figures are None where it gave none, and `note` says why.
     """
 
-    energy_before_pue_kwh: Amount | None = None  #: its energy divided by its PUE.
-    carbon_g: Amount | None = None  #: gCO2eq, with its own PUE and intensity.
-    duration_s: Amount | None = None  #: of the epochs that it measured.
+    energy_before_pue_kwh: NonNegativeFloat | None = None  #: its energy divided by its PUE.
+    carbon_g: NonNegativeFloat | None = None  #: gCO2eq, with its own PUE and intensity.
+    duration_s: NonNegativeFloat | None = None  #: of the epochs that it measured.
     version: str | None = None
-    measured_epochs: Count = 0  #: how many epochs it measured.
+    measured_epochs: NonNegativeInt = 0  #: how many epochs it measured.
     note: str = ""  #: what is to be known about these figures.
     difference_kwh: float | None = None  #: its energy before PUE less ours over the same epochs.
 
 
 @dataclass(frozen=True)
 class FootprintRecord:
-    """The footprint of a run. Energy before PUE is primary; gCO2eq is derived from it."""
+    """The footprint of a run. Energy before PUE is primary; gCO2eq is derived from it by PUE and intensity."""
 
     # How stored records are read: numbers are numbers, no texts or booleans, and finite.
     __pydantic_config__: ClassVar[dict[str, bool]] = {"strict": True, "allow_inf_nan": False}
 
     windows: tuple[Window, ...]  #: in the order in which they were opened.
-    epochs_planned: Count
-    pue: Annotated[float, Field(ge=1)] = DEFAULT_PUE  #: power usage effectiveness of the data centre.
+    epochs_planned: NonNegativeInt
+    pue: Annotated[float, Field(ge=1)] = DEFAULT_PUE  # power usage effectiveness of the data centre
     pue_source: str = DEFAULT_PUE_SOURCE
     intensity: CarbonIntensity = WORLD  #: of the electricity, with its source.
     carbontracker: CarbontrackerFigures | None = None  #: carbontracker's own figures; None when it did not run.

@@ -109,7 +109,10 @@ class Compute:
 
     @property
     def energy(self) -> str:
-        """The energy with what it is, such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)"."""
+        """The energy with what it is.
+
+        Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
+        """
         amount, how = energy(self.energy_kwh), "; ".join(self.methods)
         if not self.methods:
             return f"{amount} (method not recorded)"
