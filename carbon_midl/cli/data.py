@@ -37,8 +37,7 @@ _LISTED, _FEW = 20, 5
 @lidc.command(
     cls=Command,
     epilog=examples(
-        "carbon-midl lidc statistics",
-        "carbon-midl lidc statistics --json > lidc.json  # {table: {columns, data}}",
+        "carbon-midl lidc statistics", "carbon-midl lidc statistics --json > lidc.json  # {table: {columns, data}}"
     ),
 )
 def statistics(
@@ -84,7 +83,7 @@ def download(
     ] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="show what would be downloaded, and end")] = False,
     yes: Annotated[bool, Option("--yes", help="download without asking, once the size has been shown")] = False,
-    retries: Annotated[int, Option(help="how often to try again where a connection breaks")] = 5,
+    retries: Annotated[int, Option(min=0, help="how often to try again where a connection breaks")] = 5,
 ) -> None:
     """Download annotated CT scans of LIDC-IDRI.
 
@@ -99,8 +98,6 @@ def download(
 
     if sum(bool(one) for one in (patients, patients_from, number, max_gb is not None, everything)) != 1:
         raise BadParameter("give exactly one of --patients, --patients-from, --number, --max-gb and --all")
-    if retries < 0:
-        raise InputError(f"--retries: {retries}, expected 0 or more.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: not a directory. Choose another place, or remove it first.")
     index = idc.read_index()
@@ -218,11 +215,7 @@ def import_slices(
 
 
 @crops.command(epilog=examples("carbon-midl crops centre data/lidc data/lidc-64 --size 64"))
-def centre(
-    archive: Archive,
-    out: NewArchive,
-    size: Size = 64,
-) -> None:
+def centre(archive: Archive, out: NewArchive, size: Size = 64) -> None:
     """Keep the central part of every crop.
 
     The resolution stays: a crop of half the size has a quarter of the pixels, and a network trains on it four times
@@ -324,10 +317,7 @@ def _print_built(built: "Built", plan: "Plan", out: Path) -> None:
 
 @crops.command("phantom")
 def render_phantom(
-    out: NewArchive,
-    patients: Annotated[int, Option(help="patients")] = 40,
-    seed: Seed = 0,
-    size: Size = 128,
+    out: NewArchive, patients: Annotated[int, Option(help="patients")] = 40, seed: Seed = 0, size: Size = 128
 ) -> None:
     """Render synthetic crops, without a download.
 

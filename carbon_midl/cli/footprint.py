@@ -131,10 +131,7 @@ def _print_power(sensors: Sequence[Any]) -> None:
         print(f"{meter.sensor.component:<8} {meter.energy_j / elapsed_s:.4g} W over {elapsed_s:.1f} s{problems}")
 
 
-@footprint.command(
-    cls=Command,
-    epilog=examples("carbon-midl footprint recost runs/demo/filters-4-seed-0 --grid FR"),
-)
+@footprint.command(cls=Command, epilog=examples("carbon-midl footprint recost runs/demo/filters-4-seed-0 --grid FR"))
 def recost(
     run: Annotated[Path, Argument(metavar="RUN", help="directory of a run, or its result.json or footprint.json")],
     grid: Annotated[str | None, Option(help=WHERE, show_default="the run's own")] = None,

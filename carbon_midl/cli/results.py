@@ -87,8 +87,7 @@ def pack(
 
 @results.command(
     epilog=examples(
-        "carbon-midl results merge laptop.zip cluster.zip --out results/lidc",
-        "carbon-midl results verify results/lidc",
+        "carbon-midl results merge laptop.zip cluster.zip --out results/lidc", "carbon-midl results verify results/lidc"
     )
 )
 def merge(

@@ -22,8 +22,7 @@ app.add_typer(study, name="study")
 
 StudyFile = Annotated[Path, Argument(metavar="FILE", help="the study, such as studies/demo.toml")]
 ShareMeter = Annotated[
-    bool,
-    Option("--share-meter", help="allow other runs on a metered device; energies are marked as not separable"),
+    bool, Option("--share-meter", help="allow other runs on a metered device; energies are marked as not separable")
 ]
 
 _POLICIES = """\

@@ -243,7 +243,7 @@ def test_without_a_terminal_it_is_refused_but_for_yes(
     [
         (["--patients-from", "nowhere.txt"], "nowhere.txt: not a readable text file"),
         (["--patients-from", os.devnull], "no patients"),
-        (["--all", "--retries", "-1"], "--retries: -1, expected 0 or more"),
+        (["--all", "--retries", "-1"], "Invalid value for '--retries'"),
         (["--patients", "LIDC-IDRI-3"], "did you mean LIDC-IDRI-0003"),
     ],
 )
