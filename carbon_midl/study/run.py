@@ -109,7 +109,7 @@ class Run:
     split: Split
     rows: SplitRows
     fingerprint: Fingerprint
-    training: str
+    training_fingerprint: str
     checkpoint: Path | None
     lock: FileLock
 
