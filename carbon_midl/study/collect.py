@@ -91,9 +91,9 @@ def _table_of(study: Study, run: str, result: dict[str, Any], file: str) -> pd.D
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    first = tables[0]
-    for table in tables:
-        if list(table.columns) != list(first.columns):
+    first, *others = tables
+    for table in others:
+        if not table.columns.equals(first.columns):
             raise InputError(
                 f"{table['run'][0]}: its table has columns {', '.join(table.columns)}; expected "
                 f"{', '.join(first.columns)}, as {first['run'][0]} has. They were made with different versions; move "

@@ -120,8 +120,8 @@ class Experiment:
         from carbon_midl.footprint.nvml import gpu_lock, visible_boards
         from carbon_midl.training.fit import begin
 
-        # Before the window opens: loading parts of torch is start-up, the same for every width, and no training. Before
-        # the GPU is free, too: the meter of the run beside would not show that weights are put there.
+        # Before the window opens, since loading parts of torch is the same for every width and no training. Also before
+        # waiting for the GPU: copying the weights there uses too little energy to disturb the measured run.
         self.tracker.load()
         training = begin(self.run.options, self.run.checkpoint)
         if self.run.checkpoint is not None:
@@ -182,7 +182,7 @@ class Experiment:
         # Redrawn at most once a second: in a notebook each drawing is a message.
         with tqdm(unit="batch", mininterval=1.0) as bar, self.tracker.window("training"):
             return fit(
-                training, self.run.archive, self.run.rows, options, directory, self.run.training,
+                training, self.run.archive, self.run.rows, options, directory, self.run.training_fingerprint,
                 epoch_window=epoch_window, on_epoch=on_epoch, on_batch=on_batch, reason_to_stop=reason_to_stop,
             )  # fmt: skip
 

@@ -107,7 +107,7 @@ class Run:
     split: Split
     rows: SplitRows
     fingerprint: Fingerprint
-    training: str
+    training_fingerprint: str
     checkpoint: Path | None
     lock: FileLock
 

@@ -28,9 +28,9 @@ TOLERANCE = 1e-9
 _SPLIT_OPTIONS = {"split_seed", "readers"}
 """If these vary within a study, its runs differ in test slices or targets."""
 _ABOUT = {
-    RUNS: ("text/csv", "One row a run: Dice, energy before PUE in kWh, carbon in gCO2eq, with their factors"),
-    EPOCHS: ("text/csv", "One row a run and epoch: losses, validation Dice, energy before PUE in kWh"),
-    SLICES: ("application/gzip", "One row a run and validation or test slice: areas in px and Dice; CSV, compressed"),
+    RUNS: ("text/csv", "One row per run: Dice, energy before PUE in kWh, carbon in gCO2eq, with their factors"),
+    EPOCHS: ("text/csv", "One row per run and epoch: losses, validation Dice, energy before PUE in kWh"),
+    SLICES: ("application/gzip", "One row per run and validation or test slice: areas in px and Dice; CSV, compressed"),
     MANIFEST: ("application/json", "Where the results come from: crops, split, options, machines, versions, sensors"),
     "study.toml": ("application/toml", "The study: which runs, on which crops, with which options"),
 }

@@ -69,7 +69,7 @@ def build_network(model: str, filters: int, depth: int, channels: int = 1) -> "n
 def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) -> NetworkSize:
     """Count parameters and operations of the built-in U-Net exactly.
 
-    A 3 × 3 convolution from i to o channels has ``9io + o`` parameters and ``9io`` MACs a pixel; batch normalisation
+    A 3 × 3 convolution from i to o channels has ``9io + o`` parameters and ``9io`` MACs per pixel; batch normalisation
     has ``2o`` parameters. As is usual, MACs count convolutions only (no bias, normalisation, pooling or interpolation).
 
     >>> unet_size(4, size=128)
