@@ -22,14 +22,10 @@ def read_widths(directory: Path) -> Results:
     """
     results = read_results(directory)
     recipes = sorted(results.runs["recipe"].unique())
-    if len(recipes) > 1:
+    if len(recipes) > 1 or results.runs.duplicated(["filters", "seed"]).any():
         raise InputError(
-            f"{results.where}: recipes {', '.join(recipes)}; expected one. Compare widths within a recipe."
-        )
-    if results.runs.duplicated(["filters", "seed"]).any():
-        raise InputError(
-            f"{results.where}: several runs of one width and seed; to compare widths, a study may have no other axes "
-            "than filters and seed."
+            f"{results.where}: several runs of one width and seed, or several recipes ({', '.join(recipes)}). To "
+            "compare widths, a study may have no other axes than filters and seed."
         )
     return replace(results, runs=results.runs.sort_values(["filters", "seed"], ignore_index=True))
 

@@ -6,8 +6,6 @@ Equal candidates do not dominate one another: all of them are on the frontier, o
 
 import numpy as np
 
-from carbon_midl.errors import InputError
-
 POINT = 0.01
 """Performance that counts as a point."""
 
@@ -21,16 +19,8 @@ def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
 
     Returns:
         Booleans of that shape.
-
-    Raises:
-        InputError: the shapes differ.
     """
     performance, cost = np.asarray(performance, dtype=float), np.asarray(cost, dtype=float)
-    if performance.shape != cost.shape or performance.ndim == 0:
-        raise InputError(
-            f"frontier: performance of shape {performance.shape}, cost of {cost.shape}; expected one of each "
-            "a candidate."
-        )
     absent = np.isnan(performance) | np.isnan(cost)
     # Absent candidates cost more than any other and are worse, so that they change nothing for those present.
     performance, cost = np.where(absent, -np.inf, performance), np.where(absent, np.inf, cost)

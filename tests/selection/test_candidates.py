@@ -17,7 +17,7 @@ from carbon_midl.measures import PatientBootstrap, drawn_means, patient_dice
 from carbon_midl.selection.candidates import Candidates, Columns, Factors, is_test, read_candidates
 from carbon_midl.selection.choice import choose, uncertainty
 from carbon_midl.selection.criteria import Best, NonInferior
-from carbon_midl.study.results import COLUMNS, RUNS, read_results
+from carbon_midl.study.results import read_results
 from tests.selection.made_up import write_results
 
 FACTORS = Factors.of(100, pue=1.5)
@@ -44,12 +44,6 @@ def test_a_table_of_runs_is_read_by_default(tmp_path: Path) -> None:
         assert (read.names, read.paired, read.notes) == (("4", "8", "16"), False, ())
         np.testing.assert_allclose(read.mean_performance, [0.714, 0.718, 0.726])
         np.testing.assert_allclose(read.mean_cost, np.array([0.41, 0.81, 1.61]) * 150)
-
-
-def test_the_columns_of_the_default_are_those_that_a_study_records() -> None:
-    defaults = Columns()
-    recorded = " ".join(COLUMNS[RUNS].values()).split()
-    assert {*defaults.candidate, "seed", "val_dice", defaults.energy, defaults.duration} <= set(recorded)
 
 
 def test_energy_becomes_carbon_by_grid_pue_and_embodied_share() -> None:
@@ -308,15 +302,6 @@ def test_runs_without_validation_slices_are_left_out_and_named(study: Path) -> N
     read = read_candidates(study)
     assert read.names == ("4", "8")
     assert read.notes[1] == "Candidates without any complete row: 16."
-
-
-def test_missing_tables_and_columns_are_named(study: Path) -> None:
-    rewritten(study, lambda slices: slices.rename(columns={"patient_id": "patient"}))
-    with pytest.raises(InputError, match=r"slices.csv.gz: no column patient_id"):
-        read_candidates(study, BY_PATIENT)
-    (study / "slices.csv.gz").unlink()
-    with pytest.raises(InputError, match=r"no slices\.csv\.gz; expected"):
-        read_candidates(study, BY_PATIENT)
 
 
 BY_TRAINING = Columns(candidate=("model",), replicate="patient", training="seed", performance="dice")
