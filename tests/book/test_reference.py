@@ -40,7 +40,7 @@ def test_the_library_pages_name_modules_that_exist() -> None:
     named = set()
     for page in (ROOT / "book" / "reference").glob("*.md"):
         named |= set(re.findall(r"automodule:: (\S+)", page.read_text()))
-    assert len(named) > 30
+    assert len(named) > 20
     for module in named:
         assert (ROOT / Path(*module.split("."))).with_suffix(".py").is_file(), module
 
