@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from carbon_midl.book.records import FORMAT, VERSION, YARDSTICK_COLUMNS, read_yardsticks
+from carbon_midl.book.records import YARDSTICK_COLUMNS, YARDSTICK_FORMAT, read_yardsticks
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc import READERS
@@ -115,8 +115,7 @@ def record_yardsticks(
         table = table.assign(**{name: np.concatenate(values) for name, values in scores.items()})
         write_gzipped(staging / "slices.csv.gz", table.loc[:, list(YARDSTICK_COLUMNS)].to_csv(index=False))
         manifest = {
-            "format": FORMAT,
-            "version": VERSION,
+            **YARDSTICK_FORMAT,
             "crops": {"fingerprint": archive.fingerprint, "kind": archive.source["kind"]},
             "split_seed": split_seed,
             "readers": readers,

@@ -144,13 +144,7 @@ def test_importing_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [
-        "selection.choice",
-        "book.figures",
-        "selection.by_width",
-        "study.share",
-        "book.build",
-    ],
+    ["selection.choice", "book.figures", "selection.by_width", "study.share", "book.build"],
 )
 def test_a_reader_needs_no_torch(module: str) -> None:
     code = f"import sys, carbon_midl.{module}; sys.exit('torch' in sys.modules)"

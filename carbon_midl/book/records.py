@@ -24,8 +24,7 @@ from carbon_midl.measures import (
     patient_dice,
     patient_draws,
 )
-from carbon_midl.study.results import FORMAT as RESULTS_FORMAT
-from carbon_midl.study.results import MANIFEST, Results, named_rows, read_results
+from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_results
 
 LEAK, TRANSFER, YARDSTICKS = (Path("results") / name for name in ("lidc-leak", "phantom-transfer", "lidc-yardsticks"))
 RECIPES = ("reference", "efficient")
@@ -35,7 +34,7 @@ TOLERANCE = 0.01
 """Within which the test Dice of a training is to agree when it is made again on a machine of the same kind."""
 SIDES = ("real", "phantom")
 TRANSFER_COLUMNS = ("seed", "trained_on", "tested_on", "patient_id", "slices", "dice")
-FORMAT, VERSION = "carbon-midl yardsticks", 1
+YARDSTICK_FORMAT = {"format": "carbon-midl yardsticks", "version": 1}
 SLICE = ["patient_id", "nodule", "slice"]
 YARDSTICK_COLUMNS = (*SLICE, "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
 UNKNOWN = "has not been recorded in this copy of the book."
@@ -272,8 +271,9 @@ def read_yardsticks(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         InputError: a file is missing, of another version, or lacks a column.
     """
     manifest = read_json(directory / MANIFEST)
-    if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{directory / MANIFEST}: not of yardsticks, version {VERSION}. Record them again.")
+    if not isinstance(manifest, dict) or not YARDSTICK_FORMAT.items() <= manifest.items():
+        version = YARDSTICK_FORMAT["version"]
+        raise InputError(f"{directory / MANIFEST}: not of yardsticks, version {version}. Record them again.")
     way_out = f"Record them with: python studies/yardsticks.py data/lidc {directory}"
     return read_tables(directory, {"slices.csv.gz": YARDSTICK_COLUMNS}, way_out)["slices"], manifest
 
@@ -413,7 +413,7 @@ def whole_price_text(evidence: Evidence) -> str:
     for path in sorted((evidence.root / "results").glob(f"*/{MANIFEST}")):
         manifest = read_json(path)
         if (
-            manifest.get("format") == RESULTS_FORMAT
+            manifest.get("format") == FORMAT
             and manifest["study"] not in studies
             and _collection(manifest) == _collection(own.manifest)
         ):
