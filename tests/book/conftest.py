@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bs4 import BeautifulSoup
 
 from carbon_midl.book.build import build
 from carbon_midl.book.evidence import Evidence
@@ -42,11 +41,6 @@ def copy_book(root: Path) -> Path:
 def some_patients() -> dict[str, Any]:
     """The collection's tables from few of its patients; measuring them all takes half a minute."""
     return to_json(measure(patients_with_nodules()[:80]))
-
-
-@functools.cache
-def parsed(page: Path) -> BeautifulSoup:
-    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.fixture(scope="session")
