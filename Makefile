@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: help book test test-all snakemake lock clean
 
@@ -17,10 +18,10 @@ test: $(VENV)/.installed  ## lint, type-check and test everything, the built boo
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(PYTEST)
 
 test-all: test  ## the same, and the exhaustive comparisons, which take long
-	$(BIN)/pytest -m exhaustive
+	$(PYTEST) -m exhaustive
 
 # In an environment of its own: it holds back packages that the book and the searches use in newer releases.
 snakemake: .venv-snakemake/.installed  ## install Snakemake with its SLURM executor into .venv-snakemake

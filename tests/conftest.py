@@ -20,13 +20,14 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 SIZE = 32
-# Fixtures that take long to make: the tests that use one are a group, which is run by one of pytest-xdist's processes.
+# Fixtures that take long to make. Tests that use one are slow, and a group that one of pytest-xdist's processes runs.
 GROUPS = {"prepared": "book", "finished": "study"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in GROUPS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
 
 

@@ -1,11 +1,9 @@
-import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bs4 import BeautifulSoup
 
 from carbon_midl.book.build import build, prepare
 from carbon_midl.book.evidence import COLLECTION, PUBLISHED, SEARCHED, Evidence
@@ -29,11 +27,6 @@ def copy_book(root: Path) -> Path:
     for recorded in (PUBLISHED, SEARCHED, COLLECTION):
         shutil.copytree(ROOT / recorded, root / recorded)
     return root
-
-
-@functools.cache
-def parsed(page: Path) -> BeautifulSoup:
-    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,14 @@
 """A made-up, deterministic study in the format of recorded results, with tiny executed notebooks."""
 
 import base64
-import io
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from carbon_midl.training.network import unet_size
 
@@ -40,12 +40,21 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
                 rows.append((run, width, seed, name, 0, cut, 4, px, int(px * 0.9), overlap, score, readers[name, cut]))
             slices += rows
             frame = pd.DataFrame(rows)
-            epoch = np.arange(1, EPOCHS + 1)
-            epochs.append(pd.DataFrame({
-                "run": run, "filters": width, "seed": seed, "epoch": epoch, "train_loss": 0.6 / epoch,
-                "val_loss": 0.7 / epoch, "val_dice": dice[width] * (1 - 0.5**epoch), "learning_rate": 3e-3,
-                "duration_s": 2.0, "energy_kwh": energy / EPOCHS,
-            }))  # fmt: skip
+            for epoch in range(1, EPOCHS + 1):
+                epochs.append(
+                    (
+                        run,
+                        width,
+                        seed,
+                        epoch,
+                        0.6 / epoch,
+                        0.7 / epoch,
+                        dice[width] * (1 - 0.5**epoch),
+                        3e-3,
+                        2.0,
+                        energy / EPOCHS,
+                    )
+                )
             carbon = PUE * INTENSITY
             size = unet_size(width, size=64)
             runs.append({
@@ -67,7 +76,21 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
             })  # fmt: skip
             make_notebook(directory / run / "notebook.ipynb", run)
     pd.DataFrame(runs).to_csv(results / "runs.csv", index=False)
-    pd.concat(epochs).to_csv(results / "epochs.csv", index=False)
+    pd.DataFrame(
+        epochs,
+        columns=[
+            "run",
+            "filters",
+            "seed",
+            "epoch",
+            "train_loss",
+            "val_loss",
+            "val_dice",
+            "learning_rate",
+            "duration_s",
+            "energy_kwh",
+        ],
+    ).to_csv(results / "epochs.csv", index=False)
     columns = (
         "run filters seed patient_id nodule slice readers_with_mask target_px predicted_px overlap_px dice readers_dice"
     )
@@ -94,21 +117,28 @@ def make_study(directory: Path, dice: dict[int, float] | None = None, kind: str 
 
 def make_notebook(path: Path, run: str) -> None:
     """An executed notebook with what trips an offline book: a widget, a progress bar on stderr, a picture."""
-    png = io.BytesIO()
-    Image.new("L", (64, 64), 128).save(png, "PNG")
-    progress = nbformat.v4.new_output("stream", name="stderr", text="epoch 1\repoch 2\r")
-    widget, picture = (
-        nbformat.v4.new_output("display_data", data=data)
-        for data in (
-            {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "bar"},
-            {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": "<Figure>"},
-        )
-    )
+    output = nbformat.v4.new_output
     cells = [
         nbformat.v4.new_markdown_cell(f"# Train one U-Net\n\nRun {run}."),
-        nbformat.v4.new_code_cell("train()", execution_count=1, outputs=[progress, widget]),
+        nbformat.v4.new_code_cell(
+            "train()",
+            execution_count=1,
+            outputs=[
+                output("stream", name="stderr", text="epoch 1\repoch 2\r"),
+                output(
+                    "display_data",
+                    data={"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "bar"},
+                ),
+            ],
+        ),
         nbformat.v4.new_markdown_cell("## Example segmentations"),
-        nbformat.v4.new_code_cell("show()", execution_count=2, outputs=[picture]),
+        nbformat.v4.new_code_cell(
+            "show()",
+            execution_count=2,
+            outputs=[
+                output("display_data", data={"image/png": base64.b64encode(_png()).decode(), "text/plain": "<Figure>"})
+            ],
+        ),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
@@ -116,3 +146,18 @@ def make_notebook(path: Path, run: str) -> None:
     })  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
+
+
+def _png() -> bytes:
+    """A grey picture of 64 × 64 px."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"".join(b"\0" + b"\x80" * 64 for _ in range(64))))
+        + chunk(b"IEND", b"")
+    )

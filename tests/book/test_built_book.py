@@ -1,5 +1,6 @@
 """The book as it is published."""
 
+import functools
 import json
 import os
 import re
@@ -11,15 +12,21 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
+from bs4 import BeautifulSoup
 
 from carbon_midl.book.build import build
 from carbon_midl.errors import InputError
-from tests.book.conftest import ROOT, copy_book, parsed
+from tests.book.conftest import ROOT, copy_book
 
 pytestmark = pytest.mark.slow
 LOADED = (
     "img, script, iframe, source, video, link:is([rel~=stylesheet], [rel~=preload], [rel~=icon], [rel~=preconnect])"
 )
+
+
+@functools.cache
+def parsed(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
 def pages(built: Path) -> list[Path]:

@@ -8,7 +8,8 @@ import pytest
 from carbon_midl.book.build import build, prepare
 from carbon_midl.study.runner import run_study
 from carbon_midl.study.spec import read_study
-from tests.book.conftest import copy_book, parsed
+from tests.book.conftest import copy_book
+from tests.book.test_built_book import parsed
 from tests.study.tiny import study_toml, write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]

@@ -6,7 +6,7 @@ from urllib.parse import urldefrag
 
 import pytest
 
-from tests.book.conftest import parsed
+from tests.book.test_built_book import parsed
 
 # Question, the links that are followed from the landing page, and what the answer looks like.
 ROUTES: list[tuple[str, list[str], str]] = [

@@ -24,6 +24,7 @@ def ended(experiment: Experiment) -> None:
     experiment.write_result()
 
 
+@pytest.mark.slow
 def test_a_paused_training_ends_like_one_that_was_not(discs: CropArchive, tmp_path: Path) -> None:
     whole, paused = tmp_path / "whole", tmp_path / "paused"
     ended(opened(discs, whole, 0))
