@@ -17,7 +17,6 @@ from carbon_midl.lidc.crops import CropArchive
         ["lidc", "statistics", "--help"],
         ["crops", "build", "--help"],
         ["crops", "phantom", "--help"],
-        ["phantom", "--help"],
         ["crops", "info", "--help"],
         ["study", "run", "--help"],
         ["results", "verify", "--help"],

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from carbon_midl import __version__
-from carbon_midl.cli import book, crops, footprint, lidc, model, phantom, replay, report, results, search, select, study
+from carbon_midl.cli import book, crops, footprint, lidc, model, replay, report, results, search, select, study
 from carbon_midl.cli.help_text import HelpFormatter
 from carbon_midl.errors import InputError
 
@@ -71,6 +71,6 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"carbon-midl {__version__}")
     rooms = whole.add_subparsers(title="what to work on", metavar="ROOM", required=True)
-    for room in (lidc, crops, phantom, study, results, model, select, replay, search, book, footprint, report):
+    for room in (lidc, crops, study, results, model, select, replay, search, book, footprint, report):
         room.add_actions(rooms)
     return whole

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from carbon_midl.cli.parsing import action, bar, positive, read_patients, room
+from carbon_midl.cli.parsing import action, positive, read_patients, room
 
 if TYPE_CHECKING:
     from carbon_midl.lidc.build import Built, Plan
@@ -194,8 +194,7 @@ def _build(options: argparse.Namespace) -> None:
 def _show_plan(plan: "Plan") -> None:
     """Print what will be cut."""
     nodules = sum(len(scan.nodules) for scan in plan.scans)
-    phantom = "" if plan.phantom is None else f" (phantom: {plan.phantom})"
-    print(f"{plan.series_found:,} of {plan.series_of_collection:,} series of LIDC-IDRI found{phantom}")
+    print(f"{plan.series_found:,} of {plan.series_of_collection:,} series of LIDC-IDRI found")
     print(
         f"  to cut       {plan.crops:,} crops of {nodules:,} nodules, {len(plan.patients):,} patients, "
         f"{len(plan.scans):,} series"
@@ -226,7 +225,7 @@ def _show_built(built: "Built", plan: "Plan", out: Path) -> None:
 
 
 def _phantom(options: argparse.Namespace) -> None:
-    from carbon_midl.lidc.phantom.archive import render_phantom
+    from carbon_midl.lidc.phantom import render_phantom
 
-    render_phantom(options.out, options.patients, options.seed, options.size, bar("patient"))
+    render_phantom(options.out, options.patients, options.seed, options.size)
     print(f"Phantom crops written to {options.out}. Look at them with: carbon-midl crops info {options.out}")

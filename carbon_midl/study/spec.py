@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
-from carbon_midl.lidc.phantom.cache import DEFAULT_SIZE
+from carbon_midl.lidc import PHANTOM_SIZE
 from carbon_midl.training.options import RunOptions, explain, parse_options, suggestion
 
 
@@ -31,7 +31,7 @@ class PhantomSection(_Section):
 
     patients: int = Field(gt=2)
     seed: int = Field(0, ge=0)
-    size: int = Field(DEFAULT_SIZE, gt=0)
+    size: int = Field(PHANTOM_SIZE, gt=0)
 
 
 class CropsSection(_Section):

@@ -12,7 +12,6 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked
 from carbon_midl.footprint import read_footprint
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.phantom.cache import phantom_directory
 from carbon_midl.study.collect import abandoned_attempts
 from carbon_midl.study.run import (
     EPOCHS,
@@ -191,6 +190,8 @@ def _crops(study: Study) -> tuple[CropArchive | None, str]:
     phantom = study.crops.phantom
     where = study.root / (study.crops.archive or "")
     if phantom is not None:
+        from carbon_midl.lidc.phantom import phantom_directory
+
         where = phantom_directory(study.root, phantom.patients, phantom.seed, phantom.size)
         if not where.exists():
             return None, "The phantom is not rendered yet; the first start does that."
