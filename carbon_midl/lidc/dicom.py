@@ -21,12 +21,9 @@ from pydicom.pixels import apply_modality_lut
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
+from carbon_midl.lidc import AIR_HU
 from carbon_midl.lidc.annotations import Scan
 
-PHANTOM_MANUFACTURER = "carbon-midl phantom"
-"""The Manufacturer of synthetic series; their ManufacturerModelName gives version and seed."""
-AIR_HU = -1024
-"""What lies outside the scanner's field of view, and the lowest HU that is kept."""
 POSITION_TOLERANCE_MM = 0.05
 """Positions that differ by less are one: a tenth of the thinnest spacing of LIDC-IDRI, 0.45 mm."""
 SPACING_TOLERANCE_MM = 0.001
@@ -117,15 +114,6 @@ def read_slices(
             faults += [Fault(file.path, f"one of several files at z = {z_mm:g} mm that differ") for file in candidates]
             images = []
         yield index, images[0] if images else None, faults
-
-
-def phantom_of(root: Path, file: SliceFile) -> str | None:
-    """The version and seed that a synthetic series names; None for a scanner's."""
-    keywords = ["Manufacturer", "ManufacturerModelName"]
-    dataset = dcmread(root / file.path, stop_before_pixels=True, specific_tags=keywords)
-    if dataset.get("Manufacturer") != PHANTOM_MANUFACTURER:
-        return None
-    return str(dataset.get("ManufacturerModelName", ""))
 
 
 def _read_header(root: Path, path: str) -> tuple[str, SliceFile | Fault | None]:

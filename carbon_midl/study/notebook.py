@@ -278,12 +278,12 @@ def open_experiment(**parameters: Any) -> Experiment:
     Raises:
         InputError: an unknown parameter or a bad value; then nothing is opened and nothing written.
     """
-    from carbon_midl.lidc.phantom.cache import phantom_crops
+    from carbon_midl.lidc.phantom import open_phantom
 
     root = project_root()
     checked = parse_parameters(parameters)
     options = checked.options
-    archive = phantom_crops(root) if checked.crops == "phantom" else CropArchive.open(root / checked.crops)
+    archive = open_phantom(root) if checked.crops == "phantom" else CropArchive.open(root / checked.crops)
     directory = root / checked.output if checked.output else free_directory(root / "runs" / "single", options)
     if (shell := running_shell()) is not None:
         from matplotlib_inline.config import InlineBackend

@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
@@ -33,7 +32,6 @@ from carbon_midl.files import is_locked, locked, read_json, write_bytes, write_t
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.phantom.cache import phantom_crops
 from carbon_midl.study.collect import SUPERSEDED, collect_results
 from carbon_midl.study.devices import Slot, reserved
 from carbon_midl.study.run import (
@@ -122,8 +120,9 @@ def open_crops(study: Study) -> CropArchive:
     phantom = study.crops.phantom
     if phantom is None:
         return CropArchive.open(study.crops_path)
-    bar = partial(tqdm, desc="rendering the phantom", unit="patient", disable=None)
-    return phantom_crops(study.root, phantom.patients, phantom.seed, phantom.size, bar)
+    from carbon_midl.lidc.phantom import open_phantom
+
+    return open_phantom(study.root, phantom.patients, phantom.seed, phantom.size)
 
 
 def notebook_copy(study: Study) -> Path:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
-from carbon_midl.lidc.phantom.cache import DEFAULT_SIZE, phantom_directory
+from carbon_midl.lidc import PHANTOM_SIZE
 from carbon_midl.training.options import RunOptions, explain, parse_options, suggestion
 
 
@@ -31,7 +31,7 @@ class PhantomSection(_Section):
 
     patients: int = Field(gt=2)
     seed: int = Field(0, ge=0)
-    size: int = Field(DEFAULT_SIZE, gt=0)
+    size: int = Field(PHANTOM_SIZE, gt=0)
 
 
 class CropsSection(_Section):
@@ -90,6 +90,8 @@ class Study:
     def crops_path(self) -> Path:
         """The directory of the study's crops; that of a phantom is made when a run first needs it."""
         if (phantom := self.crops.phantom) is not None:
+            from carbon_midl.lidc.phantom import phantom_directory
+
             return phantom_directory(self.root, phantom.patients, phantom.seed, phantom.size)
         return self.root / str(self.crops.archive)
 

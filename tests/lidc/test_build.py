@@ -26,7 +26,7 @@ from carbon_midl.lidc import build as module
 from carbon_midl.lidc.annotations import Contour, Nodule, Ratings, Reading, Scan, read_scans
 from carbon_midl.lidc.build import Built, CropSettings, Sampling, build_archive, plan_build
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.dicom import PHANTOM_MANUFACTURER, SliceFile, read_folder
+from carbon_midl.lidc.dicom import SliceFile, read_folder
 from carbon_midl.lidc.masks import Window, reader_masks, window_around
 from tests.lidc.dicom_series import hu_of, touched_slices, write_series
 
@@ -238,22 +238,6 @@ def test_a_folder_without_lidc_says_what_it_has(tmp_path: Path, scans: list[Scan
         InputError, match="none of LIDC-IDRI's 1,018 series; found 6 files: 5 CT, 1 not DICOM, in 1 series"
     ):
         build(tmp_path / "dicom", tmp_path / "out")
-
-
-def test_phantoms_are_called_phantoms_and_never_mixed(tmp_path: Path, scans: list[Scan]) -> None:
-    def phantom(dataset: Any, index: int) -> None:
-        dataset.Manufacturer = PHANTOM_MANUFACTURER
-        dataset.ManufacturerModelName = "version 2, seed 7"
-
-    write_series(tmp_path / "dicom" / "a", scans[0], change=phantom)
-    build(tmp_path / "dicom", tmp_path / "out")
-    archive = CropArchive.open(tmp_path / "out")
-    assert archive.is_phantom
-    assert archive.source["phantom"] == "version 2, seed 7"
-    assert "CC BY 4.0" in archive.source["licence"]
-    write_series(tmp_path / "dicom" / "b", scans[1])
-    with pytest.raises(InputError, match="1 phantom series and 1 real ones"):
-        build(tmp_path / "dicom", tmp_path / "both")
 
 
 def cut_but_die_of_some(root: Path, cut: CropSettings, scan: Scan, files: Sequence[SliceFile]) -> Any:
