@@ -24,13 +24,22 @@ def criterion_of(name: str, settings: Settings) -> Criterion:
 
 def candidates_of(study: dict[str, Any]) -> Candidates:
     """The study as the library reads it."""
-    trainings = [
-        pd.DataFrame({**training, "filters": width["name"], "run": f"{width['name']}-{number}"})
+    rows = [
+        (
+            width["name"],
+            f"{width['name']}-{number}",
+            f"p{patient:03d}",
+            dice,
+            training["energy_kwh"],
+            training["duration_s"],
+        )
         for width in study["widths"]
         for number, training in enumerate(width["trainings"])
+        for patient, dice in enumerate(training["dice"])
     ]
-    table = pd.concat(trainings).reset_index(names="patient_id")
-    return read_candidates(table, Columns(replicate="patient_id", training="run", performance="dice"))
+    names = ["filters", "run", "patient_id", "dice", "energy_kwh", "duration_s"]
+    columns = Columns(replicate="patient_id", training="run", performance="dice")
+    return read_candidates(pd.DataFrame(rows, columns=names), columns)
 
 
 def factors_of(settings: Settings) -> Factors:

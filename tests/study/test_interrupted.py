@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,6 @@ from tests.study.tiny import EPOCHS, make_root, run, start, study_toml
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 
-def wait(ready: Callable[[], bool]) -> None:
-    while not ready():
-        time.sleep(0.005)
-
-
 def test_a_study_that_is_stopped_once_and_killed_five_times_loses_nothing(
     discs: CropArchive, tmp_path: Path, finished: tuple[Study, str]
 ) -> None:
@@ -36,7 +30,8 @@ def test_a_study_that_is_stopped_once_and_killed_five_times_loses_nothing(
     for attempt in range(6):
         until = len(validation_dice(directory)) + moments.randint(1, EPOCHS // 7)
         runner = start(study)
-        wait(lambda until=until: len(validation_dice(directory)) >= until)  # type: ignore[misc]
+        while len(validation_dice(directory)) < until and runner.poll() is None:
+            time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.1))
         if attempt == 0:
             runner.terminate()
