@@ -83,12 +83,29 @@ class NvmlEnergySensor(_GpuSensor):
 
 
 class NvmlPowerSensor(_GpuSensor):
-    """The power of one GPU, to be sampled; on later boards, such as Hopper, NVML gives the mean of the last second."""
+    """The power of one GPU, to be sampled.
+
+    It is of the instant where the driver offers that as a field of its own. `nvmlDeviceGetPowerUsage` is the same up to
+    the A100; on other Ampere boards and later ones, such as Hopper, it is the mean of the last second (NVML reference).
+    """
 
     method = "sampled: NVML power"
     quantity = "power_w"
     sample_interval_s = POWER_INTERVAL_S
     question = "nvmlDeviceGetPowerUsage"
+
+    def read(self) -> float:
+        """Watts.
+
+        Raises:
+            SensorError: NVML gave an error.
+        """
+        nvml = self._nvml
+        with suppress(nvml.NVMLError):
+            (field,) = nvml.nvmlDeviceGetFieldValues(self._handle, [nvml.NVML_FI_DEV_POWER_INSTANT])
+            if field.nvmlReturn == nvml.NVML_SUCCESS:
+                return float(field.value.uiVal) * _MILLI
+        return super().read()
 
 
 def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> FoundSensors:

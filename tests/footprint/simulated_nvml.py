@@ -4,6 +4,7 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ class SimulatedGpu:
         power_w: at these points.
         has_counter: whether it counts its energy (Volta and later).
         has_power: whether it gives its power.
+        averages: whether its power is the mean of the last second, and that of the instant a field of its own, as on
+            Hopper.
         tick_s: how often the counter advances.
         limit_w: the greatest power limit that can be set; None where NVML gives none.
         silent: stretches of time, (from, to), in which NVML gives errors.
@@ -33,6 +36,7 @@ class SimulatedGpu:
     power_w: Sequence[float] = (100.0,)
     has_counter: bool = True
     has_power: bool = True
+    averages: bool = False
     tick_s: float = 0.02
     limit_w: float | None = 700.0
     silent: Sequence[tuple[float, float]] = ()
@@ -77,9 +81,13 @@ class SimulatedNvml:
         gpus: in NVML's order.
         instances: MIG instances by UUID, each with the number of its board.
         driver: whether one is loaded.
+        fields: whether it knows `nvmlDeviceGetFieldValues`, which the oldest do not.
     """
 
     NVML_TEMPERATURE_GPU = 0
+    NVML_SUCCESS = 0
+    NVML_ERROR_NOT_SUPPORTED = 3
+    NVML_FI_DEV_POWER_INSTANT = 186
 
     class NVMLError(Exception):
         pass
@@ -90,12 +98,14 @@ class SimulatedNvml:
         *gpus: SimulatedGpu,
         instances: dict[str, int] | None = None,
         driver: bool = True,
+        fields: bool = True,
     ) -> None:
         self.gpus = gpus
         self.initialised = 0
         self._clock = clock
         self._instances = instances or {}
         self._driver = driver
+        self._fields = fields
 
     def nvmlInit(self) -> None:
         if not self._driver:
@@ -145,7 +155,17 @@ class SimulatedNvml:
             if spike[0] <= self._clock():
                 handle.spikes.remove(spike)
                 return round(spike[1] * 1e3)
-        return round(handle.true_power_w(self._clock()) * 1e3)
+        now_s = self._clock()
+        mean_w = handle.true_energy_j(now_s - 1, now_s) if handle.averages else handle.true_power_w(now_s)
+        return round(mean_w * 1e3)
+
+    def nvmlDeviceGetFieldValues(self, handle: SimulatedGpu, fieldIds: list[int]) -> list[SimpleNamespace]:
+        self._answer(handle, self._fields)
+        assert fieldIds == [self.NVML_FI_DEV_POWER_INSTANT]
+        if not handle.averages:
+            return [SimpleNamespace(nvmlReturn=self.NVML_ERROR_NOT_SUPPORTED, value=SimpleNamespace(uiVal=0))]
+        milliwatts = round(handle.true_power_w(self._clock()) * 1e3)
+        return [SimpleNamespace(nvmlReturn=self.NVML_SUCCESS, value=SimpleNamespace(uiVal=milliwatts))]
 
     def nvmlDeviceGetTemperature(self, handle: SimulatedGpu, sensorType: int) -> int:
         return 34

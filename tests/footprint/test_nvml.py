@@ -33,7 +33,10 @@ def test_the_stand_in_has_the_functions_of_the_real_module() -> None:
         # Decorated functions show only *args.
         assert len(ours) == len(required) or "args" in theirs, name
     assert issubclass(real.NVMLError, Exception)
-    assert real.NVML_TEMPERATURE_GPU == SimulatedNvml.NVML_TEMPERATURE_GPU
+    for name in [name for name in vars(SimulatedNvml) if name.startswith("NVML_")]:
+        assert getattr(SimulatedNvml, name) == getattr(real, name), name
+    field = real.c_nvmlFieldValue_t()
+    assert (field.nvmlReturn, field.value.uiVal) == (real.NVML_SUCCESS, 0)
 
 
 def test_the_energy_counter_or_else_sampled_power() -> None:
@@ -50,6 +53,19 @@ def test_the_energy_counter_or_else_sampled_power() -> None:
     for sensor in sensors:
         sensor.close()
     assert nvml.initialised == 0
+
+
+@pytest.mark.parametrize(
+    ("averages", "fields", "power_w"),
+    [(True, True, 400.0), (True, False, 175.0), (False, True, 400.0), (False, False, 400.0)],
+)
+def test_power_is_of_the_instant_wherever_the_driver_offers_it(averages: bool, fields: bool, power_w: float) -> None:
+    clock = FakeClock()
+    # From 100 to 400 W at 10 s, read a quarter of a second later; a mean of the last second sees three quarters of 100.
+    gpu = SimulatedGpu("GPU-h", (0.0, 10.0, 10.0), (100.0, 100.0, 400.0), has_counter=False, averages=averages)
+    (sensor,) = find_gpus(SimulatedNvml(clock, gpu, fields=fields), {}).sensors
+    clock.advance(10.25)
+    assert sensor.read() == power_w
 
 
 @pytest.mark.parametrize(
