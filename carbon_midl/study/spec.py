@@ -78,7 +78,7 @@ class Study:
 
     @cached_property
     def root(self) -> Path:
-        """The directory that relative paths start from and that holds ``runs/``: the parent of ``studies/``."""
+        """The parent of ``studies/`` and of ``runs/``, from which relative paths start."""
         return self.path.absolute().parent.parent
 
     @cached_property
