@@ -110,7 +110,9 @@ def test_power_is_sampled_while_the_program_works() -> None:
     with tracker, tracker.window("training"):
         time.sleep(0.3)
     training = tracker.record.window("training")
-    assert training.energy_kwh * J_PER_KWH / training.duration_s == pytest.approx(187, abs=13 + 1e-9)
+    watts = training.energy_kwh * J_PER_KWH / training.duration_s
+    assert watts > 174
+    assert watts < 200 or watts == pytest.approx(200)
 
 
 def test_the_accelerator_is_synchronised_on_devices_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
