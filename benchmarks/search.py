@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from carbon_midl.book.claims import choice_sentence, price_sentence
 from carbon_midl.book.evidence import SEARCHED, SWEEP, read_search
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_json, write_text
 from carbon_midl.study.results import read_results
+from carbon_midl.units import energy
 
 
 def main() -> None:
@@ -37,7 +37,10 @@ def main() -> None:
     write_text(options.out / "trail.csv", trail.to_csv(index=False))
     write_text(options.out / SWEEP, sweep.to_csv(index=False))
     record = read_search(options.out)
-    print(choice_sentence(record), price_sentence(record), sep="\n")
+    sweep_kwh = float(record.sweep["energy_whole_run_kwh"].sum())
+    for said, run in (("chosen", record.chosen), ("best of the sweep", record.best)):
+        print(f"{said}: {run.run}, validation Dice {run.val_dice:.3f}")
+    print(f"energy: {energy(outcome['energy_kwh'])}; of the sweep: {energy(sweep_kwh)}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from carbon_midl.book.records import TRANSFER, TRANSFER_COLUMNS, read_transfer, transfers
+from carbon_midl.book.evidence import TRANSFER, TRANSFER_COLUMNS, read_transfer, transfers
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter

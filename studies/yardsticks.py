@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from carbon_midl.book.records import YARDSTICK_COLUMNS, YARDSTICK_FORMAT, read_yardsticks
+from carbon_midl.book.evidence import YARDSTICK_COLUMNS, YARDSTICK_FORMAT, read_yardsticks
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc import READERS

@@ -1,8 +1,11 @@
 """Sphinx extension: what was prepared from recorded results, inside the text.
 
 - ``{{ name }}`` is filled from ``numbers.json``; a name that is not there is a warning, and so fails the build.
-- ``result-figure`` shows a prepared figure, light or dark like the page, with its caption, its alternative text
-  (made from the data) and links to the data and to the code that draws it.
+- ``{claim}`name``` ticks a sentence that follows from a result, and leads to the claim's words on the page of claims; a
+  claim that does not hold, or is none, is a warning at the sentence's place, and so fails the build.
+- numbers stay on one line with their units.
+- ``result-figure`` shows a prepared figure, light or dark like the page, with its caption, its alternative text and
+  links to the data and to the code that draws it.
 """
 
 import json
@@ -16,13 +19,15 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from carbon_midl.book.numbers import unbroken
 
 GENERATED = "book/_generated"
 logger = logging.getLogger(__name__)
 
 
-def prepared(source: Path, name: str) -> dict[str, str]:
+def prepared(source: Path, name: str) -> dict[str, Any]:
     """Read a prepared JSON file."""
     path = source / GENERATED / name
     try:
@@ -32,11 +37,34 @@ def prepared(source: Path, name: str) -> dict[str, str]:
 
 
 def fill_numbers(app: Sphinx, config: Config) -> None:
-    """Give the numbers to MyST, and the edition's announcement to the theme."""
-    source = Path(app.srcdir)
-    config.myst_substitutions = prepared(source, "numbers.json")
-    announcement = prepared(source, "edition.json")["announcement"]
-    config.html_theme_options = {**config.html_theme_options, "announcement": announcement}
+    """Give the numbers to MyST."""
+    config.myst_substitutions = prepared(Path(app.srcdir), "numbers.json")
+
+
+def keep_together(app: Sphinx, doctree: nodes.document) -> None:
+    """Keep numbers with their units on one line, where they are typed by hand, too."""
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw):
+            text.parent.replace(text, nodes.Text(unbroken(str(text))))
+
+
+class Claim(SphinxRole):
+    """A tick behind a sentence whose claim holds."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Make the tick, which leads to the claim."""
+        claims = prepared(Path(self.env.srcdir), "claims.json")
+        if self.text not in claims:
+            logger.warning("no claim %r; there are %s", self.text, ", ".join(claims), location=self.get_location())
+        elif not claims[self.text]:
+            said = "the claim %r no longer holds; see book/claims.md for its words, and write its sentence anew"
+            logger.warning(said, self.text, location=self.get_location())
+        tick = addnodes.pending_xref(
+            "", refdomain="std", reftype="ref", reftarget=f"claim-{self.text}", refexplicit=True, refwarn=True,
+            refdoc=self.env.docname,
+        )  # fmt: skip
+        tick += nodes.inline("", "✓", classes=["claim"])
+        return [tick], []
 
 
 class ResultFigure(SphinxDirective):
@@ -47,26 +75,27 @@ class ResultFigure(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar[dict[str, Any]] = {"name": directives.unchanged_required}
+    option_spec: ClassVar[dict[str, Any]] = {
+        "name": directives.unchanged_required,
+        "alt": directives.unchanged_required,
+    }
 
     def run(self) -> list[nodes.Node]:
         """Make the figure's nodes."""
         name = self.arguments[0]
-        alternatives = prepared(Path(self.env.srcdir), "figures.json")
-        if name not in alternatives:
-            logger.warning(
-                "no prepared figure %r; there are %s", name, ", ".join(alternatives), location=self.get_location()
-            )
+        if not (Path(self.env.srcdir) / GENERATED / "figures" / f"{name}.light.svg").is_file():
+            logger.warning("no prepared figure %r", name, location=self.get_location())
             return []
-        if not self.content:
-            logger.warning("figure %r has no caption", name, location=self.get_location())
+        for what, given in (("caption", self.content), ("alternative text (:alt:)", self.options.get("alt"))):
+            if not given:
+                logger.warning("figure %r has no %s", name, what, location=self.get_location())
         # The pair has a container of its own: the theme hides the caption of a figure that is itself only-light.
         pair = nodes.container(classes=["result-figure"])
         for theme in ("light", "dark"):
             uri = f"/{GENERATED}/figures/{name}.{theme}.svg"
             self.env.note_dependency(f"{self.env.srcdir}{uri}")
             # Lazy: the one of the pair that is not shown is not loaded.
-            pair += nodes.image(uri=uri, alt=alternatives[name], classes=[f"only-{theme}"], loading="lazy")
+            pair += nodes.image(uri=uri, alt=self.options.get("alt", ""), classes=[f"only-{theme}"], loading="lazy")
         figure = nodes.figure("", pair)
         self.set_source_info(figure)
         self.options.setdefault("name", f"fig-{name}")
@@ -83,12 +112,9 @@ class ResultFigure(SphinxDirective):
             if number:
                 caption += nodes.Text(" ")
             caption.extend(paragraph.children)
-        if not (Path(self.env.srcdir) / GENERATED / "data" / f"{name}.csv").is_file():
-            return caption
-        drawn_by = prepared(Path(self.env.srcdir), "code.json")[name]
         caption += [
             nodes.Text(" "), self.download(f"data/{name}.csv", "Data (CSV)"),
-            nodes.Text(", "), self.download(f"code/{drawn_by}", "code"), nodes.Text("."),
+            nodes.Text(", "), self.download("code/figures.py", "code"), nodes.Text("."),
         ]  # fmt: skip
         return caption
 
@@ -104,5 +130,7 @@ class ResultFigure(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("config-inited", fill_numbers)
+    app.connect("doctree-read", keep_together)
+    app.add_role("claim", Claim())
     app.add_directive("result-figure", ResultFigure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

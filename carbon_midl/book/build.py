@@ -15,13 +15,13 @@ import nbformat
 import yaml
 
 from carbon_midl.book import figures
-from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.claims import CLAIMS
+from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
-from carbon_midl.book.pictures import PICTURES, Picture, crops
-from carbon_midl.book.records import TEXTS
+from carbon_midl.book.pictures import PICTURES, SHOWN_PICTURES
 from carbon_midl.book.reference import commands_page, parameters
-from carbon_midl.book.tables import TABLES, as_csv
+from carbon_midl.book.tables import SHOWN_TABLES, TABLES, as_csv
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
 from carbon_midl.selection.by_width import read_widths
@@ -47,34 +47,31 @@ _ROLE = re.compile(r"\{(?:doc|ref|numref|cite:p|download)\}`([^`<]*?)(?: ?<[^`>]
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
-    """Make ``book/_generated`` anew; what an earlier preparation left there goes.
+def prepare(shown_dir: Path, root: Path) -> None:
+    """Make ``book/_generated`` anew from what is recorded below ``results``; what an earlier preparation left goes.
 
     Args:
-        results_dir: recorded results (``runs.csv``, ``epochs.csv``, ``slices.csv.gz``, ``manifest.json``) that the book
-            speaks of.
-        shown_dir: of the study whose executed notebooks are shown. Its own results are in ``results``; each of their
-            runs has a directory of its name. It may be another study: notebooks on CT hold pixels of CT.
+        shown_dir: of the study that the appendix shows. Its own results are in ``results``, and each of their runs has
+            a directory of its name with the executed notebook.
         root: the repository.
 
     Raises:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
-    evidence, shown = Evidence.read(results_dir, root), read_widths(shown_dir / "results")
+    evidence, shown = Evidence.read(root), WidthStudy(read_widths(shown_dir / "results"))
     generated, staging = root / GENERATED, root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        _write_runs(shown, shown_dir, staging / "runs")
+        _write_runs(shown.results, shown_dir, staging / "runs")
         write_json(staging / "numbers.json", book_numbers(evidence, shown))
-        for name, table in TABLES.items():
-            write_text(staging / "tables" / f"{name}.csv", as_csv(table(evidence)))
-        for name, (text, without_record) in TEXTS.items():
-            write_text(staging / f"{name}.md", text(evidence) or f"{without_record}\n")
-        _write_figures(evidence, staging)
+        write_json(staging / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
+        tables = {name: table(evidence) for name, table in TABLES.items()}
+        tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
+        for name, table in (tables | {"parameters": parameters(root)}).items():
+            write_text(staging / "tables" / f"{name}.csv", as_csv(table))
+        _write_figures(evidence, shown, staging)
         write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
-        write_json(staging / "edition.json", {"announcement": announcement(evidence)})
         write_text(staging / "reference" / "commands.md", commands_page())
-        write_text(staging / "tables" / "parameters.csv", as_csv(parameters(root)))
         write_labs(root / "book" / "course", staging / "labs")
         shutil.rmtree(generated, ignore_errors=True)
         staging.rename(generated)
@@ -82,28 +79,16 @@ def prepare(results_dir: Path, shown_dir: Path, root: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write_figures(evidence: Evidence, out: Path) -> None:
-    """Write each figure light and dark, its data, its alternative text, and the code that draws it."""
-    pictures: dict[str, Picture] = {name: picture(evidence) for name, picture in PICTURES.items()}
-    if evidence.archive is not None:
-        pictures["crops"] = crops(evidence.archive)
-    code = f"{figures.__name__.replace('.', '-')}.py"
-    write_text(out / "code" / code, inspect.getsource(figures))
+def _write_figures(evidence: Evidence, shown: WidthStudy, out: Path) -> None:
+    """Write each figure light and dark, its data, and the code that draws them all."""
+    pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
+    pictures |= {name: picture(shown) for name, picture in SHOWN_PICTURES.items()}
     for name, picture in pictures.items():
         figures.save_pair(picture.draw, picture.data, out / "figures", name, picture.size_in)
-        if picture.shared:
-            write_text(out / "data" / f"{name}.csv", picture.data.to_csv(index=False))
-    write_json(out / "figures.json", {name: picture.alt for name, picture in pictures.items()})
-    write_json(out / "code.json", dict.fromkeys(pictures, code))
+        write_text(out / "data" / f"{name}.csv", picture.data.to_csv(index=False))
+    write_text(out / "code" / "figures.py", inspect.getsource(figures))
     card = pictures["dice-carbon"]
     figures.save_card(card.draw, card.data, out / "card.png", "How much carbon is a point of Dice worth?")
-
-
-def announcement(evidence: Evidence) -> str:
-    """The line above every page: said only where the images are not what a reader would expect."""
-    if evidence.is_phantom:
-        return "Images and Dice in this edition come from <strong>phantom</strong> images with real annotation shapes."
-    return ""
 
 
 def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Everything that the book's numbers, tables and figures are made from, read and computed once."""
+"""Everything that the book's claims, numbers, tables and figures are made from, read and computed once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,16 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.statistics import Statistics, read_statistics
-from carbon_midl.measures import PatientBootstrap
+from carbon_midl.measures import (
+    Estimate,
+    Interval,
+    PatientBootstrap,
+    interval,
+    mean_over_patients,
+    patient_dice,
+    patient_draws,
+)
 from carbon_midl.selection.by_width import (
     by_size,
     by_width,
@@ -27,15 +34,21 @@ from carbon_midl.selection.candidates import TEST_DICE, Candidates, Columns, Fac
 from carbon_midl.selection.choice import across_factors, side_by_side
 from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.replay import replay_study
-from carbon_midl.study.results import Results, read_csv, read_results
+from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
 from carbon_midl.training.network import unet_size
 from carbon_midl.units import joined
 
+RECORDED = Path("results/lidc")
+"""The study that the chapters speak of."""
 FACTS = Path("book/data")
-COLLECTION = Path("results/lidc-collection")
-BY_SLICE, BY_PATIENT = "by slice", "by patient"
+COLLECTION, PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS = (
+    Path("results") / name
+    for name in ("lidc-collection", "published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks")
+)
 TUNING, TRIALS = Path("results/lidc-tuning"), Path("results/lidc-trials")
-PUBLISHED, SEARCHED = Path("results/published-curves"), Path("results/search")
+COMPARED = {"lidc": (RECORDED, Path("results/lidc-reference")), "phantom": (Path("results/recipes"),)}
+"""Comparisons of the recipes, by crops: the studies that each is made from."""
+BY_SLICE, BY_PATIENT = "by slice", "by patient"
 SWEEP = "sweep.csv"
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
 """The widths of the MIDL 2021 poster."""
@@ -45,91 +58,22 @@ CHOICE_DRAWS = 4000
 SYSTEMS = {"training-compute.csv": ("system", "published", "training_compute_flop")}
 VARIED = ("learning_rate", "augment")
 """What the trials differ in."""
-
-
-class PublishedCurves(NamedTuple):
-    """What ``studies/published_curves.py`` recorded: its tables, and how they were made."""
-
-    policies: pd.DataFrame
-    tuned: pd.DataFrame
-    choices: pd.DataFrame
-    convergence: pd.DataFrame
-    manifest: dict[str, Any]
-
-
-class RecordedSearch(NamedTuple):
-    """A live search: its trail, the full sweep of the same seed on the same machine, and its outcome."""
-
-    trail: pd.DataFrame
-    sweep: pd.DataFrame
-    outcome: dict[str, Any]
-
-
-def read_tables(directory: Path, columns: Mapping[str, Sequence[str]], way_out: str) -> dict[str, pd.DataFrame]:
-    """Read tables of a directory, by the names of their files without what comes behind the point.
-
-    Args:
-        directory: with the tables as CSV.
-        columns: that each table must have, by its file's name.
-        way_out: what to do where one is missing or not whole, as a sentence.
-
-    Raises:
-        InputError: a file is missing, is not CSV, or lacks a column.
-    """
-    tables = {}
-    for name, expected in columns.items():
-        try:
-            table = read_csv(directory / name)
-        except InputError as error:
-            raise InputError(f"{error} {way_out}") from None
-        if missing := [column for column in expected if column not in table.columns]:
-            raise InputError(f"{directory / name}: no column {', '.join(missing)}. {way_out}")
-        tables[name.partition(".")[0]] = table
-    return tables
-
-
-def read_published(directory: Path) -> PublishedCurves:
-    """Read the record of the published curves; a missing file is an `InputError`."""
-    names = [f"{name}.csv" for name in ("policies", "tuned", "choices", "convergence")]
-    way_out = "Record it with: python -m studies.published_curves TABLE"
-    tables = read_tables(directory, dict.fromkeys(names, ()), way_out)
-    return PublishedCurves(**tables, manifest=read_json(directory / "manifest.json"))
-
-
-def read_search(directory: Path) -> RecordedSearch:
-    """Read the record of the live search; a missing file is an `InputError`."""
-    way_out = "Record it with: python -m benchmarks.search RESULTS SEARCH"
-    tables = read_tables(directory, dict.fromkeys(["trail.csv", SWEEP], ()), way_out)
-    return RecordedSearch(**tables, outcome=read_json(directory / "search.json"))
-
-
-def machine(hardware: dict[str, Any]) -> str:
-    """A machine in a word or two for a narrow column: its GPUs, or that it had none."""
-    names = {str(name).removeprefix("NVIDIA ").split()[0] for name in hardware.get("gpu") or []}
-    return joined(sorted(names)) if names else "CPU"
+RECIPES = ("reference", "efficient")
+SLICE = ["patient_id", "nodule", "slice"]
+YARDSTICK_FORMAT = {"format": "carbon-midl yardsticks", "version": 1}
+YARDSTICK_COLUMNS = (*SLICE, "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
+TRANSFER_COLUMNS = ("seed", "trained_on", "tested_on", "patient_id", "slices", "dice")
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A recorded study, the facts cited beside it, and the repository with all else that was recorded."""
+class WidthStudy:
+    """A recorded study of widths and seeds, with what follows from its tables."""
 
     results: Results
-    systems: pd.DataFrame
-    root: Path
-
-    @classmethod
-    def read(cls, results_dir: Path, root: Path) -> "Evidence":
-        """Read the results, and the table of training compute of the repository ``root``.
-
-        Raises:
-            InputError: a file is missing or lacks a column.
-        """
-        facts = read_tables(root / FACTS, SYSTEMS, "It comes with the repository; restore it.")
-        return cls(read_widths(results_dir), facts["training-compute"], root)
 
     @cached_property
     def bootstrap(self) -> PatientBootstrap:
-        """Bootstrap over the test patients."""
+        """Bootstrap over the test patients and the trainings."""
         return draw_bootstrap(self.results)
 
     @cached_property
@@ -148,9 +92,20 @@ class Evidence:
         return cheapest_and_dearest(self.carbon_g)
 
     @cached_property
+    def best(self) -> int:
+        """The width with the highest mean Dice."""
+        return max(self.bootstrap.widths, key=lambda width: self.bootstrap.dice(width).estimate)
+
+    @cached_property
     def steps(self) -> pd.DataFrame:
         """Marginal cost between neighbouring widths, then from cheapest to dearest."""
         return marginal_costs(self.carbon_g, self.bootstrap)
+
+    @cached_property
+    def last_epochs(self) -> pd.DataFrame:
+        """Training and validation loss of each run's last epoch: run, filters, seed, train_loss, val_loss."""
+        table = self.results.epochs.sort_values("epoch").groupby("run", sort=False).tail(1)
+        return table[["run", "filters", "seed", "train_loss", "val_loss"]]
 
     @cached_property
     def sizes(self) -> pd.DataFrame:
@@ -182,7 +137,7 @@ class Evidence:
 
     @cached_property
     def choices_on_grids(self) -> pd.DataFrame:
-        """What every criterion chooses on other grids."""
+        """What every criterion chooses on other grids: a row a criterion and grid."""
         factors = {place: Factors.of(place, float(self.results.runs["pue"].iloc[0])) for place in GRIDS}
         tables = [
             across_factors(self.candidates, criterion, factors).assign(name=criterion.name)
@@ -197,22 +152,34 @@ class Evidence:
         return replay_study(self.results)
 
     @cached_property
-    def family(self) -> pd.DataFrame:
-        """Parameters and multiply-accumulates of the poster's and the study's widths, at the study's crop size."""
-        size, depth = int(self.results.manifest["crops"]["size"]), self.depth
-        widths = sorted({*PAPER_WIDTHS, *map(int, self.results.manifest["widths"])})
-        rows = [(width, *unet_size(width, depth=depth, size=size)) for width in widths]
-        return pd.DataFrame(rows, columns=["filters", "parameters", "macs"])
-
-    @cached_property
     def depth(self) -> int:
         """Levels of the U-Net."""
         return int(self.results.manifest["options"].get("depth", 4))
 
     @cached_property
-    def is_phantom(self) -> bool:
-        """Whether the networks were trained on phantoms."""
-        return bool(self.results.manifest["crops"]["kind"] == "phantom")
+    def family(self) -> pd.DataFrame:
+        """Parameters and multiply-accumulates of the poster's widths, at the study's crop size."""
+        size = int(self.results.manifest["crops"]["size"])
+        rows = [(width, *unet_size(width, depth=self.depth, size=size)) for width in PAPER_WIDTHS]
+        return pd.DataFrame(rows, columns=["filters", "parameters", "macs"])
+
+
+@dataclass(frozen=True)
+class Evidence(WidthStudy):
+    """The study that the chapters speak of, the facts cited beside it, and all else that was recorded."""
+
+    systems: pd.DataFrame
+    root: Path
+
+    @classmethod
+    def read(cls, root: Path) -> "Evidence":
+        """Read the recorded study and the table of training compute of the repository ``root``.
+
+        Raises:
+            InputError: a file is missing or lacks a column.
+        """
+        facts = read_tables(root / FACTS, SYSTEMS, "It comes with the repository; restore it.")
+        return cls(read_widths(root / RECORDED), facts["training-compute"], root)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -220,38 +187,311 @@ class Evidence:
         return read_statistics(self.root / COLLECTION)
 
     @cached_property
-    def archive(self) -> CropArchive | None:
-        """The study's own crops, where they are at hand below ``data``."""
-        for meta in sorted((self.root / "data").glob("**/meta.json")):
-            try:
-                archive = CropArchive.open(meta.parent)
-            except InputError:
-                continue
-            if archive.fingerprint == self.results.manifest["crops"]["fingerprint"]:
-                return archive
-        return None
-
-    @cached_property
-    def published(self) -> PublishedCurves:
+    def published(self) -> "PublishedCurves":
         """The record of the published curves."""
         return read_published(self.root / PUBLISHED)
 
     @cached_property
-    def search(self) -> RecordedSearch:
+    def search(self) -> "RecordedSearch":
         """The record of the live search."""
         return read_search(self.root / SEARCHED)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """Runs that tried options on the study's crops, with machine and how the energy is known; may be none."""
+        """Runs that tried options on the study's crops, with their machine and how the energy is known."""
         tables = []
         for directory in (TUNING, TRIALS):
-            if not (self.root / directory).is_dir():
-                continue
             results = read_results(self.root / directory)
-            runs, manifest = results.runs, results.manifest
-            if manifest["crops"]["fingerprint"] == self.results.manifest["crops"]["fingerprint"]:
-                given = {name: manifest["options"][name] for name in VARIED if name not in runs}
-                known = runs["energy_method"].map(how_known)
-                tables.append(runs.assign(**given, machine=machine(manifest["hardware"]), known=known))
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+            given = {name: results.manifest["options"][name] for name in VARIED if name not in results.runs}
+            known = results.runs["energy_method"].map(how_known)
+            tables.append(results.runs.assign(**given, machine=machine(results.manifest["hardware"]), known=known))
+        return pd.concat(tables, ignore_index=True)
+
+    @cached_property
+    def recipes(self) -> dict[str, list["RecipePair"]]:
+        """Both recipes compared, width by width, by crops."""
+        return {
+            crops: read_recipes(*(self.root / directory for directory in directories))
+            for crops, directories in COMPARED.items()
+        }
+
+    @cached_property
+    def yardsticks(self) -> "Yardsticks":
+        """Readers, a threshold and the networks on the same test slices."""
+        return read_yardsticks(self.root / YARDSTICKS).beside(self.results)
+
+    @cached_property
+    def leak(self) -> tuple[Estimate, Estimate]:
+        """Test Dice, over slices, of one and the same training on a split by slice and on one by patient."""
+        leak, trials = read_results(self.root / LEAK), read_results(self.root / TRIALS)
+        (made,) = named_rows(leak.runs)
+        options = {name: leak.manifest["options"][name] for name in VARIED}
+        alike = {"filters": made.filters, "seed": made.seed, **options}
+        (run,) = trials.runs.loc[(trials.runs[list(alike)] == pd.Series(alike)).all(axis=1), "run"]
+        leaky, honest = leak.slices_of("test"), trials.slices_of("test")
+        honest = honest[honest["run"] == run]
+        # The archive for the leak names its patients by slice; the patient is the first part.
+        patients = leaky["patient_id"].str.rsplit("-", n=2).str[0]
+        return mean_over_patients(leaky["dice"], patients), mean_over_patients(honest["dice"], honest["patient_id"])
+
+    @cached_property
+    def transfer(self) -> dict[tuple[str, str], "Transfer"]:
+        """Phantom and real crops crosswise, by what was trained on and what was tested on."""
+        scores, _ = read_transfer(self.root / TRANSFER)
+        return {(one.trained_on, one.tested_on): one for one in transfers(scores)}
+
+    @cached_property
+    def whole_price(self) -> pd.DataFrame:
+        """What each study took that was recorded on these crops, attempts without a result too, a row a study."""
+        own = self.results
+        studies = {own.manifest["study"]: own}
+        for path in sorted((self.root / "results").glob(f"*/{MANIFEST}")):
+            manifest = read_json(path)
+            if manifest.get("format") == FORMAT and _collection(manifest) == _collection(own.manifest):
+                studies.setdefault(manifest["study"], read_results(path.parent))
+        rows = []
+        for study in studies.values():
+            abandoned = study.manifest["abandoned"]
+            machines = sorted({machine(one["hardware"]) for one in study.manifest["environments"]})
+            rows.append({
+                "title": study.manifest["title"], "runs": len(study.runs), "attempts": abandoned["attempts"],
+                "machine": joined(machines), "known": how_known(*study.runs["energy_method"].unique()),
+                "energy_kwh": float(study.runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
+                "carbon_g": float(study.runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
+
+def _collection(manifest: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """What names the crops: an archive for the leak holds them under other names, hence with another fingerprint."""
+    crops = manifest.get("crops", {})
+    return crops.get("kind"), crops.get("slices"), crops.get("source", {}).get("citation")
+
+
+def machine(hardware: dict[str, Any]) -> str:
+    """A machine in a word or two for a narrow column: its GPUs, or that it had none."""
+    names = {str(name).removeprefix("NVIDIA ").split()[0] for name in hardware.get("gpu") or []}
+    return joined(sorted(names)) if names else "CPU"
+
+
+def read_tables(directory: Path, columns: Mapping[str, Sequence[str]], way_out: str) -> dict[str, pd.DataFrame]:
+    """Read tables of a directory, by the names of their files without what comes behind the point.
+
+    Args:
+        directory: with the tables as CSV.
+        columns: that each table must have, by its file's name.
+        way_out: what to do where one is missing or not whole, as a sentence.
+
+    Raises:
+        InputError: a file is missing, is not CSV, or lacks a column.
+    """
+    tables = {}
+    for name, expected in columns.items():
+        try:
+            table = read_csv(directory / name)
+        except InputError as error:
+            raise InputError(f"{error} {way_out}") from None
+        if missing := [column for column in expected if column not in table.columns]:
+            raise InputError(f"{directory / name}: no column {', '.join(missing)}. {way_out}")
+        tables[name.partition(".")[0]] = table
+    return tables
+
+
+class PublishedCurves(NamedTuple):
+    """What ``studies/published_curves.py`` recorded: its tables, and how they were made."""
+
+    policies: pd.DataFrame
+    tuned: pd.DataFrame
+    choices: pd.DataFrame
+    convergence: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def read_published(directory: Path) -> PublishedCurves:
+    """Read the record of the published curves; a missing file is an `InputError`."""
+    names = [f"{name}.csv" for name in ("policies", "tuned", "choices", "convergence")]
+    way_out = "Record it with: python -m studies.published_curves TABLE"
+    tables = read_tables(directory, dict.fromkeys(names, ()), way_out)
+    return PublishedCurves(**tables, manifest=read_json(directory / MANIFEST))
+
+
+class RecordedSearch(NamedTuple):
+    """A live search: its trail, the full sweep of the same seed on the same machine, and its outcome."""
+
+    trail: pd.DataFrame
+    sweep: pd.DataFrame
+    outcome: dict[str, Any]
+
+    @property
+    def chosen(self) -> Any:
+        """The row of the sweep with the run that the search chose."""
+        return next(row for row in named_rows(self.sweep) if row.run == self.outcome["chosen"])
+
+    @property
+    def best(self) -> Any:
+        """The row of the sweep with the highest validation Dice."""
+        return max(named_rows(self.sweep), key=lambda row: row.val_dice)
+
+
+def read_search(directory: Path) -> RecordedSearch:
+    """Read the record of the live search; a missing file is an `InputError`."""
+    way_out = "Record it with: python -m benchmarks.search RESULTS SEARCH"
+    tables = read_tables(directory, dict.fromkeys(["trail.csv", SWEEP], ()), way_out)
+    return RecordedSearch(**tables, outcome=read_json(directory / "search.json"))
+
+
+class RecipePair(NamedTuple):
+    """One width under both recipes.
+
+    The difference of Dice, ``efficient`` minus ``reference``, is paired over patients; its interval is over patients
+    and seeds. Shares are ``efficient`` divided by ``reference`` of the same seed: mean, smallest and largest.
+    """
+
+    filters: int
+    seeds: int
+    patients: int
+    reference: Interval
+    efficient: Interval
+    difference: Interval
+    reference_kwh: float
+    efficient_kwh: float
+    energy_share: tuple[float, float, float]
+    duration_share: tuple[float, float, float]
+
+
+def read_recipes(*directories: Path) -> list[RecipePair]:
+    """Compare the recipes, width by width and on the seeds that both have.
+
+    Args:
+        directories: of the results of one study with both recipes, or of two with one each.
+
+    Raises:
+        InputError: results cannot be read, or no width was trained under both recipes.
+    """
+    studies = {directory.name: read_results(directory) for directory in directories}
+    # Two studies may call their runs alike.
+    runs, slices = (
+        pd.concat([table(study).assign(run=f"{name}/" + table(study)["run"]) for name, study in studies.items()])
+        for table in (lambda study: study.runs, lambda study: study.slices_of("test"))
+    )
+    both = runs.groupby(["filters", "seed"])["recipe"].transform("nunique") == len(RECIPES)
+    if not both.any():
+        raise InputError(
+            f"{', '.join(map(str, directories))}: no width was trained under both recipes with one seed; "
+            f"there is {', '.join(sorted(runs['recipe'].unique()))} only."
+        )
+    scored = slices.drop(columns=["filters", "seed"]).merge(
+        runs.loc[both, ["run", "filters", "seed", "recipe"]], on="run"
+    )
+    pairs = []
+    for filters, of_width in runs[both].groupby("filters"):
+        chosen = scored[scored["filters"] == filters]
+        # The bootstrap compares widths; here what is compared is the recipe, at one width.
+        bootstrap = PatientBootstrap.draw(patient_dice(chosen.assign(filters=chosen["recipe"].map(RECIPES.index))))
+        by_seed = of_width.pivot(index="seed", columns="recipe", values=["energy_kwh", "duration_s"])
+        energy_share, duration_share = (
+            (float(share.mean()), float(share.min()), float(share.max()))
+            for share in (
+                by_seed[what]["efficient"] / by_seed[what]["reference"] for what in ("energy_kwh", "duration_s")
+            )
+        )
+        mean_kwh = by_seed["energy_kwh"].mean()
+        pairs.append(
+            RecipePair(
+                int(str(filters)), len(by_seed), bootstrap.patients, bootstrap.dice(0), bootstrap.dice(1),
+                bootstrap.difference(0, 1), float(mean_kwh["reference"]), float(mean_kwh["efficient"]), energy_share,
+                duration_share,
+            )
+        )  # fmt: skip
+    return pairs
+
+
+class Yardsticks(NamedTuple):
+    """Test slices with the Dice of a reader against the others, of pairs of readers, and of a threshold."""
+
+    slices: pd.DataFrame
+    manifest: dict[str, Any]
+
+    def beside(self, results: Results) -> "Yardsticks":
+        """With a column for each width: its Dice on the slice, mean over its trainings.
+
+        Raises:
+            InputError: the yardsticks were recorded on other slices.
+        """
+        own, options = results.manifest, results.manifest["options"]
+        recorded_on = (self.manifest["crops"]["fingerprint"], self.manifest["split_seed"], self.manifest["readers"])
+        if recorded_on != (own["crops"]["fingerprint"], options.get("split_seed"), options["readers"]):
+            raise InputError(
+                f"{YARDSTICKS}: of other crops, another split or target than {results.where}. Record them again: "
+                "python studies/yardsticks.py data/lidc"
+            )
+        by_width = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
+        return self._replace(slices=self.slices.merge(by_width.reset_index(), on=SLICE, validate="one_to_one"))
+
+    @property
+    def by_all_four(self) -> pd.DataFrame:
+        """The slices that all four readers outlined."""
+        return self.slices[self.slices["reader_dice"].notna()]
+
+
+def read_yardsticks(directory: Path) -> Yardsticks:
+    """Read what ``studies/yardsticks.py`` recorded of readers and a threshold on the test slices.
+
+    Raises:
+        InputError: a file is missing, of another version, or lacks a column.
+    """
+    manifest = read_json(directory / MANIFEST)
+    if not isinstance(manifest, dict) or not YARDSTICK_FORMAT.items() <= manifest.items():
+        version = YARDSTICK_FORMAT["version"]
+        raise InputError(f"{directory / MANIFEST}: not of yardsticks, version {version}. Record them again.")
+    way_out = f"Record them with: python studies/yardsticks.py data/lidc {directory}"
+    return Yardsticks(read_tables(directory, {"slices.csv.gz": YARDSTICK_COLUMNS}, way_out)["slices"], manifest)
+
+
+class Transfer(NamedTuple):
+    """Dice on one side after training on one side; `share` is that of training on the tested side's own crops.
+
+    Means over slices and seeds, with 95 % percentile intervals over patients.
+    """
+
+    trained_on: str
+    tested_on: str
+    dice: Interval
+    share: Interval
+    seeds: int
+    patients: int
+    slices: int
+
+
+def read_transfer(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the scores and the manifest that ``studies/transfer.py`` recorded: phantom and real crops, crosswise.
+
+    Raises:
+        InputError: a file is missing or lacks a column.
+    """
+    way_out = "Record it with: python studies/transfer.py data/lidc"
+    return read_tables(directory, {"scores.csv": TRANSFER_COLUMNS}, way_out)["scores"], read_json(directory / MANIFEST)
+
+
+def transfers(scores: pd.DataFrame) -> list[Transfer]:
+    """Summarise recorded scores, a row a seed, side and patient: each side of training on each side of testing."""
+    scores = scores.assign(dice=scores["dice"] * scores["slices"])
+    sums = scores.groupby(["trained_on", "tested_on", "patient_id"])[["dice", "slices"]].sum()
+    seeds = int(scores["seed"].nunique())
+    found = []
+    for tested_on in ("real", "phantom"):
+        for trained_on in ("real", "phantom"):
+            if (trained_on, tested_on) not in sums.index:
+                raise InputError(
+                    f"scores: nothing trained on {trained_on} and tested on {tested_on}. Record them again."
+                )
+            chosen, own = (sums.loc[(side, tested_on), :] for side in (trained_on, tested_on))
+            weights = patient_draws(len(chosen))
+            dice, own_dice = (float(part["dice"].sum() / part["slices"].sum()) for part in (chosen, own))
+            drawn, own_drawn = (
+                (weights @ part["dice"].to_numpy()) / (weights @ part["slices"].to_numpy()) for part in (chosen, own)
+            )
+            intervals = interval(dice, drawn), interval(dice / own_dice, drawn / own_drawn)
+            slices = int(chosen["slices"].sum()) // seeds
+            found.append(Transfer(trained_on, tested_on, *intervals, seeds, len(chosen), slices))
+    return found

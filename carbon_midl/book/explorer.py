@@ -3,24 +3,18 @@
 It is one of the book's pages, so it shows the study that the book shows. Its data are the study's candidates in full,
 grids, embodied shares and criteria. Nothing is chosen here; the page does that by the definitions of
 ``carbon_midl.selection``, which a test holds it to.
-
-Browsers refuse modules that a page on a disk imports. So the modules of ``book/_static/explorer`` are put one after
-the other, each after those that it imports, into a single module inside the page. For that they import by name from
-their neighbours, on one line for each and without renaming, export what they declare where they declare it, and
-declare no name twice.
 """
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from carbon_midl.book.claims import n_text
-from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.evidence import WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS
+from carbon_midl.book.numbers import n_text
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, WORLD, carbon_intensity, embodied_of, national_averages
 from carbon_midl.footprint.sensors import how_known
@@ -34,24 +28,21 @@ DEVICES = ("NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe")
 START = "budget"
 """The criterion that a reader finds."""
 MARKUP = Path("book/explorer.html")
-MODULES = Path("book/_static/explorer")
-MAIN = "main.js"
-_IMPORT = re.compile(r'^import \{ \w+(?:, \w+)* \} from "\./([\w.-]+)";\n', re.MULTILINE)
-_DECLARED = re.compile(r"^(?:export )?(?:const|let|function\*?|class) (\w+)", re.MULTILINE)
+PROGRAM = Path("book/_static/explorer.js")
 
 
-def explorer_data(evidence: Evidence) -> dict[str, Any]:
+def explorer_data(study: WidthStudy) -> dict[str, Any]:
     """Everything the page needs, as JSON holds it."""
-    candidates = evidence.candidates
+    candidates = study.candidates
     factors = candidates.factors
     assert factors is not None, "the book costs candidates from their energy"
     places = {"World": WORLD, **national_averages()}
     return {
-        "title": evidence.results.manifest["title"],
-        "n": n_text(evidence),
-        "energy": how_known(*evidence.results.runs["energy_method"]),
+        "title": study.results.manifest["title"],
+        "n": n_text(study),
+        "energy": how_known(*study.results.runs["energy_method"]),
         "recorded": {"g_per_kwh": factors.intensity.g_per_kwh, "pue": factors.pue},
-        "widths": widths(evidence),
+        "widths": widths(study),
         "below": below(candidates),
         "grids": [
             {"code": average.place, "name": name, "g_per_kwh": average.g_per_kwh, "year": average.year}
@@ -70,14 +61,14 @@ def explorer_data(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def widths(evidence: Evidence) -> list[dict[str, Any]]:
+def widths(study: WidthStudy) -> list[dict[str, Any]]:
     """By width: the interval of its Dice, and each training's energy, time and Dice by patient."""
-    candidates = evidence.candidates
+    candidates = study.candidates
     assert candidates.energy_kwh is not None, "the book costs candidates from their energy"
     assert candidates.duration_s is not None, "a recorded study has durations"
     found = []
     for place, name in enumerate(candidates.names):
-        _, low, high = evidence.bootstrap.dice(int(name))
+        _, low, high = study.bootstrap.dice(int(name))
         trainings = [
             {
                 "energy_kwh": float(candidates.energy_kwh[place, 0, training]),
@@ -142,52 +133,15 @@ def explorer_page(root: Path, data: dict[str, Any]) -> str:
         data: of :func:`explorer_data`.
 
     Raises:
-        InputError: a file is missing, or a module is written in a way that cannot be joined.
+        InputError: a file is missing.
     """
     # In a script's text "</script" would end it; "\u003c" is the same to a reader of JSON.
     embedded = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         _read(root / MARKUP)
         + f'<script type="application/json" id="explorer-data">{embedded}</script>\n'
-        + f'<script type="module">\n{joined_modules(root / MODULES)}</script>\n'
+        + f'<script type="module">\n{_read(root / PROGRAM)}</script>\n'
     )
-
-
-def joined_modules(directory: Path, main: str = MAIN) -> str:
-    """One module of ``main`` and all that it imports, each once and before those that need it.
-
-    Raises:
-        InputError: a module is missing, imports itself by a detour, is written in a way that cannot be joined, or a
-            name is used twice.
-    """
-    texts: dict[str, str] = {}
-
-    def add(name: str, path: tuple[str, ...]) -> None:
-        if name in path:
-            raise InputError(f"{directory / name}: imports itself by way of {' and '.join(path[1:])}.")
-        if name in texts:
-            return
-        text = _read(directory / name)
-        for neighbour in _IMPORT.findall(text):
-            add(neighbour, (*path, name))
-        texts[name] = _IMPORT.sub("", text)
-
-    add(main, ())
-    owners: dict[str, str] = {}
-    for name, text in texts.items():
-        if found := re.search(r"^(?:import\b|export (?:default|\{|\*)).*", text, re.MULTILINE):
-            raise InputError(
-                f"{directory / name}: {found[0]!r} cannot be joined; expected "
-                'import { one, other } from "./neighbour.js"; or export before a declaration.'
-            )
-        if "</script" in text.lower():
-            raise InputError(f"{directory / name}: contains </script, which would end the program; write it in parts.")
-        for declared in _DECLARED.findall(text):
-            if declared in owners:
-                raise InputError(f"{directory / name}: {declared} is declared in {owners[declared]} too; rename one.")
-            owners[declared] = name
-    parts = [f"// {name}\n{re.sub(r'^export ', '', text, flags=re.MULTILINE)}" for name, text in texts.items()]
-    return "\n".join(parts)
 
 
 def _read(path: Path) -> str:

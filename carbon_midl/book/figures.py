@@ -277,19 +277,6 @@ def dice_size(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     )  # fmt: skip
 
 
-def crops(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
-    """A row of crops (``image`` arrays in 0 to 1, ``masks`` (4, H, W), ``title``) with the readers' outlines."""
-    axes.set_axis_off()
-    for number, row in enumerate(named_rows(table)):
-        inset = axes.inset_axes((number / len(table) + 0.01, 0.0, 1 / len(table) - 0.02, 0.9))
-        inset.imshow(row.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        for reader, mask in enumerate(row.masks):
-            if mask.any():
-                inset.contour(mask, levels=[0.5], colors=[DARK.accents[reader % 4]], linewidths=1.1)
-        inset.set_axis_off()
-        inset.set_title(row.title, fontsize=10, color=theme.foreground)
-
-
 def lidc_sizes(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Nodules by diameter, stacked by how many readers outlined them (``diameter_mm``, ``readers``, ``nodules``).
 

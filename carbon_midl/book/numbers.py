@@ -1,53 +1,139 @@
-"""Every number of the text that comes from results or from the table of systems, by name."""
+"""Every number of the text, by name, as it is printed.
 
-import json
+How an estimate with its interval is printed comes first; tables print theirs the same way.
+"""
+
 import math
+import re
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from carbon_midl.book import claims as w
-from carbon_midl.book import records
-from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, GRIDS, Evidence, PublishedCurves, RecordedSearch
+from carbon_midl import units
+from carbon_midl.book import claims
+from carbon_midl.book.evidence import (
+    BY_PATIENT,
+    BY_SLICE,
+    GRIDS,
+    TRANSFER,
+    Evidence,
+    PublishedCurves,
+    RecordedSearch,
+    WidthStudy,
+    read_transfer,
+)
 from carbon_midl.book.figures import POLICY_LABELS
+from carbon_midl.footprint import read_footprint
+from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.statistics import EXAMPLE_SLICES, Statistics
-from carbon_midl.measures import COLLECTION_DRAWS, DRAWS
+from carbon_midl.measures import COLLECTION_DRAWS, DRAWS, Interval, mean_over_patients
 from carbon_midl.selection.criteria import PRICE_SHARE, all_criteria
-from carbon_midl.study.results import Results, named_rows
+from carbon_midl.study.results import named_rows
 from carbon_midl.training.data import FRACTIONS
-from carbon_midl.units import times
+from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times
 
-SCHEDULES = {"cosine": "falling to zero along a cosine", "constant": "kept constant"}
+DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
+BUILD = Path("results/book-build/footprint.json")
+NBSP = "\N{NO-BREAK SPACE}"
+energy, carbon, duration = (partial(form, page=True) for form in (units.energy, units.carbon, units.duration))
 
 
-def book_numbers(evidence: Evidence, shown: Results) -> dict[str, str]:
+def unbroken(text: str) -> str:
+    """Keep a number and its unit, and ``F = 8``, on one line."""
+    text = re.sub(r"F = (?=\d)", f"F{NBSP}={NBSP}", text)
+    return re.sub(r"(?<=\d) (?=(?:%|mg|g|kg|Wh|kWh|min|s|h|px)(?![\w/]))", NBSP, text)
+
+
+def interval(row: Any, name: str = "estimate") -> Interval:
+    """The named estimate of a row of a table with the limits beside it, ``median_low`` or, without such, ``low``."""
+    prefix = f"{name}_" if hasattr(row, f"{name}_low") else ""
+    return Interval(getattr(row, name), getattr(row, f"{prefix}low"), getattr(row, f"{prefix}high"))
+
+
+def dice_interval(row: Any, name: str = "estimate") -> str:
+    """``0.701 (0.650 to 0.748)``."""
+    estimate, low, high = map(dice, interval(row, name))
+    return f"{estimate} ({low} to {high})"
+
+
+def dice_cell(row: Any, name: str = "estimate") -> str:
+    """``0.779 (0.773–0.785)``, for a table."""
+    return dice_interval(row, name).replace(" to ", "–")
+
+
+def percent_interval(row: Any, name: str = "estimate") -> str:
+    """``34.4 % (32.2 to 36.5 %)``."""
+    estimate, low, high = map(percent, interval(row, name))
+    return f"{estimate} ({low.removesuffix(' %')} to {high})"
+
+
+def percent_cell(row: Any, name: str = "estimate") -> str:
+    """``34.4 (32.2–36.5)``, for a column of a table whose header says that it is in per cent."""
+    return percent_interval(row, name).replace(" %", "").replace(" to ", "–")
+
+
+def signed_percent_interval(row: Any) -> str:
+    """``+0.6 % (−1.2 to +2.4 %)``."""
+    estimate, low, high = (signed(100 * value) for value in interval(row))
+    return f"{estimate} % ({low} to {high} %)"
+
+
+def points_interval(row: Any) -> str:
+    """``+1.2 points (+0.4 to +2.0)`` of a difference in Dice, a point being 0.01."""
+    estimate, low, high = (signed(100 * value) for value in interval(row))
+    return f"{estimate} points ({low} to {high})"
+
+
+def size(value: float) -> str:
+    """A size that may be a whole number: ``4``, ``5.50``, ``1,898``."""
+    return f"{value:,.0f}" if value == round(value) else significant(value)
+
+
+def grams(value: float) -> str:
+    """``1.13 g CO₂eq``."""
+    return f"{carbon(value)} CO₂eq"
+
+
+def seeds_text(study: WidthStudy) -> str:
+    """``5 seeds a width``."""
+    seeds = study.results.runs.groupby("filters")["seed"].nunique()
+    low, high = int(seeds.min()), int(seeds.max())
+    return f"{span(low, high)} seed{'' if high == 1 else 's'} a width"
+
+
+def n_text(study: WidthStudy) -> str:
+    """``138 test patients, 5 seeds a width``."""
+    return f"{plural(study.bootstrap.patients, 'test patient')}, {seeds_text(study)}"
+
+
+def hardware_text(hardware: dict[str, Any]) -> str:
+    """The processor with its cores, and the GPUs."""
+    processor = f"{hardware['cpu']} ({plural(int(hardware['cores']), 'core')})"
+    graphics = hardware.get("gpu") or []
+    return f"{processor} and {joined(graphics)}" if graphics else f"{processor}, without a GPU"
+
+
+def book_numbers(evidence: Evidence, shown: WidthStudy) -> dict[str, str]:
     """Name to printed text, for the book's substitutions.
 
     Args:
-        evidence: what the book speaks of.
-        shown: results of the study whose notebooks are shown.
+        evidence: what the chapters speak of.
+        shown: the study of the appendix.
     """
     numbers: dict[str, str] = {}
-    for of_study in (
+    for of_evidence in (
         growth_numbers, crops_numbers, training_numbers, energy_numbers, result_numbers, price_numbers,
-        selection_numbers,
+        yardstick_numbers, recipe_numbers, transfer_numbers, selection_numbers,
     ):  # fmt: skip
-        numbers |= of_study(evidence)
+        numbers |= of_evidence(evidence)
     for of_collection in (lidc_counts, lidc_sizes, lidc_ratings, lidc_agreement, lidc_leak):
         numbers |= of_collection(evidence.statistics)
-    return {
-        **{name: w.unbroken(text) for name, text in numbers.items()},
-        "phantom_transfer": records.phantom_transfer(evidence.root),
-        "leak": records.leak_text(evidence.root),
-        "home_width": records.home_width_text(evidence),
-        "own_footprint": w.own_footprint(shown, evidence.root),
-        "reruns": records.reruns_text(evidence),
-        "runs_shown": w.runs_shown(evidence.results.manifest, shown.manifest),
-        **published_numbers(evidence.published),
-        **search_numbers(evidence.search),
-    }
+    numbers |= published_numbers(evidence.published) | search_numbers(evidence.search) | shown_numbers(shown)
+    return {name: unbroken(text) for name, text in numbers.items()}
 
 
 def growth_numbers(evidence: Evidence) -> dict[str, str]:
@@ -60,142 +146,216 @@ def growth_numbers(evidence: Evidence) -> dict[str, str]:
         "growth_systems": str(len(systems)),
         "growth_from": str(dates.dt.year.min()),
         "growth_to": str(dates.dt.year.max()),
-        "growth_factor": f"{w.significant(factor)}-fold",
-        "growth_years": w.significant(years, 2),
-        "growth_doubling": f"{w.significant(12 * years / math.log2(factor), 2)} months",
+        "growth_factor": f"{significant(factor)}-fold",
+        "growth_years": significant(years, 2),
+        "growth_doubling": f"{significant(12 * years / math.log2(factor), 2)} months",
     }
 
 
 def crops_numbers(evidence: Evidence) -> dict[str, str]:
-    """The crops, their target and their split."""
+    """The crops and their split."""
     manifest = evidence.results.manifest
-    crops, split = manifest["crops"], manifest["split"]
+    crops, split, slices = manifest["crops"], manifest["split"], manifest["slices"]
     return {
-        "banner": w.banner(evidence.is_phantom),
-        "caveat": w.caveat(evidence.is_phantom),
         "crops_patients": f"{crops['patients']:,}",
         "crops_slices": f"{crops['slices']:,}",
-        "without_target": f"{manifest['slices']['without_target']:,}",
+        "without_target": f"{slices['without_target']:,}",
         "crop_size": f"{crops['size']} × {crops['size']}",
         "split_train": f"{split['train']:,}",
         "split_validation": f"{split['validation']:,}",
         "split_test": f"{split['test']:,}",
-        "target": w.target(manifest["options"]["readers"]),
+        "train_slices": f"{slices['train']:,}",
+        "validation_slices": f"{slices['validation']:,}",
+        "test_slices": f"{slices['test']:,}",
     }
 
 
 def training_numbers(evidence: Evidence) -> dict[str, str]:
-    """The candidates, their training and the machine."""
-    manifest, runs = evidence.results.manifest, evidence.results.runs
-    hardware, versions, options = manifest["hardware"], manifest["versions"], manifest["options"]
-    processor = f"{hardware['cpu']} ({w.plural(int(hardware['cores']), 'core')})"
-    graphics = hardware.get("gpu") or []
-    widths = evidence.bootstrap.widths
+    """The candidates, their training, the machine, and the trials before."""
+    manifest, runs, widths = evidence.results.manifest, evidence.results.runs, evidence.bootstrap.widths
+    options, versions = manifest["options"], manifest["versions"]
     first, last = (datetime.fromisoformat(manifest["dates"][key]).date() for key in ("first", "last"))
-    machines = {json.dumps(environment["hardware"], sort_keys=True) for environment in manifest["environments"]}
+    gains = claims.augmentation_gains(evidence)
+    steps = claims.step_sizes(evidence)
+    again = {
+        row.filters: (row, made)
+        for row in named_rows(evidence.trials)
+        for made in named_rows(
+            runs[(runs["fingerprint"].str.rsplit("-", n=1).str[0] == row.fingerprint.rpartition("-")[0])]
+        )
+    }
+    (rerun, rerun_first), (rerun_cpu, rerun_cpu_first) = again[16], again[4]
     return {
-        "widths": w.joined(widths),
-        "widths_count": w.count(len(widths)),
+        "widths": joined(widths),
+        "widths_count": count(len(widths)),
         "width_narrowest": str(widths[0]),
         "width_widest": str(widths[-1]),
-        "seeds": w.seeds_text(evidence),
-        "n": w.n_text(evidence),
+        "seeds": seeds_text(evidence),
+        "n": n_text(evidence),
         "runs_done": str(len(runs)),
-        "runs_left_out": w.left_out(manifest["runs_left_out"]),
         "test_patients": f"{evidence.bootstrap.patients:,}",
-        "test_slices": f"{int(runs['test_slices'].max()):,}",
-        "epochs": w.joined(sorted(runs["epochs"].unique())),
-        "epochs_trained": w.span(int(runs["epochs_trained"].min()), int(runs["epochs_trained"].max())),
+        "epochs": count(int(runs["epochs"].max())).capitalize(),
         "batch_size": str(options["batch_size"]),
         "learning_rate": str(options["learning_rate"]),
-        "schedule": SCHEDULES[options["schedule"]],
-        "augmentation": "random flips and quarter turns" if options["augment"] else "no augmentation",
-        "recipe": options["recipe"],
-        "depth": w.count(evidence.depth),
-        "machines": "One machine" if len(machines) == 1 else f"{w.count(len(machines)).capitalize()} kinds of machine",
-        "hardware": f"{processor} and {w.joined(graphics)}" if graphics else f"{processor}, without a GPU",
+        "depth": count(evidence.depth),
+        "hardware": hardware_text(manifest["hardware"]),
         "software": f"Python {versions['python']} and PyTorch {versions['torch']}",
         "recorded": f"on {first}" if first == last else f"from {first} to {last}",
+        "step_sizes": count(len(steps)),
+        "step_size_points": significant(100 * float(steps[1e-3] - steps[3e-3]), 2),
+        "augmentation_points": joined([f"{signed(100 * gain)} points" for gain in gains]),
+        "augmentation_widths": joined(list(gains.index.get_level_values("filters"))),
+        "rerun_dice": dice(rerun.test_dice_patients),
+        "rerun_first": dice(rerun_first.test_dice_patients),
+        "rerun_cpu_dice": dice(rerun_cpu.test_dice_patients),
+        "rerun_cpu_first": dice(rerun_cpu_first.test_dice_patients),
     }
 
 
 def energy_numbers(evidence: Evidence) -> dict[str, str]:
     """How energy and carbon were obtained, and how energy grows with arithmetic."""
     manifest, runs = evidence.results.manifest, evidence.results.runs
-    narrow, wide = evidence.widths.iloc[0], evidence.widths.iloc[-1]
-    arithmetic, energy = float(wide["macs"] / narrow["macs"]), float(wide["energy_kwh"] / narrow["energy_kwh"])
+    tracked = runs.dropna(subset=["carbontracker_energy_before_pue_kwh"])
+    theirs, ours = tracked["carbontracker_energy_before_pue_kwh"], tracked["energy_kwh"]
+    notes = [note for note in manifest["footprint_notes"] if note.startswith(("cpu:", "memory:"))]
     return {
-        "energy_honesty": w.energy_honesty(runs),
-        "pue": w.joined([f"{value:g}" for value in sorted(runs["pue"].unique())]),
-        "pue_source": w.joined(manifest["pue_sources"]),
-        "energy_notes": w.energy_notes(manifest["footprint_notes"]),
-        "intensity": w.joined([f"{value:g}" for value in sorted(runs["intensity_g_per_kwh"].unique())]) + " g/kWh",
-        "intensity_source": w.joined(sorted(runs["intensity_source"].astype(str).unique())),
-        "energy_spread": w.energy_spread(runs),
-        "tracker_agreement": w.tracker_agreement(runs),
-        "macs_ratio": times(arithmetic),
-        "energy_ratio": times(energy),
-        "macs_reading": w.macs_reading(arithmetic, energy),
+        "gpu_share": percent(claims.gpu_share(evidence)),
+        "energy_notes": "; ".join(notes),
+        "pue": joined([f"{value:g}" for value in sorted(runs["pue"].unique())]),
+        "pue_source": joined(manifest["pue_sources"]),
+        "intensity": joined([f"{value:g}" for value in sorted(runs["intensity_g_per_kwh"].unique())]) + " g/kWh",
+        "intensity_source": joined(sorted(runs["intensity_source"].unique())),
+        "energy_spread": times(claims.energy_spread(evidence)),
+        "tracker_runs": str(len(tracked)),
+        "tracker_ratio": significant(float(theirs.sum() / ours.sum())),
+        "tracker_range": f"{significant(float((theirs / ours).min()))} to {significant(float((theirs / ours).max()))}",
+        "macs_ratio": times(claims.growth(evidence, "macs")),
+        "energy_ratio": times(claims.growth(evidence, "energy_kwh")),
     }
 
 
 def result_numbers(evidence: Evidence) -> dict[str, str]:
-    """Dice and carbon of the cheapest and the dearest width, and what follows from all of them."""
-    bootstrap, carbon_g = evidence.bootstrap, evidence.carbon_g
+    """Dice and carbon of the cheapest, the best and the dearest width, and what follows."""
+    bootstrap, carbon_g, best = evidence.bootstrap, evidence.carbon_g, evidence.best
     cheapest, dearest = evidence.extremes
+    to_best, to_dearest = (100 * (carbon_g[width] / carbon_g[cheapest] - 1) for width in (best, dearest))
+    gain = bootstrap.relative_difference(cheapest, best)
+    seed_sd = evidence.results.runs.groupby("filters")["test_dice_patients"].std()
+    step = next(row for row in named_rows(evidence.steps) if (row.first, row.second) == (8, 16))
+    price, low, high = map(carbon, interval(step, "g_per_point"))
     return {
         "cheapest": f"F = {cheapest}",
         "dearest": f"F = {dearest}",
-        "cheapest_dice": w.dice_interval(bootstrap.dice(cheapest)),
-        "dearest_dice": w.dice_interval(bootstrap.dice(dearest)),
-        "cheapest_carbon": f"{w.carbon(carbon_g[cheapest])} CO₂eq",
-        "dearest_carbon": f"{w.carbon(carbon_g[dearest])} CO₂eq",
+        "cheapest_carbon": grams(carbon_g[cheapest]),
+        "dearest_carbon": grams(carbon_g[dearest]),
         "carbon_ratio": times(carbon_g[dearest] / carbon_g[cheapest]),
-        "gain_points": w.points_interval(bootstrap.difference(cheapest, dearest)),
-        "headline": w.headline(evidence),
-        "enough": w.enough(evidence),
-        "enough_lesson": w.enough_lesson(evidence),
-        "steps": w.steps(evidence),
+        "gain_points": points_interval(bootstrap.difference(cheapest, dearest)),
+        "gain_to_best": points_interval(bootstrap.difference(cheapest, best)).replace("+", ""),
+        "carbon_to_best": f"{significant(to_best, 2)} %",
+        "price_to_best": f"{significant(to_best / (100 * gain.estimate), 2)} %",
+        "price_to_best_interval": (
+            f"{significant(to_best / (100 * gain.high), 2)} to {significant(to_best / (100 * gain.low), 2)} %"
+        ),
+        "extra_to_dearest": f"{significant(to_dearest)} %",
+        "relative_to_dearest": signed_percent_interval(bootstrap.relative_difference(cheapest, dearest)),
+        "could_be_best": joined(evidence.candidates.could_be_best),
+        "seed_sd": f"{100 * seed_sd.min():.1f} to {100 * seed_sd.max():.1f}",
+        "width_points": significant(100 * float(evidence.widths["dice"].max() - evidence.widths["dice"].min()), 2),
+        "step_price": f"{price} ({low} to {high})",
         "draws": f"{DRAWS:,}",
-        "poster_verdict": w.poster_verdict(evidence),
     }
 
 
 def price_numbers(evidence: Evidence) -> dict[str, str]:
-    """What the whole selection took."""
-    runs = evidence.results.runs
+    """What the whole selection took, everything on these crops, and a build of the book."""
+    runs, everything, abandoned = evidence.results.runs, evidence.whole_price, evidence.results.manifest["abandoned"]
     one_run_g = runs.groupby("filters")["carbon_whole_run_g"].mean().to_dict()
-    share = evidence.price.set_index("filters")["share"]
     cheapest, dearest = evidence.extremes
-    abandoned = evidence.results.manifest["abandoned"]
     total_g = float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
+    build = read_footprint(evidence.root / BUILD)
     return {
-        "abandoned": w.abandoned(abandoned),
-        "total_energy": w.energy(float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]),
-        "total_carbon": f"{w.carbon(total_g)} CO₂eq",
-        "total_in_cheapest": times(total_g / one_run_g[cheapest]),
-        "total_in_dearest": times(total_g / one_run_g[dearest]),
-        "dearest_share": w.percent(share[dearest]),
-        "best_epoch_share": w.percent(float(runs["carbon_to_best_g"].sum() / runs["carbon_g"].sum())),
+        "abandoned_carbon": grams(abandoned["carbon_g"]),
+        "abandoned_attempts": f"{count(int(abandoned['attempts']))} attempts",
+        "total_energy": energy(float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]),
+        "total_carbon": grams(total_g),
+        "total_in_cheapest": significant(total_g / one_run_g[cheapest]),
+        "total_in_dearest": significant(total_g / one_run_g[dearest]),
+        "dearest_share": percent(evidence.price.set_index("filters")["share"][dearest]),
+        "everything_runs": plural(int(everything["runs"].sum()), "run"),
+        "everything_attempts": plural(int(everything["attempts"].sum()), "attempt"),
+        "everything_energy": energy(float(everything["energy_kwh"].sum())),
+        "everything_carbon": grams(float(everything["carbon_g"].sum())),
+        "build_energy": energy(build.energy_kwh),
+        "build_carbon": grams(build.carbon_g(build.energy_kwh)),
+        "build_known": how_known(*(window.method for window in build.windows)),
+    }
+
+
+def yardstick_numbers(evidence: Evidence) -> dict[str, str]:
+    """A reader, the best network and a threshold on the same slices; a network under both splits."""
+    slices, manifest = evidence.yardsticks
+    four = evidence.yardsticks.by_all_four
+    best = max(evidence.bootstrap.widths, key=lambda width: four[width].mean())
+    reader, network = (mean_over_patients(four[column], four["patient_id"]) for column in ("reader_dice", best))
+    by_slice, by_patient = evidence.leak
+    return {
+        "reader_slices": f"{reader.n:,}",
+        "reader_patients": f"{reader.patients:,}",
+        "reader_dice": dice_interval(reader),
+        "network_dice": dice_interval(network),
+        "network_against_reader": points_interval(claims.network_against_reader(evidence)),
+        "threshold": f"{manifest['threshold']['level']:g}",
+        "threshold_dice": dice_interval(mean_over_patients(slices["threshold_dice"], slices["patient_id"])),
+        "leak_by_slice": dice_interval(by_slice),
+        "leak_by_patient": dice_interval(by_patient),
+        "leak_by_slice_n": f"{by_slice.n:,}",
+        "leak_by_patient_n": f"{by_patient.n:,}",
+    }
+
+
+def recipe_numbers(evidence: Evidence) -> dict[str, str]:
+    """The recipes at the ends of the widths that were trained by both."""
+    on_ct, on_phantoms = evidence.recipes["lidc"], evidence.recipes["phantom"]
+    narrowest, widest = on_ct[0], on_ct[-1]
+    return {
+        "recipes_n": plural(narrowest.patients, "test patient"),
+        "recipes_phantom_n": f"{plural(on_phantoms[0].patients, 'test patient')}, {on_phantoms[0].seeds} seeds a width",
+        "recipes_narrowest": str(narrowest.filters),
+        "recipes_widest": str(widest.filters),
+        "recipes_narrowest_reference": energy(narrowest.reference_kwh),
+        "recipes_widest_efficient": energy(widest.efficient_kwh),
+    }
+
+
+def transfer_numbers(evidence: Evidence) -> dict[str, str]:
+    """What training on the phantom is worth on CT."""
+    _, manifest = read_transfer(evidence.root / TRANSFER)
+    real, phantom = evidence.transfer["real", "real"], evidence.transfer["phantom", "real"]
+    return {
+        "transfer_filters": str(manifest["filters"]),
+        "transfer_training": str(manifest["training_patients"]),
+        "transfer_patients": str(real.patients),
+        "transfer_slices": f"{real.slices:,}",
+        "transfer_seeds": plural(real.seeds, "seed"),
+        "transfer_real": dice_interval(real.dice),
+        "transfer_phantom": dice_interval(phantom.dice),
+        "transfer_share": percent_interval(phantom.share),
     }
 
 
 def selection_numbers(evidence: Evidence) -> dict[str, str]:
     """The criteria and policies on the study's candidates."""
-    table, on_grids = evidence.choices[0], evidence.choices_on_grids
     criteria: dict[str, Any] = {criterion.name: criterion for criterion in all_criteria(evidence.candidates)}
-    intensity = on_grids.drop_duplicates("grid").set_index("grid")["g_per_kwh"]
+    intensity = evidence.choices_on_grids.drop_duplicates("grid").set_index("grid")["g_per_kwh"]
+    stability = sorted(claims.repeated(evidence).values())
     return {
-        "criteria_budget": f"{w.carbon(criteria['budget'].limit)} CO₂eq",
-        "criteria_price": f"{w.carbon(criteria['marginal'].limit)} CO₂eq",
+        "criteria_budget": grams(criteria["budget"].limit),
+        "criteria_price": grams(criteria["marginal"].limit),
         "criteria_price_share": f"{100 * PRICE_SHARE:g} %",
-        "criteria_margin": w.dice(criteria["noninferior"].margin),
-        "criteria_agree": w.agreement(table),
-        "criteria_sure": w.certainty(table),
+        "criteria_margin": dice(criteria["noninferior"].margin),
+        "criteria_least_sure": percent(stability[0]),
         "criteria_grid_ratio": times(intensity[GRIDS[-1]] / intensity[GRIDS[0]]),
-        "criteria_grids": w.moved_by_grid(evidence),
-        "replay_reading": w.replay_reading(evidence.replays),
-        "replay_seeds": w.plural(int(evidence.replays["draws"].iloc[0]), "seed"),
+        "replay_seeds": plural(int(evidence.replays["draws"].iloc[0]), "seed"),
     }
 
 
@@ -216,9 +376,9 @@ def lidc_counts(statistics: Statistics) -> dict[str, str]:
     return {
         **{name: f"{counts[counted]:,}" for name, counted in names.items()},
         "lidc_draws": f"{COLLECTION_DRAWS:,}",
-        "lidc_example_slices": w.count(EXAMPLE_SLICES),
-        "lidc_all_four": w.percent_interval(by_readers[READERS], "share"),
-        "lidc_only_one": w.percent_interval(by_readers[1], "share"),
+        "lidc_example_slices": count(EXAMPLE_SLICES),
+        "lidc_all_four": percent_interval(by_readers[READERS], "share"),
+        "lidc_only_one": percent_interval(by_readers[1], "share"),
     }
 
 
@@ -229,15 +389,15 @@ def lidc_sizes(statistics: Statistics) -> dict[str, str]:
     smallest, *_, largest = named_rows(statistics["bands"])
     thickness = statistics["thickness"]
     return {
-        "lidc_diameter": f"{w.size(diameter.p50)} mm",
-        "lidc_diameter_range": f"{w.size(diameter.p5)} to {w.size(diameter.p95)} mm",
-        "lidc_slices_median": w.size(slices.p50),
-        "lidc_slices_range": f"{w.size(slices.p5)} to {w.size(slices.p95)}",
-        "lidc_area": f"{w.size(area.p50)} px",
-        "lidc_area_range": f"{w.size(area.p5)} to {w.size(area.p95)} px",
-        "lidc_smallest_share": w.percent_interval(smallest, "share"),
-        "lidc_smallest_unanimous": w.percent_interval(smallest, "unanimous"),
-        "lidc_largest_unanimous": w.percent_interval(largest, "unanimous"),
+        "lidc_diameter": f"{size(diameter.p50)} mm",
+        "lidc_diameter_range": f"{size(diameter.p5)} to {size(diameter.p95)} mm",
+        "lidc_slices_median": size(slices.p50),
+        "lidc_slices_range": f"{size(slices.p5)} to {size(slices.p95)}",
+        "lidc_area": f"{size(area.p50)} px",
+        "lidc_area_range": f"{size(area.p5)} to {size(area.p95)} px",
+        "lidc_smallest_share": percent_interval(smallest, "share"),
+        "lidc_smallest_unanimous": percent_interval(smallest, "unanimous"),
+        "lidc_largest_unanimous": percent_interval(largest, "unanimous"),
         "lidc_thickness_range": f"{thickness['thickness_mm'].min():g} to {thickness['thickness_mm'].max():g} mm",
         "lidc_spacing_range": f"{thickness['spacing_min_mm'].min():.2f} to {thickness['spacing_max_mm'].max():.2f} mm",
     }
@@ -250,12 +410,12 @@ def lidc_ratings(statistics: Statistics) -> dict[str, str]:
     (opposed,) = named_rows(statistics["opposed malignancy"])
     return {
         "lidc_rating_pairs": f"{exact.n:,} pairs in {exact.patients:,} patients",
-        "lidc_malignancy_exact": w.percent_interval(exact),
-        "lidc_malignancy_chance": w.percent(differences["malignancy", "chance"].estimate),
-        "lidc_malignancy_within_one": w.percent_interval(differences["malignancy", "within one"]),
-        "lidc_malignancy_opposed": w.percent_interval(opposed),
-        "lidc_structure_exact": w.percent(differences["internal_structure", "exact"].estimate),
-        "lidc_structure_chance": w.percent(differences["internal_structure", "chance"].estimate),
+        "lidc_malignancy_exact": percent_interval(exact),
+        "lidc_malignancy_chance": percent(differences["malignancy", "chance"].estimate),
+        "lidc_malignancy_within_one": percent_interval(differences["malignancy", "within one"]),
+        "lidc_malignancy_opposed": percent_interval(opposed),
+        "lidc_structure_exact": percent(differences["internal_structure", "exact"].estimate),
+        "lidc_structure_chance": percent(differences["internal_structure", "chance"].estimate),
     }
 
 
@@ -266,21 +426,21 @@ def lidc_agreement(statistics: Statistics) -> dict[str, str]:
     silence = {row.question: row for row in named_rows(statistics["silence"])}
     nodule, anywhere, own, dice = (silence[name] for name in ("nodule", "slice", "slice of own nodule", "dice"))
     return {
-        "lidc_slice_dice": w.dice_interval(on_slices, "mean"),
-        "lidc_slice_dice_median": w.dice_interval(on_slices, "median"),
+        "lidc_slice_dice": dice_interval(on_slices, "mean"),
+        "lidc_slice_dice_median": dice_interval(on_slices, "median"),
         "lidc_slice_pairs": f"{on_slices.pairs:,} pairs, {on_slices.patients:,} patients",
-        "lidc_nodule_dice": w.dice_interval(in_3d, "mean"),
-        "lidc_nodule_dice_median": w.dice_interval(in_3d, "median"),
+        "lidc_nodule_dice": dice_interval(in_3d, "mean"),
+        "lidc_nodule_dice_median": dice_interval(in_3d, "median"),
         "lidc_nodule_pairs": f"{in_3d.pairs:,} pairs, {in_3d.patients:,} patients",
-        "lidc_dice_smallest": w.dice_interval(smallest, "mean"),
-        "lidc_dice_largest": w.dice_interval(largest, "mean"),
-        "lidc_silent_nodule": w.percent_interval(nodule),
+        "lidc_dice_smallest": dice_interval(smallest, "mean"),
+        "lidc_dice_largest": dice_interval(largest, "mean"),
+        "lidc_silent_nodule": percent_interval(nodule),
         "lidc_silent_nodule_n": f"{nodule.n:,}",
-        "lidc_silent_slice": w.percent_interval(anywhere),
+        "lidc_silent_slice": percent_interval(anywhere),
         "lidc_silent_slice_n": f"{anywhere.n:,}",
-        "lidc_silent_own": w.percent_interval(own),
+        "lidc_silent_own": percent_interval(own),
         "lidc_silent_own_n": f"{own.n:,}",
-        "lidc_dice_with_silent": w.dice_interval(dice),
+        "lidc_dice_with_silent": dice_interval(dice),
         "lidc_dice_with_silent_n": f"{dice.n:,}",
     }
 
@@ -292,14 +452,14 @@ def lidc_leak(statistics: Statistics) -> dict[str, str]:
     return {
         "lidc_leak_train": f"{FRACTIONS[0]:.0%}".replace("%", " %"),
         "lidc_leak_test": f"{FRACTIONS[2]:.0%}".replace("%", " %"),
-        "lidc_leak_splits": w.count(by_slice.splits),
-        "lidc_leak_neighbour": w.percent_interval(copycat[BY_SLICE, "neighbour"]),
-        "lidc_leak_nodule": w.percent_interval(copycat[BY_SLICE, "nodule"]),
-        "lidc_leak_by_slice": w.dice_interval(by_slice),
+        "lidc_leak_splits": count(by_slice.splits),
+        "lidc_leak_neighbour": percent_interval(copycat[BY_SLICE, "neighbour"]),
+        "lidc_leak_nodule": percent_interval(copycat[BY_SLICE, "nodule"]),
+        "lidc_leak_by_slice": dice_interval(by_slice),
         "lidc_leak_by_slice_n": f"{by_slice.n:,} test slices of {by_slice.patients:,} patients",
-        "lidc_leak_by_patient": w.dice_interval(by_patient),
+        "lidc_leak_by_patient": dice_interval(by_patient),
         "lidc_leak_by_patient_n": f"{by_patient.n:,} test slices of {by_patient.patients:,} patients",
-        "lidc_leak_points": w.significant(100 * (by_slice.estimate - by_patient.estimate), 2),
+        "lidc_leak_points": significant(100 * (by_slice.estimate - by_patient.estimate), 2),
     }
 
 
@@ -307,26 +467,64 @@ def published_numbers(record: PublishedCurves) -> dict[str, str]:
     """What was recorded of the published curves."""
     manifest = record.manifest
     models, epochs = (sorted(map(int, manifest[name].values())) for name in ("models", "epochs"))
-    return {
-        "published_models": w.span(models[0], models[-1]),
-        "published_epochs": w.span(epochs[0], epochs[-1]),
+    numbers = {
+        "published_models": span(models[0], models[-1]),
+        "published_epochs": span(epochs[0], epochs[-1]),
         "published_tolerance": f"{100 * manifest['tolerance']:g}",
         "published_least": f"{100 * manifest['least']:g} %",
         "published_policies": f"{record.policies['policy'].nunique()}",
         "published_draws": f"{manifest['test_draws']:,}",
-        "published_tuned": " ".join(w.tuned_sentence(record, there) for there in w.DATASETS),
-        "published_choices": w.choices_sentence(record.choices),
-        "published_convergence": w.convergence_sentences(record.convergence),
     }
+    for name in DATASETS:
+        choices = record.choices[record.choices["dataset"] == name]
+        cheapest = min(named_rows(choices), key=lambda row: row.cost)
+        (convergence,) = named_rows(record.convergence[record.convergence["dataset"] == name])
+        rank, low, high = (signed(value, 2) for value in interval(convergence, "spearman"))
+        lost = 100 * float(choices["performance"].max() - cheapest.performance)
+        tested = claims.tested_elsewhere(record, name)
+        numbers |= {
+            f"published_{name}_cheapest_share": percent(cheapest.share_of_best),
+            f"published_{name}_cheapest_lost": significant(lost, 2),
+            f"published_{name}_spearman": f"{rank} ({low} to {high})",
+            f"published_{name}_within": percent(tested["within"]),
+            f"published_{name}_share": percent_interval(tested, "share"),
+        }
+    return numbers
 
 
 def search_numbers(record: RecordedSearch) -> dict[str, str]:
-    """What the recorded search did."""
-    outcome = record.outcome
+    """What the recorded search did, beside the full sweep."""
+    outcome, sweep = record.outcome, record.sweep
     return {
-        "search_candidates": w.count(len(outcome["candidates"])),
-        "search_steps": w.count(outcome["steps"]),
+        "search_candidates": count(len(outcome["candidates"])),
+        "search_steps": count(outcome["steps"]),
         "search_policy": POLICY_LABELS[outcome["policy"]],
-        "search_choice": w.choice_sentence(record),
-        "search_price": w.price_sentence(record),
+        "search_chosen": str(record.chosen.filters),
+        "search_best": str(record.best.filters),
+        "search_lost": significant(100 * (record.best.val_dice - record.chosen.val_dice), 2),
+        "search_energy": energy(outcome["energy_kwh"]),
+        "search_carbon": grams(outcome["carbon_g"]),
+        "sweep_energy": energy(float(sweep["energy_whole_run_kwh"].sum())),
+        "sweep_carbon": grams(float(sweep["carbon_whole_run_g"].sum())),
+        "search_patients": str(int(sweep["test_patients"].max())),
+    }
+
+
+def shown_numbers(shown: WidthStudy) -> dict[str, str]:
+    """The study of the appendix."""
+    manifest, runs = shown.results.manifest, shown.results.runs
+    crops = manifest["crops"]
+    return {
+        "shown_title": manifest["title"],
+        "shown_images": "phantoms" if crops["kind"] == "phantom" else "CT",
+        "shown_slices": f"{crops['slices']:,}",
+        "shown_patients": f"{crops['patients']:,}",
+        "shown_n": n_text(shown),
+        "shown_hardware": hardware_text(manifest["hardware"]),
+        "shown_runs": str(len(runs)),
+        "shown_energy": energy(float(runs["energy_whole_run_kwh"].sum())),
+        "shown_carbon": grams(float(runs["carbon_whole_run_g"].sum())),
+        "shown_known": how_known(*runs["energy_method"].unique()),
+        "shown_best": str(shown.best),
+        "shown_could_be_best": joined(shown.candidates.could_be_best or ["any"]),
     }

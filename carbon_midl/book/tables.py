@@ -3,14 +3,15 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
-from carbon_midl.book import claims as w
-from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, PAPER_WIDTHS, Evidence
+from carbon_midl.book import numbers as w
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, Evidence, RecipePair, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
+from carbon_midl.measures import mean_over_patients
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.network import training_bytes
 
@@ -25,26 +26,8 @@ def as_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def list_table(
-    name: str, caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], classes: str = "numbers"
-) -> str:
-    """A MyST ``list-table``, for text that is made as a whole.
-
-    Args:
-        name: to refer to it by.
-        caption: below or above it.
-        header: of its columns.
-        rows: of cells.
-        classes: for the style sheet.
-    """
-    lines = [f":::{{list-table}} {caption}", f":name: {name}", ":header-rows: 1", f":class: {classes}", ""]
-    for row in (header, *rows):
-        lines += [f"{'* ' if place == 0 else '  '}- {cell}" for place, cell in enumerate(row)]
-    return "\n".join([*lines, ":::"]) + "\n"
-
-
 def family(evidence: Evidence) -> Table:
-    """The model family by width; the study's own widths are marked."""
+    """The model family by width."""
     first, manifest = evidence.family.iloc[0], evidence.results.manifest
     batch, depth, size = int(manifest["options"]["batch_size"]), evidence.depth, int(manifest["crops"]["size"])
     rows = [
@@ -52,15 +35,14 @@ def family(evidence: Evidence) -> Table:
             str(row.filters), f"{row.parameters:,}", w.significant(row.macs / 1e9),
             f"{w.significant(row.macs / first.macs)} ×",
             w.significant(training_bytes(row.filters, batch, depth, size) / 1e6),
-            "yes" if row.filters in evidence.bootstrap.widths else "",
         ]
         for row in named_rows(evidence.family)
     ]  # fmt: skip
     against = f"against F = {first.filters:.0f}"
-    return ["Width F", "Parameters", "GMAC a crop", against, "Memory, MB", "trained here"], rows
+    return ["Width F", "Parameters", "GMAC a crop", against, "Memory, MB"], rows
 
 
-def study(evidence: Evidence) -> Table:
+def study(evidence: WidthStudy) -> Table:
     """The whole study, one row a width."""
     rows = [
         [
@@ -73,7 +55,78 @@ def study(evidence: Evidence) -> Table:
     return ["F", "Dice (95 %)", "CO₂eq", "to best", "Energy", "Time", "Dice by seed"], rows
 
 
-def marginal(evidence: Evidence) -> Table:
+def losses(evidence: WidthStudy) -> Table:
+    """Loss after the last epoch by width, on the training crops and on the validation crops."""
+    mean = evidence.last_epochs.groupby("filters")[["train_loss", "val_loss"]].mean().reset_index()
+    rows = [[str(row.filters), f"{row.train_loss:.3f}", f"{row.val_loss:.3f}"] for row in named_rows(mean)]
+    return ["F", "Training loss", "Validation loss"], rows
+
+
+def trials(evidence: Evidence) -> Table:
+    """Step sizes and augmentation on the validation patients."""
+    rows = [
+        [
+            str(row.filters), f"{row.learning_rate:g}", "yes" if row.augment else "no", row.machine,
+            w.dice(row.val_dice), w.energy(row.energy_kwh), row.known,
+        ]
+        for row in named_rows(evidence.trials.sort_values(["filters", "learning_rate", "augment"]))
+    ]  # fmt: skip
+    return ["F", "Step size", "Augmented", "Machine", "Dice", "Energy", "How known"], rows
+
+
+def recipes_lidc(evidence: Evidence) -> Table:
+    """Both recipes on CT."""
+    return _recipes(evidence.recipes["lidc"])
+
+
+def recipes_phantom(evidence: Evidence) -> Table:
+    """Both recipes on phantoms."""
+    return _recipes(evidence.recipes["phantom"])
+
+
+def _recipes(pairs: list[RecipePair]) -> Table:
+    rows = [
+        [
+            str(pair.filters), w.dice(pair.reference.estimate), w.dice(pair.efficient.estimate),
+            w.points_interval(pair.difference).replace(" points", ""),
+            f"{w.significant(1000 * pair.reference_kwh)} → {w.significant(1000 * pair.efficient_kwh)}",
+            "–".join(dict.fromkeys(w.percent(part).removesuffix(" %") for part in pair.energy_share[1:])),
+        ]
+        for pair in pairs
+    ]  # fmt: skip
+    return ["F", "Reference", "Efficient", "Difference (95 %)", "Energy, Wh", "Share, %"], rows
+
+
+def yardsticks(evidence: Evidence) -> Table:
+    """Readers, networks and a threshold, on the slices that all four readers outlined and on all."""
+    every, four = evidence.yardsticks.slices, evidence.yardsticks.by_all_four
+
+    def cell(slices: pd.DataFrame, column: Any) -> str:
+        known = slices[slices[column].notna()]
+        return w.dice_cell(mean_over_patients(known[column], known["patient_id"]))
+
+    rows = [
+        ["A reader, with the others", cell(four, "reader_dice"), "–"],
+        ["Pairs of readers", cell(four, "readers_dice"), cell(every, "readers_dice")],
+        *([f"U-Net, F = {width}", cell(four, width), cell(every, width)] for width in evidence.bootstrap.widths),
+        ["Threshold", cell(four, "threshold_dice"), cell(every, "threshold_dice")],
+    ]
+    return [" ", f"By all four (n = {len(four):,})", f"All (n = {len(every):,})"], rows
+
+
+def everything(evidence: Evidence) -> Table:
+    """What was recorded on the study's crops, a row a study."""
+    rows = [
+        [
+            row.title, str(row.runs), str(row.attempts), row.machine, w.energy(row.energy_kwh), w.carbon(row.carbon_g),
+            row.known,
+        ]
+        for row in named_rows(evidence.whole_price)
+    ]  # fmt: skip
+    return ["Study", "Runs", "Attempts", "Machine", "Energy", "CO₂eq", "How known"], rows
+
+
+def marginal(evidence: WidthStudy) -> Table:
     """The marginal cost of a Dice point, step by step."""
     rows = []
     for row in named_rows(evidence.steps):
@@ -95,14 +148,14 @@ def _price(row: Any) -> str:
 
 
 def sizes(evidence: Evidence) -> Table:
-    """Dice of the cheapest and the dearest width by area of the nodule, and the readers' agreement."""
-    cheapest, dearest = evidence.extremes
+    """Dice of the cheapest, the best and the dearest width by area of the nodule, and the readers' agreement."""
+    widths = dict.fromkeys((evidence.extremes[0], evidence.best, evidence.extremes[1]))
     rows = []
     for label, group in evidence.sizes.groupby("size", sort=False):
         dice, first = group.set_index("filters")["dice"], group.iloc[0]
-        scores = (dice[cheapest], dice[dearest], first["readers_dice"])
+        scores = (*(dice[width] for width in widths), first["readers_dice"])
         rows.append([str(label), str(first["slices"]), str(first["patients"]), *map(w.dice, scores)])
-    return ["Area", "Slices", "Patients", f"F = {cheapest}", f"F = {dearest}", "Readers"], rows
+    return ["Area", "Slices", "Patients", *(f"F = {width}" for width in widths), "Readers"], rows
 
 
 def trackers(evidence: Evidence) -> Table:
@@ -116,28 +169,20 @@ def trackers(evidence: Evidence) -> Table:
 
 
 def poster(evidence: Evidence) -> Table:
-    """What the poster said, and what was measured here."""
-    cheapest, dearest = evidence.extremes
-    extra = 100 * (evidence.carbon_g[dearest] / evidence.carbon_g[cheapest] - 1)
-    gain = "no per cent of a Dice that is not told from zero"
-    if evidence.bootstrap.dice(cheapest).low > 0:
-        more, low, high = (100 * value for value in evidence.bootstrap.relative_difference(cheapest, dearest))
-        gain = f"{w.signed(more)} % ({w.signed(low)} to {w.signed(high)} %)"
-    known = w.how_known(*evidence.results.runs["energy_method"].unique())
-    return ["", "Poster", "Here"], [
-        ["Images", "CT of LIDC-IDRI", "phantom crops" if evidence.is_phantom else "CT crops of LIDC-IDRI"],
-        ["Widths F", w.joined(PAPER_WIDTHS), w.joined(evidence.bootstrap.widths)],
-        ["Behind a Dice", "not said", w.n_text(evidence)],
-        ["Energy", "carbontracker", f"own record, {known}"],
-        [
-            "More carbon", f"about {w.POSTER_CARBON_PERCENT_PER_DICE_PERCENT:.0f} %",
-            f"{w.signed(extra, 0)} %, F = {cheapest} to {dearest}",
-        ],
-        ["More Dice", "about 1 %", gain],
-    ]  # fmt: skip
+    """What the poster said, and what was measured here to the best width and to the dearest."""
+    (cheapest, dearest), best = evidence.extremes, evidence.best
+    columns = []
+    for width in (best, dearest):
+        extra = 100 * (evidence.carbon_g[width] / evidence.carbon_g[cheapest] - 1)
+        gain = w.signed_percent_interval(evidence.bootstrap.relative_difference(cheapest, width))
+        columns.append([f"{w.signed(extra, 0)} %", gain])
+    return ["", "Poster", *(f"Here, F = {cheapest} to {width}" for width in (best, dearest))], [
+        ["More carbon", "about 1500 %", *(carbon for carbon, _ in columns)],
+        ["More Dice", "about 1 %", *(gain for _, gain in columns)],
+    ]
 
 
-def runs(evidence: Evidence) -> Table:
+def runs(evidence: WidthStudy) -> Table:
     """Every run of the study, for the appendix."""
     rows = [
         [
@@ -150,7 +195,7 @@ def runs(evidence: Evidence) -> Table:
     return ["F", "Seed", "Epochs", "Best epoch", "Dice", "Time", "Energy", "CO₂eq"], rows
 
 
-def criteria(evidence: Evidence) -> Table:
+def criteria(evidence: WidthStudy) -> Table:
     """What each criterion chooses."""
     rows = [
         [
@@ -287,8 +332,13 @@ def published_tuned(evidence: Evidence) -> Table:
 TABLES: dict[str, Callable[[Evidence], Table]] = {
     table.__name__.replace("_", "-"): table
     for table in (
-        family, study, poster, marginal, sizes, trackers, runs, criteria, replay, lidc_readers, lidc_sizes,
-        lidc_quantiles, lidc_thickness, lidc_ratings, lidc_agreement, lidc_copycat, published_choices, published_tuned,
+        family, trials, study, losses, poster, marginal, everything, yardsticks, sizes, trackers, recipes_lidc,
+        recipes_phantom, runs, criteria, replay, lidc_readers, lidc_sizes, lidc_quantiles, lidc_thickness, lidc_ratings,
+        lidc_agreement, lidc_copycat, published_choices, published_tuned,
     )
 }  # fmt: skip
 """By the name that a chapter shows them by."""
+SHOWN_TABLES: dict[str, Callable[[WidthStudy], Table]] = {
+    f"shown-{table.__name__}": table for table in (study, losses, marginal, criteria, runs)
+}
+"""The same of the study in the appendix."""

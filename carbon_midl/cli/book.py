@@ -12,29 +12,32 @@ app = Typer()
 book = Typer(help="The book.", no_args_is_help=True)
 app.add_typer(book, name="book")
 
-RECORDED, SHOWN = Path("results/lidc"), Path("studies/demo.toml")
+SHOWN = Path("studies/demo.toml")
 
 
 @book.command(
     epilog=examples(
-        "carbon-midl book build                              # the recorded study",
-        "carbon-midl book build --study studies/demo.toml    # the demo, once run",
+        "carbon-midl book build                              # with the demo study, once run",
+        "carbon-midl book build --study studies/mine.toml    # with yours in the appendix",
     )
 )
 def build(
-    results: Annotated[
-        Path | None, Option(help="what it speaks of", show_default=f"those of `--study`, or else {RECORDED}")
-    ] = None,
-    study: Annotated[Path | None, Option(help="whose notebooks it shows", show_default=str(SHOWN))] = None,
+    study: Annotated[Path, Option(help="whose tables, figures and notebooks the appendix shows")] = SHOWN,
     address: Annotated[str, Option(help="URL where it will be: adds a site map, canonical links and cards")] = "",
     repository: Annotated[str, Option(help="OWNER/NAME on GitHub: lets readers open the labs on Binder")] = "",
 ) -> None:
-    """Render a study's results as a book."""
+    """Render the recorded studies as a book.
+
+    Its appendix shows one of your own.
+
+    The chapters speak of what is recorded in results/. The build fails where a sentence claims what the record does
+    not say.
+    """
     from carbon_midl.book.build import build, prepare
     from carbon_midl.study.spec import read_study
 
-    shown = read_study(study or SHOWN)
-    prepare(results or (shown.results if study else shown.root / RECORDED), shown.directory, shown.root)
+    shown = read_study(study)
+    prepare(shown.directory, shown.root)
     print(f"Book: {build(shown.root, address, repository)}")
 
 

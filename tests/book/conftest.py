@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from carbon_midl.book.build import build, prepare
-from carbon_midl.book.evidence import COLLECTION, PUBLISHED, SEARCHED, Evidence
+from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data
+from carbon_midl.selection.by_width import read_widths
 from tests.book.browsing import chromium
 from tests.book.synthetic import make_study
 
@@ -24,8 +25,7 @@ def copy_book(root: Path) -> Path:
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_generated", "_build", "__pycache__"))
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    for recorded in (PUBLISHED, SEARCHED, COLLECTION):
-        shutil.copytree(ROOT / recorded, root / recorded)
+    (root / "results").symlink_to(ROOT / "results")
     return root
 
 
@@ -36,16 +36,28 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
-def explorer(study: tuple[Path, Path]) -> dict[str, Any]:
+def evidence() -> Evidence:
+    """What the chapters speak of."""
+    return Evidence.read(ROOT)
+
+
+@pytest.fixture(scope="session")
+def shown(study: tuple[Path, Path]) -> WidthStudy:
+    """The made-up study as the appendix reads it."""
+    return WidthStudy(read_widths(study[0]))
+
+
+@pytest.fixture(scope="session")
+def explorer(shown: WidthStudy) -> dict[str, Any]:
     """What the explorer computes from, of the made-up study."""
-    return explorer_data(Evidence.read(study[0], ROOT))
+    return explorer_data(shown)
 
 
 @pytest.fixture(scope="session")
 def prepared(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the book, prepared from the made-up study."""
+    """A copy of the book, with the made-up study in its appendix."""
     root = copy_book(tmp_path_factory.mktemp("book") / "root")
-    prepare(*study, root)
+    prepare(study[1], root)
     return root
 
 

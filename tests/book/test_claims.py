@@ -1,189 +1,167 @@
-"""The sentences of the chapters say what the results say, whatever these are."""
+"""What the text asserts holds on the record, and would not on another."""
 
-import shutil
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import pandas as pd
 import pytest
 
-from carbon_midl.book import claims
-from carbon_midl.book.evidence import PUBLISHED, Evidence, read_published
+from carbon_midl.book.build import build
+from carbon_midl.book.claims import CLAIMS
+from carbon_midl.book.evidence import Evidence, WidthStudy
+from carbon_midl.errors import InputError
 from carbon_midl.measures import Estimate, Interval
 from carbon_midl.selection.candidates import Columns, Factors, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import NonInferior
 from tests.book.conftest import ROOT
-from tests.book.synthetic import INTENSITY, make_study
+from tests.book.synthetic import INTENSITY
+from tests.book.test_built_book import small_book
+
+CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 
 
-@pytest.fixture(scope="module")
-def evidence(study: tuple[Path, Path]) -> Evidence:
-    return Evidence.read(study[0], ROOT)
+def with_manifest(evidence: Evidence, **changes: Any) -> dict[str, Any]:
+    return {"results": replace(evidence.results, manifest=evidence.results.manifest | changes)}
 
 
+def with_runs(evidence: Evidence, **columns: Any) -> dict[str, Any]:
+    return {"results": replace(evidence.results, runs=evidence.results.runs.assign(**columns))}
+
+
+def with_difference(low: float, estimate: float, high: float) -> Callable[[Evidence], dict[str, Any]]:
+    """Every difference between two widths is this one."""
+    return lambda evidence: {
+        "bootstrap": SimpleNamespace(
+            widths=evidence.bootstrap.widths, difference=lambda *_: Interval(estimate, low, high)
+        )
+    }
+
+
+def with_losses(column: str, width: int, more: float) -> Callable[[Evidence], dict[str, Any]]:
+    """One width's loss in its first seed is higher."""
+
+    def change(evidence: Evidence) -> dict[str, Any]:
+        table = evidence.last_epochs.copy()
+        table.loc[(table["filters"] == width) & (table["seed"] == 0), column] += more
+        return {"last_epochs": table}
+
+    return change
+
+
+def with_recipes(**fields: Any) -> Callable[[Evidence], dict[str, Any]]:
+    return lambda e: {"recipes": e.recipes | {"lidc": [pair._replace(**fields) for pair in e.recipes["lidc"]]}}
+
+
+def with_choices(evidence: Evidence, **columns: Any) -> dict[str, Any]:
+    table, likely = evidence.choices
+    return {"choices": (table.assign(**columns), likely)}
+
+
+def with_tuned(evidence: Evidence, within: float) -> dict[str, Any]:
+    return {"published": evidence.published._replace(tuned=evidence.published.tuned.assign(within=within, share=0.1))}
+
+
+# By claim: what would have to be recorded for it not to hold.
+OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
+    "protocol": lambda e: with_manifest(e, options=e.results.manifest["options"] | {"epochs": 20}),
+    "no-run-left-out": lambda e: with_manifest(e, runs_left_out=["filters-4-seed-0"]),
+    "gpu-was-measured": lambda e: with_runs(e, energy_gpu_kwh=0.5 * e.results.runs["energy_kwh"]),
+    "energy-repeats": lambda e: with_runs(e, energy_kwh=e.results.runs["energy_kwh"] * (1 + e.results.runs["seed"])),
+    "energy-grows-slower-than-arithmetic": lambda e: {"widths": e.widths.assign(macs=e.widths["energy_kwh"])},
+    "annealed": lambda e: with_runs(e, best_epoch=[7, *e.results.runs["best_epoch"].iloc[1:]]),
+    "sixteen-has-the-best-mean": lambda _: {"best": 24},
+    "could-be-best": lambda _: {"candidates": SimpleNamespace(could_be_best=["16", "24"])},
+    "sixteen-is-cheapest-of-the-best": lambda e: {"carbon_g": e.carbon_g | {24: 0.1}},
+    "four-to-sixteen-gains": with_difference(-0.001, 0.02, 0.04),
+    "nothing-gained-beyond-sixteen": with_difference(-0.01, 0.001, 0.02),
+    "ends-are-not-told-apart": with_difference(0.001, 0.01, 0.02),
+    "one-step-gains": lambda e: {"steps": e.steps.assign(points_low=0.1)},
+    "small-nodules-gain-most": lambda e: {
+        "sizes": e.sizes.assign(dice=e.sizes["dice"].where(e.sizes["filters"] > 4, 0.6))
+    },
+    "wide-networks-are-under-fitted": with_losses("train_loss", 16, 0.1),
+    "nothing-is-over-fitted": with_losses("val_loss", 64, 0.1),
+    "step-size-outweighs-width": lambda e: {"widths": e.widths.assign(dice=[0.6, *e.widths["dice"].iloc[1:]])},
+    "step-size-at-the-edge": lambda e: {
+        "trials": e.trials.assign(learning_rate=e.trials["learning_rate"].replace(1e-2, 1e-4))
+    },
+    "augmentation-did-not-help": lambda e: {
+        "trials": e.trials.assign(val_dice=e.trials["augment"].map({True: 0.8, False: 0.7}))
+    },
+    "recipes-have-equal-dice": with_recipes(difference=Interval(-0.02, -0.03, -0.01)),
+    "efficient-takes-half": with_recipes(energy_share=(0.6, 0.6, 0.6)),
+    "recipe-outweighs-width": with_recipes(efficient_kwh=1.0),
+    "network-like-a-reader": lambda e: {
+        "yardsticks": e.yardsticks._replace(
+            slices=e.yardsticks.slices.assign(reader_dice=e.yardsticks.slices["reader_dice"] / 2)
+        )
+    },
+    "copycat-gains-by-the-leak": lambda e: {
+        "statistics": e.statistics | {"copycat": e.statistics["copycat"].assign(estimate=0.5)}
+    },
+    "leak-of-a-network-is-not-shown": lambda e: {"leak": (Estimate(0.9, 0.89, 0.91, 9, 3), e.leak[1])},
+    "phantom-carries-a-part": lambda e: {
+        "transfer": {pair: one._replace(share=Interval(1.0, 0.9, 1.1)) for pair, one in e.transfer.items()}
+    },
+    "criteria-choose": lambda e: with_choices(e, chosen="16"),
+    "choices-of-eight-waver": lambda e: with_choices(e, probability=0.95),
+    "grid-moves-the-price-alone": lambda e: {"choices_on_grids": e.choices_on_grids.assign(chosen="16")},
+    "no-policy-is-safe": lambda e: {"replays": e.replays.assign(within=1.0)},
+    "policy-tuned-on-derma-meets-the-aim": lambda e: with_tuned(e, within=0.5),
+    "policy-tuned-on-lidc-misses-it": lambda e: with_tuned(e, within=1.0),
+    "search-lost-more-than-tolerated": lambda e: {
+        "search": e.search._replace(sweep=e.search.sweep.assign(val_dice=0.8))
+    },
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_holds_on_the_record_and_fails_on_another(evidence: Evidence, name: str) -> None:
+    holds = CLAIMS[name]
+    assert holds(evidence)
+    other = copy.copy(evidence)
+    other.__dict__.update(OTHERWISE[name](evidence))
+    assert not holds(other)
+
+
+def test_every_claim_is_made_in_a_chapter_and_has_its_words() -> None:
+    words = (ROOT / "book" / "claims.md").read_text()
+    made = {name for page in CHAPTERS for name in re.findall(r"\{claim\}`([\w-]+)`", page.read_text())}
+    assert made == set(CLAIMS)
+    assert re.findall(r"^\(claim-([\w-]+)\)=\n\*\*\1\.\*\* \S", words, re.MULTILINE) == list(CLAIMS)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("gain", "verdict", "reason"),
+    ("text", "complaint"),
     [
-        (Interval(-0.02, -0.03, -0.01), "Agrees, and goes further", "no Dice at all"),
-        (Interval(0.001, -0.001, 0.003), "Agrees, and goes further", "at least 5,000 %"),
-        (Interval(0.01, -0.01, 0.03), "Undecided", "at least 500 %"),
-        (Interval(0.005, 0.004, 0.006), "Agrees, and goes further", "(2,500 to 3,750 %)"),
-        (Interval(0.01, 0.005, 0.015), "Agrees", "(1,000 to 3,000 %)"),
-        (Interval(0.2, 0.15, 0.3), "Disagrees about the price", "75.0 % more carbon (50.0 to 100 %)"),
+        ("Wider is better {claim}`no-such-claim`.", r"index\.md:3.*no claim 'no-such-claim'"),
+        (
+            "F = 16 is best {claim}`sixteen-has-the-best-mean`.",
+            r"index\.md:3.*'sixteen-has-the-best-mean' no longer holds",
+        ),
     ],
 )
-def test_the_verdict_on_the_poster_follows_the_interval(gain: Interval, verdict: str, reason: str) -> None:
-    found, because = claims.judge_poster(1500.0, gain)
-    assert found == verdict
-    assert reason in because
-
-
-def test_the_verdict_names_how_many_it_rests_on(evidence: Evidence) -> None:
-    assert "14 test patients, 2 seeds a width" in claims.poster_verdict(evidence)
-
-
-def test_carbon_that_falls_with_width_is_no_verdict_on_the_poster(study: tuple[Path, Path], tmp_path: Path) -> None:
-    shutil.copytree(study[0], tmp_path / "results")
-    runs = pd.read_csv(tmp_path / "results" / "runs.csv")
-    runs.assign(carbon_g=1 / runs["filters"]).to_csv(tmp_path / "results" / "runs.csv", index=False)
-    verdict = claims.poster_verdict(Evidence.read(tmp_path / "results", ROOT))
-    assert verdict.startswith("**Cannot be compared.**")
-
-
-@pytest.mark.parametrize(
-    ("energy", "words"),
-    [(0.5, "more slowly"), (7.9, "more slowly"), (8.1, "or nearly"), (20.0, "at least as fast")],
-)
-def test_the_reading_of_energy_against_arithmetic_follows_both(energy: float, words: str) -> None:
-    assert words in claims.macs_reading(10.0, energy)
-
-
-@pytest.mark.parametrize(
-    ("method", "gpu_kwh", "words"),
-    [
-        ("measured: RAPL", float("nan"), "come from sensors"),
-        ("measured: RAPL; estimated: W per GB", float("nan"), "RAPL”)."),  # without a GPU, nothing is told of one
-        ("estimated: TDP × utilisation; measured: NVML energy counter", 0.8, "80.0 % of them is the GPU's"),
-    ],
-)
-def test_the_share_of_the_gpu_is_told_only_where_there_is_one(method: str, gpu_kwh: float, words: str) -> None:
-    runs = pd.DataFrame({"energy_method": [method], "energy_kwh": [1.0], "energy_gpu_kwh": [gpu_kwh]})
-    assert words in claims.energy_honesty(runs)
-
-
-@pytest.mark.parametrize(
-    ("method", "words"),
-    [
-        ("estimated: TDP × utilisation; measured: NVML energy counter", "both ask the GPU's own driver"),
-        ("measured: RAPL; measured: NVML energy counter", "They read the same hardware"),
-        ("estimated: TDP × utilisation; estimated: W per GB", "Without a sensor the two are not independent"),
-    ],
-)
-def test_what_two_instruments_share_follows_what_was_read(method: str, words: str) -> None:
-    assert words in claims.tracker_independence(pd.Series([method]))
-
-
-@pytest.mark.parametrize(
-    ("dice", "best", "could", "lesson"),
-    [
-        ({4: 0.4, 8: 0.5, 16: 0.6, 32: 0.7}, 32, "32", "another"),
-        ({4: 0.5, 8: 0.7, 16: 0.6, 32: 0.4}, 8, "8", "neither"),
-        ({4: 0.7, 8: 0.4, 16: 0.5, 32: 0.6}, 4, "4", "another"),
-        ({4: 0.4, 8: 0.7, 16: 0.7, 32: 0.4}, 16, "8 and 16", "as good"),
-        ({4: 0.65, 8: 0.65, 16: 0.65, 32: 0.65}, 16, "4, 8, 16 and 32", "as good"),
-    ],
-)
-def test_the_cheapest_of_those_that_could_be_best_is_enough(
-    tmp_path: Path, dice: dict[int, float], best: int, could: str, lesson: str
+def test_a_claim_that_is_none_or_fails_fails_the_build_at_its_place(
+    prepared: Path, tmp_path: Path, text: str, complaint: str
 ) -> None:
-    evidence = Evidence.read(make_study(tmp_path, dice)[0], ROOT)
-    text = claims.enough(evidence)
-    assert text.startswith(f"F = {best} has the highest mean Dice. At 95 %, F = {could} could be the best")
-    assert text.endswith(f"the cheapest of these is F = {could.split(maxsplit=1)[0].rstrip(',')}.")
-    assert lesson in claims.enough_lesson(evidence)
+    root = small_book(prepared, tmp_path / "root", text)
+    made = root / "book/_generated/claims.json"
+    made.write_text(made.read_text().replace('"sixteen-has-the-best-mean": true', '"sixteen-has-the-best-mean": false'))
+    with pytest.raises(InputError, match=complaint):
+        build(root)
 
 
-@pytest.mark.parametrize(
-    ("dearest", "said"),
-    [
-        (0.7, "More carbon, more Dice."),
-        (0.4, "More carbon, less Dice."),
-        (0.5, "More carbon, and no more Dice is shown."),
-    ],
-)
-def test_the_headline_follows_from_the_widths_at_the_ends(tmp_path: Path, dearest: float, said: str) -> None:
-    results, _ = make_study(tmp_path, {4: 0.5, 8: 0.5, 16: 0.5, 32: dearest})
-    assert claims.headline(Evidence.read(results, ROOT)) == said
-
-
-@pytest.mark.parametrize(
-    ("difference", "verdict"),
-    [((-0.02, -0.04, 0.01), "no difference"), ((0.02, 0.01, 0.04), "more than"), ((-0.02, -0.04, -0.01), "less than")],
-)
-def test_a_network_differs_from_a_reader_only_where_that_is_shown(
-    difference: tuple[float, float, float], verdict: str
-) -> None:
-    assert verdict in claims.reader_verdict(Estimate(*difference, n=9, patients=3))
-
-
-def choices(*chosen: str, probability: float = 0.8) -> pd.DataFrame:
-    names = ["best", "budget", "noninferior"][: len(chosen)]
-    return pd.DataFrame({"name": names, "chosen": chosen, "probability": probability})
-
-
-def test_criteria_that_agree_are_said_to_agree() -> None:
-    assert claims.agreement(choices("4", "4", "4")) == "All three choose F = 4."
-    assert claims.agreement(choices("16", "4", "4")) == (
-        "The three criteria choose two different widths: F = 4 is chosen by budget and not worse; "
-        "F = 16 is chosen by best Dice."
-    )
-
-
-@pytest.mark.parametrize(
-    ("probability", "said", "unsaid"),
-    [
-        (0.8, "repeats its choice in 80.0 %", "hardly better founded"),
-        (0.3, "hardly better founded", "nothing is known"),
-        (float("nan"), "nothing is known", "repeats"),
-    ],
-)
-def test_what_is_not_sure_is_said(probability: float, said: str, unsaid: str) -> None:
-    text = claims.certainty(choices("4", "8", probability=probability))
-    assert said in text
-    assert unsaid not in text
-
-
-def test_grids_that_change_a_choice_are_told(evidence: Evidence) -> None:
-    told = claims.moved_by_grid(evidence)
-    for name, rows in evidence.choices_on_grids.groupby("name"):
-        moves = rows["chosen"].fillna("none").nunique() > 1
-        label = {"budget": "by budget", "marginal": "by marginal price"}.get(str(name))
-        assert moves == (label is not None and label in told), name
-
-
-def test_the_chapter_agrees_with_the_command_line(evidence: Evidence, study: tuple[Path, Path]) -> None:
+def test_the_chapter_agrees_with_the_command_line(shown: WidthStudy) -> None:
     """The chapter and `carbon-midl select`, on the grid of the record, read the same study alike."""
-    candidates = read_candidates(study[0], Columns(performance="test_dice_patients"), Factors.of(INTENSITY))
+    candidates = read_candidates(shown.results, Columns(performance="test_dice_patients"), Factors.of(INTENSITY))
     chosen = choose(candidates, NonInferior(0.01))
-    rows, _ = evidence.choices
+    rows, _ = shown.choices
     row = rows[rows["name"] == "noninferior"].iloc[0]
     assert (row["chosen"], row["reason"]) == (chosen.chosen, chosen.reason)
     assert row["cost"] == pytest.approx(candidates.mean_cost[candidates.names.index(chosen.chosen)])
-
-
-def test_a_saving_is_claimed_only_where_nothing_is_lost() -> None:
-    rows = pd.DataFrame({"name": ["full", "widen", "halving"], "within": [1.0, 0.5, 1.0], "share": [1.0, 0.1, 0.4]})
-    assert "the cheapest is halving, with 40.0 % of" in claims.replay_reading(rows)
-    assert "no policy saves anything" in claims.replay_reading(rows[rows["name"] != "halving"])
-
-
-def test_the_published_curves_are_judged_against_the_aim() -> None:
-    record = read_published(ROOT / PUBLISHED)
-    for there in ("lidc", "derma"):
-        row = record.tuned[(record.tuned["on"] == there) & (record.tuned["tuned_on"] != there)].iloc[0]
-        met = row["within"] >= 0.9 and row["share"] <= 0.2
-        assert ("meets the aim" if met else "misses the aim") in claims.tuned_sentence(record, there)
-    text = claims.convergence_sentences(record.convergence)
-    for value in record.convergence["spearman"]:
-        assert f"{value:+.2f}".replace("-", "−") in text
-    assert claims.choices_sentence(record.choices).count("different models") == 2

@@ -26,12 +26,13 @@ def test_a_study_becomes_a_book(tmp_path: Path) -> None:
     text = STUDY.replace("carbontracker = false\n", "")
     study = read_study(write_study(copy_book(tmp_path / "root"), text))
     run_study(study)
-    prepare(study.results, study.directory, study.root)
-    first_page = build(study.root)
-    pages = first_page.parent / "book"
-    results = text_of(pages / "results.html")
-    assert "F = 2" in results.replace("\N{NO-BREAK SPACE}", " ")
-    assert "phantom" in text_of(pages / "index.html")
+    prepare(study.directory, study.root)
+    pages = build(study.root).parent / "book"
+    report = text_of(pages / "report.html").replace("\N{NO-BREAK SPACE}", " ")
+    assert "phantoms" in report
+    assert "F = 2 → 4" in report
+    # The chapters speak of the recorded study alone.
+    assert "F = 2 " not in text_of(pages / "results.html").replace("\N{NO-BREAK SPACE}", " ")
     for width in (2, 4):
         appendix = text_of(pages / "_generated" / "runs" / f"filters-{width}-seed-0.html")
         assert any(method in appendix for method in ("TDP × utilisation", "W per core", "RAPL"))

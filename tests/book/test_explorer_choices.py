@@ -1,4 +1,4 @@
-"""The explorer's modules in headless Chromium against the library: every criterion, on studies of all kinds."""
+"""The explorer's program in headless Chromium against the library: every criterion, on studies of all kinds."""
 
 import functools
 import math
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from carbon_midl.book.explorer import MODULES
+from carbon_midl.book.explorer import PROGRAM
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity, checked_pue
 from carbon_midl.selection.candidates import Factors
@@ -34,12 +34,11 @@ pytestmark = [pytest.mark.browser, needs_chromium]
 
 
 @pytest.fixture(scope="module")
-def modules(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
-    """An empty page that can import the explorer's modules, one by one as they are written."""
-    root = tmp_path_factory.mktemp("modules")
+def program(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
+    """An empty page that can import the explorer's program."""
+    root = tmp_path_factory.mktemp("program")
     (root / "empty.html").write_text("<!doctype html><title>empty</title>")
-    for module in (ROOT / MODULES).iterdir():
-        (root / module.name).symlink_to(module)
+    (root / "explorer.js").symlink_to(ROOT / PROGRAM)
     with served(root) as address:
         page = browser.new_page()
         page.goto(address + "empty.html")
@@ -48,8 +47,7 @@ def modules(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> "It
 
 
 CHOOSE = """async (cases) => {
-  const [{ choose }, { factorsOf }, { onFrontier }] = await Promise.all(
-    ["choice", "cost", "frontier"].map((name) => import(`/${name}.js`)));
+  const { choose, factorsOf, onFrontier } = await import("/explorer.js");
   return cases.map(({ study, settings, name }) => {
     const found = choose(study, factorsOf(settings, study), name, settings);
     const { performance, cost } = found.sample;
@@ -59,7 +57,7 @@ CHOOSE = """async (cases) => {
 }"""
 
 
-def test_every_choice_is_the_library_s(modules: "Page", explorer: dict[str, Any]) -> None:
+def test_every_choice_is_the_library_s(program: "Page", explorer: dict[str, Any]) -> None:
     random = np.random.default_rng(20)
     studies = [explorer, *(some_study(random) for _ in range(100))]
     read = [candidates_of(study) for study in studies]
@@ -71,7 +69,7 @@ def test_every_choice_is_the_library_s(modules: "Page", explorer: dict[str, Any]
     ]
     each = len(cases) // len(studies)
     refused = 0
-    for number, (case, found) in enumerate(zip(cases, modules.evaluate(CHOOSE, cases), strict=True)):
+    for number, (case, found) in enumerate(zip(cases, program.evaluate(CHOOSE, cases), strict=True)):
         candidates = read[number // each].recosted(factors_of(case["settings"]))
         names = (*candidates.names, None)
         assert found["cost"] == pytest.approx(candidates.mean_cost, rel=1e-12)
@@ -92,8 +90,7 @@ def test_every_choice_is_the_library_s(modules: "Page", explorer: dict[str, Any]
 
 
 DRAW = """async ({ study, settings, names, count }) => {
-  const [{ CRITERIA }, { factorsOf }, { pick, sharesOf }, { drawnMeans, sampleOf }] = await Promise.all(
-    ["criteria", "cost", "choice", "sample"].map((name) => import(`/${name}.js`)));
+  const { CRITERIA, factorsOf, pick, sharesOf, drawnMeans, sampleOf } = await import("/explorer.js");
   const draws = drawnMeans(study, count, 1);
   const factors = factorsOf(settings, study);
   const samples = draws.map((draw) => sampleOf(study, draw, factors));
@@ -108,13 +105,13 @@ DRAW = """async ({ study, settings, names, count }) => {
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_each_draw_is_judged_as_by_the_library_and_the_draws_are_like_its_own(
-    modules: "Page", explorer: dict[str, Any], seed: int
+    program: "Page", explorer: dict[str, Any], seed: int
 ) -> None:
     random = np.random.default_rng(seed)
     study = explorer if seed == 0 else some_study(random)
     settings: Settings = {**some_settings(random), "grid": "world", "budget": explorer["start"]["budget"]}
     asked = {"study": study, "settings": settings, "names": list(CRITERIA), "count": 1000}
-    found = modules.evaluate(DRAW, asked)
+    found = program.evaluate(DRAW, asked)
     candidates = candidates_of(study).recosted(factors_of(settings))
     performance, cost = (np.array([draw[name] for draw in found["draws"]]) for name in ("performance", "cost"))
     for name in CRITERIA:
@@ -129,9 +126,9 @@ def test_each_draw_is_judged_as_by_the_library_and_the_draws_are_like_its_own(
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 0.4, 1.0, 1.5, 1e9, math.inf, math.nan])
-def test_a_number_is_refused_where_the_library_refuses_it(modules: "Page", value: float) -> None:
-    found = modules.evaluate(
-        "async (text) => { const { REFUSALS } = await import('/settings.js'); "
+def test_a_number_is_refused_where_the_library_refuses_it(program: "Page", value: float) -> None:
+    found = program.evaluate(
+        "async (text) => { const { REFUSALS } = await import('/explorer.js'); "
         "return Object.fromEntries(Object.entries(REFUSALS).map(([name, say]) => [name, say(Number(text))])); }",
         {math.inf: "Infinity"}.get(value, str(value).replace("nan", "NaN")),
     )
@@ -152,15 +149,15 @@ def test_a_number_is_refused_where_the_library_refuses_it(modules: "Page", value
             assert not found[name], name
 
 
-def test_an_address_keeps_the_settings_and_bears_nonsense(modules: "Page", explorer: dict[str, Any]) -> None:
+def test_an_address_keeps_the_settings_and_bears_nonsense(program: "Page", explorer: dict[str, Any]) -> None:
     ask = (
-        "async ({ hash, study }) => { const { fromHash, toHash } = await import('/settings.js'); "
+        "async ({ hash, study }) => { const { fromHash, toHash } = await import('/explorer.js'); "
         "const found = fromHash(hash, study); return [found, toHash(found, study)]; }"
     )
     changed = {**explorer["start"], "grid": "DK", "pue": 1.2, "criterion": "knee", "price": 0.25}
     hash_ = "#grid=DK&pue=1.2&criterion=knee&price=0.25"
-    assert modules.evaluate(ask, {"hash": hash_, "study": explorer}) == [changed, hash_]
+    assert program.evaluate(ask, {"hash": hash_, "study": explorer}) == [changed, hash_]
     own = {**explorer["start"], "grid": "37.5"}
-    assert modules.evaluate(ask, {"hash": "#grid=37.5", "study": explorer}) == [own, "#grid=37.5"]
+    assert program.evaluate(ask, {"hash": "#grid=37.5", "study": explorer}) == [own, "#grid=37.5"]
     for nonsense in ("", "#a-heading", "#pue=0.5&budget=-1&grid=XX&criterion=toString&weight=&margin=NaN&other=3"):
-        assert modules.evaluate(ask, {"hash": nonsense, "study": explorer}) == [explorer["start"], ""]
+        assert program.evaluate(ask, {"hash": nonsense, "study": explorer}) == [explorer["start"], ""]

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from carbon_midl.book.build import announcement, prepare
-from carbon_midl.book.evidence import Evidence
-from carbon_midl.book.numbers import crops_numbers, selection_numbers
+from carbon_midl.book.build import prepare
+from carbon_midl.book.evidence import Evidence, WidthStudy
+from carbon_midl.book.numbers import book_numbers
 from carbon_midl.errors import InputError
+from carbon_midl.selection.by_width import read_widths
 from tests.book.conftest import ROOT, copy_book
 from tests.book.synthetic import SEEDS, WIDTHS, make_study
 
@@ -34,8 +35,8 @@ def test_the_text_uses_every_number_and_no_other(prepared: Path) -> None:
 def test_the_chapters_use_every_figure_and_table(prepared: Path) -> None:
     reference = sorted((ROOT / "book" / "reference").glob("*.md"))
     text = "".join(chapter.read_text() for chapter in (*CHAPTERS, *reference))
-    figures = json.loads((prepared / "book/_generated/figures.json").read_text())
-    assert set(re.findall(r"\{result-figure\} (\S+)", text)) == set(figures)
+    figures = {path.name.split(".")[0] for path in (prepared / "book/_generated/figures").iterdir()}
+    assert set(re.findall(r"\{result-figure\} (\S+)", text)) == figures
     tables = {path.name for path in (prepared / "book/_generated/tables").iterdir()}
     assert set(re.findall(r":file: (?:\.\./)?_generated/tables/(\S+)", text)) == tables
 
@@ -50,9 +51,10 @@ def test_every_chapter_is_in_the_table_of_contents() -> None:
     [
         ("growth", ["AlexNet", "AlphaGo Zero", "Training compute (FLOP)"]),
         ("unet", ["8 F filters", "copy and append"]),
-        ("dice-carbon", [*(f"F = {width}" for width in WIDTHS), "Test Dice"]),
-        ("learning", [*(f"F = {width}" for width in WIDTHS), "Best validation Dice so far"]),
-        ("selection-price", [*(f"F = {width}" for width in WIDTHS)]),
+        ("shown-dice-carbon", [*(f"F = {width}" for width in WIDTHS), "Test Dice"]),
+        ("shown-learning", [*(f"F = {width}" for width in WIDTHS), "Best validation Dice so far"]),
+        ("dice-carbon", ["F = 64", "Test Dice"]),
+        ("selection-price", ["F = 4", "F = 64"]),
         ("dice-size", ["readers", "Area of the nodule in the slice"]),
         ("choice-probability", ["best Dice", "PePR", "Share of draws in which the width is chosen"]),
         ("choice-by-grid", ["marginal price", "Grid and its carbon intensity (g/kWh, average of 2024)"]),
@@ -81,7 +83,7 @@ def again(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     stale = root / "book/_generated/runs/filters-99-seed-0.ipynb"
     stale.parent.mkdir(parents=True)
     stale.write_text("{}")
-    prepare(*study, root)
+    prepare(study[1], root)
     return root / "book/_generated"
 
 
@@ -101,7 +103,7 @@ def test_a_failed_preparation_keeps_the_earlier_one(study: tuple[Path, Path], ag
     shutil.copytree(study[1], runs)
     (runs / "filters-32-seed-1" / "notebook.ipynb").unlink()
     with pytest.raises(InputError, match="filters-32-seed-1"):
-        prepare(runs / "results", runs, again.parents[1])
+        prepare(runs, again.parents[1])
     assert before == {path: path.stat().st_mtime_ns for path in again.rglob("*")}
 
 
@@ -135,37 +137,37 @@ def test_results_that_lack_something_or_mix_recipes_are_refused(
     else:
         change(pd.read_csv(path)).to_csv(path, index=False)
     with pytest.raises(InputError, match=complaint):
-        Evidence.read(path.parent, ROOT)
+        read_widths(path.parent)
 
 
 def test_numbers_are_those_of_the_results(study: tuple[Path, Path], prepared: Path) -> None:
-    runs = pd.read_csv(study[0] / "runs.csv")
+    recorded = ROOT / "results" / "lidc"
+    runs, abandoned = (
+        pd.read_csv(recorded / "runs.csv"),
+        json.loads((recorded / "manifest.json").read_text())["abandoned"],
+    )
     text = (prepared / "book/_generated/numbers.json").read_text()
     numbers = {name: value.replace("\N{NO-BREAK SPACE}", " ") for name, value in json.loads(text).items()}
     carbon_g, dice = (runs.groupby("filters")[name].mean() for name in ("carbon_g", "test_dice_patients"))
-    assert numbers["carbon_ratio"] == f"{carbon_g[32] / carbon_g[4]:.1f} times"
-    with_abandoned_kwh = runs["energy_whole_run_kwh"].sum() + 1e-4
-    assert numbers["total_energy"] == f"{with_abandoned_kwh * 1e3:.2f} Wh"
-    assert numbers["cheapest_dice"].startswith(f"{dice[4]:.3f} (")
+    assert numbers["carbon_ratio"] == f"{carbon_g[64] / carbon_g[4]:.2f} times"
+    assert numbers["total_energy"] == f"{runs['energy_whole_run_kwh'].sum() + abandoned['energy_kwh']:.3f} kWh"
+    assert numbers["gain_to_best"].startswith(f"{100 * (dice[16] - dice[4]):.1f} points (")
+    more, better = carbon_g[16] / carbon_g[4] - 1, dice[16] / dice[4] - 1
+    assert numbers["price_to_best"] == f"{100 * more / (100 * better):.0f} %"
     assert numbers["growth_factor"] == "726,000-fold"
-    assert "estimates, not measurements" in numbers["energy_honesty"]
+    shown = pd.read_csv(study[0] / "runs.csv")
+    assert numbers["shown_energy"] == f"{1e3 * shown['energy_whole_run_kwh'].sum():.2f} Wh"
+    assert (numbers["shown_images"], numbers["shown_known"]) == ("phantoms", "estimated")
 
 
-def test_all_numbers_of_the_selection_are_there_for_one_run_a_width(tmp_path: Path) -> None:
+def test_a_study_with_one_run_a_width_has_all_its_numbers(evidence: Evidence, tmp_path: Path) -> None:
     results, _ = make_study(tmp_path)
     for name in ("runs.csv", "epochs.csv", "slices.csv.gz"):
         rows = pd.read_csv(results / name)
         rows[rows["seed"] == 0].to_csv(results / name, index=False)
-    numbers = selection_numbers(Evidence.read(results, ROOT))
-    assert numbers["replay_seeds"] == "1 seed"
+    numbers = book_numbers(evidence, WidthStudy(read_widths(results)))
+    assert numbers["shown_n"] == "14 test patients, 1 seed a width"
     assert all(numbers.values())
-
-
-def test_real_images_are_not_called_phantoms(tmp_path: Path) -> None:
-    evidence = Evidence.read(make_study(tmp_path, kind="lidc")[0], ROOT)
-    numbers = crops_numbers(evidence)
-    assert "phantom" not in numbers["banner"] + numbers["caveat"]
-    assert announcement(evidence) == ""
 
 
 def test_the_configuration_keeps_the_network_out() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carbon_midl.book.records import YARDSTICK_COLUMNS, read_yardsticks
+from carbon_midl.book.evidence import YARDSTICK_COLUMNS, read_yardsticks
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.metrics import dice

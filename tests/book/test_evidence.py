@@ -1,0 +1,193 @@
+"""What stands beside the book's study, as the chapters read it."""
+
+import json
+import shutil
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carbon_midl.book.evidence import (
+    LEAK,
+    TRIALS,
+    TUNING,
+    YARDSTICKS,
+    Evidence,
+    read_recipes,
+    read_transfer,
+    read_yardsticks,
+    transfers,
+)
+from carbon_midl.errors import InputError
+from tests.book.conftest import ROOT
+from tests.selection.made_up import write_results
+
+
+def a_study(gain: float, patients: int = 30, seeds: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two widths under both recipes; `efficient` needs a third of the energy and is better by `gain` at F = 4."""
+    generator = np.random.default_rng(0)
+    difficulty = generator.uniform(0.2, 0.6, patients)
+    runs, slices = [], []
+    for filters in (4, 16):
+        for seed in range(seeds):
+            for recipe, factor in (("reference", 3.0), ("efficient", 1.0)):
+                run = f"{recipe}-{filters}-{seed}"
+                kwh = factor * (1 + 0.1 * seed) * filters
+                runs.append((run, filters, seed, recipe, kwh, kwh * 500, kwh * 10, "estimated: half TDP"))
+                better = gain if recipe == "efficient" and filters == 4 else 0.0
+                dice = 1 - difficulty + better + generator.normal(0, 0.005, patients)
+                slices += [(run, filters, seed, f"p{n}", value) for n, value in enumerate(dice)]
+    columns = ["run", "filters", "seed", "recipe", "energy_kwh", "carbon_g", "duration_s", "energy_method"]
+    return pd.DataFrame(runs, columns=columns), pd.DataFrame(
+        slices, columns=["run", "filters", "seed", "patient_id", "dice"]
+    )
+
+
+def test_shares_are_by_seed_and_differences_by_patient(tmp_path: Path) -> None:
+    write_results(tmp_path / "both", *a_study(gain=0.05))
+    narrow, wide = read_recipes(tmp_path / "both")
+    assert (narrow.filters, wide.filters) == (4, 16)
+    assert narrow.energy_share == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert narrow.seeds == 3
+    assert narrow.patients == 30
+    assert narrow.difference.estimate == pytest.approx(0.05, abs=0.005)
+    assert narrow.difference.excludes_zero
+    # Patients differ by far more than this interval is wide: it is paired.
+    assert narrow.difference.high - narrow.difference.low < 0.02
+    assert abs(wide.difference.estimate) < 0.005
+    assert narrow.difference.estimate == pytest.approx(narrow.efficient.estimate - narrow.reference.estimate)
+
+
+def test_two_studies_with_a_recipe_each_are_compared_where_they_meet(tmp_path: Path) -> None:
+    runs, slices = a_study(gain=0.05)
+    whole = tmp_path / "both"
+    for directory, kept in (
+        (whole, runs),
+        (tmp_path / "efficient", runs[runs["recipe"] == "efficient"]),
+        (tmp_path / "reference", runs[(runs["recipe"] == "reference") & (runs["filters"] == 4)]),
+    ):
+        # In a study of its own, a run is named without its recipe.
+        names = {run: run if directory == whole else run.partition("-")[2] for run in kept["run"]}
+        scored = slices[slices["run"].isin(names)]
+        write_results(directory, *(table.assign(run=table["run"].map(names)) for table in (kept, scored)))
+    (apart,) = read_recipes(tmp_path / "efficient", tmp_path / "reference")
+    assert apart == read_recipes(whole)[0]
+
+
+def test_a_recipe_without_runs_is_named(tmp_path: Path) -> None:
+    runs, slices = a_study(gain=0.0)
+    for name in ("a", "b"):
+        write_results(tmp_path / name, runs[runs["recipe"] == "efficient"], slices)
+    with pytest.raises(
+        InputError, match="no width was trained under both recipes with one seed; there is efficient only"
+    ):
+        read_recipes(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(InputError, match=r"no runs\.csv, epochs\.csv, .*; expected"):
+        read_recipes(tmp_path)
+
+
+MEANS = {("real", "real"): 0.8, ("phantom", "real"): 0.6, ("real", "phantom"): 0.7, ("phantom", "phantom"): 0.7}
+
+
+def crosswise(patients: int = 30, seeds: int = 2) -> pd.DataFrame:
+    """Every patient is a little above or below the mean of its pair, alike for all pairs and seeds."""
+    own = np.random.default_rng(0).normal(0, 0.05, patients)
+    own -= own.mean()
+    return pd.DataFrame(
+        [
+            (seed, trained_on, tested_on, f"LIDC-IDRI-{patient:04d}", 10, MEANS[trained_on, tested_on] + own[patient])
+            for (trained_on, tested_on), seed, patient in product(MEANS, range(seeds), range(patients))
+        ],
+        columns=["seed", "trained_on", "tested_on", "patient_id", "slices", "dice"],
+    )
+
+
+def test_transfer_has_means_shares_and_numbers() -> None:
+    found = {(one.trained_on, one.tested_on): one for one in transfers(crosswise())}
+    assert set(found) == set(MEANS)
+    for pair, one in found.items():
+        assert one.dice.estimate == pytest.approx(MEANS[pair])
+        assert one.dice.low < one.dice.estimate < one.dice.high
+        assert (one.seeds, one.patients, one.slices) == (2, 30, 300)
+    worse = found["phantom", "real"]
+    assert worse.share.estimate == pytest.approx(0.75)
+    assert worse.share.low < 0.75 < worse.share.high
+    assert worse.share.high - worse.share.low < worse.dice.high - worse.dice.low, "compared on the same patients"
+    assert found["real", "real"].share == (1, 1, 1)
+
+
+def test_patients_with_more_slices_weigh_more() -> None:
+    scores = crosswise(patients=2)
+    heavy = scores["patient_id"] == "LIDC-IDRI-0001"
+    scores.loc[heavy, "slices"] = 30
+    scores["dice"] = np.where(heavy, 0.9, 0.1)
+    assert transfers(scores)[0].dice.estimate == pytest.approx((0.9 * 30 + 0.1 * 10) / 40)
+
+
+def test_a_record_of_transfer_that_lacks_something_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"scores\.csv: no such file.* Record it with: python studies/transfer\.py"):
+        read_transfer(tmp_path)
+    crosswise().to_csv(tmp_path / "scores.csv")
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        read_transfer(tmp_path)
+    crosswise().drop(columns="slices").to_csv(tmp_path / "scores.csv")
+    with pytest.raises(InputError, match="no column slices"):
+        read_transfer(tmp_path)
+    scores = crosswise()
+    with pytest.raises(InputError, match="trained on phantom and tested on real"):
+        transfers(scores[scores["trained_on"] == "real"])
+
+
+def test_networks_and_readers_stand_on_the_same_slices(evidence: Evidence) -> None:
+    slices, four = evidence.results.slices, evidence.yardsticks.by_all_four
+    for width, scores in slices[slices["readers_with_mask"] == 4].groupby("filters"):
+        mean = scores.groupby(["patient_id", "nodule", "slice"])["dice"].mean().mean()
+        assert four[width].mean() == pytest.approx(mean)
+    assert len(evidence.yardsticks.slices) == slices.groupby("run").size().iloc[0]
+
+
+def test_yardsticks_of_other_patients_are_refused(evidence: Evidence, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / YARDSTICKS, tmp_path / "other")
+    path = tmp_path / "other" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split_seed": 1}))
+    with pytest.raises(InputError, match="another split or target"):
+        read_yardsticks(tmp_path / "other").beside(evidence.results)
+
+
+def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidence) -> None:
+    kwh = 0.0
+    for path in (ROOT / "results").glob("lidc*/runs.csv"):
+        crops = json.loads(path.with_name("manifest.json").read_text())["crops"]
+        if crops["slices"] != evidence.results.manifest["crops"]["slices"]:
+            continue
+        kwh += pd.read_csv(path)["energy_whole_run_kwh"].sum()
+        kwh += json.loads(path.with_name("manifest.json").read_text())["abandoned"]["energy_kwh"]
+    assert evidence.whole_price["energy_kwh"].sum() == pytest.approx(kwh)
+    assert set(evidence.whole_price["known"]) == {"estimated", "partly estimated"}
+
+
+def test_trials_are_those_on_the_crops_of_the_study(evidence: Evidence) -> None:
+    recorded = [pd.read_csv(ROOT / directory / "runs.csv")["val_dice"] for directory in (TUNING, TRIALS)]
+    assert sorted(evidence.trials["val_dice"]) == sorted(pd.concat(recorded))
+
+
+def test_the_leak_compares_one_training_under_both_splits(evidence: Evidence) -> None:
+    leaky = pd.read_csv(ROOT / LEAK / "slices.csv.gz")["dice"].mean()
+    runs = pd.read_csv(ROOT / TRIALS / "runs.csv")
+    honest = runs[(runs["filters"] == 4) & ~runs["augment"]]["test_dice"].item()
+    assert [one.estimate for one in evidence.leak] == pytest.approx([leaky, honest])
+    assert json.loads((ROOT / LEAK / "manifest.json").read_text())["options"]["augment"] is False
+
+
+@pytest.mark.parametrize("crops", ["lidc", "phantom"])
+def test_recipes_have_the_energies_of_the_record(evidence: Evidence, crops: str) -> None:
+    directories = {"lidc": ["lidc", "lidc-reference"], "phantom": ["recipes"]}[crops]
+    runs = pd.concat([pd.read_csv(ROOT / "results" / name / "runs.csv") for name in directories])
+    for pair in evidence.recipes[crops]:
+        own = runs[runs["filters"] == pair.filters].pivot(index="seed", columns="recipe", values="energy_kwh").dropna()
+        assert pair.seeds == len(own)
+        assert (pair.reference_kwh, pair.efficient_kwh) == pytest.approx(
+            (own["reference"].mean(), own["efficient"].mean())
+        )
