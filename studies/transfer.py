@@ -17,11 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from carbon_midl.book.evidence import TRANSFER, TRANSFER_COLUMNS, read_transfer, transfers
+from carbon_midl.book.evidence import TRANSFER
+from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc.annotations import read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter
 from carbon_midl.lidc.phantom import VERSION, phantom_crops
+from carbon_midl.measures import interval, patient_draws
+from carbon_midl.study.results import read_csv
 from carbon_midl.study.run import describe_environment
 from carbon_midl.training.data import Split, select_rows, split_patients
 from carbon_midl.training.fit import begin, fit
@@ -29,6 +32,7 @@ from carbon_midl.training.options import RunOptions
 from carbon_midl.training.scoring import score
 
 PHANTOM_SEED = 0
+COLUMNS = ["seed", "trained_on", "tested_on", "patient_id", "slices", "dice"]
 
 
 def main() -> None:
@@ -70,7 +74,9 @@ def main() -> None:
                 **describe_environment(),
             },
         )
-    print(report(read_transfer(options.out)[0]))
+    summary = summarise(read_csv(table))
+    write_text(options.out / "summary.csv", summary.to_csv(index=False))
+    print(summary.round(3).to_string(index=False))
 
 
 def make_phantom(real: CropArchive, split: Split, out: Path) -> CropArchive:
@@ -113,18 +119,39 @@ def train_and_score(
         )
         patients = slices.groupby("patient_id")["dice"].agg(slices="size", dice="mean").reset_index()
         tested.append(patients.assign(tested_on=other))
-    return pd.concat(tested).assign(seed=options.seed, trained_on=side)[list(TRANSFER_COLUMNS)]
+    return pd.concat(tested).assign(seed=options.seed, trained_on=side)[COLUMNS]
 
 
-def report(scores: pd.DataFrame) -> str:
-    """The table of what was recorded."""
-    return "\n".join(
-        f"trained on {found.trained_on:<7} tested on {found.tested_on:<7} "
-        "Dice {:.3f} ({:.3f} to {:.3f}), {:.0%} ({:.0%} to {:.0%}) ".format(*found.dice, *found.share)
-        + f"of training on {found.tested_on} crops; "
-        f"{found.seeds} seeds, {found.patients} patients, {found.slices} slices"
-        for found in transfers(scores)
-    )
+def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+    """Each side of training on each side of testing, a row each: Dice, and its share of that of training on that side.
+
+    Means over slices and seeds, with 95 % intervals over patients (``…_low``, ``…_high``).
+
+    Args:
+        scores: a row a seed, side of training, side of testing and patient, with their ``slices`` and mean ``dice``.
+
+    Raises:
+        InputError: a side was not trained on, or not tested on.
+    """
+    sides = ("real", "phantom")
+    scores = scores.assign(dice=scores["dice"] * scores["slices"])
+    sums = scores.groupby(["trained_on", "tested_on", "patient_id"])[["dice", "slices"]].sum()
+    seeds, rows = int(scores["seed"].nunique()), []
+    for tested_on, trained_on in ((tested, trained) for tested in sides for trained in sides):
+        if (trained_on, tested_on) not in sums.index:
+            raise InputError(f"scores: nothing trained on {trained_on} and tested on {tested_on}. Record them again.")
+        chosen, own = (sums.loc[(side, tested_on), :] for side in (trained_on, tested_on))
+        weights = patient_draws(len(chosen))
+        dice, own_dice = (float(part["dice"].sum() / part["slices"].sum()) for part in (chosen, own))
+        drawn, own_drawn = (
+            (weights @ part["dice"].to_numpy()) / (weights @ part["slices"].to_numpy()) for part in (chosen, own)
+        )
+        row: dict[str, object] = {"trained_on": trained_on, "tested_on": tested_on}
+        for name, found in (("dice", interval(dice, drawn)), ("share", interval(dice / own_dice, drawn / own_drawn))):
+            row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
+        slices = int(chosen["slices"].sum()) // seeds
+        rows.append(row | {"seeds": seeds, "patients": len(chosen), "slices": slices})
+    return pd.DataFrame(rows)
 
 
 if __name__ == "__main__":

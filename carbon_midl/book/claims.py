@@ -150,7 +150,7 @@ CLAIMS: dict[str, Callable[[Evidence], bool]] = {
     "network-like-a-reader": lambda e: not network_against_reader(e).excludes_zero,
     "copycat-gains-by-the-leak": lambda e: copycat(e)[BY_SLICE] - copycat(e)[BY_PATIENT] > 0.2,
     "leak-of-a-network-is-not-shown": lambda e: e.leak[0].low < e.leak[1].high,
-    "phantom-carries-a-part": lambda e: e.transfer["phantom", "real"].share.high < 1,
+    "phantom-carries-a-part": lambda e: e.transfer["phantom", "real"].share_high < 1,
     # Choosing.
     "criteria-choose": lambda e: (
         chosen_widths(e)

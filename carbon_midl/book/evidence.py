@@ -16,10 +16,8 @@ from carbon_midl.measures import (
     Estimate,
     Interval,
     PatientBootstrap,
-    interval,
     mean_over_patients,
     patient_dice,
-    patient_draws,
 )
 from carbon_midl.selection.by_width import (
     by_size,
@@ -62,7 +60,6 @@ RECIPES = ("reference", "efficient")
 SLICE = ["patient_id", "nodule", "slice"]
 YARDSTICK_FORMAT = {"format": "carbon-midl yardsticks", "version": 1}
 YARDSTICK_COLUMNS = (*SLICE, "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
-TRANSFER_COLUMNS = ("seed", "trained_on", "tested_on", "patient_id", "slices", "dice")
 
 
 @dataclass(frozen=True)
@@ -235,10 +232,12 @@ class Evidence(WidthStudy):
         return mean_over_patients(leaky["dice"], patients), mean_over_patients(honest["dice"], honest["patient_id"])
 
     @cached_property
-    def transfer(self) -> dict[tuple[str, str], "Transfer"]:
-        """Phantom and real crops crosswise, by what was trained on and what was tested on."""
-        scores, _ = read_transfer(self.root / TRANSFER)
-        return {(one.trained_on, one.tested_on): one for one in transfers(scores)}
+    def transfer(self) -> dict[tuple[str, str], Any]:
+        """Phantom and real crops crosswise: a row of the record by what was trained on and what was tested on."""
+        columns = ("trained_on", "tested_on", "dice", "dice_low", "dice_high", "share", "share_low", "share_high")
+        way_out = "Record it with: python studies/transfer.py data/lidc"
+        table = read_tables(self.root / TRANSFER, {"summary.csv": columns}, way_out)["summary"]
+        return {(row.trained_on, row.tested_on): row for row in named_rows(table)}
 
     @cached_property
     def whole_price(self) -> pd.DataFrame:
@@ -446,52 +445,3 @@ def read_yardsticks(directory: Path) -> Yardsticks:
         raise InputError(f"{directory / MANIFEST}: not of yardsticks, version {version}. Record them again.")
     way_out = f"Record them with: python studies/yardsticks.py data/lidc {directory}"
     return Yardsticks(read_tables(directory, {"slices.csv.gz": YARDSTICK_COLUMNS}, way_out)["slices"], manifest)
-
-
-class Transfer(NamedTuple):
-    """Dice on one side after training on one side; `share` is that of training on the tested side's own crops.
-
-    Means over slices and seeds, with 95 % percentile intervals over patients.
-    """
-
-    trained_on: str
-    tested_on: str
-    dice: Interval
-    share: Interval
-    seeds: int
-    patients: int
-    slices: int
-
-
-def read_transfer(directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read the scores and the manifest that ``studies/transfer.py`` recorded: phantom and real crops, crosswise.
-
-    Raises:
-        InputError: a file is missing or lacks a column.
-    """
-    way_out = "Record it with: python studies/transfer.py data/lidc"
-    return read_tables(directory, {"scores.csv": TRANSFER_COLUMNS}, way_out)["scores"], read_json(directory / MANIFEST)
-
-
-def transfers(scores: pd.DataFrame) -> list[Transfer]:
-    """Summarise recorded scores, a row a seed, side and patient: each side of training on each side of testing."""
-    scores = scores.assign(dice=scores["dice"] * scores["slices"])
-    sums = scores.groupby(["trained_on", "tested_on", "patient_id"])[["dice", "slices"]].sum()
-    seeds = int(scores["seed"].nunique())
-    found = []
-    for tested_on in ("real", "phantom"):
-        for trained_on in ("real", "phantom"):
-            if (trained_on, tested_on) not in sums.index:
-                raise InputError(
-                    f"scores: nothing trained on {trained_on} and tested on {tested_on}. Record them again."
-                )
-            chosen, own = (sums.loc[(side, tested_on), :] for side in (trained_on, tested_on))
-            weights = patient_draws(len(chosen))
-            dice, own_dice = (float(part["dice"].sum() / part["slices"].sum()) for part in (chosen, own))
-            drawn, own_drawn = (
-                (weights @ part["dice"].to_numpy()) / (weights @ part["slices"].to_numpy()) for part in (chosen, own)
-            )
-            intervals = interval(dice, drawn), interval(dice / own_dice, drawn / own_drawn)
-            slices = int(chosen["slices"].sum()) // seeds
-            found.append(Transfer(trained_on, tested_on, *intervals, seeds, len(chosen), slices))
-    return found

@@ -23,16 +23,16 @@ from carbon_midl.book.evidence import (
     PublishedCurves,
     RecordedSearch,
     WidthStudy,
-    read_transfer,
 )
 from carbon_midl.book.figures import POLICY_LABELS
+from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.statistics import EXAMPLE_SLICES, Statistics
 from carbon_midl.measures import COLLECTION_DRAWS, DRAWS, Interval, mean_over_patients
 from carbon_midl.selection.criteria import PRICE_SHARE, all_criteria
-from carbon_midl.study.results import named_rows
+from carbon_midl.study.results import MANIFEST, named_rows
 from carbon_midl.training.data import FRACTIONS
 from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times
 
@@ -329,7 +329,7 @@ def recipe_numbers(evidence: Evidence) -> dict[str, str]:
 
 def transfer_numbers(evidence: Evidence) -> dict[str, str]:
     """What training on the phantom is worth on CT."""
-    _, manifest = read_transfer(evidence.root / TRANSFER)
+    manifest = read_json(evidence.root / TRANSFER / MANIFEST)
     real, phantom = evidence.transfer["real", "real"], evidence.transfer["phantom", "real"]
     return {
         "transfer_filters": str(manifest["filters"]),
@@ -337,9 +337,9 @@ def transfer_numbers(evidence: Evidence) -> dict[str, str]:
         "transfer_patients": str(real.patients),
         "transfer_slices": f"{real.slices:,}",
         "transfer_seeds": plural(real.seeds, "seed"),
-        "transfer_real": dice_interval(real.dice),
-        "transfer_phantom": dice_interval(phantom.dice),
-        "transfer_share": percent_interval(phantom.share),
+        "transfer_real": dice_interval(real, "dice"),
+        "transfer_phantom": dice_interval(phantom, "dice"),
+        "transfer_share": percent_interval(phantom, "share"),
     }
 
 

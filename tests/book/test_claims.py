@@ -106,7 +106,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     },
     "leak-of-a-network-is-not-shown": lambda e: {"leak": (Estimate(0.9, 0.89, 0.91, 9, 3), e.leak[1])},
     "phantom-carries-a-part": lambda e: {
-        "transfer": {pair: one._replace(share=Interval(1.0, 0.9, 1.1)) for pair, one in e.transfer.items()}
+        "transfer": {pair: row._replace(share_high=1.1) for pair, row in e.transfer.items()}
     },
     "criteria-choose": lambda e: with_choices(e, chosen="16"),
     "choices-of-eight-waver": lambda e: with_choices(e, probability=0.95),

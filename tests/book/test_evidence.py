@@ -4,6 +4,7 @@ import json
 import shutil
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,11 @@ from carbon_midl.book.evidence import (
     YARDSTICKS,
     Evidence,
     read_recipes,
-    read_transfer,
     read_yardsticks,
-    transfers,
 )
 from carbon_midl.errors import InputError
+from carbon_midl.study.results import named_rows
+from studies.transfer import summarise
 from tests.book.conftest import ROOT
 from tests.selection.made_up import write_results
 
@@ -105,17 +106,20 @@ def crosswise(patients: int = 30, seeds: int = 2) -> pd.DataFrame:
 
 
 def test_transfer_has_means_shares_and_numbers() -> None:
-    found = {(one.trained_on, one.tested_on): one for one in transfers(crosswise())}
+    found: dict[tuple[str, str], Any] = {
+        (row.trained_on, row.tested_on): row for row in named_rows(summarise(crosswise()))
+    }
     assert set(found) == set(MEANS)
-    for pair, one in found.items():
-        assert one.dice.estimate == pytest.approx(MEANS[pair])
-        assert one.dice.low < one.dice.estimate < one.dice.high
-        assert (one.seeds, one.patients, one.slices) == (2, 30, 300)
+    for pair, row in found.items():
+        assert row.dice == pytest.approx(MEANS[pair])
+        assert row.dice_low < row.dice < row.dice_high
+        assert (row.seeds, row.patients, row.slices) == (2, 30, 300)
     worse = found["phantom", "real"]
-    assert worse.share.estimate == pytest.approx(0.75)
-    assert worse.share.low < 0.75 < worse.share.high
-    assert worse.share.high - worse.share.low < worse.dice.high - worse.dice.low, "compared on the same patients"
-    assert found["real", "real"].share == (1, 1, 1)
+    assert worse.share == pytest.approx(0.75)
+    assert worse.share_low < 0.75 < worse.share_high
+    assert worse.share_high - worse.share_low < worse.dice_high - worse.dice_low, "compared on the same patients"
+    own = found["real", "real"]
+    assert (own.share, own.share_low, own.share_high) == (1, 1, 1)
 
 
 def test_patients_with_more_slices_weigh_more() -> None:
@@ -123,21 +127,13 @@ def test_patients_with_more_slices_weigh_more() -> None:
     heavy = scores["patient_id"] == "LIDC-IDRI-0001"
     scores.loc[heavy, "slices"] = 30
     scores["dice"] = np.where(heavy, 0.9, 0.1)
-    assert transfers(scores)[0].dice.estimate == pytest.approx((0.9 * 30 + 0.1 * 10) / 40)
+    assert summarise(scores)["dice"].iloc[0] == pytest.approx((0.9 * 30 + 0.1 * 10) / 40)
 
 
-def test_a_record_of_transfer_that_lacks_something_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"scores\.csv: no such file.* Record it with: python studies/transfer\.py"):
-        read_transfer(tmp_path)
-    crosswise().to_csv(tmp_path / "scores.csv")
-    with pytest.raises(InputError, match=r"manifest\.json"):
-        read_transfer(tmp_path)
-    crosswise().drop(columns="slices").to_csv(tmp_path / "scores.csv")
-    with pytest.raises(InputError, match="no column slices"):
-        read_transfer(tmp_path)
+def test_a_transfer_without_a_side_is_refused() -> None:
     scores = crosswise()
     with pytest.raises(InputError, match="trained on phantom and tested on real"):
-        transfers(scores[scores["trained_on"] == "real"])
+        summarise(scores[scores["trained_on"] == "real"])
 
 
 def test_networks_and_readers_stand_on_the_same_slices(evidence: Evidence) -> None:
