@@ -399,32 +399,6 @@ def lidc_leak(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     axes.legend(loc="upper left")
 
 
-def choice_by_grid(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
-    """A coloured table: what a criterion chooses on a grid (``name``, ``grid``, ``g_per_kwh``, ``filters``)."""
-    widths = sorted(table["filters"].dropna().unique().tolist())
-    colours = width_colours(widths, theme)
-    names = [name for name in CRITERION_LABELS if name in set(table["name"])]
-    grids = table.drop_duplicates("grid").sort_values("g_per_kwh")
-    places = {grid: place for place, grid in enumerate(grids["grid"])}
-    for row in named_rows(table):
-        x, y = places[row.grid], names.index(row.name)
-        colour = colours.get(row.filters)
-        axes.add_patch(
-            Rectangle((x - 0.47, y - 0.44), 0.94, 0.88, facecolor=colour or "none", edgecolor=theme.grid, linewidth=0.6)
-        )
-        axes.text(
-            x, y, "–" if colour is None else f"{row.filters:.0f}", ha="center", va="center", fontsize=10,
-            color=theme.foreground if colour is None else readable_on(colour),
-        )  # fmt: skip
-    axes.set_xticks(range(len(places)), [f"{row.grid}\n{row.g_per_kwh:.0f}" for row in named_rows(grids)])
-    axes.set_yticks(range(len(names)), [CRITERION_LABELS[name] for name in names])
-    axes.set(xlim=(-0.6, len(places) - 0.4), ylim=(len(names) - 0.4, -0.6))
-    axes.set(xlabel="Grid and its carbon intensity (g/kWh, average of 2024)")
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    sns.despine(ax=axes, left=True, bottom=True)
-
-
 def policies(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Reliability against price of policies (``dataset``, ``name``, ``share``, ``within``, ``role``).
 

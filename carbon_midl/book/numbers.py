@@ -354,6 +354,7 @@ def selection_numbers(evidence: Evidence) -> dict[str, str]:
         "criteria_price_share": f"{100 * PRICE_SHARE:g} %",
         "criteria_margin": dice(criteria["noninferior"].margin),
         "criteria_least_sure": percent(stability[0]),
+        "criteria_grids": joined(GRIDS).replace("world", "the world"),
         "criteria_grid_ratio": times(intensity[GRIDS[-1]] / intensity[GRIDS[0]]),
         "replay_seeds": plural(int(evidence.replays["draws"].iloc[0]), "seed"),
     }

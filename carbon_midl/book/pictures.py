@@ -37,13 +37,6 @@ def choice_probability(study: WidthStudy) -> Picture:
     return Picture(figures.choice_probability, table, (5.6, 3.4))
 
 
-def choice_by_grid(evidence: Evidence) -> Picture:
-    """Criteria by grids."""
-    table = evidence.choices_on_grids
-    table = table.assign(filters=pd.to_numeric(table["chosen"])).drop(columns="chosen")
-    return Picture(figures.choice_by_grid, table, (5.6, 3.4))
-
-
 def lidc_ratings(evidence: Evidence) -> Picture:
     """The distributions of the nine ratings."""
     table = evidence.statistics["rating counts"]
@@ -94,7 +87,6 @@ PICTURES: dict[str, Callable[[Evidence], Picture]] = {
     "selection-price": lambda evidence: Picture(figures.selection_price, evidence.price, (5.6, 2.9)),
     "dice-size": lambda evidence: Picture(figures.dice_size, evidence.sizes, (5.6, 4.1)),
     "choice-probability": choice_probability,
-    "choice-by-grid": choice_by_grid,
     "lidc-sizes": lambda evidence: Picture(figures.lidc_sizes, evidence.statistics["diameters"]),
     "lidc-ratings": lidc_ratings,
     "lidc-outlines": lambda evidence: Picture(figures.lidc_outlines, evidence.statistics["example"], (5.6, 4.0)),

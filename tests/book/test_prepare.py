@@ -57,7 +57,6 @@ def test_every_chapter_is_in_the_table_of_contents() -> None:
         ("selection-price", ["F = 4", "F = 64"]),
         ("dice-size", ["readers", "Area of the nodule in the slice"]),
         ("choice-probability", ["best Dice", "PePR", "Share of draws in which the width is chosen"]),
-        ("choice-by-grid", ["marginal price", "Grid and its carbon intensity (g/kWh, average of 2024)"]),
         ("policies", ["screened halving", "DermaMNIST", "Energy of the search, share of the full sweep's"]),
         ("lidc-sizes", ["Nodules", "Diameter (mm)", "30+"]),
         ("lidc-ratings", ["malignancy", "internal structure", "Share of readings"]),
