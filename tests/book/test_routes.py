@@ -23,7 +23,7 @@ ROUTES: list[tuple[str, list[str], str]] = [
     ("How do I cite it?", ["reproduce"], r"CITATION\.cff"),
     ("Where are the numbers behind a figure?", ["results"], r"Data \(CSV\)"),
     ("What is PUE?", ["glossary"], r"Power usage effectiveness"),
-    ("What could a search have saved?", ["selection"], r"Energy of the search|energy of the search"),
+    ("What could a search have saved?", ["stopping"], r"energy of the search"),
     ("What could be wrong with it?", ["threats"], r"The study is a reconstruction"),
     ("What did everything take, trials included?", ["results"], r"recorded on these crops"),
     ("How far does a training repeat?", ["experiment"], r"On a GPU it does not"),
