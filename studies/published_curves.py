@@ -154,7 +154,7 @@ def choices(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         A row a set and criterion: ``criterion`` with its options, ``chosen``, its ``performance`` and ``cost`` (kWh),
         its ``rank`` by performance among ``models``, and its energy as ``share_of_best``, of the best model's.
     """
-    columns = Columns(candidate=("model",), replicate="none", performance="best_test", resource="energy")
+    columns = Columns(candidate=("model",), replicate="none", performance="best_test", cost="energy")
     rows = []
     for name, table in sets.items():
         candidates = read_candidates(table, columns)

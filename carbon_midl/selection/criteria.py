@@ -21,12 +21,14 @@ class Criterion(ABC):
 
     Attributes:
         name: on the command line.
+        words: what it asks for, where that needs no option.
         score_name: what the scores are, in words.
         assumption: what must hold for the choice to mean something.
         source: where it comes from.
     """
 
     name: ClassVar[str]
+    words: ClassVar[str]
     score_name: ClassVar[str]
     assumption: ClassVar[str]
     source: ClassVar[str]
@@ -49,20 +51,25 @@ class Criterion(ABC):
         utility = self.utility(performance, cost, candidates)
         return np.where(np.isneginf(utility), np.nan, utility)
 
-    @abstractmethod
     def describe(self, candidates: Candidates) -> str:
         """The criterion with its options, in a few words."""
+        return self.words
 
     def refusal(self, candidates: Candidates) -> str:
-        """What to say where no candidate may be chosen."""
-        return f"{self.name}: none of {len(candidates)} candidates may be chosen."
+        """What to say where no candidate may be chosen, which only a budget brings about."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
+def _require(holds: bool, option: str, value: float, expected: str) -> None:
+    if not holds:
+        raise InputError(f"{option}: found {value}; expected {expected}.")
+
+
 class Best(Criterion):
     """The best mean performance, whatever it costs."""
 
     name = "best"
+    words = "best performance"
     score_name = "mean performance"
     assumption = "Cost does not matter, and the largest mean is the best candidate and not a lucky one."
     source = "usual practice"
@@ -70,10 +77,6 @@ class Best(Criterion):
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The performance."""
         return performance
-
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion in a few words."""
-        return "best performance"
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,7 @@ class Budget(Criterion):
     source = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
 
     def __post_init__(self) -> None:
-        if not 0 < self.limit < np.inf:
-            raise InputError(f"budget: found {self.limit}; expected a number above 0, in the unit of the cost.")
+        _require(0 < self.limit < np.inf, "budget", self.limit, "a number above 0, in the unit of the cost")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The performance within the budget."""
@@ -101,13 +103,12 @@ class Budget(Criterion):
 
     def refusal(self, candidates: Candidates) -> str:
         """The cheapest, and what it would take."""
-        cheapest, cost = candidates.names[candidates.mean_cost.argmin()], candidates.mean_cost.min()
-        needed = amount(cost, candidates.unit)
+        cost, factors = candidates.mean_cost.min(), candidates.factors
+        cheapest, needed = candidates.names[candidates.mean_cost.argmin()], amount(cost, candidates.unit)
         text = (
             f"budget: no candidate within {amount(self.limit, candidates.unit)}; the cheapest, {cheapest}, costs "
             f"{needed}, {number(cost / self.limit)} times as much. Allow {needed}, or train it with less energy"
         )
-        factors = candidates.factors
         if factors is not None and not factors.embodied_g_per_h:
             here = factors.intensity.g_per_kwh
             text += f", or on a grid of at most {amount(here * self.limit / cost, 'gCO2eq/kWh')} (now {here:g})"
@@ -139,10 +140,8 @@ class NonInferior(Criterion):
     source = "non-inferiority trials (CONSORT extension, Piaggio et al. 2012), taken over to models"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.margin < 1:
-            raise InputError(f"margin: found {self.margin}; expected a fraction from 0 to below 1 (0.01 is one point).")
-        if not 0.5 < self.confidence < 1:
-            raise InputError(f"confidence: found {self.confidence}; expected a fraction between 0.5 and 1, as 0.95.")
+        _require(0 <= self.margin < 1, "margin", self.margin, "a fraction from 0 to below 1 (0.01 is one point)")
+        _require(0.5 < self.confidence < 1, "confidence", self.confidence, "a fraction between 0.5 and 1, as 0.95")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """Minus the cost of those that are not inferior."""
@@ -182,8 +181,7 @@ class Weighted(Criterion):
     source = "simple additive weighting (Hwang and Yoon 1981)"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight <= 1:
-            raise InputError(f"weight: found {self.weight}; expected 0 (cost alone) to 1 (performance alone).")
+        _require(0 <= self.weight <= 1, "weight", self.weight, "0 (cost alone) to 1 (performance alone)")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The weighted sum."""
@@ -194,16 +192,8 @@ class Weighted(Criterion):
         return f"weighted sum, {self.weight:g} for performance and {1 - self.weight:g} for thrift"
 
 
-@dataclass(frozen=True)
 class Pepr(Criterion):
-    """Performance per resource unit: P / (1 + R), with the resource R scaled to 0–1.
-
-    Attributes:
-        limits: the resource that counts as 0 and as 1, in the unit of the cost; by default the smallest and largest of
-            the candidates.
-    """
-
-    limits: tuple[float, float] | None = None
+    """Performance per resource unit: P / (1 + R), with the resource R scaled to 0–1 over the candidates."""
 
     name = "pepr"
     score_name = "PePR"
@@ -213,28 +203,19 @@ class Pepr(Criterion):
     )
     source = "Selvan et al., PePR, arXiv:2403.12562"
 
-    def __post_init__(self) -> None:
-        if self.limits is not None and not (np.isfinite(self.limits).all() and self.limits[0] < self.limits[1]):
-            raise InputError(f"PePR limits: found {self.limits}; expected two numbers, the smaller first.")
-
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The score."""
-        if self.limits is None:
-            return performance / (1 + scaled(cost))
-        low, high = self.limits
-        return performance / (1 + (cost - low) / (high - low))
+        return performance / (1 + scaled(cost))
 
     def describe(self, candidates: Candidates) -> str:
         """PePR with the letter of its resource."""
         if candidates.unit == CARBON_UNIT:
             return "PePR-C"
-        name = candidates.cost_name.lower()
-        words = {"energy": "E", "kwh": "E", "mem": "M", "time": "T", "duration": "T"}
-        letter = next((letter for word, letter in words.items() if word in name), None)
-        return f"PePR-{letter}" if letter else f"PePR of {candidates.cost_name}"
+        words = {"energy": "E", "mem": "M", "time": "T"}
+        letters = [letter for word, letter in words.items() if word in candidates.cost_name.lower()]
+        return f"PePR-{letters[0]}" if letters else f"PePR of {candidates.cost_name}"
 
 
-@dataclass(frozen=True)
 class Knee(Criterion):
     """The point of the frontier farthest above the straight line from its cheapest to its best point.
 
@@ -242,6 +223,7 @@ class Knee(Criterion):
     """
 
     name = "knee"
+    words = "knee of the frontier"
     score_name = "height above the line from the cheapest to the best of the frontier"
     assumption = (
         "Both axes are linear, and the cheapest and the best on the frontier are the right ends: a logarithmic cost, "
@@ -253,10 +235,6 @@ class Knee(Criterion):
         """The height above the line, on the frontier."""
         frontier = on_frontier(performance, cost)
         return np.where(frontier, scaled(performance, frontier) - scaled(cost, frontier), -np.inf)
-
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion in a few words."""
-        return "knee of the frontier"
 
 
 @dataclass(frozen=True)
@@ -278,8 +256,7 @@ class Marginal(Criterion):
     source = "incremental cost-effectiveness ratio with extended dominance (Cantor 1994)"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.limit < np.inf:
-            raise InputError(f"price: found {self.limit}; expected what a point (0.01) may cost, at least 0.")
+        _require(0 <= self.limit < np.inf, "price", self.limit, "what a point (0.01) may cost, at least 0")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """What the performance is worth, less the cost."""

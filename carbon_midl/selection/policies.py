@@ -4,22 +4,24 @@ A policy is a pure function of the trials: the same trials give the same steps, 
 can be replayed on recorded learning curves.
 """
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
 from statistics import median
-from typing import ClassVar, NamedTuple, get_type_hints
+from typing import Annotated, ClassVar, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
 from carbon_midl.errors import InputError
+from carbon_midl.training.options import explain
 
 _TOLERANCE = 1e-9
 """An allowance that falls short of an epoch by less, relative to it, pays for it."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Trial:
     """A candidate in a search: what is known before training, and what its training has shown so far.
 
@@ -29,9 +31,6 @@ class Trial:
         epochs: planned.
         performance: validation performance after each trained epoch, 0–1; NaN for an epoch that failed.
         cost: of each trained epoch (kWh, or any unit, the same for all trials).
-
-    Raises:
-        InputError: a size, number of epochs, performance or cost that cannot be, or numbers that do not agree.
     """
 
     name: str
@@ -39,21 +38,6 @@ class Trial:
     epochs: int
     performance: tuple[float, ...] = ()
     cost: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 < self.size < math.inf:
-            raise InputError(f"{self.name}: found size {self.size}; expected a number above 0.")
-        if self.epochs < 1:
-            raise InputError(f"{self.name}: found {self.epochs} epochs; expected at least 1.")
-        if not len(self.performance) == len(self.cost) <= self.epochs:
-            raise InputError(
-                f"{self.name}: found {len(self.performance)} performances and {len(self.cost)} costs; expected one of "
-                f"each for every trained epoch, and at most {self.epochs}."
-            )
-        if any(value < 0 or value > 1 for value in self.performance):  # neither holds for NaN
-            raise InputError(f"{self.name}: found performances {self.performance}; expected 0 to 1, or NaN.")
-        if not all(0 <= cost < math.inf for cost in self.cost):
-            raise InputError(f"{self.name}: found costs {self.cost}; expected numbers of 0 or more.")
 
     @property
     def trained(self) -> int:
@@ -77,9 +61,7 @@ class Trial:
 
     def up_to(self, epochs: int) -> "Trial":
         """The trial as it was after its first ``epochs`` trained epochs, or as it is where there are fewer."""
-        if epochs >= self.trained:
-            return self
-        return replace(self, performance=self.performance[:epochs], cost=self.cost[:epochs])
+        return dataclasses.replace(self, performance=self.performance[:epochs], cost=self.cost[:epochs])
 
 
 class Step(NamedTuple):
@@ -90,7 +72,7 @@ class Step(NamedTuple):
 
 
 class Policy(ABC):
-    """What all policies share; each is a small frozen dataclass with its options as fields.
+    """What all policies share; each is a small frozen dataclass with its options as fields, checked by pydantic.
 
     Attributes:
         name: on the command line.
@@ -153,15 +135,6 @@ def _patient_steps(trials: Sequence[Trial], indices: Sequence[int], patience: in
     return steps
 
 
-def _check_options(policy: Policy, above: bool = False, **bounds: float) -> None:
-    """Refuse options below their bound, and at it where they have to be ``above`` it."""
-    for name, bound in bounds.items():
-        value = getattr(policy, name)
-        if value is not None and not (bound < value < math.inf or (bound == value and not above)):
-            expected = f"above {bound}" if above else f"of {bound} or more"
-            raise InputError(f"{name}: found {value}; expected a number {expected}.")
-
-
 @dataclass(frozen=True)
 class FullSweep(Policy):
     """Every candidate is trained for all its epochs, the smallest first."""
@@ -184,15 +157,12 @@ class FullSweep(Policy):
 class EarlyStopping(Policy):
     """Every candidate is trained until its performance has not improved for ``patience`` epochs."""
 
-    patience: int = 5
+    patience: PositiveInt = 5
 
     name = "early-stopping"
     summary = "Train every candidate until it has not improved for some epochs."
     assumption = "A training that has not improved for so long will not improve again by much."
     source = "Prechelt 1998, Early stopping – but when? (Neural Networks: Tricks of the Trade)"
-
-    def __post_init__(self) -> None:
-        _check_options(self, patience=1)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """Each training up to the epoch at which it would stop if none before improves."""
@@ -214,12 +184,12 @@ class SuccessiveHalving(Policy):
     is that of the mean candidate's whole training.
 
     Attributes:
-        eta: above 1.
-        first: allowance of the first rung in mean epochs, above 0.
+        eta: one in so many goes on.
+        first: allowance of the first rung in mean epochs.
     """
 
-    eta: float = 2.0
-    first: float = 1.0
+    eta: Annotated[float, Field(gt=1)] = 2.0
+    first: PositiveFloat = 1.0
 
     name = "halving"
     summary = "Give every survivor the same energy, keep one in eta, give those eta times as much."
@@ -227,9 +197,6 @@ class SuccessiveHalving(Policy):
     source = (
         "Jamieson and Talwalkar 2016 (AISTATS) and Li et al. 2018 (Hyperband, JMLR), here with energy as the resource"
     )
-
-    def __post_init__(self) -> None:
-        _check_options(self, above=True, eta=1, first=0)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """The first epoch of all; then, rung by rung, what is left of the first rung that is not done."""
@@ -307,16 +274,16 @@ class ScreenedHalving(SuccessiveHalving):
     epoch as it did since half of the epochs trained. One with a single epoch, which shows no trend, gets the median.
 
     Attributes:
-        eta: of so many survivors one goes on from later rungs, each with an allowance so many times larger; above 1.
-        first: allowance of the first rung in mean epochs, above 0; with 2, all but the dearest show a trend.
-        screen: of so many candidates one passes the first rung, 1 or more.
-        trend: share of the promised gain that is believed, 0 or more.
+        eta: of so many survivors one goes on from later rungs, each with an allowance so many times larger.
+        first: allowance of the first rung in mean epochs; with 2, all but the dearest show a trend.
+        screen: of so many candidates one passes the first rung.
+        trend: share of the promised gain that is believed.
     """
 
-    eta: float = 1.5
-    first: float = 2.0
-    screen: float = 4.0
-    trend: float = 0.5
+    eta: Annotated[float, Field(gt=1)] = 1.5
+    first: PositiveFloat = 2.0
+    screen: Annotated[float, Field(ge=1)] = 4.0
+    trend: NonNegativeFloat = 0.5
 
     name = "screened-halving"
     summary = "Screen all on little energy, then halve gently, by performance and trend of the curve."
@@ -325,10 +292,6 @@ class ScreenedHalving(SuccessiveHalving):
         "successive halving as above; curves carried forward as in Swersky et al. 2014 (freeze–thaw) and Domhan et al. "
         "2015 (IJCAI), but by a straight line; the screening is this project's own"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_options(self, screen=1, trend=0)
 
     def one_of(self, rung: int) -> float:
         """The screening, then eta."""
@@ -396,9 +359,9 @@ class Widen(Policy):
         patience: epochs without improvement after which a training stops; None trains all epochs.
     """
 
-    gain: float = 0.005
-    stage: int = 1
-    patience: int | None = 5
+    gain: NonNegativeFloat = 0.005
+    stage: PositiveInt = 1
+    patience: PositiveInt | None = 5
 
     name = "widen"
     summary = "Start with the smallest candidate and go on to larger ones only while the gain pays."
@@ -407,9 +370,6 @@ class Widen(Policy):
         "the question of Selvan 2021 (MIDL), who finds about 1 % more Dice for 1500 % more carbon; the rule is this "
         "project's own"
     )
-
-    def __post_init__(self) -> None:
-        _check_options(self, gain=0, stage=1, patience=1)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """What is left of the first stage that is not done, if the one before it has paid."""
@@ -460,30 +420,29 @@ def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
     if name not in POLICIES:
         raise InputError(f"policy: found {name!r}; expected one of {', '.join(POLICIES)}.")
     kind = POLICIES[name]
-    types = get_type_hints(kind)
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     given = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or key not in known:
             its_options = ", ".join(f"{one}=…" for one in known) or "none"
             raise InputError(f"{name}: found option {option!r}; its options are: {its_options}.")
-        try:
-            given[key] = TypeAdapter(types[key]).validate_python(None if text.lower() == "none" else text)
-        except ValidationError as error:
-            raise InputError(f"{name}: {key}: found {text!r}; {error.errors()[0]['msg'].lower()}.") from None
-    return kind(**given)
+        given[key] = None if text.lower() == "none" else text
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        raise InputError(f"{name}: {explain(error, known)}") from None
 
 
 def described() -> str:
     """All policies with what they do, assume and come from, and their options with defaults; for a help text."""
     lines = []
     for name, kind in POLICIES.items():
-        options = ", ".join(f"{field.name}={field.default}" for field in fields(kind))  # type: ignore[arg-type]
-        about = [
-            f"Assumes: {kind.assumption}",
-            f"Source: {kind.source}.",
-            *([f"Options: {options}"] if options else []),
+        lines += [
+            f"  {name:<17} {kind.summary}",
+            f"{'':<20}Assumes: {kind.assumption}",
+            f"{'':<20}Source: {kind.source}.",
         ]
-        lines += [f"  {name:<17} {kind.summary}", *(f"{'':<20}{line}" for line in about)]
+        if options := [f"{field.name}={field.default}" for field in dataclasses.fields(kind)]:  # type: ignore[arg-type]
+            lines.append(f"{'':<20}Options: {', '.join(options)}")
     return "\n".join(lines)

@@ -42,11 +42,6 @@ class Curves:
     def __len__(self) -> int:
         return len(self.trials)
 
-    def part(self, indices: Sequence[int]) -> "Curves":
-        """The curves of some candidates."""
-        score = None if self.score is None else tuple(self.score[index] for index in indices)
-        return Curves(tuple(self.trials[index] for index in indices), score)
-
 
 def curves_of_table(
     table: Path | pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str
@@ -72,11 +67,13 @@ def curves_of_table(
     if names.isna().any() or names.duplicated().any():
         raise InputError(f"{origin}: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
     sizes, costs = numbers(frame, size, "size", origin), numbers(frame, cost, "cost", origin) / len(epochs)
-    rows = zip(*(numbers(frame, name, "performance after an epoch", origin) for name in epochs), strict=True)
+    rows = np.stack([numbers(frame, name, "performance after an epoch", origin) for name in epochs], axis=1)
+    if (rows > 1).any():
+        raise InputError(f"{origin}: performance {np.nanmax(rows):g} after an epoch; expected 0 to 1.")
     return Curves(
         tuple(
-            Trial(str(name), float(size), len(epochs), tuple(map(float, row)), (float(cost),) * len(epochs))
-            for name, size, row, cost in zip(names, sizes, rows, costs, strict=True)
+            Trial(str(name), size, len(epochs), tuple(row), (cost,) * len(epochs))
+            for name, size, row, cost in zip(names, sizes.tolist(), rows.tolist(), costs.tolist(), strict=True)
         )
     )
 
@@ -180,25 +177,17 @@ def replay(curves: Curves, policy: Policy) -> Replay:
 
 
 def drawn(curves: Curves, draws: int, seed: int = 0) -> list[Curves]:
-    """Draws of the candidates, with replacement; each draw keeps the table's order and has no candidate twice."""
+    """Draws of the candidates, with replacement; each draw keeps the table's order and has no candidate twice.
+
+    The score is each one's best performance.
+    """
     generator = np.random.default_rng(seed)
-    count = len(curves)
-    return [curves.part(np.unique(generator.integers(count, size=count)).tolist()) for _ in range(draws)]
+    each = [np.unique(generator.integers(len(curves), size=len(curves))) for _ in range(draws)]
+    return [Curves(tuple(curves.trials[index] for index in places)) for places in each]
 
 
 def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = 0.005) -> Summary:
-    """Summarise the replays of one policy, one a draw.
-
-    Args:
-        replays: at least one.
-        policy: theirs.
-        tolerance: regret that does not matter, 0–1.
-
-    Raises:
-        InputError: there is no replay.
-    """
-    if not replays:
-        raise InputError("replays: found none; expected one a draw.")
+    """Summarise the replays of one policy, at least one, one a draw; ``tolerance`` is regret that does not matter."""
     regret, share = (np.array([getattr(one, name) for one in replays]) for name in ("regret", "share"))
     within = float((regret <= tolerance).mean())
     limits = (*interval(regret.mean(), regret), *interval(share.mean(), share))

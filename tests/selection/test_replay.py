@@ -72,7 +72,6 @@ def test_the_regret_is_told_by_the_score_which_decides_nothing() -> None:
     assert judged._replace(regret=before.regret) == before
     best = np.argmax([trial.best for trial in curves.trials])
     assert judged.regret == score[best] - score[names_of(curves).index(judged.chosen)]
-    assert replace(curves, score=score).part([2, 0]).score == (score[2], score[0])
 
 
 def test_the_full_sweep_has_no_regret_and_costs_all_and_halving_saves_most_of_it() -> None:
@@ -108,8 +107,6 @@ def test_a_summary_counts_what_stays_within_the_tolerance() -> None:
     assert summary.within == np.mean([one.regret <= 0.01 for one in replays])
     assert summary.regret_low <= summary.regret <= summary.regret_high
     assert summary.share == pytest.approx(np.mean([one.share for one in replays]))
-    with pytest.raises(InputError, match="found none"):
-        summarise([], policy)
 
 
 def test_the_rule_takes_the_cheapest_that_is_safe_enough() -> None:
@@ -151,7 +148,7 @@ def test_curves_of_a_wide_table(tmp_path: Path) -> None:
         (table, "weights", r"test_\d+", "no column matches"),
         (table, "weight", r"acc_\d", r"did you mean 'weights'\?"),
         (pd.concat([table, table]), "weights", r"acc_\d", "gaps or repeats"),
-        (table.assign(acc_1=71), "weights", r"acc_\d", "a: found performances"),
+        (table.assign(acc_1=71), "weights", r"acc_\d", "performance 71 after an epoch; expected 0 to 1"),
     ):
         with pytest.raises(InputError, match=words):
             curves_of_table(rows, ("net",), size, "kwh", columns)
@@ -215,7 +212,7 @@ def test_one_policy_on_draws_of_a_table(tmp_path: Path, capsys: pytest.CaptureFi
     ("arguments", "words"),
     [
         ((), "TABLE: missing"),
-        (("curves.csv",), "a CSV file needs --size, --cost, --curve"),
+        (("curves.csv",), "a CSV file needs --size, --cost and --curve"),
         ((RECIPES, "--option", "eta=2"), "--option: belongs to --policy"),
         ((RECIPES, "--candidate", "recipe,filters", "--policy", "halvng"), "found 'halvng'; expected one of full"),
         ((RECIPES,), "several runs of one seed are called '4'"),
