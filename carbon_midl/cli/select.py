@@ -1,6 +1,5 @@
 """``carbon-midl select`` and ``replay``: choose by performance and cost, and see what early stopping would choose."""
 
-from collections import Counter
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 app = Typer()
 
 CandidateColumns = Annotated[str, Option(metavar="COLUMN[,…]", help="columns that name a candidate together")]
-Where = Annotated[list[str] | None, Option(metavar="COLUMN=VALUE", help="keep only such rows; may be repeated")]
 
 # Option, the criterion it belongs to, what that calls it, and whether it is needed there.
 _OPTIONS = {
@@ -87,7 +85,7 @@ def select(
     training: Annotated[str | None, Option(help="column that tells a candidate's trainings of a patient apart")] = None,
     performance: Annotated[str, Option(help="column, 0 to 1, larger is better", show_default="validation Dice")] = "",
     percent: Annotated[bool, Option("--percent", help="the performance is in percent")] = False,
-    where: Where = None,
+    where: Annotated[list[str] | None, Option(metavar="COLUMN=VALUE", help="keep only such rows")] = None,
     paired: Annotated[bool, Option("--paired", help="all share the replicates, as folds; patients always")] = False,
     draws: Annotated[int, Option(min=1, help="of the bootstrap")] = 10_000,
     grids: Annotated[str | None, Option(metavar="A,B,…", help="also choose on these grids, as DK,PL,world")] = None,
@@ -108,7 +106,10 @@ def select(
     from carbon_midl.selection.choice import across_factors, choose, leave_one_out, uncertainty
 
     rule = _criterion(criterion, budget=budget, margin=margin, confidence=confidence, weight=weight, price=price)
-    rows, names = _equations(where), tuple(candidate.split(","))
+    names = tuple(candidate.split(","))
+    if wrong := [text for text in where or [] if "=" not in text]:
+        raise InputError(f"--where: found {wrong[0]!r}; expected COLUMN=VALUE.")
+    rows = dict(text.split("=", 1) for text in where or [])
     columns = Columns(names, replicate, training, performance, cost, unit, percent, paired)
     recosted = any(given is not None for given in (grid, pue, embodied_g_per_h))
     factors = _factors(grid, pue, embodied_g_per_h) if recosted else None
@@ -163,14 +164,6 @@ def _criterion(name: str, **options: float | None) -> "Criterion":
         if value is not None:
             given[attribute] = value
     return CRITERIA[name](**given)
-
-
-def _equations(where: list[str] | None) -> dict[str, str]:
-    """What was given as COLUMN=VALUE, by column."""
-    for text in where or []:
-        if "=" not in text:
-            raise InputError(f"--where: found {text!r}; expected NAME=VALUE.")
-    return dict(text.split("=", 1) for text in where or [])
 
 
 def _factors(grid: str | None, pue: float | None, embodied_g_per_h: float | None) -> "Factors":
@@ -262,78 +255,43 @@ def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
     epilog=examples(
         "carbon-midl replay runs/demo/results",
         "carbon-midl replay results/recipes --candidate recipe,filters",
-        "carbon-midl replay pepr-lidc-derma.csv --where dataset=derma \\",
-        "  --candidate model --size num_param --cost energy --curve 'test_[0-9]+'",
         "carbon-midl replay runs/demo/results --policy halving --option eta=3",
     )
 )
 def replay(
-    table: Annotated[Path | None, Argument(metavar="TABLE", help="a recorded study, or a CSV file")] = None,
+    study: Annotated[Path | None, Argument(metavar="STUDY", help="directory of a recorded study")] = None,
     list_policies: Annotated[bool, Option("--policies", help="list the policies and their options, and end")] = False,
     policy: Annotated[str | None, Option(help="replay this one", show_default="each with default options")] = None,
     option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
-    tolerance: Annotated[float, Option(help="regret that does not matter")] = 0.005,
     candidate: CandidateColumns = "filters",
-    size: Annotated[str | None, Option(help="CSV, needed: column known before training, growing with cost")] = None,
-    cost: Annotated[str | None, Option(help="CSV, needed: column of the cost of the whole training")] = None,
-    curve: Annotated[str | None, Option(help="CSV, needed: regular expression of the epochs' columns")] = None,
-    where: Where = None,
-    draws: Annotated[int, Option(min=1, help="CSV: of candidates")] = 200,
 ) -> None:
     """Replay on recorded curves how a search goes.
 
-    Every epoch that a policy asks for is taken from the recorded learning curves, and the chosen candidate is trained
-    to its end. Regret: score of the full sweep's choice minus that of the policy's; cost: of the search, as share of
-    the full sweep's.
-
-    TABLE is the directory of a recorded study (each of its seeds is a search, which decides by validation Dice and
-    energy of each epoch; the score is the candidate's mean test Dice over the seeds), or a CSV file with a row a
-    candidate and a column an epoch (candidates are drawn again, with replacement; the score is the best of a curve).
+    Each seed is a search, which decides by validation Dice and energy of each epoch. Every epoch that a policy asks for
+    is taken from the recorded learning curves, and the chosen candidate is trained to its end. Regret: mean test Dice
+    of the full sweep's choice minus that of the policy's; cost: of the search, as share of the full sweep's.
     """
-    from tqdm import tqdm
-
-    from carbon_midl.selection.candidates import is_test, rows_where
     from carbon_midl.selection.policies import POLICIES, described, policy_of
-    from carbon_midl.selection.replay import curves_of_study, curves_of_table, drawn, replay, summarise
-    from carbon_midl.study.results import read_csv
+    from carbon_midl.selection.replay import TOLERANCE, replay_study
 
     if list_policies:
         print(f"policies:\n{described()}")
         return
-    if table is None:
-        raise InputError("TABLE: missing; expected a recorded study or a CSV file. See: carbon-midl replay --help")
+    if study is None:
+        raise InputError("STUDY: missing; expected the directory of a recorded study, as runs/demo/results.")
     if option and policy is None:
         raise InputError("--option: belongs to --policy NAME, and there is none.")
     policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
-    names = tuple(candidate.split(","))
-    if table.is_dir():
-        searches = list(curves_of_study(table, names).values())
-        what = f"{len(searches)} seed{'s' * (len(searches) > 1)}, each a search of {len(searches[0])} candidates"
-    else:
-        if size is None or cost is None or curve is None:
-            raise InputError(f"{table}: a CSV file needs --size, --cost and --curve. See: carbon-midl replay --help")
-        frame = read_csv(table)
-        for name, value in _equations(where).items():
-            frame = rows_where(frame, name, value, str(table))
-        whole = curves_of_table(frame, names, size, cost, curve)
-        searches = drawn(whole, draws)
-        what = f"{draws} draws of {len(whole)} candidates, each a search"
-    print(what)
+    table = replay_study(study, tuple(candidate.split(",")), policies, by_test=True)
     rows = [("policy", "regret", "within", "cost", "chosen")]
-    for one in tqdm(policies, unit="policy", disable=None):
-        replays = [replay(curves, one) for curves in searches]
-        found = summarise(replays, one, tolerance)
-        (chosen, times), *_ = Counter(one.chosen for one in replays).most_common(1)
-        regret, share = f"{found.regret:.4f}", f"{found.share:.1%}"
-        if len(replays) > 1:
-            regret += f" [{found.regret_low:.4f}, {found.regret_high:.4f}]"
-            share += f" [{found.share_low:.1%}, {found.share_high:.1%}]"
-        rows.append((one.describe(), regret, f"{found.within:.0%}", share, f"{chosen} ({times / len(replays):.0%})"))
+    for row in _records(table):
+        regret, share = f"{row['regret']:.4f}", f"{row['share']:.1%}"
+        if row["draws"] > 1:
+            regret += f" [{row['regret_low']:.4f}, {row['regret_high']:.4f}]"
+            share += f" [{row['share_low']:.1%}, {row['share_high']:.1%}]"
+        rows.append((row["policy"], regret, f"{row['within']:.0%}", share, row["chosen"]))
     print_table(rows)
-    score = "best of the curve" if searches[0].score is None else "test Dice"
     print(
-        f"regret: mean{' and range of 95 %' if len(searches) > 1 else ''} in {score}; within: share of searches with a "
-        f"regret of at most {tolerance:g}; cost: share of the full sweep's; chosen: most often."
+        f"Seeds, each a search: {table['draws'].iloc[0]}. Regret: mean and range of 95 % in test Dice; within: share "
+        f"of searches with a regret of at most {TOLERANCE:g}; cost: share of the full sweep's; chosen: by any seed."
     )
-    if curve and is_test(curve):
-        print(f"Note: --curve {curve} are test scores, and deciding by them uses the test up.")

@@ -59,11 +59,7 @@ class Factors:
 
     @classmethod
     def of(cls, grid: str | float = "world", pue: float = DEFAULT_PUE, embodied_g_per_h: float = 0.0) -> "Factors":
-        """Factors of a place, named as for :func:`carbon_midl.footprint.grid.carbon_intensity`.
-
-        Raises:
-            InputError: a factor that cannot be.
-        """
+        """Factors of a place, named as for `carbon_midl.footprint.grid.carbon_intensity`; or an `InputError`."""
         if not 0 <= embodied_g_per_h < math.inf:
             raise InputError(f"embodied: found {embodied_g_per_h} g per hour, expected a number that is not negative.")
         return cls(carbon_intensity(grid), checked_pue(pue), float(embodied_g_per_h))
@@ -173,7 +169,10 @@ class Candidates:
             InputError: their cost was not made from energy, or an embodied share lacks a duration.
         """
         if self.energy_kwh is None:
-            raise _taken_as_it_is(self.cost_name)
+            raise InputError(
+                f"cost: {self.cost_name} is taken as it is, so grid, PUE and embodied share do not apply. Leave them "
+                f"out, or name a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
+            )
         return replace(self, cost=factors.carbon_g(self.energy_kwh, self.duration_s), factors=factors)
 
 
@@ -240,12 +239,14 @@ def read_candidates(
     frame, origin, columns = _rows(table, columns, notes)
     for name, value in (where or {}).items():
         frame = rows_where(frame, name, value, origin)
-    tidy, attributes = _tidy(frame, columns, factors, origin)
-    tidy = _complete(tidy, columns, origin, notes)
-    names, arrays = _arrays(tidy, columns, origin)
+    tidy, attributes = _tidy(frame, columns, origin)
+    names, arrays = _arrays(_complete(tidy, columns, origin, notes), columns, origin)
     if columns.training and (np.isfinite(arrays["performance"][:, 0]).sum(axis=1) < 2).any():
         notes.append("Candidates with a single training: what another seed would change is left out for them.")
-    return Candidates(names, **arrays, **attributes, performance_name=columns.performance, notes=tuple(notes))
+    read = Candidates(names, **arrays, **attributes, performance_name=columns.performance, notes=tuple(notes))
+    if factors is None and read.energy_kwh is None:
+        return read
+    return read.recosted(factors or Factors.of())
 
 
 def _rows(
@@ -282,10 +283,11 @@ def _rows(
     return results.runs, results.where, by_seed
 
 
-def _tidy(
-    frame: pd.DataFrame, columns: Columns, factors: Factors | None, origin: str
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """One row a row of the table, under our names; and what the cost is, as attributes of the candidates."""
+def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """One row a row of the table, under our names; and what the cost is, as attributes of the candidates.
+
+    A cost that is energy is in kWh, in both ``cost`` and ``energy_kwh``.
+    """
     tidy = pd.DataFrame({"candidate": labels(frame, columns.candidate, "candidate", origin)})
     if columns.replicate == "none":
         tidy["patient"] = [f"row {number}" for number in range(len(frame))]
@@ -293,32 +295,18 @@ def _tidy(
         tidy["patient"] = labels(frame, (columns.replicate,), "replicate", origin)
     tidy["training"] = labels(frame, (columns.training,), "training", origin) if columns.training else ""
     tidy["performance"] = _fractions(frame, columns, origin)
-    cost = numbers(frame, columns.cost, "cost", origin)
     unit = columns.unit
     if unit is None:
         unit = "kWh" if columns.cost == Columns.cost else ""
-    if unit in KWH_PER_UNIT:
-        factors = factors or Factors.of()
-        tidy["energy_kwh"] = cost * KWH_PER_UNIT[unit]
-        if factors.embodied_g_per_h or DURATION in frame.columns:
-            tidy[DURATION] = numbers(frame, DURATION, "duration", origin)
-        duration_s = tidy[DURATION].to_numpy() if DURATION in tidy else None
-        tidy["cost"] = factors.carbon_g(tidy["energy_kwh"].to_numpy(), duration_s)
-        return tidy, {"factors": factors}
-    if factors is not None:
-        raise _taken_as_it_is(columns.cost)
-    tidy["cost"] = cost * GRAMS_PER_UNIT.get(unit, 1.0)
-    known = [*KWH_PER_UNIT, *GRAMS_PER_UNIT]
+    known = KWH_PER_UNIT | GRAMS_PER_UNIT
     if unit not in known and unit.lower() in [name.lower() for name in known]:
         raise InputError(f"unit: found {unit!r}; expected one of {', '.join(known)}, or that of another resource.")
-    return tidy, {} if unit in GRAMS_PER_UNIT else {"cost_name": columns.cost, "unit": unit}
-
-
-def _taken_as_it_is(cost_name: str) -> InputError:
-    return InputError(
-        f"cost: {cost_name} is taken as it is, so grid, PUE and embodied share do not apply. Leave them out, or name "
-        f"a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
-    )
+    tidy["cost"] = numbers(frame, columns.cost, "cost", origin) * known.get(unit, 1.0)
+    if unit in KWH_PER_UNIT:
+        tidy["energy_kwh"] = tidy["cost"]
+        if DURATION in frame:
+            tidy[DURATION] = numbers(frame, DURATION, "duration", origin)
+    return tidy, {} if unit in known else {"cost_name": columns.cost, "unit": unit}
 
 
 def _fractions(frame: pd.DataFrame, columns: Columns, origin: str) -> np.ndarray:

@@ -70,7 +70,7 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     if chosen < 0:
         raise InputError(criterion.refusal(candidates))
     scores = dict(zip(candidates.names, criterion.scores(*means, candidates)[0].tolist(), strict=True))
-    runner_up = _chosen_without(candidates, criterion, chosen) if len(candidates) > 1 else None
+    runner_up = _chosen_without(candidates, criterion, chosen)
     tied = tuple(candidates.names[index] for index in np.flatnonzero(_largest(utility)[0]) if index != chosen)
     choice = Choice(criterion.describe(candidates), candidates.names[chosen], runner_up, scores, tied)
     return replace(choice, reason=_reason(candidates, choice, criterion.score_name))
@@ -97,6 +97,8 @@ def _largest(utility: np.ndarray) -> np.ndarray:
 def _chosen_without(candidates: Candidates, criterion: Criterion, index: int) -> str | None:
     """What would be chosen without one of them; None where none may be."""
     rest = candidates.without(index)
+    if not len(rest):
+        return None
     means = rest.mean_performance[None], rest.mean_cost[None]
     chosen = int(pick(criterion.utility(*means, rest), *means)[0])
     return None if chosen < 0 else rest.names[chosen]
@@ -147,21 +149,9 @@ class Uncertainty:
     draws: int
     notes: tuple[str, ...]
 
-    def chosen_probability(self, name: str) -> float:
-        """Of one candidate; NaN where nothing could be drawn."""
-        return float(self.table["chosen_probability"].to_numpy()[list(self.table["candidate"]).index(name)])
-
 
 def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS, seed: int = 0) -> Uncertainty:
-    """Choose again on each of ``draws`` draws of the replicates; ``seed`` is that of the draws.
-
-    Raises:
-        InputError: ``draws`` is less than 1.
-    """
-    from scipy.stats import rankdata
-
-    if draws < 1:
-        raise InputError(f"draws: found {draws}; expected at least 1.")
+    """Choose again on each of ``draws`` draws of the replicates, at least 1; ``seed`` is that of the draws."""
     count, single = len(candidates), candidates.counts < 2
     means = candidates.mean_performance[None], candidates.mean_cost[None]
     performance, cost = means
@@ -173,8 +163,7 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
         low, high = np.where(single, np.nan, np.quantile(drawn, _LIMITS, axis=0))
         columns |= {name: observed[0], f"{name}_low": low, f"{name}_high": high}
     columns |= {
-        # Equals share the smallest of their ranks.
-        "rank": rankdata(-criterion.utility(*means, candidates)[0], method="min"),
+        "rank": pd.Series(-criterion.utility(*means, candidates)[0]).rank(method="min"),
         "on_frontier": on_frontier(*means)[0],
         "frontier_probability": on_frontier(performance, cost).mean(axis=0),
         "chosen_probability": np.bincount(picked[picked >= 0], minlength=count) / len(picked),
@@ -209,14 +198,10 @@ def leave_one_out(candidates: Candidates, criterion: Criterion) -> dict[str, str
 
     Scores that are scaled by the table, as PePR's and the weighted sum's, move with the cheapest and dearest
     candidates; so can the choice.
-
-    Raises:
-        InputError: none may be chosen among all.
     """
     chosen = choose(candidates, criterion).chosen
-    others = [(index, name) for index, name in enumerate(candidates.names) if name != chosen]
-    without = {name: _chosen_without(candidates, criterion, index) for index, name in others}
-    return {name: instead for name, instead in without.items() if instead != chosen}
+    without = {name: _chosen_without(candidates, criterion, index) for index, name in enumerate(candidates.names)}
+    return {name: instead for name, instead in without.items() if chosen not in (name, instead)}
 
 
 def across_factors(candidates: Candidates, criterion: Criterion, factors: Mapping[str, Factors]) -> pd.DataFrame:
@@ -225,39 +210,35 @@ def across_factors(candidates: Candidates, criterion: Criterion, factors: Mappin
     One grid and PUE for all scales every cost alike, which changes no choice by performance, frontier, weighted sum,
     PePR or non-inferiority; it changes what fits a budget or a price in grams, and an embodied share's part.
 
-    ``factors`` are by a label of each.
+    Args:
+        candidates: whose cost was made from energy, otherwise an `InputError` says so.
+        criterion: that chooses.
+        factors: by a label of each.
 
     Returns:
-        Rows with ``label``, ``g_per_kwh``, ``chosen`` (None where none may be), its ``carbon_g`` and ``reason``.
-
-    Raises:
-        InputError: the cost was not made from energy, or an embodied share lacks the duration.
+        Rows with ``label``, ``g_per_kwh``, ``chosen`` (None where none may be) and ``reason``.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows = []
     for label, there in factors.items():
         recosted = candidates.recosted(there)
         try:
             choice = choose(recosted, criterion)
             chosen, reason = choice.chosen, choice.reason
-            carbon_g = float(recosted.mean_cost[recosted.names.index(chosen)])
         except InputError as error:
-            chosen, carbon_g, reason = None, np.nan, str(error)
-        rows.append((label, there.intensity.g_per_kwh, chosen, carbon_g, reason))
-    return pd.DataFrame(rows, columns=["label", "g_per_kwh", "chosen", "carbon_g", "reason"])
+            chosen, reason = None, str(error)
+        rows.append((label, there.intensity.g_per_kwh, chosen, reason))
+    return pd.DataFrame(rows, columns=["label", "g_per_kwh", "chosen", "reason"])
 
 
 def side_by_side(
     candidates: Candidates, criteria: Sequence[Criterion], draws: int = DRAWS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What each criterion chooses.
+    """What each criterion chooses; an `InputError` where one may choose none of them.
 
     Returns:
         A row a criterion: ``name``, ``chosen``, ``runner_up`` (None: there is none), ``performance`` and ``cost`` of
         the chosen one, its ``probability`` over draws of the replicates (NaN where nothing could be drawn).
         A row a criterion and candidate: ``name``, ``candidate``, ``probability`` of being chosen.
-
-    Raises:
-        InputError: a criterion may choose none of them.
     """
     rows, probabilities = [], []
     for criterion in criteria:

@@ -120,11 +120,8 @@ class NonInferior(Criterion):
     """The cheapest whose difference from the best has a lower confidence limit above minus the margin.
 
     The limit is one-sided, see `carbon_midl.measures.lower_limits`. On draws of the replicates it lies as far below the
-    difference as in the table.
-
-    Attributes:
-        margin: the loss in performance that does not matter, as a fraction (0.01 is one point).
-        confidence: of the one-sided limit.
+    difference as in the table. The margin is the loss in performance that does not matter, a fraction (0.01 is one
+    point).
     """
 
     margin: float = 0.01
@@ -164,10 +161,9 @@ class NonInferior(Criterion):
 
 @dataclass(frozen=True)
 class Weighted(Criterion):
-    """The largest weighted sum of performance and thrift, each scaled to 0–1 over the candidates.
+    """The largest weighted sum of performance and thrift: weight · P + (1 - weight) · (1 - C).
 
-    Score = weight · P + (1 - weight) · (1 - C), with P and C scaled by their smallest and largest value, and a weight
-    of the performance from 0 to 1.
+    P and C are scaled to 0–1 by their smallest and largest value among the candidates.
     """
 
     weight: float = 0.5
@@ -283,9 +279,7 @@ CRITERIA: dict[str, type[Criterion]] = {
 def all_criteria(candidates: Candidates, margin: float = 0.01) -> list[Criterion]:
     """Every criterion, with a budget and a price that follow from the candidates for lack of anyone who would pay.
 
-    Args:
-        candidates: the budget is their median cost, the price of a point `PRICE_SHARE` of it.
-        margin: of the non-inferiority, 0–1.
+    The budget is their median cost, the price of a point `PRICE_SHARE` of it.
     """
     median = float(np.median(candidates.mean_cost))
     return [Best(), Budget(median), NonInferior(margin), Weighted(), Pepr(), Knee(), Marginal(PRICE_SHARE * median)]

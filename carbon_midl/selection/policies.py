@@ -76,13 +76,13 @@ class Policy(ABC):
 
     Attributes:
         name: on the command line.
-        summary: what it does, in a sentence.
+        words: it and its options, in a few words; recorded tables name it so.
         assumption: what must hold for its choice to mean something.
         source: where it comes from.
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]
+    words: ClassVar[str]
     assumption: ClassVar[str]
     source: ClassVar[str]
 
@@ -94,9 +94,9 @@ class Policy(ABC):
         is, until the last of them is done. An empty list ends the search.
         """
 
-    @abstractmethod
     def describe(self) -> str:
         """The policy with its options, in a few words."""
+        return self.words.format(**dataclasses.asdict(self))  # type: ignore[call-overload]
 
     def goes_on(self, trial: Trial, others: Sequence[Trial]) -> bool:
         """Whether a trial in a live search trains on; ``others`` are the other trials as they are now."""
@@ -140,17 +140,13 @@ class FullSweep(Policy):
     """Every candidate is trained for all its epochs, the smallest first."""
 
     name = "full"
-    summary = "Train every candidate for all its epochs."
+    words = "full sweep"
     assumption = "Cost does not matter."
     source = "usual practice"
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """All that is left of every training."""
         return _patient_steps(trials, _by_size(trials), None)
-
-    def describe(self) -> str:
-        """The policy in a few words."""
-        return "full sweep"
 
 
 @dataclass(frozen=True)
@@ -160,17 +156,13 @@ class EarlyStopping(Policy):
     patience: PositiveInt = 5
 
     name = "early-stopping"
-    summary = "Train every candidate until it has not improved for some epochs."
+    words = "early stopping after {patience} epochs without improvement"
     assumption = "A training that has not improved for so long will not improve again by much."
     source = "Prechelt 1998, Early stopping – but when? (Neural Networks: Tricks of the Trade)"
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """Each training up to the epoch at which it would stop if none before improves."""
         return _patient_steps(trials, _by_size(trials), self.patience)
-
-    def describe(self) -> str:
-        """The policy with its patience."""
-        return f"early stopping after {self.patience} epochs without improvement"
 
 
 @dataclass(frozen=True)
@@ -192,7 +184,7 @@ class SuccessiveHalving(Policy):
     first: PositiveFloat = 1.0
 
     name = "halving"
-    summary = "Give every survivor the same energy, keep one in eta, give those eta times as much."
+    words = "successive halving in energy, one of {eta:g} from {first:g} mean epochs on"
     assumption = "Who leads after an equal amount of energy will be among the leaders at the end."
     source = (
         "Jamieson and Talwalkar 2016 (AISTATS) and Li et al. 2018 (Hyperband, JMLR), here with energy as the resource"
@@ -259,10 +251,6 @@ class SuccessiveHalving(Policy):
         """What the survivors of a rung are ranked by, the larger the better: the best performance so far."""
         return [trial.best for trial in trials]
 
-    def describe(self) -> str:
-        """The policy with its options."""
-        return f"successive halving in energy, one of {self.eta:g} from {self.first:g} mean epochs on"
-
 
 @dataclass(frozen=True)
 class ScreenedHalving(SuccessiveHalving):
@@ -286,7 +274,7 @@ class ScreenedHalving(SuccessiveHalving):
     trend: NonNegativeFloat = 0.5
 
     name = "screened-halving"
-    summary = "Screen all on little energy, then halve gently, by performance and trend of the curve."
+    words = "one of {screen:g} passes {first:g} mean epochs, then halving by {eta:g} with {trend:.0%} of the trend"
     assumption = "Two epochs show who is far behind, and a curve that rises steeply now goes on rising."
     source = (
         "successive halving as above; curves carried forward as in Swersky et al. 2014 (freeze–thaw) and Domhan et al. "
@@ -309,13 +297,6 @@ class ScreenedHalving(SuccessiveHalving):
             trial.best + self.trend * (usual if slope is None else slope) * math.log(trial.epochs / trial.trained)
             for trial, slope in zip(trials, slopes, strict=True)
         ]
-
-    def describe(self) -> str:
-        """The policy with its options."""
-        return (
-            f"one of {self.screen:g} passes {self.first:g} mean epochs, then halving by {self.eta:g} with "
-            f"{self.trend:.0%} of the trend"
-        )
 
 
 def _reached(trial: Trial, energy: float, limit: float) -> int | None:
@@ -364,7 +345,7 @@ class Widen(Policy):
     patience: PositiveInt | None = 5
 
     name = "widen"
-    summary = "Start with the smallest candidate and go on to larger ones only while the gain pays."
+    words = "widening by {stage} while a doubling of the cost gains at least {gain:g}"
     assumption = "Performance rises with size and levels off: where one stage does not pay, none does."
     source = (
         "the question of Selvan 2021 (MIDL), who finds about 1 % more Dice for 1500 % more carbon; the rule is this "
@@ -378,21 +359,17 @@ class Widen(Policy):
             stage = order[start : start + self.stage]
             if steps := _patient_steps(trials, stage, self.patience):
                 return steps
-            if start and not self.pays([trials[k] for k in order[:start]], [trials[k] for k in stage]):
+            before = [trials[index] for index in order[:start]]
+            if start and not self._pays(before, [trials[index] for index in stage]):
                 return []
         return []
 
-    def pays(self, before: Sequence[Trial], stage: Sequence[Trial]) -> bool:
-        """Whether a stage that is done has paid, beside those before it."""
+    def _pays(self, before: Sequence[Trial], stage: Sequence[Trial]) -> bool:
         gained = max(trial.best for trial in stage) - max(trial.best for trial in before)
         earlier, later = (math.fsum(trial.spent for trial in part) for part in (before, [*before, *stage]))
         if math.isnan(gained) or earlier == 0:  # nothing has worked, or nothing has cost anything, so far
             return True
         return gained > 0 and gained >= self.gain * math.log2(later / earlier)
-
-    def describe(self) -> str:
-        """The policy with its price."""
-        return f"widening by {self.stage} while a doubling of the cost gains at least {self.gain:g}"
 
 
 POLICIES: dict[str, type[Policy]] = {
@@ -439,7 +416,7 @@ def described() -> str:
     lines = []
     for name, kind in POLICIES.items():
         lines += [
-            f"  {name:<17} {kind.summary}",
+            f"  {name:<17} {(kind.__doc__ or '').splitlines()[0].replace('``', '')}",
             f"{'':<20}Assumes: {kind.assumption}",
             f"{'':<20}Source: {kind.source}.",
         ]

@@ -66,11 +66,6 @@ class Search:
         return [network_size(run.options, self.archive.size).macs for run in self.runs]
 
     @cached_property
-    def g_per_kwh(self) -> float:
-        """Grams of CO2eq of a kWh before PUE, by the study's grid and PUE."""
-        return carbon_intensity(self.study.footprint.intensity).g_per_kwh * self.study.footprint.pue
-
-    @cached_property
     def settings(self) -> dict[str, Any]:
         """What may not change while a search goes on."""
         return {
@@ -115,17 +110,14 @@ class Search:
             for run, macs in zip(self.runs, self.macs, strict=True)
         ]
 
-    def spent_kwh(self, *runs: PlannedRun) -> float:
-        """What candidates have used, also between epochs and in attempts that failed."""
+    def spent_kwh(self, *but: PlannedRun) -> float:
+        """What all candidates but these have used, also between epochs and in attempts that failed."""
         spent_kwh = 0.0
-        for run in runs:
-            with suppress(InputError):  # not begun yet
-                spent_kwh += read_footprint(self.study.directory / run.name).energy_kwh
+        for run in self.runs:
+            if run not in but:
+                with suppress(InputError):  # not begun yet
+                    spent_kwh += read_footprint(self.study.directory / run.name).energy_kwh
         return spent_kwh
-
-    def left_kwh(self) -> float:
-        """Of the limit; infinite without one."""
-        return self.limit_kwh - self.spent_kwh(*self.runs)
 
     def lock(self, run: PlannedRun, timeout: float = -1) -> FileLock:
         """Held by the process that trains a candidate."""
@@ -199,7 +191,27 @@ def run_search(search: Search, say: Callable[[str], None] = print) -> dict[str, 
     say(f"Chosen: {chosen.name}.")
     with search.lock(chosen):
         test = _finish(search, chosen)
-    outcome = _outcome(search, chosen, test)
+    trials = search.trials()
+    rest = [trial for trial in trials if trial.name != chosen.name]
+    spent_kwh, full_kwh = search.spent_kwh(), sum(predicted_cost(trial, trial.epochs, trials) for trial in trials)
+    g_per_kwh = carbon_intensity(search.study.footprint.intensity).g_per_kwh * search.study.footprint.pue
+    outcome = {
+        "format": FORMAT,
+        "version": VERSION,
+        "study": search.study.title,
+        **search.settings,
+        "chosen": chosen.name,
+        "runner_up": rest[search.policy.choose(rest)].name if any(trial.trained for trial in rest) else None,
+        "test": test,
+        "steps": len(trail_table(search)),
+        "epochs_trained": {trial.name: trial.trained for trial in trials},
+        "val_dice": {trial.name: trial.best if trial.trained else None for trial in trials},
+        "energy_kwh": spent_kwh,
+        "carbon_g": spent_kwh * g_per_kwh,
+        # Without the tests, which a sweep would make of every candidate.
+        "full_sweep_predicted_kwh": full_kwh,
+        "full_sweep_predicted_g": full_kwh * g_per_kwh,
+    }
     write_json(search.study.directory / OUTCOME, outcome)
     return outcome
 
@@ -216,7 +228,7 @@ def _train_next(search: Search, say: Callable[[str], None]) -> bool:
     for trial in trials:
         if trial.name in ended or not (trial.trained or trial.name in wanted):
             continue
-        if predicted_cost(trial, 1, trials) > search.left_kwh():
+        if predicted_cost(trial, 1, trials) > search.limit_kwh - search.spent_kwh():
             say(f"{trial.name}: left out, its next epoch is predicted to exceed the budget")
             continue
         run = next(run for run in search.runs if run.name == trial.name)
@@ -253,7 +265,8 @@ def _train(search: Search, run: PlannedRun, say: Callable[[str], None], trial: o
         trials = search.trials()
         if not search.policy.goes_on(trials.pop(search.runs.index(run)), trials):
             raise TrainingPaused(f"ended by the policy after epoch {len(dice)}")
-        if len(dice) < run.options.epochs and experiment.footprint.energy_kwh / len(dice) > search.left_kwh():
+        left_kwh, mean_kwh = search.limit_kwh - search.spent_kwh(), experiment.footprint.energy_kwh / len(dice)
+        if len(dice) < run.options.epochs and mean_kwh > left_kwh:
             raise TrainingPaused(f"ended by the budget after epoch {len(dice)}")
 
     try:
@@ -282,7 +295,7 @@ def _finish(search: Search, run: PlannedRun) -> dict[str, float]:
     """Train a candidate to its end, as far as the budget allows, and test it; returns its Dice on the test patients."""
     directory, options = search.study.directory / run.name, run.options
     if search.limit_kwh < math.inf:
-        left_kwh = search.limit_kwh - search.spent_kwh(*(other for other in search.runs if other != run))
+        left_kwh = search.limit_kwh - search.spent_kwh(run)
         options = options.model_copy(update={"budget_kwh": max(left_kwh, 1e-9)})
     if not is_finished(directory, fingerprint(options, search.archive)):
         experiment = search.experiment(replace(run, options=options))
@@ -310,16 +323,17 @@ def trail_table(search: Search) -> pd.DataFrame:
     """A row an attempt at a candidate, in the order of ending.
 
     Columns: ``step``, ``candidate``, ``first`` and ``until`` (epochs), ``state`` ("done", "running" or "failed"),
-    ``val_dice`` (the best so far), ``energy_kwh`` and ``carbon_g`` of its epochs, both ``…_so_far``, ``reason`` of its
-    end, ``started`` and ``ended``.
+    ``val_dice`` (the best so far), ``energy_kwh`` of its epochs, ``energy_so_far_kwh`` of all, ``reason`` of its end,
+    ``started`` and ``ended``.
     """
     rows: list[dict[str, Any]] = []
-    trained = Counter[str]()
+    trained, spent_kwh = Counter[str](), 0.0
     states = {TrialState.COMPLETE: "done", TrialState.PRUNED: "done", TrialState.RUNNING: "running"}
     attempts = [one for one in search.ledger.get_trials(deepcopy=False) if "candidate" in one.params]
     for attempt in sorted(attempts, key=lambda one: (one.datetime_complete is None, one.number)):
         name, cost = attempt.params["candidate"], attempt.user_attrs.get("energy_kwh", [])
         first, trained[name] = trained[name], max(trained[name], len(cost))
+        spent_kwh += sum(cost[first:])
         rows.append(
             {
                 "step": len(rows) + 1,
@@ -329,38 +343,10 @@ def trail_table(search: Search) -> pd.DataFrame:
                 "state": states.get(attempt.state, "failed"),
                 "val_dice": max(attempt.intermediate_values.values(), default=None),
                 "energy_kwh": sum(cost[first:]),
+                "energy_so_far_kwh": spent_kwh,
                 "reason": attempt.user_attrs.get("reason", ""),
                 "started": attempt.datetime_start,
                 "ended": attempt.datetime_complete,
             }
         )
-    table = pd.DataFrame(rows)
-    if rows:
-        table["energy_so_far_kwh"] = table["energy_kwh"].cumsum()
-        table["carbon_g"] = table["energy_kwh"] * search.g_per_kwh
-        table["carbon_so_far_g"] = table["energy_so_far_kwh"] * search.g_per_kwh
-    return table
-
-
-def _outcome(search: Search, chosen: PlannedRun, test: dict[str, float]) -> dict[str, Any]:
-    trials = search.trials()
-    rest = [trial for trial in trials if trial.name != chosen.name]
-    spent_kwh = search.spent_kwh(*search.runs)
-    full_kwh = sum(predicted_cost(trial, trial.epochs, trials) for trial in trials)
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "study": search.study.title,
-        **search.settings,
-        "chosen": chosen.name,
-        "runner_up": rest[search.policy.choose(rest)].name if any(trial.trained for trial in rest) else None,
-        "test": test,
-        "steps": len(trail_table(search)),
-        "epochs_trained": {trial.name: trial.trained for trial in trials},
-        "val_dice": {trial.name: trial.best if trial.trained else None for trial in trials},
-        "energy_kwh": spent_kwh,
-        "carbon_g": spent_kwh * search.g_per_kwh,
-        # Without the tests, which a sweep would make of every candidate.
-        "full_sweep_predicted_kwh": full_kwh,
-        "full_sweep_predicted_g": full_kwh * search.g_per_kwh,
-    }
+    return pd.DataFrame(rows)

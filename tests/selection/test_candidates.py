@@ -375,5 +375,5 @@ def test_a_single_training_is_told() -> None:
 def test_a_training_with_two_costs_is_refused() -> None:
     frame = table(0.0, {"a": 2, "b": 2})
     frame.loc[5, "energy_kwh"] = 1.0
-    with pytest.raises(InputError, match="a training of candidate a has another energy_kwh on another patient"):
+    with pytest.raises(InputError, match="a training of candidate a has another cost on another patient"):
         read_candidates(frame, BY_TRAINING)

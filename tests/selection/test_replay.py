@@ -23,17 +23,9 @@ from carbon_midl.selection.policies import (
     Widen,
     described,
 )
-from carbon_midl.selection.replay import (
-    Curves,
-    curves_of_study,
-    curves_of_table,
-    drawn,
-    replay,
-    replay_study,
-    summarise,
-)
+from carbon_midl.selection.replay import Curves, curves_of_study, replay, replay_study, summarise
 from carbon_midl.study.results import read_results
-from studies.published_curves import cheapest_within, grid, summaries
+from studies.published_curves import cheapest_within, drawn, grid, summaries
 
 RECIPES = Path(__file__).parents[2] / "results" / "recipes"
 
@@ -136,24 +128,6 @@ def test_curves_of_a_recorded_study() -> None:
     assert 0.95 * row["energy_kwh"] < trial.spent <= row["energy_kwh"]
 
 
-def test_curves_of_a_wide_table(tmp_path: Path) -> None:
-    table = pd.DataFrame(
-        {"net": ["a", "b"], "weights": [10, 20], "kwh": [1.0, 3.0], "acc_1": [0.5, 0.6], "acc_2": [0.7, None]}
-    )
-    table.to_csv(tmp_path / "curves.csv", index=False)
-    first, second = curves_of_table(tmp_path / "curves.csv", ("net",), "weights", "kwh", r"acc_\d").trials
-    assert first == Trial("a", 10, 2, (0.5, 0.7), (0.5, 0.5))
-    assert (second.cost, second.best) == ((1.5, 1.5), 0.6)
-    for rows, size, columns, words in (
-        (table, "weights", r"test_\d+", "no column matches"),
-        (table, "weight", r"acc_\d", r"did you mean 'weights'\?"),
-        (pd.concat([table, table]), "weights", r"acc_\d", "gaps or repeats"),
-        (table.assign(acc_1=71), "weights", r"acc_\d", "performance 71 after an epoch; expected 0 to 1"),
-    ):
-        with pytest.raises(InputError, match=words):
-            curves_of_table(rows, ("net",), size, "kwh", columns)
-
-
 def test_a_seed_that_lacks_a_candidate_is_no_search_of_the_study() -> None:
     results = read_results(RECIPES.with_name("lidc"))
     runs = results.runs[(results.runs["seed"] != 1) | (results.runs["filters"] != 24)]
@@ -175,44 +149,22 @@ def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) ->
     code, out, _ = run(capsys, RECIPES, "--candidate", "recipe,filters")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "3 seeds, each a search of 4 candidates"
-    assert lines[2].startswith("full sweep")
-    assert " 0.0000 [0.0000, 0.0000]  100%    100.0% [100.0%, 100.0%]" in lines[2]
-    assert len(lines) == 3 + len(POLICIES)
-    assert lines[-1].startswith("regret: mean and range of 95 % in test Dice;")
+    assert lines[1].startswith("full sweep")
+    assert " 0.0000 [0.0000, 0.0000]  100%    100.0% [100.0%, 100.0%]" in lines[1]
+    assert len(lines) == 2 + len(POLICIES)
+    assert lines[-1].startswith("Seeds, each a search: 3. Regret: mean and range of 95 % in test Dice;")
 
 
-def test_one_policy_on_draws_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    generator = np.random.default_rng(0)
-    table = pd.DataFrame(generator.uniform(0.4, 0.8, (20, 4)), columns=[f"acc_{k}" for k in range(4)])
-    table = table.assign(net=[f"n{k}" for k in range(20)], weights=range(1, 21), kwh=range(1, 21), task="a")
-    for curve in ("acc", "test"):
-        table.columns = table.columns.str.replace("acc", curve)
-        table.to_csv(tmp_path / f"{curve}.csv", index=False)
-
-    def command(curve: str) -> list[object]:
-        columns = ["--candidate", "net", "--size", "weights", "--cost", "kwh", "--curve", rf"{curve}_\d"]
-        return [tmp_path / f"{curve}.csv", *columns, "--policy", "halving", "--option", "eta=3", "--draws", 25]
-
-    code, out, _ = run(capsys, *command("acc"))
-    assert code == 0
-    assert out.startswith("25 draws of 20 candidates, each a search\n")
+def test_a_policy_with_its_options_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, RECIPES, "--candidate", "recipe,filters", "--policy", "halving", "--option", "eta=3")
+    assert (code, len(out.splitlines())) == (0, 3)
     assert "successive halving in energy, one of 3" in out
-    assert "in best of the curve;" in out
-    assert "Note:" not in out
-    assert run(capsys, *command("acc"))[1] == out
-    noted = run(capsys, *command("test"))[1]
-    assert noted.endswith("Note: --curve test_\\d are test scores, and deciding by them uses the test up.\n")
-    code, _, err = run(capsys, *command("acc"), "--where", "task=b")
-    assert code == 2
-    assert "no row with task = b; found a." in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "TABLE: missing"),
-        (("curves.csv",), "a CSV file needs --size, --cost and --curve"),
+        ((), "STUDY: missing"),
         ((RECIPES, "--option", "eta=2"), "--option: belongs to --policy"),
         ((RECIPES, "--candidate", "recipe,filters", "--policy", "halvng"), "found 'halvng'; expected one of full"),
         ((RECIPES,), "several runs of one seed are called '4'"),

@@ -180,7 +180,7 @@ def test_the_published_models(capsys: pytest.CaptureFixture[str]) -> None:
         (["--criterion", "marginal"], "needs --price"),
         (["--criterion", "best", "--margin", "0.01"], "--margin: belongs to --criterion noninferior"),
         (["--criterion", "budget", "--budget", "0.001"], "no candidate within 0.001 gCO2eq; the cheapest, 4"),
-        (["--where", "seed"], "expected NAME=VALUE"),
+        (["--where", "seed"], "expected COLUMN=VALUE"),
         (["--where", "seed=9"], "no row with seed = 9"),
         (["--cost", "val_dice", "--grid", "DK"], "do not apply"),
         (["--grid", "Denmrk"], "did you mean DK"),
