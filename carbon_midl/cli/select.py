@@ -4,6 +4,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import ValidationError
 from typer import Argument, Option, Typer
 
 from carbon_midl.cli.command import examples, print_table
@@ -11,6 +12,7 @@ from carbon_midl.cli.footprint import PUE, WHERE
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.footprint.grid import DEFAULT_PUE
+from carbon_midl.training.options import explain
 from carbon_midl.units import listed, number
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ CandidateColumns = Annotated[str, Option(metavar="COLUMN[,…]", help="columns t
 _OPTIONS = {
     "budget": ("budget", "limit", True),
     "margin": ("noninferior", "margin", False),
-    "confidence": ("noninferior", "confidence", False),
     "weight": ("weighted", "weight", False),
     "price": ("marginal", "limit", True),
 }
@@ -70,7 +71,6 @@ def select(
     ] = "noninferior",
     budget: Annotated[float | None, Option(help="budget: in g, or the unit of the cost; needed there")] = None,
     margin: Annotated[float | None, Option(help="noninferior: loss that does not matter", show_default="0.01")] = None,
-    confidence: Annotated[float | None, Option(help="noninferior: of the limit", show_default="0.95")] = None,
     weight: Annotated[float | None, Option(help="weighted: of performance, 0 to 1", show_default="0.5")] = None,
     price: Annotated[float | None, Option(help="marginal: what a point (0.01) may cost; needed there")] = None,
     grid: Annotated[str | None, Option(help=WHERE, show_default="world")] = None,
@@ -105,7 +105,7 @@ def select(
     from carbon_midl.selection.candidates import Columns, read_candidates
     from carbon_midl.selection.choice import across_factors, choose, leave_one_out, uncertainty
 
-    rule = _criterion(criterion, budget=budget, margin=margin, confidence=confidence, weight=weight, price=price)
+    rule = _criterion(criterion, budget=budget, margin=margin, weight=weight, price=price)
     names = tuple(candidate.split(","))
     if wrong := [text for text in where or [] if "=" not in text]:
         raise InputError(f"--where: found {wrong[0]!r}; expected COLUMN=VALUE.")
@@ -163,7 +163,10 @@ def _criterion(name: str, **options: float | None) -> "Criterion":
             raise InputError(f"--criterion {name}: needs --{option}, in g or the unit of the cost.")
         if value is not None:
             given[attribute] = value
-    return CRITERIA[name](**given)
+    try:
+        return CRITERIA[name](**given)
+    except ValidationError as error:
+        raise InputError(f"--criterion {name}: {explain(error, [])}") from None
 
 
 def _factors(grid: str | None, pue: float | None, embodied_g_per_h: float | None) -> "Factors":

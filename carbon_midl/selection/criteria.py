@@ -1,12 +1,12 @@
 """The criteria: what each makes as large as possible, under which assumption, and where it comes from."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
 from carbon_midl.selection.frontier import POINT, on_frontier, step_prices
 from carbon_midl.units import amount, number
@@ -17,11 +17,11 @@ PRICE_SHARE = 0.1
 
 
 class Criterion(ABC):
-    """What all criteria share; each is a small class with its options as attributes.
+    """What all criteria share; each is a small class with its options as attributes, which pydantic checks.
 
     Attributes:
         name: on the command line.
-        words: what it asks for, where that needs no option.
+        words: what it asks for, with its options and the unit of the cost.
         score_name: what the scores are, in words.
         assumption: what must hold for the choice to mean something.
         source: where it comes from.
@@ -53,16 +53,12 @@ class Criterion(ABC):
 
     def describe(self, candidates: Candidates) -> str:
         """The criterion with its options, in a few words."""
-        return self.words
+        options = {name: number(value) for name, value in vars(self).items() if isinstance(value, float)}
+        return self.words.format(**options, unit=candidates.unit).rstrip()
 
     def refusal(self, candidates: Candidates) -> str:
         """What to say where no candidate may be chosen, which only a budget brings about."""
         raise NotImplementedError
-
-
-def _require(holds: bool, option: str, value: float, expected: str) -> None:
-    if not holds:
-        raise InputError(f"{option}: found {value}; expected {expected}.")
 
 
 class Best(Criterion):
@@ -83,23 +79,17 @@ class Best(Criterion):
 class Budget(Criterion):
     """The best of those that cost at most ``limit``, in the unit of the cost."""
 
-    limit: float
+    limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     name = "budget"
+    words = "best within {limit} {unit}"
     score_name = "mean performance within the budget"
     assumption = "The budget is fixed, and what is left of it is worth nothing."
     source = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
 
-    def __post_init__(self) -> None:
-        _require(0 < self.limit < np.inf, "budget", self.limit, "a number above 0, in the unit of the cost")
-
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The performance within the budget."""
         return np.where(cost <= self.limit, performance, -np.inf)
-
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion with its budget."""
-        return f"best within {amount(self.limit, candidates.unit)}"
 
     def refusal(self, candidates: Candidates) -> str:
         """The cheapest, and what it would take."""
@@ -124,10 +114,11 @@ class NonInferior(Criterion):
     point).
     """
 
-    margin: float = 0.01
-    confidence: float = 0.95
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    confidence: ClassVar[float] = 0.95
 
     name = "noninferior"
+    words = "cheapest not worse than the best by more than {margin}, one-sided 95 %"
     score_name = "lower limit of the difference from the best performance"
     assumption = (
         "The margin was set before the results were seen; each candidate is compared with the best on its own, without "
@@ -135,10 +126,6 @@ class NonInferior(Criterion):
         "best; with a single one there is no limit, and the means are compared."
     )
     source = "non-inferiority trials (CONSORT extension, Piaggio et al. 2012), taken over to models"
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.margin < 1, "margin", self.margin, "a fraction from 0 to below 1 (0.01 is one point)")
-        _require(0.5 < self.confidence < 1, "confidence", self.confidence, "a fraction between 0.5 and 1, as 0.95")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """Minus the cost of those that are not inferior."""
@@ -154,10 +141,6 @@ class NonInferior(Criterion):
             limits[best == index] -= observed - observed[index] - candidates.lower_limits(index, self.confidence)
         return limits
 
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion with its margin."""
-        return f"cheapest not worse than the best by more than {self.margin:g}, one-sided {100 * self.confidence:g} %"
-
 
 @dataclass(frozen=True)
 class Weighted(Criterion):
@@ -166,7 +149,7 @@ class Weighted(Criterion):
     P and C are scaled to 0–1 by their smallest and largest value among the candidates.
     """
 
-    weight: float = 0.5
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     name = "weighted"
     score_name = "weighted sum of scaled performance and thrift"
@@ -175,9 +158,6 @@ class Weighted(Criterion):
         "another candidate at either end changes what a point is worth."
     )
     source = "simple additive weighting (Hwang and Yoon 1981)"
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.weight <= 1, "weight", self.weight, "0 (cost alone) to 1 (performance alone)")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The weighted sum."""
@@ -241,18 +221,16 @@ class Marginal(Criterion):
     leads to the candidate with the largest ``limit`` · performance / 0.01 - cost.
     """
 
-    limit: float
+    limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
     name = "marginal"
+    words = "along the frontier while a point (0.01) costs less than {limit} {unit}"
     score_name = "price of a point in the step that leads there"
     assumption = (
         "A point (0.01) of performance is worth the limit, the first as much as the last, and the means are the truth: "
         "the price of a small gain is known far less well than its cost."
     )
     source = "incremental cost-effectiveness ratio with extended dominance (Cantor 1994)"
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.limit < np.inf, "price", self.limit, "what a point (0.01) may cost, at least 0")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """What the performance is worth, less the cost."""
@@ -261,10 +239,6 @@ class Marginal(Criterion):
     def scores(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The price of a point, 0 for the cheapest; NaN off the hull."""
         return np.array([step_prices(*means) for means in zip(performance, cost, strict=True)])
-
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion with its limit."""
-        return f"along the frontier while a point (0.01) costs less than {amount(self.limit, candidates.unit)}"
 
 
 CRITERIA: dict[str, type[Criterion]] = {
