@@ -278,7 +278,7 @@ def replay(
     from carbon_midl.selection.replay import TOLERANCE, replay_study
 
     if list_policies:
-        print(f"policies:\n{described()}")
+        print(f"policies:\n{described()}", end="")
         return
     if study is None:
         raise InputError("STUDY: missing; expected the directory of a recorded study, as runs/demo/results.")

@@ -183,6 +183,7 @@ class SuccessiveHalving(Policy):
     eta: Annotated[float, Field(gt=1)] = 2.0
     first: PositiveFloat = 1.0
 
+    whole_epochs: ClassVar[bool] = False
     name = "halving"
     words = "successive halving in energy, one of {eta:g} from {first:g} mean epochs on"
     assumption = "Who leads after an equal amount of energy will be among the leaders at the end."
@@ -227,11 +228,14 @@ class SuccessiveHalving(Policy):
     def _rungs(self, trials: Sequence[Trial]) -> Iterator[tuple[float, float]]:
         """The energy of each rung, and the most epochs that a candidate may train for it."""
         mean_cost = math.fsum(trial.cost[0] for trial in trials) / len(trials)
-        allowance, last = self.first, max(trial.epochs for trial in trials)
-        while allowance < last * (1 - _TOLERANCE):
-            yield allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
-            allowance *= self.eta
-        yield last * mean_cost * (1 + _TOLERANCE), self.most_epochs(last)
+        last = float(max(trial.epochs for trial in trials))
+        allowances = [self.first]
+        while allowances[-1] < last * (1 - _TOLERANCE):
+            allowances.append(allowances[-1] * self.eta)
+        for allowance in (*allowances[:-1], last):
+            # Without a limit small candidates get as much energy as others, however little their epochs cost.
+            most_epochs = math.floor(allowance + _TOLERANCE) if self.whole_epochs else math.inf
+            yield allowance * mean_cost * (1 + _TOLERANCE), most_epochs
 
     def _ranks(self, trials: Sequence[Trial]) -> list[tuple[float, ...]]:
         return [(score, *_rank(trial)) for score, trial in zip(self.scores(trials), trials, strict=True)]
@@ -242,10 +246,6 @@ class SuccessiveHalving(Policy):
     def one_of(self, rung: int) -> float:
         """Of how many survivors of a rung, counted from 1, one goes on."""
         return self.eta
-
-    def most_epochs(self, allowance: float) -> float:
-        """Within an allowance, however little they cost: no limit, small candidates get as much energy as others."""
-        return math.inf
 
     def scores(self, trials: Sequence[Trial]) -> list[float]:
         """What the survivors of a rung are ranked by, the larger the better: the best performance so far."""
@@ -273,6 +273,7 @@ class ScreenedHalving(SuccessiveHalving):
     screen: Annotated[float, Field(ge=1)] = 4.0
     trend: NonNegativeFloat = 0.5
 
+    whole_epochs: ClassVar[bool] = True
     name = "screened-halving"
     words = "one of {screen:g} passes {first:g} mean epochs, then halving by {eta:g} with {trend:.0%} of the trend"
     assumption = "Two epochs show who is far behind, and a curve that rises steeply now goes on rising."
@@ -284,10 +285,6 @@ class ScreenedHalving(SuccessiveHalving):
     def one_of(self, rung: int) -> float:
         """The screening, then eta."""
         return self.screen if rung == 1 else self.eta
-
-    def most_epochs(self, allowance: float) -> float:
-        """As many whole epochs as the mean candidate gets."""
-        return math.floor(allowance + _TOLERANCE)
 
     def scores(self, trials: Sequence[Trial]) -> list[float]:
         """Best performance so far, with the trend."""
@@ -398,13 +395,10 @@ def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
         raise InputError(f"policy: found {name!r}; expected one of {', '.join(POLICIES)}.")
     kind = POLICIES[name]
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    given = {}
-    for option in options:
-        key, equals, text = option.partition("=")
-        if not equals or key not in known:
-            its_options = ", ".join(f"{one}=…" for one in known) or "none"
-            raise InputError(f"{name}: found option {option!r}; its options are: {its_options}.")
-        given[key] = None if text.lower() == "none" else text
+    if wrong := [one for one in options if "=" not in one or one.partition("=")[0] not in known]:
+        its_options = ", ".join(f"{one}=…" for one in known) or "none"
+        raise InputError(f"{name}: found option {wrong[0]!r}; its options are: {its_options}.")
+    given = {key: None if text.lower() == "none" else text for key, text in (one.split("=", 1) for one in options)}
     try:
         return kind(**given)
     except ValidationError as error:
@@ -413,13 +407,10 @@ def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
 
 def described() -> str:
     """All policies with what they do, assume and come from, and their options with defaults; for a help text."""
-    lines = []
+    text = ""
     for name, kind in POLICIES.items():
-        lines += [
-            f"  {name:<17} {(kind.__doc__ or '').splitlines()[0].replace('``', '')}",
-            f"{'':<20}Assumes: {kind.assumption}",
-            f"{'':<20}Source: {kind.source}.",
-        ]
-        if options := [f"{field.name}={field.default}" for field in dataclasses.fields(kind)]:  # type: ignore[arg-type]
-            lines.append(f"{'':<20}Options: {', '.join(options)}")
-    return "\n".join(lines)
+        options = ", ".join(f"{field.name}={field.default}" for field in dataclasses.fields(kind))  # type: ignore[arg-type]
+        about = {"Assumes": kind.assumption, "Source": f"{kind.source}.", "Options": options or "none"}
+        text += f"  {name:<17} {(kind.__doc__ or '').splitlines()[0].replace('``', '')}\n"
+        text += "".join(f"{'':<20}{what}: {words}\n" for what, words in about.items())
+    return text

@@ -178,6 +178,6 @@ def test_bad_input_is_named(arguments: tuple[object, ...], words: str, capsys: p
 
 def test_the_list_of_policies_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--policies")
-    assert (code, out) == (0, f"policies:\n{described()}\n")
+    assert (code, out) == (0, f"policies:\n{described()}")
     assert all(name in out and kind.assumption in out for name, kind in POLICIES.items())
     assert "Options: eta=2.0, first=1.0" in out
