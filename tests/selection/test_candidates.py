@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.measures import PatientBootstrap, drawn_means, patient_dice
-from carbon_midl.selection.candidates import Candidates, Columns, Factors, is_test, read_candidates
-from carbon_midl.selection.choice import choose, uncertainty
-from carbon_midl.selection.criteria import Best, NonInferior
+from carbon_midl.selection.candidates import Columns, Factors, is_test, read_candidates
+from carbon_midl.selection.choice import choose
+from carbon_midl.selection.criteria import NonInferior
 from carbon_midl.study.results import read_results
 from tests.selection.made_up import write_results
 
 FACTORS = Factors.of(100, pue=1.5)
-PLAIN = Columns(candidate=("model",), replicate="none", performance="acc", cost="kwh", unit="kWh")
 
 
 def runs(widths: tuple[int, ...] = (16, 4, 8), seeds: int = 3) -> pd.DataFrame:
@@ -32,10 +31,11 @@ def runs(widths: tuple[int, ...] = (16, 4, 8), seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["filters", "seed", "val_dice", "energy_kwh", "duration_s"])
 
 
-def test_a_table_of_runs_is_read_by_default(tmp_path: Path) -> None:
+def test_a_table_of_runs_is_read_by_default_and_percent_when_told(tmp_path: Path) -> None:
     runs().to_csv(tmp_path / "runs.csv", index=False)
-    for source in (tmp_path / "runs.csv", runs()):
-        read = read_candidates(source, factors=FACTORS)
+    percent = runs().assign(val_dice=100 * runs()["val_dice"])
+    for source, columns in ((tmp_path / "runs.csv", None), (runs(), None), (percent, Columns(percent=True))):
+        read = read_candidates(source, columns, FACTORS)
         assert (read.names, read.paired, read.notes) == (("4", "8", "16"), False, ())
         np.testing.assert_allclose(read.mean_performance, [0.714, 0.718, 0.726])
         np.testing.assert_allclose(read.mean_cost, np.array([0.41, 0.81, 1.61]) * 150)
@@ -73,13 +73,6 @@ def test_the_unit_says_what_a_cost_is(unit: str | None, value: float, name: str,
             read.recosted(FACTORS)
 
 
-def test_another_grid_scales_the_carbon_and_nothing_else() -> None:
-    read = read_candidates(runs(), factors=FACTORS)
-    there = read.recosted(Factors.of(200, pue=1.5))
-    np.testing.assert_allclose(there.cost, 2 * read.cost)
-    np.testing.assert_array_equal(there.performance, read.performance)
-
-
 def test_rows_without_a_number_are_left_out_and_counted() -> None:
     table = runs()
     table.loc[0, "val_dice"] = np.nan
@@ -104,10 +97,9 @@ def test_replicates_are_paired_when_asked_on_those_that_all_have() -> None:
 
 @pytest.mark.parametrize(("replicate", "paired"), [("seed", False), ("fold", False), ("patient_id", True)])
 def test_only_patients_are_shared_by_nature(replicate: str, paired: bool) -> None:
-    columns = Columns(replicate=replicate)
-    read = read_candidates(runs().rename(columns={"seed": replicate}), columns)
-    assert read.paired == paired
-    some = read_candidates(runs().rename(columns={"seed": replicate}).drop(index=0), columns)
+    table = runs().rename(columns={"seed": replicate})
+    assert read_candidates(table, Columns(replicate=replicate)).paired == paired
+    some = read_candidates(table.drop(index=0), Columns(replicate=replicate))
     assert some.counts.tolist() == ([2, 2, 2] if paired else [3, 3, 2])
 
 
@@ -117,7 +109,6 @@ def test_a_test_score_chooses_only_when_named_and_not_without_a_word(name: str) 
     assert read_candidates(table).performance_name == "val_dice"
     (note,) = read_candidates(table, Columns(performance=name)).notes
     assert note.startswith(f"{name} is a test score, and choosing by it uses the test up")
-
     assert not any(is_test(other) for other in ("val_dice", "latest", "contest_score", "acc"))
 
 
@@ -129,11 +120,6 @@ def test_repeated_rows_are_refused_and_told_apart() -> None:
     assert read_candidates(table, where={"recipe": "a"}, factors=FACTORS).mean_cost[0] == pytest.approx(0.41 * 150)
     with pytest.raises(InputError, match="no row with recipe = c; found a, b"):
         read_candidates(table, where={"recipe": "c"})
-
-
-def test_percent_is_taken_for_percent_only_when_told() -> None:
-    read = read_candidates(runs().assign(val_dice=100 * runs()["val_dice"]), Columns(percent=True))
-    np.testing.assert_allclose(read.mean_performance, read_candidates(runs()).mean_performance)
 
 
 @pytest.mark.parametrize(
@@ -206,9 +192,6 @@ def test_means_are_those_of_pandas_whatever_the_order_of_rows(
         assert set(read_candidates(table, Columns(paired=True)).counts) == {len(shared)}
 
 
-TESTED = Columns(performance="test_dice_patients")
-
-
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """Patients differ far more than widths; patients have different numbers of slices; the test has them turned round.
@@ -244,42 +227,25 @@ def rewritten(study: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> No
 @pytest.mark.parametrize("as_results", [False, True])
 def test_a_study_is_paired_over_its_patients(study: Path, as_results: bool) -> None:
     read = read_candidates(read_results(study) if as_results else study)
-    assert (read.performance_name, read.notes) == ("val_dice_patients", ())
-    assert read.names == ("4", "8", "16")
-    assert read.paired
-    assert read.counts.tolist() == [25] * 3
+    assert (read.performance_name, read.notes, read.paired) == ("val_dice_patients", (), True)
+    assert (read.names, read.counts.tolist(), read.trainings.tolist()) == (("4", "8", "16"), [25] * 3, [2] * 3)
     slices = pd.read_csv(study / "slices.csv.gz")
     bootstrap = PatientBootstrap.draw(patient_dice(slices[slices["part"] == "validation"]), draws=10)
     np.testing.assert_allclose(read.mean_performance, bootstrap.observed)
     np.testing.assert_allclose(read.mean_cost / read.mean_cost[0], [1, 2, 4])
-    assert read.trainings.tolist() == [2] * 3
     choice = choose(read, NonInferior(0.01))
     assert (choice.chosen, choice.runner_up) == ("8", "16")
 
 
-def test_the_test_is_read_only_when_named(study: Path) -> None:
-    read = read_candidates(study, TESTED)
-    assert choose(read, Best()).chosen == "4"
-    assert choose(read_candidates(study), Best()).chosen == "16"
-    assert read.paired
-    (note,) = read.notes
-    assert note.startswith("test_dice_patients is a test score")
-    by_seed = read_candidates(study, Columns(replicate="seed"))
-    assert (by_seed.performance_name, by_seed.paired, by_seed.notes) == ("val_dice", False, ())
-    np.testing.assert_allclose(by_seed.mean_performance, [0.55, 0.65, 0.75])
-
-
 def test_slices_that_name_no_part_are_all_test(study: Path) -> None:
-    before = read_candidates(study, TESTED)
+    tested = Columns(performance="test_dice_patients")
+    before = read_candidates(study, tested)
     rewritten(study, lambda slices: slices[slices["part"] == "test"].drop(columns="part"))
-    np.testing.assert_array_equal(read_candidates(study, TESTED).performance, before.performance)
+    np.testing.assert_array_equal(read_candidates(study, tested).performance, before.performance)
     read = read_candidates(study)
     assert (read.performance_name, read.paired) == ("val_dice", False)
-    (note,) = read.notes
-    assert note.startswith("By seed, on val_dice of runs.csv, and not by patient")
-    assert "no validation slices. Run the study anew" in note
-    with pytest.raises(InputError, match=r"slices\.csv\.gz: no validation slices.*--replicate seed"):
-        read_candidates(study, Columns(replicate="patient_id"))
+    np.testing.assert_allclose(read.mean_performance, [0.55, 0.65, 0.75])
+    assert read.notes[0].startswith("By seed, on val_dice of runs.csv, and not by patient")
 
 
 def test_runs_without_validation_slices_are_left_out_and_named(study: Path) -> None:
@@ -309,22 +275,8 @@ def table(between_trainings: float, seeds: dict[str, int], seed: int = 0) -> pd.
     return pd.DataFrame(rows, columns=["model", "seed", "patient", "dice", "energy_kwh", "duration_s"])
 
 
-def made(between_trainings: float, seeds: dict[str, int] | None = None, seed: int = 0) -> Candidates:
-    return read_candidates(table(between_trainings, seeds or {"a": 3, "b": 3, "c": 2}, seed), BY_TRAINING)
-
-
-def test_means_are_over_patients_and_trainings() -> None:
-    frame = table(0.02, {"a": 3, "b": 2})
-    read = read_candidates(frame, BY_TRAINING)
-    assert read.trainings.tolist() == [3, 2]
-    np.testing.assert_allclose(read.mean_performance, frame.groupby("model")["dice"].mean())
-    expected_kwh = frame.drop_duplicates(["model", "seed"]).groupby("model")["energy_kwh"].mean()
-    assert read.energy_kwh is not None
-    np.testing.assert_allclose(np.nanmean(read.energy_kwh, axis=(1, 2)), expected_kwh)
-
-
 def test_draws_spread_as_patients_and_trainings_do() -> None:
-    read = made(0.03, {"a": 4, "b": 4})
+    read = read_candidates(table(0.03, {"a": 4, "b": 4}), BY_TRAINING)
     (drawn,) = drawn_means(read.performance, draws=20_000)
     difference = drawn[:, 1] - drawn[:, 0]
     by_training = read.performance.mean(axis=1)
@@ -335,18 +287,10 @@ def test_draws_spread_as_patients_and_trainings_do() -> None:
     np.testing.assert_allclose(drawn.mean(axis=0), read.mean_performance, atol=1e-3)
 
 
-def test_trainings_that_differ_make_a_choice_less_sure() -> None:
-    same, different = (uncertainty(made(spread, seed=3), Best(), draws=2000).table for spread in (0.0, 0.05))
-    widths = [(table["performance_high"] - table["performance_low"]).mean() for table in (same, different)]
-    assert widths[1] > widths[0]
-    assert same["chosen_probability"].max() > different["chosen_probability"].max()
-    # A cheaper model is not called as good then.
-    assert choose(made(0.0), NonInferior(0.025)).chosen == "a"
-    assert choose(made(0.08), NonInferior(0.025)).chosen != "a"
-
-
 def test_another_grid_and_fewer_candidates_keep_their_trainings() -> None:
-    read = made(0.02)
+    frame = table(0.02, {"a": 3, "b": 3, "c": 2})
+    read = read_candidates(frame, BY_TRAINING)
+    np.testing.assert_allclose(read.mean_performance, frame.groupby("model")["dice"].mean())
     other = read.recosted(Factors.of(100.0, 1.0, embodied_g_per_h=6.0)).without(0)
     assert other.trainings.tolist() == [3, 2]
     assert other.mean_cost[0] == pytest.approx((0.002 + 1e-5) * 100 + 0.1)
@@ -367,7 +311,7 @@ def test_patients_that_a_training_lacks_are_left_out_and_counted() -> None:
 
 
 def test_a_single_training_is_told() -> None:
-    read = made(0.0, {"a": 1, "b": 2})
+    read = read_candidates(table(0.0, {"a": 1, "b": 2}), BY_TRAINING)
     assert "what another seed would change is left out" in read.notes[0]
     assert np.isfinite(read.lower_limits(1, 0.95)).all()
 

@@ -1,6 +1,5 @@
 """How sure a choice is, and what it depends on; what is chosen is in test_criteria.py."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import (
     across_factors,
@@ -105,15 +103,6 @@ def test_draws_on_which_nothing_fits_the_budget_are_counted() -> None:
     assert sure.table["chosen_probability"].tolist() == pytest.approx([0.75, 0], abs=0.03)
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_the_interval_of_the_mean_is_that_of_normal_theory(paired: bool) -> None:
-    values = np.random.default_rng(0).normal(0.7, 0.05, 400)
-    made = candidates([values.tolist(), (values - 0.1).tolist()], [[1.0] * 400, [2.0] * 400], paired)
-    row = uncertainty(made, Best(), 4000).table.iloc[0]
-    assert row["performance_high"] - row["performance_low"] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
-    assert row["cost_low"] == pytest.approx(1.0)
-
-
 def test_what_would_be_chosen_without_another() -> None:
     made = candidates([0.60, 0.70, 0.71], [0.0, 20.0, 200.0])
     assert leave_one_out(made, Pepr()) == {"c": "a"}
@@ -141,19 +130,6 @@ def test_an_embodied_share_can_turn_the_ranks_of_cost(two_models: Candidates) ->
     places = {"without": Factors.of(100, 1.0), "with": Factors.of(100, 1.0, embodied_g_per_h=30)}
     table = across_factors(two_models, Marginal(5.0), places)
     assert table["chosen"].tolist() == ["a", "b"]
-
-
-def test_the_grid_moves_only_what_is_in_grams() -> None:
-    energy_kwh = np.array([0.1, 0.2, 0.4, 0.8])[:, None, None]
-    world = Factors.of(445.0, 1.0)
-    made = candidates([0.5, 0.6, 0.7, 0.71], world.carbon_g(energy_kwh, None)[:, 0, 0].tolist())
-    made = replace(made, energy_kwh=energy_kwh, factors=world, unit="gCO2eq")
-    places = {"clean": Factors.of(20.0, 1.0), "dirty": Factors.of(900.0, 1.0)}
-    chosen = {one.name: across_factors(made, one, places)["chosen"].tolist() for one in all_criteria(made)}
-    assert {name for name, (clean, dirty) in chosen.items() if clean != dirty} == {"budget", "marginal"}
-    assert chosen["budget"][0] == "d"
-    with pytest.raises(InputError, match="memory is taken as it is"):
-        across_factors(replace(made, energy_kwh=None, cost_name="memory"), Best(), places)
 
 
 def test_every_criterion_chooses_beside_the_others_as_it_does_alone() -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
 from carbon_midl.selection.policies import (
-    POLICIES,
     EarlyStopping,
     FullSweep,
     Policy,
@@ -191,35 +190,13 @@ def test_widening_stops_where_a_doubling_of_the_cost_no_longer_pays() -> None:
     assert trials[policy.choose(trials)].name == "F = 16"
 
 
-def test_a_trial_knows_its_first_epochs() -> None:
-    trial = Trial("a", 1, 3, (0.1, 0.2, 0.3), (1, 2, 3))
-    assert trial.up_to(2) == Trial("a", 1, 3, (0.1, 0.2), (1, 2))
-    assert trial.up_to(9) == trial
-    assert (trial.spent, trial.epoch_cost, trial.best) == (6, 2, 0.3)
-
-
-def test_all_policies_say_what_they_do_assume_and_come_from() -> None:
-    assert set(POLICIES) == {"full", "early-stopping", "halving", "screened-halving", "widen"}
-    for kind in POLICIES.values():
-        assert kind.__doc__
-        assert kind.assumption.endswith(".")
-        assert kind.source
-        assert kind().describe()
-
-
 def test_options_are_of_the_policy_and_of_its_kinds() -> None:
     assert policy_of("halving", ["eta=3", "first=2"]) == SuccessiveHalving(3.0, 2.0)
     assert policy_of("widen", ["patience=none", "stage=2"]) == Widen(stage=2, patience=None)
     for name, option, words in (
         ("halving", "eta", "found option 'eta'; its options are: eta=…, first=…"),
-        ("halving", "gain=1", "found option 'gain=1'"),
-        ("halving", "eta=x", "halving: 'eta' is 'x': input should be a valid number"),
         ("halving", "eta=1", "halving: 'eta' is '1': input should be greater than 1"),
-        ("halving", "first=0", "input should be greater than 0"),
-        ("early-stopping", "patience=0", "input should be greater than 0"),
         ("screened-halving", "screen=0.5", "input should be greater than or equal to 1"),
-        ("screened-halving", "trend=-1", "input should be greater than or equal to 0"),
-        ("widen", "gain=-0.1", "input should be greater than or equal to 0"),
         ("widen", "patience=2.5", "widen: 'patience' is '2.5': input should be a valid integer"),
         ("full", "eta=1", "its options are: none"),
     ):

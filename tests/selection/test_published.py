@@ -51,6 +51,12 @@ def test_the_tuned_policies_are_those_that_the_rule_takes(record: PublishedCurve
         assert own["draws_seed"].nunique() == 2  # tested on other draws than those it was chosen on
 
 
+def test_a_rule_that_nothing_keeps_to_is_refused(record: PublishedCurves) -> None:
+    hasty = record.policies[record.policies["within"] < LEAST]
+    with pytest.raises(InputError, match="none keeps the regret within the tolerance"):
+        cheapest_within([Summary(*row) for row in hasty[list(Summary._fields)].itertuples(index=False)])
+
+
 def test_every_policy_of_the_grid_was_replayed_on_both_sets(record: PublishedCurves) -> None:
     expected = [policy.describe() for policy in grid()]
     for _, rows in record.policies.groupby("dataset"):
