@@ -157,9 +157,7 @@ class Candidates:
     def without(self, index: int) -> "Candidates":
         """All but one of them."""
         arrays = {name: getattr(self, name) for name in ("performance", "cost", "energy_kwh", "duration_s")}
-        rest: dict[str, Any] = {
-            name: np.delete(array, index, axis=0) for name, array in arrays.items() if array is not None
-        }
+        rest: dict[str, Any] = {name: np.delete(one, index, axis=0) for name, one in arrays.items() if one is not None}
         return replace(self, names=self.names[:index] + self.names[index + 1 :], **rest)
 
     def recosted(self, factors: Factors) -> "Candidates":
@@ -185,13 +183,13 @@ class Columns:
         replicate: seed, fold or patient; "none" where every row is one of its own. By default the patient where a
             recorded study has slices of the performance's part, otherwise the seed.
         training: where the replicates are patients, the column that tells a candidate's trainings apart, such as the
-            seed; both are drawn then. None where there is none.
+            seed; both are drawn then.
         performance: between 0 and 1, larger is better. By default validation Dice: ``val_dice_patients`` by patient,
             ``val_dice`` by seed.
         cost: smaller is better.
         unit: of the cost: energy (kWh, Wh, MJ or J, before PUE) is turned into carbon by the factors; g or gCO2eq is
-            carbon, with the factors of whoever recorded it; anything else is another resource, such as memory in GB,
-            and stays as it is. By default kWh of ``energy_kwh``, and nothing of another column.
+            carbon; anything else, such as memory in GB, stays as it is. By default kWh of ``energy_kwh``, and nothing
+            of another column.
         percent: the performance is in percent.
         paired: all candidates share the replicates; those that some lack are left out. Patients are always shared.
     """
@@ -294,10 +292,16 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
     else:
         tidy["patient"] = labels(frame, (columns.replicate,), "replicate", origin)
     tidy["training"] = labels(frame, (columns.training,), "training", origin) if columns.training else ""
-    tidy["performance"] = _fractions(frame, columns, origin)
-    unit = columns.unit
-    if unit is None:
-        unit = "kWh" if columns.cost == Columns.cost else ""
+    performance = numbers(frame, columns.performance, "performance", origin)
+    highest, most = np.nanmax(performance, initial=-np.inf), 100 if columns.percent else 1
+    if highest > most or (columns.percent and 0 <= highest <= 1):
+        raise InputError(
+            f"{origin}: performance up to {highest:g}; expected 0 to {most}, as Dice or accuracy. Scale it; what is in "
+            "percent, and nothing else, is read with --percent."
+        )
+    tidy["performance"] = performance / most
+    default_unit = "kWh" if columns.cost == Columns.cost else ""
+    unit = default_unit if columns.unit is None else columns.unit
     known = KWH_PER_UNIT | GRAMS_PER_UNIT
     if unit not in known and unit.lower() in [name.lower() for name in known]:
         raise InputError(f"unit: found {unit!r}; expected one of {', '.join(known)}, or that of another resource.")
@@ -307,18 +311,6 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
         if DURATION in frame:
             tidy[DURATION] = numbers(frame, DURATION, "duration", origin)
     return tidy, {} if unit in known else {"cost_name": columns.cost, "unit": unit}
-
-
-def _fractions(frame: pd.DataFrame, columns: Columns, origin: str) -> np.ndarray:
-    """Performances from 0 to 1; refused where they are not, nor, if so told, in percent."""
-    performance = numbers(frame, columns.performance, "performance", origin)
-    highest, most = np.nanmax(performance, initial=-np.inf), 100 if columns.percent else 1
-    if highest > most or (columns.percent and 0 <= highest <= 1):
-        raise InputError(
-            f"{origin}: performance up to {highest:g}; expected 0 to {most}, as Dice or accuracy. Scale it; what is in "
-            "percent, and nothing else, is read with --percent."
-        )
-    return performance / most
 
 
 def _complete(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str]) -> pd.DataFrame:
@@ -339,13 +331,13 @@ def _complete(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str
         )
     if not (columns.training or columns.paired or columns.replicate.lower().startswith("patient")):
         return rows.assign(training=rows["patient"], patient="")  # each replicate is a training of its own
+    what = "training" if columns.training else "candidate"
     trained = len(rows[["candidate", "training"]].drop_duplicates())
     kept = rows[rows.groupby("patient")["patient"].transform("size") == trained]
-    what = "training" if columns.training else "candidate"
     if kept.empty:
         raise InputError(
-            f"{origin}: no {columns.replicate} is shared by all {trained} {what}s, so they cannot be paired. "
-            f"Leave out {'' if columns.training else '--paired, or '}those that lack most."
+            f"{origin}: no {columns.replicate} is shared by all {trained} {what}s, so they cannot be paired. Leave out "
+            "those that lack most."
         )
     if len(kept) < len(rows):
         notes.append(f"{len(rows) - len(kept)} rows left out: not every {what} has that {columns.replicate}.")

@@ -45,8 +45,7 @@ class Curves:
 def curves_of_study(study: Path | Results, candidate: Sequence[str] = ("filters",)) -> dict[int, Curves]:
     """Read a recorded study's curves, by seed: validation Dice and energy (kWh) of each epoch.
 
-    Their score is the candidate's mean test Dice over the seeds. ``candidate``: columns of ``runs.csv`` that name a
-    candidate together.
+    Their score is the mean test Dice over the seeds of a candidate, which columns of ``runs.csv`` name together.
 
     Raises:
         InputError: the results cannot be read, a column is missing, or candidates of a seed share a name.

@@ -13,7 +13,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -31,7 +30,7 @@ from carbon_midl.footprint import carbon_intensity, read_footprint
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.selection.policies import Policy, Trial
 from carbon_midl.study.notebook import Experiment, TrainingPaused, open_experiment
-from carbon_midl.study.run import EPOCHS, fingerprint, is_finished, read_result
+from carbon_midl.study.run import EPOCHS, FOOTPRINT, fingerprint, is_finished, read_result
 from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.training.network import network_size
 
@@ -77,11 +76,7 @@ class Search:
 
     @cached_property
     def ledger(self) -> optuna.Study:
-        """The search in Optuna's storage, begun where it was not.
-
-        Raises:
-            InputError: the directory holds a search with other settings.
-        """
+        """The search in Optuna's storage, begun where it was not; an `InputError` where its settings are others."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.study.directory.mkdir(parents=True, exist_ok=True)
         storage = JournalStorage(JournalFileBackend(str(self.study.directory / JOURNAL)))
@@ -112,12 +107,9 @@ class Search:
 
     def spent_kwh(self, *but: PlannedRun) -> float:
         """What all candidates but these have used, also between epochs and in attempts that failed."""
-        spent_kwh = 0.0
-        for run in self.runs:
-            if run not in but:
-                with suppress(InputError):  # not begun yet
-                    spent_kwh += read_footprint(self.study.directory / run.name).energy_kwh
-        return spent_kwh
+        directories = [self.study.directory / run.name for run in self.runs if run not in but]
+        begun = [directory for directory in directories if (directory / FOOTPRINT).exists()]
+        return sum(read_footprint(directory).energy_kwh for directory in begun)
 
     def lock(self, run: PlannedRun, timeout: float = -1) -> FileLock:
         """Held by the process that trains a candidate."""
@@ -180,10 +172,7 @@ def plan_search(
 def run_search(search: Search, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Train until the policy asks for nothing more, finish and test its choice, and return what ``search.json`` holds.
 
-    Called from another process at the same time, it shares the work.
-
-    Raises:
-        InputError: no candidate could be trained.
+    Called from another process at the same time, it shares the work. An `InputError` says that none could be trained.
     """
     while _train_next(search, say):
         pass
