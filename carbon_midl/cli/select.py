@@ -144,10 +144,10 @@ def select(
         write_json(json, content)
         print(f"\nJSON: {json}")
     if figure:
-        from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
+        from carbon_midl.selection.picture import draw_choice, save_picture
 
         save_picture(draw_choice(candidates, choice, found), figure)
-        print(f"\nFigure: {figure}\nAlt text: {alt_text(candidates, choice, found)}")
+        print(f"\nFigure: {figure}")
 
 
 def _criterion(name: str, **options: float | None) -> "Criterion":

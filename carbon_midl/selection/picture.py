@@ -1,4 +1,4 @@
-"""A picture of a choice: performance against cost with intervals and frontier, and a text in its place."""
+"""A picture of a choice: performance against cost with intervals and frontier."""
 
 from pathlib import Path
 
@@ -12,12 +12,9 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import replaced
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import Choice, Uncertainty
-from carbon_midl.units import listed
 
 LABELLED = 12
 """Up to so many candidates, all are named; beyond that, the chosen one."""
-LOGARITHMIC_FROM = 20
-"""Ratio of the highest cost to the lowest from which the cost has a logarithmic axis."""
 # Okabe and Ito's colour-blind safe set; marks differ in shape, too.
 _MARKS = {"dominated": ("x", 6, "#8a949e"), "frontier": ("o", 6, "#0072b2"), "chosen": ("D", 8, "#d55e00")}
 
@@ -36,7 +33,7 @@ def draw_choice(candidates: Candidates, choice: Choice, uncertainty: Uncertainty
         figure = Figure(figsize=(6.2, 4.2), layout="constrained")
         axes = figure.subplots()
         table = uncertainty.table
-        if 0 < table["cost"].min() <= table["cost"].max() / LOGARITHMIC_FROM:
+        if 0 < table["cost"].min() <= table["cost"].max() / 20:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         frontier = table[table["on_frontier"]].sort_values("cost", kind="stable")
@@ -62,23 +59,9 @@ def draw_choice(candidates: Candidates, choice: Choice, uncertainty: Uncertainty
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write the figure whole or not at all, in the format of the file's name.
-
-    Raises:
-        InputError: there is no such format.
-    """
+    """Write the figure whole or not at all, in the format of the file's name; an `InputError` if there is no such."""
     kind = path.suffix.removeprefix(".").lower()
     if kind not in figure.canvas.get_supported_filetypes():
         raise InputError(f"{path}: no format {path.suffix or 'without a suffix'!r}; expected .svg, .png or .pdf.")
     with replaced(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=200)
-
-
-def alt_text(candidates: Candidates, choice: Choice, uncertainty: Uncertainty) -> str:
-    """What the picture shows, for those who do not see it."""
-    table = uncertainty.table
-    frontier = table.loc[table["on_frontier"]].sort_values("cost")["candidate"]
-    return (
-        f"Mean {candidates.performance_name} against {candidates.cost_name} of {len(candidates)} candidates. On the "
-        f"frontier: {listed(list(frontier), 8)}. Chosen: {choice.reason}"
-    )

@@ -103,11 +103,7 @@ class Policy(ABC):
         return bool(self.steps([trial]))
 
     def choose(self, trials: Sequence[Trial]) -> int:
-        """Index of the chosen trial: of those trained the best so far, of equals the one whose training cost least.
-
-        Raises:
-            InputError: no trial has a performance yet.
-        """
+        """Index of the chosen trial: of those trained the best so far, of equals the one whose training cost least."""
         chosen = max(range(len(trials)), key=lambda index: (*_rank(trials[index]), -index), default=None)
         if chosen is None or trials[chosen].best == -math.inf:
             raise InputError("search: no candidate has a performance yet. Train at least one epoch.")
@@ -379,11 +375,7 @@ POLICIES: dict[str, type[Policy]] = {
 
 
 def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
-    """Make a policy.
-
-    Args:
-        name: one of `POLICIES`.
-        options: as ``eta=3``; "none" where an option may be none.
+    """Make one of `POLICIES` with options as ``eta=3``, "none" where an option may be none.
 
     Raises:
         InputError: there is no such policy or option, or a value that the option cannot have.

@@ -110,12 +110,7 @@ class Summary(NamedTuple):
 
 
 def replay(curves: Curves, policy: Policy) -> Replay:
-    """Let a policy search through recorded curves.
-
-    Raises:
-        InputError: the policy asks for what is trained already or was never recorded, or chooses before there is a
-            performance.
-    """
+    """Let a policy search through recorded curves; an `InputError` where it asks for what was never recorded."""
     full = curves.trials
     trials = [trial.up_to(0) for trial in full]
     while steps := policy.steps(trials):

@@ -35,7 +35,6 @@ from carbon_midl.study.spec import PlannedRun, Study
 from carbon_midl.training.network import network_size
 
 JOURNAL, TRAIL, OUTCOME = "journal.log", "trail.csv", "search.json"
-FORMAT, VERSION = "carbon-midl search", 1
 _WAIT_S = 1.0
 
 
@@ -149,11 +148,11 @@ def plan_search(
     Raises:
         InputError: the study has no such seed, a single candidate, or options that end a training by themselves.
     """
-    seeds = sorted({run.options.seed for run in study.runs})
     seed = study.runs[0].options.seed if seed is None else seed
     runs = [run for run in study.runs if run.options.seed == seed]
     if not runs:
-        raise InputError(f"--seed: the study has no runs of seed {seed}; found {', '.join(map(str, seeds))}.")
+        seeds = ", ".join(str(seed) for seed in sorted({run.options.seed for run in study.runs}))
+        raise InputError(f"--seed: the study has no runs of seed {seed}; found {seeds}.")
     if len(runs) < 2:
         raise InputError(f"{study.path}: one candidate only, {runs[0].name}; a search needs two to choose from.")
     for run in runs:
@@ -185,8 +184,6 @@ def run_search(search: Search, say: Callable[[str], None] = print) -> dict[str, 
     spent_kwh, full_kwh = search.spent_kwh(), sum(predicted_cost(trial, trial.epochs, trials) for trial in trials)
     g_per_kwh = carbon_intensity(search.study.footprint.intensity).g_per_kwh * search.study.footprint.pue
     outcome = {
-        "format": FORMAT,
-        "version": VERSION,
         "study": search.study.title,
         **search.settings,
         "chosen": chosen.name,

@@ -157,12 +157,7 @@ def test_factors_that_cannot_be_or_do_not_apply_are_refused() -> None:
             read_candidates(lacking).recosted(Factors.of(embodied_g_per_h=1))
 
 
-@pytest.mark.parametrize("content", ["", "\x00\x01", "filters,dice,energy_kwh\n4,0,0.7,0.1\n"])
-def test_files_that_are_no_table_are_refused(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text(content)
-    with pytest.raises(InputError, match=r"table\.csv"):
-        read_candidates(path)
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_candidates(tmp_path / "none.csv")
 

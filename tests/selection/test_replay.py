@@ -15,7 +15,6 @@ from carbon_midl.selection.policies import (
     POLICIES,
     FullSweep,
     Policy,
-    ScreenedHalving,
     Step,
     SuccessiveHalving,
     Trial,
@@ -63,13 +62,6 @@ def test_the_regret_is_told_by_the_score_which_decides_nothing() -> None:
     assert judged._replace(regret=before.regret) == before
     best = np.argmax([trial.best for trial in curves.trials])
     assert judged.regret == score[best] - score[names_of(curves).index(judged.chosen)]
-
-
-def test_the_full_sweep_has_no_regret_and_costs_all_and_halving_saves_most_of_it() -> None:
-    swept = replay(curves_like(0), FullSweep())
-    assert (swept.regret, swept.share) == (0, pytest.approx(1, abs=1e-12))
-    for policy in (SuccessiveHalving(eta=3), ScreenedHalving()):
-        assert replay(curves_like(1, count=60), policy).share < 0.4
 
 
 def test_a_policy_that_asks_for_the_past_is_refused() -> None:

@@ -13,7 +13,7 @@ from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.selection.choice import choose, uncertainty
 from carbon_midl.selection.criteria import CRITERIA, Best
-from carbon_midl.selection.picture import alt_text, draw_choice, save_picture
+from carbon_midl.selection.picture import draw_choice, save_picture
 from tests.selection.made_up import candidates, write_results
 
 
@@ -126,7 +126,6 @@ def test_json_and_figure_say_what_is_printed(study: Path, capsys: pytest.Capture
     assert stored["grids"][0]["chosen"] == "16"
     assert stored["draws"] == 10_000
     assert "<svg" in figure.read_text()
-    assert "Alt text: Mean val_dice against carbon of 3 candidates. On the frontier: " in out
 
 
 def test_a_single_replicate_is_null_in_the_json(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,8 +190,6 @@ def test_the_picture_shows_every_candidate_and_no_interval_that_is_not_known(tmp
     assert {text.get_text() for text in axes.texts} == {"a", "b", "c"}
     bars = [artist for artist in axes.collections if isinstance(artist, LineCollection)]
     assert sum(len(segment) > 0 for artist in bars for segment in artist.get_segments()) == 2 * 2
-    text = alt_text(made, choice, sure)
-    assert text.startswith("Mean performance against carbon of 3 candidates. On the frontier: a, b. Chosen: b performs")
     with pytest.raises(InputError, match="without a suffix"):
         save_picture(figure, tmp_path / "choice")
     assert not list(tmp_path.iterdir())
