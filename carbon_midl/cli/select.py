@@ -77,10 +77,10 @@ def select(
     pue: Annotated[float | None, Option(help=PUE, show_default=f"{DEFAULT_PUE}, the average of data centres")] = None,
     embodied_g_per_h: Annotated[float | None, Option(help="count making the hardware, by hours in duration_s")] = None,
     cost: Annotated[str, Option(help="column of what a candidate costs, smaller is better")] = "energy_kwh",
-    unit: Annotated[str | None, Option(help="of `--cost`, see below", show_default="kWh of energy_kwh")] = None,
+    unit: Annotated[str | None, Option(help="of `--cost`, see above", show_default="kWh of energy_kwh")] = None,
     candidate: CandidateColumns = "filters",
     replicate: Annotated[
-        str, Option(help="column of seed, fold or patient, or none", show_default="patient_id or seed, see below")
+        str, Option(help="column of seed, fold or patient, or none", show_default="patient_id or seed, see above")
     ] = "",
     training: Annotated[str | None, Option(help="column that tells a candidate's trainings of a patient apart")] = None,
     performance: Annotated[str, Option(help="column, 0 to 1, larger is better", show_default="validation Dice")] = "",
@@ -126,22 +126,8 @@ def select(
         for row in elsewhere:
             print(f"  {row['label']:<8} {row['g_per_kwh']:7g} g/kWh  {row['chosen'] or row['reason']}")
     if json:
-        factors = candidates.factors
-        content = {
-            "table": str(table),
-            **choice.to_dict(),
-            **{name: getattr(rule, name) for name in ("score_name", "assumption", "source")},
-            "cost": {"name": candidates.cost_name, "unit": candidates.unit, "factors": factors and factors.describe()},
-            "candidates": _records(found.table),
-            "draws": found.draws,
-            "none_probability": found.none_probability,
-            "could_be_best": candidates.could_be_best,
-            "without": without,
-            "test": tested,
-            "grids": elsewhere,
-            "notes": [*candidates.notes, *found.notes],
-        }
-        write_json(json, content)
+        more = {"table": str(table), "without": without, "test": tested, "grids": elsewhere}
+        write_json(json, _as_json(candidates, rule, choice, found) | more)
         print(f"\nJSON: {json}")
     if figure:
         from carbon_midl.selection.picture import draw_choice, save_picture
@@ -244,6 +230,20 @@ def _print_test(
     n = f"patients: {alone.counts[0]}, trainings: {alone.trainings[0]}" if alone.paired else f"seeds: {alone.counts[0]}"
     print(f"Test, of {chosen} alone: {TEST_DICE} {_performance(row)} ({n})")
     return row
+
+
+def _as_json(candidates: "Candidates", rule: "Criterion", choice: "Choice", found: "Uncertainty") -> dict[str, Any]:
+    factors = candidates.factors
+    return {
+        **choice.to_dict(),
+        **{name: getattr(rule, name) for name in ("score_name", "assumption", "source")},
+        "cost": {"name": candidates.cost_name, "unit": candidates.unit, "factors": factors and factors.describe()},
+        "candidates": _records(found.table),
+        "draws": found.draws,
+        "none_probability": found.none_probability,
+        "could_be_best": candidates.could_be_best,
+        "notes": [*candidates.notes, *found.notes],
+    }
 
 
 def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
