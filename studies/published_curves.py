@@ -16,6 +16,9 @@ Recorded are summaries only, for the chapter on selection:
   counted from 1. Per epoch to the best, T / k, is published with PePR; up to the best epoch, T · k / E, is what had
   been spent when the kept checkpoint was reached. The first falls with k, the second rises with it: a model that
   converges later is cheaper by one, dearer by the other.
+
+Draws are of the candidates, with replacement, as many as there are; one drawn twice is in the draw once. They tell how
+much a policy's regret and cost depend on which models happened to be in the table.
 """
 
 import argparse
@@ -35,13 +38,19 @@ from carbon_midl.files import write_json, write_text
 from carbon_midl.selection.candidates import Candidates, Columns, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import Pepr, all_criteria
-from carbon_midl.selection.policies import EarlyStopping, FullSweep, Policy, ScreenedHalving, SuccessiveHalving, Widen
-from carbon_midl.selection.replay import Curves, Summary, curves_of_table, drawn, replay, summarise
+from carbon_midl.selection.policies import (
+    EarlyStopping,
+    FullSweep,
+    Policy,
+    ScreenedHalving,
+    SuccessiveHalving,
+    Trial,
+    Widen,
+)
+from carbon_midl.selection.replay import TOLERANCE, Curves, Summary, replay, summarise
 from carbon_midl.study.run import describe_environment
 
 TUNING_SEED, TEST_SEED = 0, 1
-TOLERANCE = 0.005
-"""Regret that does not matter: half a point."""
 LEAST = 0.95
 """Share of the tuning draws in which the regret must stay within the tolerance."""
 MARGIN = 0.005
@@ -59,9 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     table = pd.read_csv(options.table)
     sets = {str(name): part.reset_index(drop=True) for name, part in table.groupby("dataset")}
-    curves = {
-        name: curves_of_table(part, ("model",), "num_param", "energy", r"test_\d+") for name, part in sets.items()
-    }
+    curves = {name: curves_of(part) for name, part in sets.items()}
     policies = grid()
     on = {name: summaries(drawn(part, options.draws, TUNING_SEED), policies) for name, part in curves.items()}
     rows = [
@@ -108,6 +115,21 @@ def main() -> None:
     )
 
 
+def curves_of(table: pd.DataFrame) -> Curves:
+    """The learning curves of a table with a row a model; every epoch is taken to cost the same share of the energy."""
+    accuracies = table.filter(regex=r"^test_\d+$").to_numpy(float)
+    epochs = accuracies.shape[1]
+    rows = zip(table["model"], table["num_param"], table["energy"] / epochs, accuracies.tolist(), strict=True)
+    return Curves(tuple(Trial(name, size, epochs, tuple(curve), (cost,) * epochs) for name, size, cost, curve in rows))
+
+
+def drawn(curves: Curves, draws: int, seed: int = 0) -> list[Curves]:
+    """Draws of the candidates, in the table's order."""
+    generator = np.random.default_rng(seed)
+    each = [np.unique(generator.integers(len(curves), size=len(curves))) for _ in range(draws)]
+    return [Curves(tuple(curves.trials[index] for index in places)) for places in each]
+
+
 def grid() -> list[Policy]:
     """The policies among which is chosen."""
     return [
@@ -123,7 +145,7 @@ def grid() -> list[Policy]:
 
 
 def summaries(draws: Sequence[Curves], policies: Sequence[Policy], tolerance: float = TOLERANCE) -> list[Summary]:
-    """Replay each policy on every draw of the candidates, see `carbon_midl.selection.replay.drawn`."""
+    """Replay each policy on every draw of the candidates."""
     bar = tqdm(policies, leave=False, disable=None)
     return [summarise([replay(curves, policy) for curves in draws], policy, tolerance) for policy in bar]
 
@@ -154,7 +176,7 @@ def choices(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         A row a set and criterion: ``criterion`` with its options, ``chosen``, its ``performance`` and ``cost`` (kWh),
         its ``rank`` by performance among ``models``, and its energy as ``share_of_best``, of the best model's.
     """
-    columns = Columns(candidate=("model",), replicate="none", performance="best_test", resource="energy")
+    columns = Columns(candidate=("model",), replicate="none", performance="best_test", cost="energy")
     rows = []
     for name, table in sets.items():
         candidates = read_candidates(table, columns)

@@ -252,9 +252,9 @@ def search(
 
     planned = plan_search(study, chosen_policy, archive, seed, budget_kwh, name, place.metered_alone)
     if show_status:
-        if not (planned.directory / JOURNAL).exists():
-            raise InputError(f"{planned.directory}: no search was begun here. Begin it without --status.")
-        trail = trail_table(planned, planned.opened())
+        if not (planned.study.directory / JOURNAL).exists():
+            raise InputError(f"{planned.study.directory}: no search was begun here. Begin it without --status.")
+        trail = trail_table(planned)
         if len(trail):
             shown = ["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]
             print(trail[shown].to_string(index=False, float_format="{:.4g}".format))
@@ -270,5 +270,5 @@ def search(
         f"{tested['dice']:.3f} over {tested['slices']:.0f} slices.\n"
         f"Used: {energy(outcome['energy_kwh'])} before PUE, {carbon(outcome['carbon_g'])}; training all in full was "
         f"predicted to take {energy(full_kwh)}, {carbon(full_g)}.\n"
-        f"Runner-up: {outcome['runner_up']}. Trail: {planned.directory}"
+        f"Runner-up: {outcome['runner_up']}. Trail: {planned.study.directory}"
     )

@@ -15,11 +15,7 @@ from carbon_midl.study.results import Results, read_results
 
 
 def read_widths(directory: Path) -> Results:
-    """Read the results of a study whose runs differ in nothing but width and seed, and sort them by these.
-
-    Raises:
-        InputError: there are none, or the runs differ in more.
-    """
+    """Read the results of a study, sorted by width and seed; an `InputError` where its runs differ in more."""
     results = read_results(directory)
     recipes = sorted(results.runs["recipe"].unique())
     if len(recipes) > 1 or results.runs.duplicated(["filters", "seed"]).any():
@@ -133,11 +129,7 @@ def step_cost(carbon_g: Mapping[int, float], bootstrap: PatientBootstrap, first:
 
 
 def marginal_costs(carbon_g: Mapping[int, float], bootstrap: PatientBootstrap) -> pd.DataFrame:
-    """`step_cost` between neighbouring widths, then from the cheapest width to the dearest.
-
-    Raises:
-        InputError: fewer than two widths.
-    """
+    """`step_cost` between neighbouring widths, at least two, then from the cheapest width to the dearest."""
     widths = bootstrap.widths
     if len(widths) < 2:
         raise InputError(f"widths {widths}: a marginal cost needs at least two widths. Add one to the study.")

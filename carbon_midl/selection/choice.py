@@ -7,15 +7,14 @@ given.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.measures import FEW, difference_errors, drawn_means
+from carbon_midl.measures import FEW, drawn_means
 from carbon_midl.selection.candidates import Candidates, Factors
 from carbon_midl.selection.criteria import Criterion
 from carbon_midl.selection.frontier import on_frontier
@@ -35,23 +34,17 @@ class Choice:
         criterion: with its options, in a few words.
         chosen: a candidate's name.
         runner_up: what it would choose without the chosen one; None where there is no other.
-        reason: in a sentence.
         scores: by candidate; NaN where the criterion gives none.
-        score_name: what the scores are.
-        assumption: what must hold for the choice to mean something.
-        source: where the criterion comes from.
         tied: candidates that the criterion cannot tell from the chosen one, which costs the least of them.
+        reason: in a sentence.
     """
 
     criterion: str
     chosen: str
     runner_up: str | None
-    reason: str
     scores: dict[str, float]
-    score_name: str
-    assumption: str
-    source: str
-    tied: tuple[str, ...] = ()
+    tied: tuple[str, ...]
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: no score is null."""
@@ -71,25 +64,16 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     >>> choose(narrow_and_wide, Best()).chosen, choose(narrow_and_wide, Budget(5.0)).chosen
     ('64', '4')
     """
-    performance, cost = candidates.mean_performance[None], candidates.mean_cost[None]
-    utility = criterion.utility(performance, cost, candidates)
-    chosen = int(pick(utility, performance, cost)[0])
+    means = candidates.mean_performance[None], candidates.mean_cost[None]
+    utility = criterion.utility(*means, candidates)
+    chosen = int(pick(utility, *means)[0])
     if chosen < 0:
         raise InputError(criterion.refusal(candidates))
-    runner_up = _chosen_without(candidates, criterion, chosen) if len(candidates) > 1 else None
-    scores = criterion.scores(performance, cost, candidates)[0]
+    scores = dict(zip(candidates.names, criterion.scores(*means, candidates)[0].tolist(), strict=True))
+    runner_up = _chosen_without(candidates, criterion, chosen)
     tied = tuple(candidates.names[index] for index in np.flatnonzero(_largest(utility)[0]) if index != chosen)
-    return Choice(
-        criterion=criterion.describe(candidates),
-        chosen=candidates.names[chosen],
-        runner_up=runner_up,
-        reason=_reason(candidates, chosen, runner_up, criterion.score_name, scores[chosen], tied),
-        scores=dict(zip(candidates.names, scores.tolist(), strict=True)),
-        score_name=criterion.score_name,
-        assumption=criterion.assumption,
-        source=criterion.source,
-        tied=tied,
-    )
+    choice = Choice(criterion.describe(candidates), candidates.names[chosen], runner_up, scores, tied)
+    return replace(choice, reason=_reason(candidates, choice, criterion.score_name))
 
 
 def pick(utility: np.ndarray, performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
@@ -113,20 +97,18 @@ def _largest(utility: np.ndarray) -> np.ndarray:
 def _chosen_without(candidates: Candidates, criterion: Criterion, index: int) -> str | None:
     """What would be chosen without one of them; None where none may be."""
     rest = candidates.without(index)
+    if not len(rest):
+        return None
     means = rest.mean_performance[None], rest.mean_cost[None]
     chosen = int(pick(criterion.utility(*means, rest), *means)[0])
     return None if chosen < 0 else rest.names[chosen]
 
 
-def _reason(
-    candidates: Candidates, chosen: int, runner_up: str | None, score_name: str, score: float, tied: Sequence[str]
-) -> str:
+def _reason(candidates: Candidates, choice: Choice, score_name: str) -> str:
     """Why the chosen one: its ranks, its distance from the best, its score, and what comes next."""
     performance, cost, count = candidates.mean_performance, candidates.mean_cost, len(candidates)
-    name, best = candidates.names[chosen], int(performance.argmax())
-    if count == 1:
-        return f"{name} is the only candidate, {performance[0]:.4f} at {amount(cost[0], candidates.unit)}."
-    text = f"{name} performs {performance[chosen]:.4f}, "
+    chosen, best = candidates.names.index(choice.chosen), int(performance.argmax())
+    text = f"{choice.chosen} performs {performance[chosen]:.4f}, "
     if performance[chosen] < performance[best]:
         rank = int((performance > performance[chosen]).sum()) + 1
         share = f" for {cost[chosen] / cost[best]:.0%} of its cost" if cost[best] > 0 else ""
@@ -137,16 +119,14 @@ def _reason(
     rank = int((cost < cost[chosen]).sum()) + 1
     cheapest = "the least" if rank == 1 else f"number {rank} of {count} from the cheapest"
     text += f" costs {amount(cost[chosen], candidates.unit)}, {cheapest}"
+    score = choice.scores[choice.chosen]
     if score not in (performance[chosen], 0 if chosen == best else None):
         text += f"; {score_name}: {number(score)}"
-    if runner_up is not None:
-        index = candidates.names.index(runner_up)
-        text += f". Next is {runner_up}, {performance[index]:.4f} at {amount(cost[index], candidates.unit)}"
-    means = np.stack([performance, cost])
-    if np.allclose(means, means[:, [chosen]], rtol=_RELATIVE_TIE, atol=0):
-        return text + ". All candidates are equal in performance and cost; the first is taken."
-    if tied:
-        return text + f". It is level with {listed(list(tied))}; of equals the cheapest is taken, then the best."
+    if choice.runner_up is not None:
+        index = candidates.names.index(choice.runner_up)
+        text += f". Next is {choice.runner_up}, {performance[index]:.4f} at {amount(cost[index], candidates.unit)}"
+    if choice.tied:
+        text += f". It is level with {listed(choice.tied)}; of equals the cheapest is taken, then the best"
     return text + "."
 
 
@@ -156,9 +136,9 @@ class Uncertainty:
 
     Attributes:
         table: one row a candidate: ``candidate``, ``replicates``, ``performance`` and ``cost`` with their 95 %
-            intervals (``…_low``, ``…_high``), ``on_frontier`` as observed, ``frontier_probability``,
-            ``chosen_probability``, and ``rank`` by the criterion with its 95 % interval; candidates that may not be
-            chosen share the last rank. NaN where there is no interval.
+            intervals (``…_low``, ``…_high``), ``rank`` by the criterion (candidates that may not be chosen share the
+            last), ``on_frontier`` as observed, ``frontier_probability`` and ``chosen_probability``. NaN where there
+            is no interval.
         none_probability: of draws on which no candidate may be chosen; None where nothing could be drawn.
         draws: how many.
         notes: what limits all this, in sentences.
@@ -169,53 +149,30 @@ class Uncertainty:
     draws: int
     notes: tuple[str, ...]
 
-    def chosen_probability(self, name: str) -> float:
-        """Of one candidate; NaN where nothing could be drawn."""
-        return float(self.table["chosen_probability"].to_numpy()[list(self.table["candidate"]).index(name)])
-
 
 def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS, seed: int = 0) -> Uncertainty:
-    """Choose again on each of ``draws`` draws of the replicates.
-
-    Args:
-        candidates: n of them.
-        criterion: applied to each draw.
-        draws: at least 1.
-        seed: of the draws.
-
-    Raises:
-        InputError: ``draws`` is less than 1.
-    """
-    if draws < 1:
-        raise InputError(f"draws: found {draws}; expected at least 1.")
+    """Choose again on each of ``draws`` draws of the replicates, at least 1; ``seed`` is that of the draws."""
     count, single = len(candidates), candidates.counts < 2
-    observed = candidates.mean_performance[None], candidates.mean_cost[None]
-    performance = cost = np.full((1, count), np.nan)
-    ranks, frontier, chosen, none = performance, np.full(count, np.nan), np.full(count, np.nan), None
+    means = candidates.mean_performance[None], candidates.mean_cost[None]
+    performance, cost = means
     if not single.all():
         performance, cost = drawn_means(candidates.performance, candidates.cost, draws=draws, seed=seed)
-        utility = criterion.utility(performance, cost, candidates)
-        picked = pick(utility, performance, cost)
-        ranks, frontier = _ranks(utility), on_frontier(performance, cost).mean(axis=0)
-        none = float((picked < 0).mean())
-        chosen = np.bincount(picked[picked >= 0], minlength=count) / draws
+    picked = pick(criterion.utility(performance, cost, candidates), performance, cost)
     columns: dict[str, Any] = {"candidate": candidates.names, "replicates": candidates.counts}
-    observed_ranks = _ranks(criterion.utility(*observed, candidates))
-    for name, mean, drawn in zip(
-        ("performance", "cost", "rank"), (*observed, observed_ranks), (performance, cost, ranks), strict=True
-    ):
+    for name, observed, drawn in (("performance", means[0], performance), ("cost", means[1], cost)):
         low, high = np.where(single, np.nan, np.quantile(drawn, _LIMITS, axis=0))
-        columns |= {name: mean[0], f"{name}_low": low, f"{name}_high": high}
-    columns |= {"on_frontier": on_frontier(*observed)[0], "frontier_probability": frontier}
-    table = pd.DataFrame(columns | {"chosen_probability": chosen})
-    return Uncertainty(table, none, draws if none is not None else 0, _notes(candidates))
-
-
-def _ranks(utility: np.ndarray) -> np.ndarray:
-    """1 for the largest of each row; equals share the smallest of their ranks."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(-utility, method="min", axis=1))
+        columns |= {name: observed[0], f"{name}_low": low, f"{name}_high": high}
+    columns |= {
+        "rank": pd.Series(-criterion.utility(*means, candidates)[0]).rank(method="min"),
+        "on_frontier": on_frontier(*means)[0],
+        "frontier_probability": on_frontier(performance, cost).mean(axis=0),
+        "chosen_probability": np.bincount(picked[picked >= 0], minlength=count) / len(picked),
+    }
+    table = pd.DataFrame(columns)
+    if single.all():
+        table[["frontier_probability", "chosen_probability"]] = np.nan
+        return Uncertainty(table, None, 0, _notes(candidates))
+    return Uncertainty(table, float((picked < 0).mean()), draws, _notes(candidates))
 
 
 def _notes(candidates: Candidates) -> tuple[str, ...]:
@@ -236,69 +193,15 @@ def _notes(candidates: Candidates) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def compare(candidates: Candidates) -> pd.DataFrame:
-    """Every pair, the cheaper one first, by t intervals and tests; see `carbon_midl.measures.difference_errors`.
-
-    Intervals are of one pair each, 95 %. The corrected probabilities hold for all pairs together: Holm 1979, "A simple
-    sequentially rejective multiple test procedure". Where a single replicate tells nothing, there is neither.
-
-    Returns:
-        Rows with ``first``, ``second``, ``difference`` (second minus first), ``low``, ``high``, ``p`` (two-sided) and
-        ``p_holm``.
-
-    Raises:
-        InputError: fewer than two candidates.
-    """
-    from scipy.special import stdtr, stdtrit
-
-    if len(candidates) < 2:
-        raise InputError(f"candidates: found {len(candidates)}; a comparison needs at least two.")
-    order = np.argsort(candidates.mean_cost, kind="stable")
-    first, second = np.array(list(combinations(order.tolist(), 2))).T
-    each = np.array([difference_errors(candidates.performance, index) for index in range(len(candidates))])
-    difference = candidates.mean_performance[second] - candidates.mean_performance[first]
-    error, freedom = each[first, :, second].T
-    half = stdtrit(freedom, _LIMITS[1]) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stdtr(freedom, -np.abs(difference) / error)
-    p[(difference == 0) & (error == 0)] = 1.0
-    names = np.array(candidates.names, dtype=object)
-    return pd.DataFrame(
-        {
-            "first": names[first],
-            "second": names[second],
-            "difference": difference,
-            "low": difference - half,
-            "high": difference + half,
-            "p": p,
-            "p_holm": holm(p),
-        }
-    )
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Corrected probabilities of a family of tests; NaN is no test and stays so."""
-    corrected = np.full(p.shape, np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else steps
-    return corrected
-
-
 def leave_one_out(candidates: Candidates, criterion: Criterion) -> dict[str, str | None]:
     """By candidate whose absence changes the choice, though it was not chosen: what would be chosen (None: none).
 
     Scores that are scaled by the table, as PePR's and the weighted sum's, move with the cheapest and dearest
     candidates; so can the choice.
-
-    Raises:
-        InputError: none may be chosen among all.
     """
     chosen = choose(candidates, criterion).chosen
-    others = [(index, name) for index, name in enumerate(candidates.names) if name != chosen]
-    without = {name: _chosen_without(candidates, criterion, index) for index, name in others}
-    return {name: instead for name, instead in without.items() if instead != chosen}
+    without = {name: _chosen_without(candidates, criterion, index) for index, name in enumerate(candidates.names)}
+    return {name: instead for name, instead in without.items() if chosen not in (name, instead)}
 
 
 def across_factors(candidates: Candidates, criterion: Criterion, factors: Mapping[str, Factors]) -> pd.DataFrame:
@@ -308,50 +211,43 @@ def across_factors(candidates: Candidates, criterion: Criterion, factors: Mappin
     PePR or non-inferiority; it changes what fits a budget or a price in grams, and an embodied share's part.
 
     Args:
-        candidates: whose cost was made from energy.
-        criterion: whatever it is.
+        candidates: whose cost was made from energy, otherwise an `InputError` says so.
+        criterion: that chooses.
         factors: by a label of each.
 
     Returns:
-        Rows with ``label``, ``g_per_kwh``, ``chosen`` (None where none may be), its ``carbon_g`` and ``reason``.
-
-    Raises:
-        InputError: the cost was not made from energy, or an embodied share lacks the duration.
+        Rows with ``label``, ``g_per_kwh``, ``chosen`` (None where none may be) and ``reason``.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows = []
     for label, there in factors.items():
         recosted = candidates.recosted(there)
         try:
             choice = choose(recosted, criterion)
             chosen, reason = choice.chosen, choice.reason
-            carbon_g = float(recosted.mean_cost[recosted.names.index(chosen)])
         except InputError as error:
-            chosen, carbon_g, reason = None, np.nan, str(error)
-        rows.append((label, there.intensity.g_per_kwh, chosen, carbon_g, reason))
-    return pd.DataFrame(rows, columns=["label", "g_per_kwh", "chosen", "carbon_g", "reason"])
+            chosen, reason = None, str(error)
+        rows.append((label, there.intensity.g_per_kwh, chosen, reason))
+    return pd.DataFrame(rows, columns=["label", "g_per_kwh", "chosen", "reason"])
 
 
 def side_by_side(
     candidates: Candidates, criteria: Sequence[Criterion], draws: int = DRAWS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What each criterion chooses.
+    """What each criterion chooses; an `InputError` where one may choose none of them.
 
     Returns:
         A row a criterion: ``name``, ``chosen``, ``runner_up`` (None: there is none), ``performance`` and ``cost`` of
-        the chosen one, its ``probability`` over draws of the replicates (NaN where nothing could be drawn) and the
-        ``reason``.
+        the chosen one, its ``probability`` over draws of the replicates (NaN where nothing could be drawn).
         A row a criterion and candidate: ``name``, ``candidate``, ``probability`` of being chosen.
-
-    Raises:
-        InputError: a criterion may choose none of them.
     """
     rows, probabilities = [], []
     for criterion in criteria:
         choice = choose(candidates, criterion)
-        table = uncertainty(candidates, criterion, draws).table.assign(name=criterion.name)
-        table = table.rename(columns={"chosen_probability": "probability"})
-        probabilities.append(table[["name", "candidate", "probability"]])
-        chosen = table.rename(columns={"candidate": "chosen"}).set_index("chosen", drop=False).loc[choice.chosen]
-        kept = chosen[["name", "chosen", "performance", "cost", "probability"]].to_dict()
-        rows.append(kept | {"runner_up": choice.runner_up, "reason": choice.reason})
-    return pd.DataFrame(rows), pd.concat(probabilities, ignore_index=True)
+        table = uncertainty(candidates, criterion, draws).table.set_index("candidate")
+        performance, cost, probability = table.loc[choice.chosen, ["performance", "cost", "chosen_probability"]]
+        rows.append((criterion.name, choice.chosen, choice.runner_up, performance, cost, probability))
+        probabilities += [(criterion.name, *each) for each in table["chosen_probability"].items()]
+    return (
+        pd.DataFrame(rows, columns=["name", "chosen", "runner_up", "performance", "cost", "probability"]),
+        pd.DataFrame(probabilities, columns=["name", "candidate", "probability"]),
+    )

@@ -1,12 +1,12 @@
 """The criteria: what each makes as large as possible, under which assumption, and where it comes from."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
 from carbon_midl.selection.frontier import POINT, on_frontier, step_prices
 from carbon_midl.units import amount, number
@@ -17,16 +17,18 @@ PRICE_SHARE = 0.1
 
 
 class Criterion(ABC):
-    """What all criteria share; each is a small class with its options as attributes.
+    """What all criteria share; each is a small class with its options as attributes, which pydantic checks.
 
     Attributes:
         name: on the command line.
+        words: what it asks for, with its options and the unit of the cost.
         score_name: what the scores are, in words.
         assumption: what must hold for the choice to mean something.
         source: where it comes from.
     """
 
     name: ClassVar[str]
+    words: ClassVar[str]
     score_name: ClassVar[str]
     assumption: ClassVar[str]
     source: ClassVar[str]
@@ -49,20 +51,21 @@ class Criterion(ABC):
         utility = self.utility(performance, cost, candidates)
         return np.where(np.isneginf(utility), np.nan, utility)
 
-    @abstractmethod
     def describe(self, candidates: Candidates) -> str:
         """The criterion with its options, in a few words."""
+        options = {name: number(value) for name, value in vars(self).items() if isinstance(value, float)}
+        return self.words.format(**options, unit=candidates.unit).rstrip()
 
     def refusal(self, candidates: Candidates) -> str:
-        """What to say where no candidate may be chosen."""
-        return f"{self.name}: none of {len(candidates)} candidates may be chosen."
+        """What to say where no candidate may be chosen, which only a budget brings about."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Best(Criterion):
     """The best mean performance, whatever it costs."""
 
     name = "best"
+    words = "best performance"
     score_name = "mean performance"
     assumption = "Cost does not matter, and the largest mean is the best candidate and not a lucky one."
     source = "usual practice"
@@ -71,43 +74,31 @@ class Best(Criterion):
         """The performance."""
         return performance
 
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion in a few words."""
-        return "best performance"
-
 
 @dataclass(frozen=True)
 class Budget(Criterion):
     """The best of those that cost at most ``limit``, in the unit of the cost."""
 
-    limit: float
+    limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     name = "budget"
+    words = "best within {limit} {unit}"
     score_name = "mean performance within the budget"
     assumption = "The budget is fixed, and what is left of it is worth nothing."
     source = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.limit < np.inf:
-            raise InputError(f"budget: found {self.limit}; expected a number above 0, in the unit of the cost.")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The performance within the budget."""
         return np.where(cost <= self.limit, performance, -np.inf)
 
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion with its budget."""
-        return f"best within {amount(self.limit, candidates.unit)}"
-
     def refusal(self, candidates: Candidates) -> str:
         """The cheapest, and what it would take."""
-        cheapest, cost = candidates.names[candidates.mean_cost.argmin()], candidates.mean_cost.min()
-        needed = amount(cost, candidates.unit)
+        cost, factors = candidates.mean_cost.min(), candidates.factors
+        cheapest, needed = candidates.names[candidates.mean_cost.argmin()], amount(cost, candidates.unit)
         text = (
             f"budget: no candidate within {amount(self.limit, candidates.unit)}; the cheapest, {cheapest}, costs "
             f"{needed}, {number(cost / self.limit)} times as much. Allow {needed}, or train it with less energy"
         )
-        factors = candidates.factors
         if factors is not None and not factors.embodied_g_per_h:
             here = factors.intensity.g_per_kwh
             text += f", or on a grid of at most {amount(here * self.limit / cost, 'gCO2eq/kWh')} (now {here:g})"
@@ -119,17 +110,15 @@ class NonInferior(Criterion):
     """The cheapest whose difference from the best has a lower confidence limit above minus the margin.
 
     The limit is one-sided, see `carbon_midl.measures.lower_limits`. On draws of the replicates it lies as far below the
-    difference as in the table.
-
-    Attributes:
-        margin: the loss in performance that does not matter, as a fraction (0.01 is one point).
-        confidence: of the one-sided limit.
+    difference as in the table. The margin is the loss in performance that does not matter, a fraction (0.01 is one
+    point).
     """
 
-    margin: float = 0.01
-    confidence: float = 0.95
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    confidence: ClassVar[float] = 0.95
 
     name = "noninferior"
+    words = "cheapest not worse than the best by more than {margin}, one-sided 95 %"
     score_name = "lower limit of the difference from the best performance"
     assumption = (
         "The margin was set before the results were seen; each candidate is compared with the best on its own, without "
@@ -137,12 +126,6 @@ class NonInferior(Criterion):
         "best; with a single one there is no limit, and the means are compared."
     )
     source = "non-inferiority trials (CONSORT extension, Piaggio et al. 2012), taken over to models"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.margin < 1:
-            raise InputError(f"margin: found {self.margin}; expected a fraction from 0 to below 1 (0.01 is one point).")
-        if not 0.5 < self.confidence < 1:
-            raise InputError(f"confidence: found {self.confidence}; expected a fraction between 0.5 and 1, as 0.95.")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """Minus the cost of those that are not inferior."""
@@ -158,20 +141,15 @@ class NonInferior(Criterion):
             limits[best == index] -= observed - observed[index] - candidates.lower_limits(index, self.confidence)
         return limits
 
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion with its margin."""
-        return f"cheapest not worse than the best by more than {self.margin:g}, one-sided {100 * self.confidence:g} %"
-
 
 @dataclass(frozen=True)
 class Weighted(Criterion):
-    """The largest weighted sum of performance and thrift, each scaled to 0–1 over the candidates.
+    """The largest weighted sum of performance and thrift: weight · P + (1 - weight) · (1 - C).
 
-    Score = weight · P + (1 - weight) · (1 - C), with P and C scaled by their smallest and largest value, and a weight
-    of the performance from 0 to 1.
+    P and C are scaled to 0–1 by their smallest and largest value among the candidates.
     """
 
-    weight: float = 0.5
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     name = "weighted"
     score_name = "weighted sum of scaled performance and thrift"
@@ -180,10 +158,6 @@ class Weighted(Criterion):
         "another candidate at either end changes what a point is worth."
     )
     source = "simple additive weighting (Hwang and Yoon 1981)"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight <= 1:
-            raise InputError(f"weight: found {self.weight}; expected 0 (cost alone) to 1 (performance alone).")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The weighted sum."""
@@ -194,16 +168,8 @@ class Weighted(Criterion):
         return f"weighted sum, {self.weight:g} for performance and {1 - self.weight:g} for thrift"
 
 
-@dataclass(frozen=True)
 class Pepr(Criterion):
-    """Performance per resource unit: P / (1 + R), with the resource R scaled to 0–1.
-
-    Attributes:
-        limits: the resource that counts as 0 and as 1, in the unit of the cost; by default the smallest and largest of
-            the candidates.
-    """
-
-    limits: tuple[float, float] | None = None
+    """Performance per resource unit: P / (1 + R), with the resource R scaled to 0–1 over the candidates."""
 
     name = "pepr"
     score_name = "PePR"
@@ -213,28 +179,19 @@ class Pepr(Criterion):
     )
     source = "Selvan et al., PePR, arXiv:2403.12562"
 
-    def __post_init__(self) -> None:
-        if self.limits is not None and not (np.isfinite(self.limits).all() and self.limits[0] < self.limits[1]):
-            raise InputError(f"PePR limits: found {self.limits}; expected two numbers, the smaller first.")
-
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The score."""
-        if self.limits is None:
-            return performance / (1 + scaled(cost))
-        low, high = self.limits
-        return performance / (1 + (cost - low) / (high - low))
+        return performance / (1 + scaled(cost))
 
     def describe(self, candidates: Candidates) -> str:
         """PePR with the letter of its resource."""
         if candidates.unit == CARBON_UNIT:
             return "PePR-C"
-        name = candidates.cost_name.lower()
-        words = {"energy": "E", "kwh": "E", "mem": "M", "time": "T", "duration": "T"}
-        letter = next((letter for word, letter in words.items() if word in name), None)
-        return f"PePR-{letter}" if letter else f"PePR of {candidates.cost_name}"
+        words = {"energy": "E", "mem": "M", "time": "T"}
+        letters = [letter for word, letter in words.items() if word in candidates.cost_name.lower()]
+        return f"PePR-{letters[0]}" if letters else f"PePR of {candidates.cost_name}"
 
 
-@dataclass(frozen=True)
 class Knee(Criterion):
     """The point of the frontier farthest above the straight line from its cheapest to its best point.
 
@@ -242,6 +199,7 @@ class Knee(Criterion):
     """
 
     name = "knee"
+    words = "knee of the frontier"
     score_name = "height above the line from the cheapest to the best of the frontier"
     assumption = (
         "Both axes are linear, and the cheapest and the best on the frontier are the right ends: a logarithmic cost, "
@@ -254,10 +212,6 @@ class Knee(Criterion):
         frontier = on_frontier(performance, cost)
         return np.where(frontier, scaled(performance, frontier) - scaled(cost, frontier), -np.inf)
 
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion in a few words."""
-        return "knee of the frontier"
-
 
 @dataclass(frozen=True)
 class Marginal(Criterion):
@@ -267,19 +221,16 @@ class Marginal(Criterion):
     leads to the candidate with the largest ``limit`` · performance / 0.01 - cost.
     """
 
-    limit: float
+    limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
     name = "marginal"
+    words = "along the frontier while a point (0.01) costs less than {limit} {unit}"
     score_name = "price of a point in the step that leads there"
     assumption = (
         "A point (0.01) of performance is worth the limit, the first as much as the last, and the means are the truth: "
         "the price of a small gain is known far less well than its cost."
     )
     source = "incremental cost-effectiveness ratio with extended dominance (Cantor 1994)"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.limit < np.inf:
-            raise InputError(f"price: found {self.limit}; expected what a point (0.01) may cost, at least 0.")
 
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """What the performance is worth, less the cost."""
@@ -288,10 +239,6 @@ class Marginal(Criterion):
     def scores(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The price of a point, 0 for the cheapest; NaN off the hull."""
         return np.array([step_prices(*means) for means in zip(performance, cost, strict=True)])
-
-    def describe(self, candidates: Candidates) -> str:
-        """The criterion with its limit."""
-        return f"along the frontier while a point (0.01) costs less than {amount(self.limit, candidates.unit)}"
 
 
 CRITERIA: dict[str, type[Criterion]] = {
@@ -306,9 +253,7 @@ CRITERIA: dict[str, type[Criterion]] = {
 def all_criteria(candidates: Candidates, margin: float = 0.01) -> list[Criterion]:
     """Every criterion, with a budget and a price that follow from the candidates for lack of anyone who would pay.
 
-    Args:
-        candidates: the budget is their median cost, the price of a point `PRICE_SHARE` of it.
-        margin: of the non-inferiority, 0–1.
+    The budget is their median cost, the price of a point `PRICE_SHARE` of it.
     """
     median = float(np.median(candidates.mean_cost))
     return [Best(), Budget(median), NonInferior(margin), Weighted(), Pepr(), Knee(), Marginal(PRICE_SHARE * median)]

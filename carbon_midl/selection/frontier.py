@@ -1,7 +1,7 @@
 """The Pareto frontier: candidates that no other beats in performance without costing more.
 
 A candidate is *dominated* where another performs at least as well and costs at most as much, one of the two strictly.
-Equal candidates do not dominate one another: all of them are on the frontier, or none is. NaN is never on it.
+Equal candidates do not dominate one another: all of them are on the frontier, or none is.
 """
 
 import numpy as np
@@ -20,22 +20,16 @@ def on_frontier(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
     Returns:
         Booleans of that shape.
     """
-    performance, cost = np.asarray(performance, dtype=float), np.asarray(cost, dtype=float)
-    absent = np.isnan(performance) | np.isnan(cost)
-    # Absent candidates cost more than any other and are worse, so that they change nothing for those present.
-    performance, cost = np.where(absent, -np.inf, performance), np.where(absent, np.inf, cost)
     order = np.lexsort((-performance, cost), axis=-1)  # from cheap to dear, among equal costs the best first
-    performance, cost = np.take_along_axis(performance, order, axis=-1), np.take_along_axis(cost, order, axis=-1)
-    new = np.ones(performance.shape, dtype=bool)
-    new[..., 1:] = performance[..., 1:] > np.maximum.accumulate(performance, axis=-1)[..., :-1]
-    # One that is equal to the one before it in both is on the frontier if that one is: the first of the run decides.
-    equal = (performance[..., 1:] == performance[..., :-1]) & (cost[..., 1:] == cost[..., :-1])
-    first_of_run = np.broadcast_to(np.arange(performance.shape[-1]), performance.shape).copy()
-    first_of_run[..., 1:][equal] = 0
-    new = np.take_along_axis(new, np.maximum.accumulate(first_of_run, axis=-1), axis=-1)
-    result = np.empty_like(new)
-    np.put_along_axis(result, order, new, axis=-1)
-    return result & ~absent
+    performance, cost = (np.take_along_axis(values, order, axis=-1) for values in (performance, cost))
+    best = np.maximum.accumulate(performance, axis=-1)
+    rises = np.diff(best, axis=-1, prepend=-np.inf) > 0
+    # The first that is as good as the best so far; those that equal it in both are on the frontier as well.
+    first = np.maximum.accumulate(np.where(rises, np.arange(performance.shape[-1]), 0), axis=-1)
+    kept = (performance == best) & (cost == np.take_along_axis(cost, first, axis=-1))
+    result = np.empty_like(kept)
+    np.put_along_axis(result, order, kept, axis=-1)
+    return result
 
 
 def step_prices(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:

@@ -4,22 +4,24 @@ A policy is a pure function of the trials: the same trials give the same steps, 
 can be replayed on recorded learning curves.
 """
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
 from statistics import median
-from typing import ClassVar, NamedTuple, get_type_hints
+from typing import Annotated, ClassVar, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
 from carbon_midl.errors import InputError
+from carbon_midl.training.options import explain
 
 _TOLERANCE = 1e-9
 """An allowance that falls short of an epoch by less, relative to it, pays for it."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Trial:
     """A candidate in a search: what is known before training, and what its training has shown so far.
 
@@ -29,9 +31,6 @@ class Trial:
         epochs: planned.
         performance: validation performance after each trained epoch, 0–1; NaN for an epoch that failed.
         cost: of each trained epoch (kWh, or any unit, the same for all trials).
-
-    Raises:
-        InputError: a size, number of epochs, performance or cost that cannot be, or numbers that do not agree.
     """
 
     name: str
@@ -39,21 +38,6 @@ class Trial:
     epochs: int
     performance: tuple[float, ...] = ()
     cost: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 < self.size < math.inf:
-            raise InputError(f"{self.name}: found size {self.size}; expected a number above 0.")
-        if self.epochs < 1:
-            raise InputError(f"{self.name}: found {self.epochs} epochs; expected at least 1.")
-        if not len(self.performance) == len(self.cost) <= self.epochs:
-            raise InputError(
-                f"{self.name}: found {len(self.performance)} performances and {len(self.cost)} costs; expected one of "
-                f"each for every trained epoch, and at most {self.epochs}."
-            )
-        if any(value < 0 or value > 1 for value in self.performance):  # neither holds for NaN
-            raise InputError(f"{self.name}: found performances {self.performance}; expected 0 to 1, or NaN.")
-        if not all(0 <= cost < math.inf for cost in self.cost):
-            raise InputError(f"{self.name}: found costs {self.cost}; expected numbers of 0 or more.")
 
     @property
     def trained(self) -> int:
@@ -77,9 +61,7 @@ class Trial:
 
     def up_to(self, epochs: int) -> "Trial":
         """The trial as it was after its first ``epochs`` trained epochs, or as it is where there are fewer."""
-        if epochs >= self.trained:
-            return self
-        return replace(self, performance=self.performance[:epochs], cost=self.cost[:epochs])
+        return dataclasses.replace(self, performance=self.performance[:epochs], cost=self.cost[:epochs])
 
 
 class Step(NamedTuple):
@@ -90,17 +72,17 @@ class Step(NamedTuple):
 
 
 class Policy(ABC):
-    """What all policies share; each is a small frozen dataclass with its options as fields.
+    """What all policies share; each is a small frozen dataclass with its options as fields, checked by pydantic.
 
     Attributes:
         name: on the command line.
-        summary: what it does, in a sentence.
+        words: it and its options, in a few words; recorded tables name it so.
         assumption: what must hold for its choice to mean something.
         source: where it comes from.
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]
+    words: ClassVar[str]
     assumption: ClassVar[str]
     source: ClassVar[str]
 
@@ -112,20 +94,16 @@ class Policy(ABC):
         is, until the last of them is done. An empty list ends the search.
         """
 
-    @abstractmethod
     def describe(self) -> str:
         """The policy with its options, in a few words."""
+        return self.words.format(**dataclasses.asdict(self))  # type: ignore[call-overload]
 
     def goes_on(self, trial: Trial, others: Sequence[Trial]) -> bool:
         """Whether a trial in a live search trains on; ``others`` are the other trials as they are now."""
         return bool(self.steps([trial]))
 
     def choose(self, trials: Sequence[Trial]) -> int:
-        """Index of the chosen trial: of those trained the best so far, of equals the one whose training cost least.
-
-        Raises:
-            InputError: no trial has a performance yet.
-        """
+        """Index of the chosen trial: of those trained the best so far, of equals the one whose training cost least."""
         chosen = max(range(len(trials)), key=lambda index: (*_rank(trials[index]), -index), default=None)
         if chosen is None or trials[chosen].best == -math.inf:
             raise InputError("search: no candidate has a performance yet. Train at least one epoch.")
@@ -153,21 +131,12 @@ def _patient_steps(trials: Sequence[Trial], indices: Sequence[int], patience: in
     return steps
 
 
-def _check_options(policy: Policy, above: bool = False, **bounds: float) -> None:
-    """Refuse options below their bound, and at it where they have to be ``above`` it."""
-    for name, bound in bounds.items():
-        value = getattr(policy, name)
-        if value is not None and not (bound < value < math.inf or (bound == value and not above)):
-            expected = f"above {bound}" if above else f"of {bound} or more"
-            raise InputError(f"{name}: found {value}; expected a number {expected}.")
-
-
 @dataclass(frozen=True)
 class FullSweep(Policy):
     """Every candidate is trained for all its epochs, the smallest first."""
 
     name = "full"
-    summary = "Train every candidate for all its epochs."
+    words = "full sweep"
     assumption = "Cost does not matter."
     source = "usual practice"
 
@@ -175,32 +144,21 @@ class FullSweep(Policy):
         """All that is left of every training."""
         return _patient_steps(trials, _by_size(trials), None)
 
-    def describe(self) -> str:
-        """The policy in a few words."""
-        return "full sweep"
-
 
 @dataclass(frozen=True)
 class EarlyStopping(Policy):
     """Every candidate is trained until its performance has not improved for ``patience`` epochs."""
 
-    patience: int = 5
+    patience: PositiveInt = 5
 
     name = "early-stopping"
-    summary = "Train every candidate until it has not improved for some epochs."
+    words = "early stopping after {patience} epochs without improvement"
     assumption = "A training that has not improved for so long will not improve again by much."
     source = "Prechelt 1998, Early stopping – but when? (Neural Networks: Tricks of the Trade)"
-
-    def __post_init__(self) -> None:
-        _check_options(self, patience=1)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """Each training up to the epoch at which it would stop if none before improves."""
         return _patient_steps(trials, _by_size(trials), self.patience)
-
-    def describe(self) -> str:
-        """The policy with its patience."""
-        return f"early stopping after {self.patience} epochs without improvement"
 
 
 @dataclass(frozen=True)
@@ -214,22 +172,20 @@ class SuccessiveHalving(Policy):
     is that of the mean candidate's whole training.
 
     Attributes:
-        eta: above 1.
-        first: allowance of the first rung in mean epochs, above 0.
+        eta: one in so many goes on.
+        first: allowance of the first rung in mean epochs.
     """
 
-    eta: float = 2.0
-    first: float = 1.0
+    eta: Annotated[float, Field(gt=1)] = 2.0
+    first: PositiveFloat = 1.0
 
+    whole_epochs: ClassVar[bool] = False
     name = "halving"
-    summary = "Give every survivor the same energy, keep one in eta, give those eta times as much."
+    words = "successive halving in energy, one of {eta:g} from {first:g} mean epochs on"
     assumption = "Who leads after an equal amount of energy will be among the leaders at the end."
     source = (
         "Jamieson and Talwalkar 2016 (AISTATS) and Li et al. 2018 (Hyperband, JMLR), here with energy as the resource"
     )
-
-    def __post_init__(self) -> None:
-        _check_options(self, above=True, eta=1, first=0)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """The first epoch of all; then, rung by rung, what is left of the first rung that is not done."""
@@ -268,11 +224,14 @@ class SuccessiveHalving(Policy):
     def _rungs(self, trials: Sequence[Trial]) -> Iterator[tuple[float, float]]:
         """The energy of each rung, and the most epochs that a candidate may train for it."""
         mean_cost = math.fsum(trial.cost[0] for trial in trials) / len(trials)
-        allowance, last = self.first, max(trial.epochs for trial in trials)
-        while allowance < last * (1 - _TOLERANCE):
-            yield allowance * mean_cost * (1 + _TOLERANCE), self.most_epochs(allowance)
-            allowance *= self.eta
-        yield last * mean_cost * (1 + _TOLERANCE), self.most_epochs(last)
+        last = float(max(trial.epochs for trial in trials))
+        allowances = [self.first]
+        while allowances[-1] < last * (1 - _TOLERANCE):
+            allowances.append(allowances[-1] * self.eta)
+        for allowance in (*allowances[:-1], last):
+            # Without a limit small candidates get as much energy as others, however little their epochs cost.
+            most_epochs = math.floor(allowance + _TOLERANCE) if self.whole_epochs else math.inf
+            yield allowance * mean_cost * (1 + _TOLERANCE), most_epochs
 
     def _ranks(self, trials: Sequence[Trial]) -> list[tuple[float, ...]]:
         return [(score, *_rank(trial)) for score, trial in zip(self.scores(trials), trials, strict=True)]
@@ -284,17 +243,9 @@ class SuccessiveHalving(Policy):
         """Of how many survivors of a rung, counted from 1, one goes on."""
         return self.eta
 
-    def most_epochs(self, allowance: float) -> float:
-        """Within an allowance, however little they cost: no limit, small candidates get as much energy as others."""
-        return math.inf
-
     def scores(self, trials: Sequence[Trial]) -> list[float]:
         """What the survivors of a rung are ranked by, the larger the better: the best performance so far."""
         return [trial.best for trial in trials]
-
-    def describe(self) -> str:
-        """The policy with its options."""
-        return f"successive halving in energy, one of {self.eta:g} from {self.first:g} mean epochs on"
 
 
 @dataclass(frozen=True)
@@ -307,36 +258,29 @@ class ScreenedHalving(SuccessiveHalving):
     epoch as it did since half of the epochs trained. One with a single epoch, which shows no trend, gets the median.
 
     Attributes:
-        eta: of so many survivors one goes on from later rungs, each with an allowance so many times larger; above 1.
-        first: allowance of the first rung in mean epochs, above 0; with 2, all but the dearest show a trend.
-        screen: of so many candidates one passes the first rung, 1 or more.
-        trend: share of the promised gain that is believed, 0 or more.
+        eta: of so many survivors one goes on from later rungs, each with an allowance so many times larger.
+        first: allowance of the first rung in mean epochs; with 2, all but the dearest show a trend.
+        screen: of so many candidates one passes the first rung.
+        trend: share of the promised gain that is believed.
     """
 
-    eta: float = 1.5
-    first: float = 2.0
-    screen: float = 4.0
-    trend: float = 0.5
+    eta: Annotated[float, Field(gt=1)] = 1.5
+    first: PositiveFloat = 2.0
+    screen: Annotated[float, Field(ge=1)] = 4.0
+    trend: NonNegativeFloat = 0.5
 
+    whole_epochs: ClassVar[bool] = True
     name = "screened-halving"
-    summary = "Screen all on little energy, then halve gently, by performance and trend of the curve."
+    words = "one of {screen:g} passes {first:g} mean epochs, then halving by {eta:g} with {trend:.0%} of the trend"
     assumption = "Two epochs show who is far behind, and a curve that rises steeply now goes on rising."
     source = (
         "successive halving as above; curves carried forward as in Swersky et al. 2014 (freeze–thaw) and Domhan et al. "
         "2015 (IJCAI), but by a straight line; the screening is this project's own"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_options(self, screen=1, trend=0)
-
     def one_of(self, rung: int) -> float:
         """The screening, then eta."""
         return self.screen if rung == 1 else self.eta
-
-    def most_epochs(self, allowance: float) -> float:
-        """As many whole epochs as the mean candidate gets."""
-        return math.floor(allowance + _TOLERANCE)
 
     def scores(self, trials: Sequence[Trial]) -> list[float]:
         """Best performance so far, with the trend."""
@@ -346,13 +290,6 @@ class ScreenedHalving(SuccessiveHalving):
             trial.best + self.trend * (usual if slope is None else slope) * math.log(trial.epochs / trial.trained)
             for trial, slope in zip(trials, slopes, strict=True)
         ]
-
-    def describe(self) -> str:
-        """The policy with its options."""
-        return (
-            f"one of {self.screen:g} passes {self.first:g} mean epochs, then halving by {self.eta:g} with "
-            f"{self.trend:.0%} of the trend"
-        )
 
 
 def _reached(trial: Trial, energy: float, limit: float) -> int | None:
@@ -396,20 +333,17 @@ class Widen(Policy):
         patience: epochs without improvement after which a training stops; None trains all epochs.
     """
 
-    gain: float = 0.005
-    stage: int = 1
-    patience: int | None = 5
+    gain: NonNegativeFloat = 0.005
+    stage: PositiveInt = 1
+    patience: PositiveInt | None = 5
 
     name = "widen"
-    summary = "Start with the smallest candidate and go on to larger ones only while the gain pays."
+    words = "widening by {stage} while a doubling of the cost gains at least {gain:g}"
     assumption = "Performance rises with size and levels off: where one stage does not pay, none does."
     source = (
         "the question of Selvan 2021 (MIDL), who finds about 1 % more Dice for 1500 % more carbon; the rule is this "
         "project's own"
     )
-
-    def __post_init__(self) -> None:
-        _check_options(self, gain=0, stage=1, patience=1)
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """What is left of the first stage that is not done, if the one before it has paid."""
@@ -418,21 +352,17 @@ class Widen(Policy):
             stage = order[start : start + self.stage]
             if steps := _patient_steps(trials, stage, self.patience):
                 return steps
-            if start and not self.pays([trials[k] for k in order[:start]], [trials[k] for k in stage]):
+            before = [trials[index] for index in order[:start]]
+            if start and not self._pays(before, [trials[index] for index in stage]):
                 return []
         return []
 
-    def pays(self, before: Sequence[Trial], stage: Sequence[Trial]) -> bool:
-        """Whether a stage that is done has paid, beside those before it."""
+    def _pays(self, before: Sequence[Trial], stage: Sequence[Trial]) -> bool:
         gained = max(trial.best for trial in stage) - max(trial.best for trial in before)
         earlier, later = (math.fsum(trial.spent for trial in part) for part in (before, [*before, *stage]))
         if math.isnan(gained) or earlier == 0:  # nothing has worked, or nothing has cost anything, so far
             return True
         return gained > 0 and gained >= self.gain * math.log2(later / earlier)
-
-    def describe(self) -> str:
-        """The policy with its price."""
-        return f"widening by {self.stage} while a doubling of the cost gains at least {self.gain:g}"
 
 
 POLICIES: dict[str, type[Policy]] = {
@@ -445,11 +375,7 @@ POLICIES: dict[str, type[Policy]] = {
 
 
 def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
-    """Make a policy.
-
-    Args:
-        name: one of `POLICIES`.
-        options: as ``eta=3``; "none" where an option may be none.
+    """Make one of `POLICIES` with options as ``eta=3``, "none" where an option may be none.
 
     Raises:
         InputError: there is no such policy or option, or a value that the option cannot have.
@@ -460,30 +386,23 @@ def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
     if name not in POLICIES:
         raise InputError(f"policy: found {name!r}; expected one of {', '.join(POLICIES)}.")
     kind = POLICIES[name]
-    types = get_type_hints(kind)
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    given = {}
-    for option in options:
-        key, equals, text = option.partition("=")
-        if not equals or key not in known:
-            its_options = ", ".join(f"{one}=…" for one in known) or "none"
-            raise InputError(f"{name}: found option {option!r}; its options are: {its_options}.")
-        try:
-            given[key] = TypeAdapter(types[key]).validate_python(None if text.lower() == "none" else text)
-        except ValidationError as error:
-            raise InputError(f"{name}: {key}: found {text!r}; {error.errors()[0]['msg'].lower()}.") from None
-    return kind(**given)
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if wrong := [one for one in options if "=" not in one or one.partition("=")[0] not in known]:
+        its_options = ", ".join(f"{one}=…" for one in known) or "none"
+        raise InputError(f"{name}: found option {wrong[0]!r}; its options are: {its_options}.")
+    given = {key: None if text.lower() == "none" else text for key, text in (one.split("=", 1) for one in options)}
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        raise InputError(f"{name}: {explain(error, known)}") from None
 
 
 def described() -> str:
     """All policies with what they do, assume and come from, and their options with defaults; for a help text."""
-    lines = []
+    text = ""
     for name, kind in POLICIES.items():
-        options = ", ".join(f"{field.name}={field.default}" for field in fields(kind))  # type: ignore[arg-type]
-        about = [
-            f"Assumes: {kind.assumption}",
-            f"Source: {kind.source}.",
-            *([f"Options: {options}"] if options else []),
-        ]
-        lines += [f"  {name:<17} {kind.summary}", *(f"{'':<20}{line}" for line in about)]
-    return "\n".join(lines)
+        options = ", ".join(f"{field.name}={field.default}" for field in dataclasses.fields(kind))  # type: ignore[arg-type]
+        about = {"Assumes": kind.assumption, "Source": f"{kind.source}.", "Options": options or "none"}
+        text += f"  {name:<17} {(kind.__doc__ or '').splitlines()[0].replace('``', '')}\n"
+        text += "".join(f"{'':<20}{what}: {words}\n" for what, words in about.items())
+    return text

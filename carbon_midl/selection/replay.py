@@ -6,12 +6,8 @@ Two numbers say how good a policy is:
 - regret: the score of the full sweep's choice minus that of the policy's. By the best performance of whole curves it is
   0 or more; by a score that decided nothing, as test Dice, luck can make it less;
 - share: cost of the policy's steps and of finishing the chosen candidate, divided by the full sweep's.
-
-How much they depend on which candidates happened to be in the table is told by draws: candidates are drawn with
-replacement, as many as there are; one drawn twice is in the draw once.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +18,12 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.measures import interval
-from carbon_midl.selection.candidates import RUN, TEST_DICE, labels, numbers
+from carbon_midl.selection.candidates import RUN, TEST_DICE, labels
 from carbon_midl.selection.policies import POLICIES, Policy, Trial
-from carbon_midl.study.results import Results, read_csv, read_results
+from carbon_midl.study.results import Results, read_results
+
+TOLERANCE = 0.005
+"""Regret that does not matter: half a point."""
 
 
 @dataclass(frozen=True)
@@ -42,53 +41,11 @@ class Curves:
     def __len__(self) -> int:
         return len(self.trials)
 
-    def part(self, indices: Sequence[int]) -> "Curves":
-        """The curves of some candidates."""
-        score = None if self.score is None else tuple(self.score[index] for index in indices)
-        return Curves(tuple(self.trials[index] for index in indices), score)
-
-
-def curves_of_table(
-    table: Path | pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str
-) -> Curves:
-    """Read curves from a table with a row a candidate and a column an epoch.
-
-    Args:
-        table: CSV file or data frame.
-        candidate: columns that name it together.
-        size: column of what is known before training, such as the number of parameters.
-        cost: column of the whole training's cost; every epoch is taken to cost the same share of it, since that is
-            all such a table says.
-        performance: regular expression that the names of the epochs' columns match; their order is that of the table.
-
-    Raises:
-        InputError: a column is missing, no column matches, a candidate occurs twice, or a cell cannot be.
-    """
-    frame, origin = (table, "table") if isinstance(table, pd.DataFrame) else (read_csv(table), str(table))
-    epochs = [str(name) for name in frame.columns if re.fullmatch(performance, str(name))]
-    if not epochs:
-        raise InputError(f"{origin}: no column matches {performance!r}; expected one an epoch.")
-    names = labels(frame, tuple(candidate), "candidate", origin)
-    if names.isna().any() or names.duplicated().any():
-        raise InputError(f"{origin}: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
-    sizes, costs = numbers(frame, size, "size", origin), numbers(frame, cost, "cost", origin) / len(epochs)
-    rows = zip(*(numbers(frame, name, "performance after an epoch", origin) for name in epochs), strict=True)
-    return Curves(
-        tuple(
-            Trial(str(name), float(size), len(epochs), tuple(map(float, row)), (float(cost),) * len(epochs))
-            for name, size, row, cost in zip(names, sizes, rows, costs, strict=True)
-        )
-    )
-
 
 def curves_of_study(study: Path | Results, candidate: Sequence[str] = ("filters",)) -> dict[int, Curves]:
     """Read a recorded study's curves, by seed: validation Dice and energy (kWh) of each epoch.
 
-    Their score is the candidate's mean test Dice over the seeds.
-
-    Args:
-        study: its results, or their directory.
-        candidate: columns of ``runs.csv`` that name a candidate together.
+    Their score is the mean test Dice over the seeds of a candidate, which columns of ``runs.csv`` name together.
 
     Raises:
         InputError: the results cannot be read, a column is missing, or candidates of a seed share a name.
@@ -153,12 +110,7 @@ class Summary(NamedTuple):
 
 
 def replay(curves: Curves, policy: Policy) -> Replay:
-    """Let a policy search through recorded curves.
-
-    Raises:
-        InputError: the policy asks for what is trained already or was never recorded, or chooses before there is a
-            performance.
-    """
+    """Let a policy search through recorded curves; an `InputError` where it asks for what was never recorded."""
     full = curves.trials
     trials = [trial.up_to(0) for trial in full]
     while steps := policy.steps(trials):
@@ -179,47 +131,39 @@ def replay(curves: Curves, policy: Policy) -> Replay:
     return Replay(full[chosen].name, regret, spent / full_cost if full_cost else 1.0, trained)
 
 
-def drawn(curves: Curves, draws: int, seed: int = 0) -> list[Curves]:
-    """Draws of the candidates, with replacement; each draw keeps the table's order and has no candidate twice."""
-    generator = np.random.default_rng(seed)
-    count = len(curves)
-    return [curves.part(np.unique(generator.integers(count, size=count)).tolist()) for _ in range(draws)]
-
-
-def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = 0.005) -> Summary:
-    """Summarise the replays of one policy, one a draw.
-
-    Args:
-        replays: at least one.
-        policy: theirs.
-        tolerance: regret that does not matter, 0–1.
-
-    Raises:
-        InputError: there is no replay.
-    """
-    if not replays:
-        raise InputError("replays: found none; expected one a draw.")
+def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = TOLERANCE) -> Summary:
+    """Summarise the replays of one policy, at least one, one a draw; ``tolerance`` is regret that does not matter."""
     regret, share = (np.array([getattr(one, name) for one in replays]) for name in ("regret", "share"))
     within = float((regret <= tolerance).mean())
     limits = (*interval(regret.mean(), regret), *interval(share.mean(), share))
     return Summary(policy.describe(), len(replays), tolerance, within, *limits)
 
 
-def replay_study(results: Results) -> pd.DataFrame:
-    """Every policy with its default options on the curves of a study's widths, each seed a search of its own.
+def replay_study(
+    study: Path | Results,
+    candidate: Sequence[str] = ("filters",),
+    policies: Sequence[Policy] | None = None,
+    by_test: bool = False,
+) -> pd.DataFrame:
+    """Policies on the curves of a recorded study, each seed a search of its own.
 
-    Where some seeds lack a width, only those with the most widths are searched: among fewer a search is another one.
+    Where some seeds lack a candidate, only those with the most are searched: among fewer a search is another one.
+
+    Args:
+        study: its results, or their directory.
+        candidate: as in `curves_of_study`.
+        policies: by default every one with its default options.
+        by_test: whether the regret is in mean test Dice, and not in validation Dice.
 
     Returns:
         A row a policy, with ``name``, the fields of `Summary`, and ``chosen``, the different choices of the seeds.
-        Regret is in validation Dice.
     """
-    by_seed = [replace(curves, score=None) for curves in curves_of_study(results).values()]
-    searched = [curves for curves in by_seed if len(curves) == max(map(len, by_seed))]
+    by_seed = list(curves_of_study(study, candidate).values())
+    searched = [curves if by_test else replace(curves, score=None) for curves in by_seed]
+    searched = [curves for curves in searched if len(curves) == max(map(len, by_seed))]
     rows = []
-    for kind in POLICIES.values():
-        policy = kind()
+    for policy in policies or [kind() for kind in POLICIES.values()]:
         replays = [replay(curves, policy) for curves in searched]
         choices = ", ".join(dict.fromkeys(one.chosen for one in replays))
-        rows.append({"name": kind.name} | summarise(replays, policy)._asdict() | {"chosen": choices})
+        rows.append({"name": policy.name} | summarise(replays, policy)._asdict() | {"chosen": choices})
     return pd.DataFrame(rows)

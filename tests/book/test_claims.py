@@ -163,5 +163,5 @@ def test_the_chapter_agrees_with_the_command_line(shown: WidthStudy) -> None:
     chosen = choose(candidates, NonInferior(0.01))
     rows, _ = shown.choices
     row = rows[rows["name"] == "noninferior"].iloc[0]
-    assert (row["chosen"], row["reason"]) == (chosen.chosen, chosen.reason)
+    assert (row["chosen"], row["runner_up"]) == (chosen.chosen, chosen.runner_up)
     assert row["cost"] == pytest.approx(candidates.mean_cost[candidates.names.index(chosen.chosen)])

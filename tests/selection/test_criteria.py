@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp, ttest_ind
+from pydantic import ValidationError
+from scipy.stats import ttest_1samp
 
 from carbon_midl.errors import InputError
-from carbon_midl.measures import drawn_means, lower_limits
+from carbon_midl.measures import lower_limits
 from carbon_midl.selection.candidates import Factors
-from carbon_midl.selection.choice import choose, pick
+from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import (
-    CRITERIA,
     Best,
     Budget,
     Criterion,
@@ -26,14 +26,6 @@ from carbon_midl.selection.criteria import (
 )
 from carbon_midl.selection.frontier import on_frontier
 from tests.selection.made_up import EVERY, by_criterion, candidates, random_candidates
-
-
-def test_every_criterion_is_tried_here_and_says_what_it_assumes() -> None:
-    assert [criterion.name for criterion in EVERY] == list(CRITERIA)
-    for criterion in EVERY:
-        assert criterion.assumption.endswith(".")
-        assert criterion.source
-        assert criterion.score_name
 
 
 @by_criterion
@@ -54,10 +46,9 @@ def test_a_choice_is_explained_and_written_as_json(criterion: Criterion, seed: i
 def test_equals_and_a_single_candidate_are_said_to_be_that(criterion: Criterion) -> None:
     choice = choose(candidates([[0.5, 0.6]] * 3, [[3.0, 3.0]] * 3), criterion)
     assert (choice.chosen, choice.tied) == ("a", ("b", "c"))
-    assert "All candidates are equal in performance and cost" in choice.reason
+    assert "It is level with b, c; of equals the cheapest is taken" in choice.reason
     choice = choose(candidates([0.5], [3.0]), criterion)
     assert (choice.chosen, choice.runner_up, choice.tied) == ("a", None, ())
-    assert "only candidate" in choice.reason
 
 
 @given(
@@ -79,35 +70,15 @@ def test_the_chosen_is_on_the_frontier(criterion: Criterion, seed: int) -> None:
     assert on_frontier(made.mean_performance, made.mean_cost)[chosen]
 
 
-@by_criterion
-@pytest.mark.parametrize("paired", [True, False])
-def test_many_draws_at_once_choose_as_one_by_one(criterion: Criterion, paired: bool) -> None:
-    made = random_candidates(2, paired=paired)
-    if not paired:
-        performance = made.performance.copy()
-        performance[1, 0, 3] = np.nan
-        made = replace(made, performance=performance, cost=np.where(np.isnan(performance), np.nan, made.cost))
-    performance, cost = drawn_means(made.performance, made.cost, draws=60)
-    for row, chosen in enumerate(pick(criterion.utility(performance, cost, made), performance, cost)):
-        one = performance[[row]], cost[[row]]
-        assert pick(criterion.utility(*one, made), *one)[0] == chosen
-
-
-def test_the_order_of_replicates_makes_no_difference_in_the_last_digit() -> None:
-    performance, cost = [0.1, 0.2, 0.3], [0.7, 0.1, 0.6]
-    made = candidates([performance, performance[::-1]], [cost, cost[::-1]])
-    assert made.mean_performance[0] != made.mean_performance[1]
-    choice = choose(made, Best())
-    assert choice.tied
-    assert "All candidates are equal" in choice.reason
-
-
 def test_of_equals_the_cheapest_then_the_best_then_the_first() -> None:
     choice = choose(candidates([0.7, 0.7, 0.6], [4.0, 3.0, 1.0]), Best())
     assert (choice.chosen, choice.tied, choice.runner_up) == ("b", ("a",), "a")
-    assert "level with a" in choice.reason
-    nothing_matters = choose(candidates([0.5, 0.7, 0.7], [2.0, 2.0, 2.0]), Weighted(0.0))
-    assert nothing_matters.chosen == "b"
+    assert choose(candidates([0.5, 0.7, 0.7], [2.0, 2.0, 2.0]), Weighted(0.0)).chosen == "b"
+    # The order of replicates makes a difference in the last digit, but not in the choice.
+    performance, cost = [0.1, 0.2, 0.3], [0.7, 0.1, 0.6]
+    made = candidates([performance, performance[::-1]], [cost, cost[::-1]])
+    assert made.mean_performance[0] != made.mean_performance[1]
+    assert choose(made, Best()).tied
 
 
 def test_best_and_budget() -> None:
@@ -147,7 +118,6 @@ def test_pepr_is_performance_over_one_plus_the_scaled_resource() -> None:
     assert choice.scores == pytest.approx({"a": 0.6, "b": 0.79 / (1 + 9 / 99), "c": 0.4})
     assert choice.criterion == "PePR-C"
     assert "; PePR: 0.724. Next is" in choice.reason
-    assert choose(made, Pepr((0.0, 200.0))).scores["c"] == pytest.approx(0.8 / 1.5)
     letters = {"memM": "PePR-M", "train_time": "PePR-T", "energy_kwh": "PePR-E", "num_param": "PePR of num_param"}
     for name, expected in letters.items():
         assert choose(replace(made, cost_name=name, unit=""), Pepr()).criterion == expected
@@ -214,20 +184,6 @@ def test_with_few_replicates_noninferiority_is_the_t_test_of_the_paired_differen
     assert choice.chosen == made.names[min(passing, key=lambda place: made.mean_cost[place])]
 
 
-def test_pairing_shows_what_independent_replicates_cannot() -> None:
-    hard_and_easy = np.array([0.5, 0.6, 0.7, 0.8])
-    rows = [(hard_and_easy - 0.004 + 0.001 * np.array([1, -1, 1, -1])).tolist(), hard_and_easy.tolist()]
-    assert choose(candidates(rows, [1.0, 10.0]), NonInferior(0.01)).chosen == "a"
-    assert choose(candidates(rows, [1.0, 10.0], paired=False), NonInferior(0.01)).chosen == "b"
-
-
-def test_unshared_replicates_are_compared_by_welchs_test() -> None:
-    first, second = [0.70, 0.71, 0.72], [0.74, 0.70, 0.71, 0.73, 0.72]
-    choice = choose(candidates([first, second], [1.0, 2.0], paired=False), NonInferior(0.05))
-    welch = ttest_ind(first, second, equal_var=False, alternative="greater")
-    assert choice.scores["a"] == pytest.approx(welch.confidence_interval(0.95).low)
-
-
 @pytest.mark.parametrize("paired", [True, False])
 def test_a_single_replicate_has_no_interval(paired: bool) -> None:
     made = candidates([0.72, 0.73, 0.6], [1.0, 10.0, 0.5], paired)
@@ -253,16 +209,14 @@ def test_with_many_replicates_the_limit_is_a_quantile_of_the_bootstrap_whoever_e
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Budget(-1), "budget: found -1"),
-        (lambda: Budget(math.nan), "budget"),
-        (lambda: Weighted(1.5), "weight: found 1.5"),
-        (lambda: NonInferior(1.0), r"0.01 is one point"),
-        (lambda: NonInferior(-0.1), "margin"),
-        (lambda: NonInferior(confidence=95), "confidence: found 95"),
-        (lambda: Pepr((2.0, 1.0)), "smaller first"),
-        (lambda: Marginal(-1.0), "price"),
+        (lambda: Budget(0), "greater than 0"),
+        (lambda: Budget(math.nan), "finite number"),
+        (lambda: Weighted(1.5), "less than or equal to 1"),
+        (lambda: NonInferior(1.0), "less than 1"),
+        (lambda: NonInferior(-0.1), "greater than or equal to 0"),
+        (lambda: Marginal(math.inf), "finite number"),
     ],
 )
 def test_options_that_cannot_be_are_refused(make: Callable[[], object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(ValidationError, match=words):
         make()

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carbon_midl.selection.candidates import Candidates, Columns, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import Pepr
 from tests.selection.made_up import candidates
@@ -32,9 +31,10 @@ def table() -> pd.DataFrame:
     return pd.read_csv(SHARED)
 
 
-def read(table: pd.DataFrame, dataset: str, resource: str) -> Candidates:
-    columns = Columns(candidate=("model",), replicate="none", performance="best_test", resource=resource)
-    return read_candidates(table, columns, where={"dataset": dataset})
+def scores(performance: "pd.Series[float]", resource: "pd.Series[float]", least: float, most: float) -> list[float]:
+    """PePR with two more candidates, whose resources are what counts as 0 and as 1."""
+    made = candidates([*performance, 0.0, 0.0], [*resource, least, most])
+    return list(choose(made, Pepr()).scores.values())[:-2]
 
 
 @pytest.mark.shared
@@ -47,10 +47,9 @@ def test_the_published_scores_follow_from_their_normalisation(
     least = (first[to_convergence] - first[scaled] * most) / (1 - first[scaled])
     assert 0 < least < table[whole].min() * unit / EPOCHS
     for dataset, published in table.groupby("dataset"):
-        scores = choose(read(table, str(dataset), to_convergence), Pepr((least, most))).scores
-        assert len(scores) == 131
-        expected = published.set_index("model")[score]
-        np.testing.assert_allclose([scores[name] for name in expected.index], expected, rtol=0, atol=1e-9)
+        found = scores(published["best_test"], published[to_convergence], least, most)
+        np.testing.assert_allclose(found, published[score], rtol=0, atol=1e-9, err_msg=str(dataset))
+        assert len(found) == 131
 
 
 def test_the_published_pepr_m_is_that_of_reserved_memory() -> None:
@@ -65,5 +64,5 @@ def test_the_published_pepr_m_is_that_of_reserved_memory() -> None:
     scaled = best / published - 1
     span = (memory[0] - memory[1]) / (scaled[0] - scaled[1])
     least = float(memory[0] - scaled[0] * span)
-    scores = choose(candidates(best.tolist(), memory.tolist()), Pepr((least, least + float(span)))).scores
-    np.testing.assert_allclose(list(scores.values())[2:], published[2:], rtol=0, atol=1e-9, err_msg=str(models))
+    found = scores(pd.Series(best), pd.Series(memory), least, least + float(span))
+    np.testing.assert_allclose(found[2:], published[2:], rtol=0, atol=1e-9, err_msg=str(models))

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +9,13 @@ import pytest
 
 from carbon_midl.book.evidence import PUBLISHED, PublishedCurves, read_published
 from carbon_midl.errors import InputError
-from carbon_midl.selection.replay import Summary, curves_of_table, drawn
+from carbon_midl.selection.replay import Summary
 from studies.published_curves import (
     LEAST,
     cheapest_within,
     choices,
+    curves_of,
+    drawn,
     grid,
     per_epoch_to_best,
     readings,
@@ -50,6 +51,12 @@ def test_the_tuned_policies_are_those_that_the_rule_takes(record: PublishedCurve
         assert own["draws_seed"].nunique() == 2  # tested on other draws than those it was chosen on
 
 
+def test_a_rule_that_nothing_keeps_to_is_refused(record: PublishedCurves) -> None:
+    hasty = record.policies[record.policies["within"] < LEAST]
+    with pytest.raises(InputError, match="none keeps the regret within the tolerance"):
+        cheapest_within([Summary(*row) for row in hasty[list(Summary._fields)].itertuples(index=False)])
+
+
 def test_every_policy_of_the_grid_was_replayed_on_both_sets(record: PublishedCurves) -> None:
     expected = [policy.describe() for policy in grid()]
     for _, rows in record.policies.groupby("dataset"):
@@ -68,8 +75,7 @@ def test_choices_and_convergence_follow_from_the_published_table(
 def test_a_replayed_policy_gives_the_recorded_numbers(
     record: PublishedCurves, published: dict[str, pd.DataFrame]
 ) -> None:
-    curves = curves_of_table(published["derma"], ("model",), "num_param", "energy", r"test_\d+")
-    draws = drawn(curves, record.manifest["tuning_draws"], seed=0)
+    draws = drawn(curves_of(published["derma"]), record.manifest["tuning_draws"], seed=0)
     place = next(k for k, policy in enumerate(grid()) if policy.name == "halving")
     row = record.policies[record.policies["dataset"] == "derma"].iloc[place]
     (found,) = summaries(draws, [grid()[place]])
@@ -101,7 +107,3 @@ def test_no_row_of_the_published_table_is_in_the_record(record: PublishedCurves)
 def test_a_missing_record_says_how_it_is_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"policies\.csv: no such file.* Record it with: python -m studies\.published"):
         read_published(tmp_path)
-    shutil.copytree(ROOT / PUBLISHED, tmp_path / "record")
-    (tmp_path / "record" / "tuned.csv").unlink()
-    with pytest.raises(InputError, match=r"tuned\.csv: no such file"):
-        read_published(tmp_path / "record")

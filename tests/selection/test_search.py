@@ -13,8 +13,8 @@ import pytest
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.selection.policies import FullSweep, SuccessiveHalving, Widen
-from carbon_midl.selection.search import PolicyPruner, Search, plan_search
+from carbon_midl.selection.policies import FullSweep, Widen
+from carbon_midl.selection.search import Search, plan_search
 from carbon_midl.study.run import read_result
 from carbon_midl.study.spec import read_study
 from tests.study.tiny import study_toml, write_study
@@ -29,31 +29,14 @@ def study(discs: CropArchive, tmp_path: Path) -> Path:
     return write_study(tmp_path, study_toml(filters=[3, 2], seeds=[0, 1], epochs=2))
 
 
-def planned(path: Path, discs: CropArchive, policy: FullSweep | Widen | SuccessiveHalving) -> Search:
+def planned(path: Path, discs: CropArchive, policy: Widen) -> Search:
     return plan_search(read_study(path), policy, discs)
 
 
-def test_the_pruner_asks_the_policy(study: Path, discs: CropArchive) -> None:
-    search = planned(study, discs, SuccessiveHalving(first=1))
-    assert [run.options.filters for run in search.runs] == [2, 3]
-    opened = search.opened()
-    assert isinstance(opened.pruner, PolicyPruner)
-    ended = []
-    for run, dice in zip(search.runs, (0.8, 0.6), strict=True):
-        opened.enqueue_trial({"candidate": run.name})
-        trial = opened.ask()
-        trial.suggest_categorical("candidate", [one.name for one in search.runs])
-        trial.set_user_attr("energy_kwh", [0.1])
-        trial.report(dice, 1)
-        ended.append(trial.should_prune())
-    assert ended == [False, True]
-    assert [trial.performance for trial in search.trials(opened)] == [(0.8,), (0.6,)]
-
-
 def test_another_policy_does_not_go_on_with_a_search(study: Path, discs: CropArchive) -> None:
-    planned(study, discs, Widen(gain=0.01)).opened()
+    assert planned(study, discs, Widen(gain=0.01)).ledger.trials == []
     with pytest.raises(InputError, match=r"a search with options = .*--name to begin another"):
-        planned(study, discs, Widen(gain=0.02)).opened()
+        planned(study, discs, Widen(gain=0.02)).ledger  # noqa: B018
 
 
 @pytest.mark.parametrize(
