@@ -28,10 +28,10 @@ two epochs, `Budget(carbon_g=100).reason_to_stop(tracker.record)` says whether i
 """
 
 from carbon_midl.footprint.budget import Budget
-from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, Embodied, carbon_intensity
+from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity
 from carbon_midl.footprint.meter import Sensor
 from carbon_midl.footprint.record import NOT_SEPARABLE, ComponentEnergy, FootprintRecord, Window, read_footprint
-from carbon_midl.footprint.report import describe, to_frame
+from carbon_midl.footprint.report import describe
 from carbon_midl.footprint.tracker import Tracker
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "Budget",
     "CarbonIntensity",
     "ComponentEnergy",
-    "Embodied",
     "FootprintRecord",
     "Sensor",
     "Tracker",
@@ -48,5 +47,4 @@ __all__ = [
     "carbon_intensity",
     "describe",
     "read_footprint",
-    "to_frame",
 ]

@@ -15,7 +15,6 @@ from carbon_midl.footprint.record import FootprintRecord
 from carbon_midl.units import carbon, energy
 
 CONFIDENCE = 0.95
-_FEWEST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ def predict(record: FootprintRecord) -> Prediction | None:
 
     epochs = record.finished_epochs
     latest_kwh = [window.energy_kwh for window in epochs.values() if window.attempt == record.attempts]
-    if len(latest_kwh) < _FEWEST_EPOCHS:
+    if len(latest_kwh) < 2:
         return None
-    examples_kwh = latest_kwh[1:] if len(latest_kwh) > _FEWEST_EPOCHS else latest_kwh
+    examples_kwh = latest_kwh[1:] if len(latest_kwh) > 2 else latest_kwh
     count, done, spent_kwh = len(examples_kwh), max(epochs), record.energy_kwh
     remaining = max(0, record.epochs_planned - done)
     mean_kwh = statistics.fmean(examples_kwh)
@@ -71,8 +70,7 @@ class Budget:
     energy_kwh: float | None = None  #: kWh before PUE.
 
     def __post_init__(self) -> None:
-        given = {"carbon_g": self.carbon_g, "energy_kwh": self.energy_kwh}
-        limits = {name: value for name, value in given.items() if value is not None}
+        limits = {name: value for name, value in vars(self).items() if value is not None}
         if len(limits) != 1:
             raise InputError(f"budget: found {len(limits)} limits, expected either carbon_g or energy_kwh")
         ((name, value),) = limits.items()
@@ -98,13 +96,12 @@ class Budget:
             return f"{budget}: the run has used {told(spent_kwh)}, more than its budget"
         if prediction is None or prediction.after_epoch >= record.epochs_planned:
             return ""
-        probability = prediction.probability_above(limit_kwh)
-        if probability >= CONFIDENCE:
-            percent = "over 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
+        if (probability := prediction.probability_above(limit_kwh)) >= CONFIDENCE:
+            percent = min(99.9, 100 * probability)  # no prediction is certain
             return (
                 f"{budget}: predicted after epoch {prediction.after_epoch}: {told(prediction.energy_kwh)} "
                 f"({told(prediction.low_kwh)} to {told(prediction.high_kwh)}, {CONFIDENCE:.0%} interval) for "
-                f"{record.epochs_planned} epochs, above the budget with a probability of {percent}"
+                f"{record.epochs_planned} epochs, above the budget with a probability of {percent:.1f} %"
             )
         if spent_kwh + prediction.epoch_kwh > limit_kwh:
             return f"{budget}: {told(spent_kwh)} used, and the next epoch would exceed the budget"

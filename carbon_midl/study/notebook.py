@@ -122,7 +122,6 @@ class Experiment:
 
         # Before the window opens, since loading parts of torch is the same for every width and no training. Also before
         # waiting for the GPU: copying the weights there uses too little energy to disturb the measured run.
-        self.tracker.load()
         training = begin(self.run.options, self.run.checkpoint)
         if self.run.checkpoint is not None:
             print(f"Going on {training.progress.describe()}.")
