@@ -69,10 +69,7 @@ class Window:
 
     @property
     def method(self) -> str:
-        """How the figures were obtained, each method once.
-
-        Such as "measured: RAPL; estimated: W per GB".
-        """
+        """How the figures were obtained, each method once, such as "measured: RAPL; estimated: W per GB"."""
         return "; ".join(dict.fromkeys(part.method for part in self.components))
 
     def component_kwh(self, component: str) -> float | None:
@@ -178,9 +175,7 @@ class FootprintRecord:
         return _added_up(same)
 
     def epoch(self, number: int) -> Window:
-        """The window of one epoch, counted from 1: that of the last attempt, where it was repeated.
-
-        An epoch that was saved in its middle and gone on with is added up over its attempts.
+        """The window of one epoch, counted from 1, in its last attempt, and those before that it goes on with.
 
         Raises:
             InputError: that epoch was not measured.
@@ -201,22 +196,16 @@ class FootprintRecord:
         return sum(above_kwh) if above_kwh else None
 
     def carbon_g(self, of: str | float = "training") -> float:
-        """Location-based gCO2eq of a window or of an energy: kWh × PUE × intensity.
-
-        Args:
-            of: a window's name, or kWh before PUE.
-        """
+        """Location-based gCO2eq of a window, by its name, or of kWh before PUE: kWh × PUE × intensity."""
         energy_kwh = self.window(of).energy_kwh if isinstance(of, str) else of
         return energy_kwh * self.pue * self.intensity.g_per_kwh
 
     def recost(
         self, intensity: CarbonIntensity | str | float | None = None, pue: float | None = None
     ) -> FootprintRecord:
-        """The same energy under another grid or another PUE; what is None stays, and so do carbontracker's figures.
+        """The same energy on another grid (see `carbon_intensity`) or with another PUE, of at least 1; None keeps them.
 
-        Args:
-            intensity: a `CarbonIntensity`, or what `carbon_intensity` takes.
-            pue: the new PUE, at least 1.
+        Carbontracker's figures stay.
 
         Raises:
             InputError: an intensity or PUE that cannot be.

@@ -12,7 +12,7 @@ from typing import Any
 from carbon_midl import __version__
 from carbon_midl.files import read_json
 from carbon_midl.footprint.record import RESULT, CarbontrackerFigures, FootprintRecord, read_footprint
-from carbon_midl.footprint.sensors import BY_CORE, BY_UTILISATION, how_known
+from carbon_midl.footprint.sensors import how_known
 from carbon_midl.units import carbon, duration, energy
 
 
@@ -28,14 +28,11 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
         for part in chosen.components
     ]
     rows.append(("total", "", energy(chosen.energy_kwh), "before PUE"))
-    name_width, hardware_width, energy_width, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         f"{chosen.name}: {epochs}{chosen.duration_s:.1f} s from {chosen.started}{attempts}{state}",
         "",
-        *(
-            f"{name:<{name_width}}  {hardware:<{hardware_width}}  {amount:>{energy_width}}  {how}"
-            for name, hardware, amount, how in rows
-        ),
+        *("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
         "",
         f"{carbon(record.carbon_g(window))} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
         f"× {record.intensity.g_per_kwh:.4g} g/kWh",
@@ -52,11 +49,6 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
             f"Carbontracker {figures.version}: {energy(figures.energy_before_pue_kwh)} before PUE, "
             f"{carbon(figures.carbon_g)}, {figures.measured_epochs} epochs"
         )
-        if any(part.method in (BY_UTILISATION, BY_CORE) for window in record.windows for part in window.components):
-            lines.append(
-                "Carbontracker takes half TDP for a processor without a sensor, whatever its load, and leaves out "
-                "memory without one"
-            )
     if figures.note:
         lines.append(f"Carbontracker: {figures.note}")
     return "\n".join([*lines, *(f"Note: {note}" for note in record.notes)])
@@ -82,14 +74,9 @@ class Compute:
 
     @property
     def energy(self) -> str:
-        """The energy with what it is.
-
-        Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
-        """
-        amount, how = energy(self.energy_kwh), "; ".join(self.methods)
-        if not self.methods:
-            return f"{amount} (method not recorded)"
-        kind = how_known(*self.methods)
+        """The energy with what it is, such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)"."""
+        amount, how = energy(self.energy_kwh), "; ".join(self.methods) or "method not recorded"
+        kind = how_known(*self.methods) if self.methods else "measured"
         said = {"measured": f"{amount} ({how})", "estimated": f"an estimated {amount} ({how})"}
         return said.get(kind, f"{amount} ({kind}; {how})")
 
@@ -128,12 +115,7 @@ def checklist(compute: Compute) -> str:
 
 
 def model_card(compute: Compute, location: str | None = None) -> str:
-    """The ``co2_eq_emissions`` block of a Hugging Face model card, as YAML.
-
-    Args:
-        compute: what was used.
-        location: where the machine stood; None says that this was not recorded.
-    """
+    """The ``co2_eq_emissions`` block of a Hugging Face model card, as YAML; `location` is where the machine stood."""
     import yaml
 
     fields = {

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import yaml
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window, carbon_intensity, describe
-from carbon_midl.footprint.record import CarbontrackerFigures
 from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
 from carbon_midl.study.results import read_compute
 from tests.book.synthetic import make_study
@@ -53,10 +51,10 @@ def test_describe_names_energy_origin_factors_and_caveats() -> None:
         "training: 1 of 2 epochs, 100.0 s from 2026-01-01T00:00:00+00:00",
         "",
         "component  hardware  energy  how obtained",
-        "cpu        A CPU       1 Wh  estimated: half TDP",
-        "gpu 0      A GPU      20 Wh  measured: NVML energy counter",
-        "gpu 1                 30 Wh  measured: NVML energy counter",
-        "total                 51 Wh  before PUE",
+        "cpu        A CPU     1 Wh    estimated: half TDP",
+        "gpu 0      A GPU     20 Wh   measured: NVML energy counter",
+        "gpu 1                30 Wh   measured: NVML energy counter",
+        "total                51 Wh   before PUE",
         "",
         "11.5 gCO2eq = 51 Wh × PUE 1.58 × 143.3 g/kWh",
         "PUE: world average of data centres, Uptime Institute Global Data Center Survey 2023 (as carbontracker)",
@@ -67,12 +65,6 @@ def test_describe_names_energy_origin_factors_and_caveats() -> None:
     ]
     assert ", 2 attempts together" in describe(example().with_earlier(example()))
     assert "30.0 s from 2026-01-01T00:01:00+00:00, not finished" in describe(example(), "epoch 2")
-
-
-@pytest.mark.parametrize("method", ["estimated: TDP × utilisation", "estimated: W per core"])
-def test_it_is_told_why_carbontracker_s_estimate_differs(method: str) -> None:
-    figures = CarbontrackerFigures(0.02, 5.0, 90.0, "2.4.7", 2)
-    assert "Carbontracker takes half TDP" in describe(dataclasses.replace(record(method), carbontracker=figures))
 
 
 def test_a_run_in_a_paragraph(tmp_path: Path) -> None:
