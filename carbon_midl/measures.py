@@ -90,6 +90,9 @@ def mean_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = COLL
         values: at least one.
         patients: ``(n,)`` the patient of each value; they are drawn again, with replacement.
         draws: how often.
+
+    Raises:
+        InputError: there is no value.
     """
     numbers, codes, count = _by_patient(values, patients)
     weights = patient_draws(count, draws)
@@ -122,6 +125,8 @@ def _patient_draws(generator: np.random.Generator, patients: int, draws: int) ->
 def _by_patient(values: ArrayLike, patients: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
     """The values, the number of each one's patient, and how many patients there are."""
     numbers: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    if not len(numbers):
+        raise InputError("bootstrap: no values; expected at least one. Choose more patients.")
     names, codes = np.unique(np.asarray(patients), return_inverse=True)
     return numbers, codes, len(names)
 

@@ -23,11 +23,11 @@ obtained, best first:
 =================================  =====================================================================
 
 A run that goes on another day is given `earlier=read_footprint(run_directory)`, so that lost work counts, too. Between
-two epochs, `Budget(carbon_g=100).reason_to_stop(tracker.record)` says whether it is to stop early. Afterwards,
+two epochs, `reason_to_stop(tracker.record, carbon_g=100)` says whether it is to stop early. Afterwards,
 `read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid. Nothing here uses the network.
 """
 
-from carbon_midl.footprint.budget import Budget
+from carbon_midl.footprint.budget import reason_to_stop
 from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity
 from carbon_midl.footprint.meter import Sensor
 from carbon_midl.footprint.record import NOT_SEPARABLE, ComponentEnergy, FootprintRecord, Window, read_footprint
@@ -37,7 +37,6 @@ from carbon_midl.footprint.tracker import Tracker
 __all__ = [
     "DEFAULT_PUE",
     "NOT_SEPARABLE",
-    "Budget",
     "CarbonIntensity",
     "ComponentEnergy",
     "FootprintRecord",
@@ -47,4 +46,5 @@ __all__ = [
     "carbon_intensity",
     "describe",
     "read_footprint",
+    "reason_to_stop",
 ]

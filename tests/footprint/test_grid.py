@@ -18,20 +18,13 @@ def test_world_average_is_on_one_basis_with_the_countries() -> None:
     assert all("over the life cycle" in average.source for average in (world, *national_averages().values()))
 
 
-@pytest.mark.parametrize(
-    ("country", "g_per_kwh"),
-    [("DK", 143.3), ("FR", 44.2), ("DE", 344.1), ("GB", 210.9), ("US", 383.5), ("PL", 615.0), ("NO", 30.7)],
-)
+@pytest.mark.parametrize(("country", "g_per_kwh"), [("DK", 143.3), ("FR", 44.2), ("US", 383.5), ("PL", 615.0)])
 def test_national_averages_that_ship_with_carbontracker(country: str, g_per_kwh: float) -> None:
-    intensity = carbon_intensity(country)
+    intensity = carbon_intensity(f" {country.lower()} ")
     assert intensity.g_per_kwh == pytest.approx(g_per_kwh, abs=0.06)
     assert (intensity.place, intensity.year) == (country, 2024)
-    assert "carbontracker" in intensity.source
     assert "2024" in intensity.source
-
-
-def test_codes_of_two_and_three_letters_and_either_case_mean_the_same() -> None:
-    assert carbon_intensity("DNK") == carbon_intensity("dk") == carbon_intensity(" DK ")
+    assert carbon_intensity("DNK") == carbon_intensity("DK")
 
 
 @given(st.floats(min_value=0, max_value=5000))
