@@ -68,6 +68,10 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
     Raises:
         InputError: the code is not known (near matches are listed), or the number is negative or not finite.
     """
+    if isinstance(where, bool) or not isinstance(where, str | int | float):
+        raise InputError(
+            f'intensity: found {where!r}, expected "world", a country code such as "DK", or a number in gCO2eq/kWh'
+        )
     text = str(where).strip()
     if text.lower() == WORLD.place:
         return WORLD

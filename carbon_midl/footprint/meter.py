@@ -113,16 +113,13 @@ class Meter:
         self._energies_j.append(self.energy_j)
 
     def energy_between(self, start_s: float, end_s: float) -> float | None:
-        """Joules between two moments; None without a good reading around or inside: that is not zero."""
-        if not self._times_s or self._times_s[0] >= end_s or self._last_good_s <= start_s:
-            return None
-        return self.energy_at(end_s) - self.energy_at(start_s)
-
-    def energy_at(self, time_s: float) -> float:
-        """Joules at that time, between readings by a straight line, outside of them as at the nearest."""
+        """Joules between two moments, by straight lines; None without a good reading around or inside, not zero."""
         import numpy as np
 
-        return float(np.interp(time_s, self._times_s, self._energies_j))
+        if not self._times_s or self._times_s[0] >= end_s or self._last_good_s <= start_s:
+            return None
+        start_j, end_j = np.interp((start_s, end_s), self._times_s, self._energies_j)
+        return float(end_j - start_j)
 
     @property
     def notes(self) -> list[str]:

@@ -75,8 +75,9 @@ class Compute:
     @property
     def energy(self) -> str:
         """The energy with what it is, such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)"."""
-        amount, how = energy(self.energy_kwh), "; ".join(self.methods) or "method not recorded"
-        kind = how_known(*self.methods) if self.methods else "measured"
+        if not self.methods:
+            return f"{energy(self.energy_kwh)} (method not recorded)"
+        amount, how, kind = energy(self.energy_kwh), "; ".join(self.methods), how_known(*self.methods)
         said = {"measured": f"{amount} ({how})", "estimated": f"an estimated {amount} ({how})"}
         return said.get(kind, f"{amount} ({kind}; {how})")
 

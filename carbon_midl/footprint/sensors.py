@@ -16,9 +16,6 @@ from carbon_midl.footprint.grid import carbontracker_table
 from carbon_midl.footprint.meter import FoundSensors, Sensor, SensorError
 from carbon_midl.footprint.nvml import find_gpus
 
-BY_UTILISATION = "estimated: TDP × utilisation"
-BY_CORE = "estimated: W per core"
-
 # The TDP per core of "Any" processor of Green Algorithms, whose servers (EPYC and Xeon) have 4.2 to 23.8 W per core:
 # data/v3.0/CPUs.csv in github.com/GreenAlgorithms/green-algorithms-tool.
 CORE_POWER_W = 12.0
@@ -146,7 +143,7 @@ class CpuEstimate(Sensor):
         cores = psutil.cpu_count() or 1
         self.hardware = cpu
         if processors is None or (found := find_tdp(cpu)) is None:
-            self.method = BY_CORE
+            self.method = "estimated: W per core"
             # Threads of one core share its power.
             self.core_power_w = CORE_POWER_W * (psutil.cpu_count(logical=False) or cores) / cores
             origin = (
@@ -154,7 +151,7 @@ class CpuEstimate(Sensor):
                 "to 23.8 W, and a virtual machine's core may be half of one)"
             )
         else:
-            self.method = BY_UTILISATION
+            self.method = "estimated: TDP × utilisation"
             tdp_w, origin = found
             self.core_power_w = processors * tdp_w / cores
             if processors > 1:

@@ -3,7 +3,7 @@
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +25,6 @@ class SimulatedGpu:
     silent: Sequence[tuple[float, float]] = ()  # stretches of time, (from, to), in which NVML gives errors
     resets_s: Sequence[float] = ()  # moments at which the counter starts again from zero
     jumps: Sequence[tuple[float, float]] = ()  # moments and joules by which the counter jumps
-    spikes: list[tuple[float, float]] = field(default_factory=list)  # moments from which one reading gives those watts
     offset_j: float = 123_456.0  # what the counter stood at when the clock was 0
 
     def __post_init__(self) -> None:
@@ -33,11 +32,7 @@ class SimulatedGpu:
         self._until_j = [0.0, *np.cumsum(steps_j).tolist()]
 
     def true_power_w(self, time_s: float) -> float:
-        after = bisect.bisect_right(self.times_s, time_s)
-        if after == len(self.times_s):
-            return self.power_w[-1]
-        share = (time_s - self.times_s[after - 1]) / (self.times_s[after] - self.times_s[after - 1])
-        return self.power_w[after - 1] + share * (self.power_w[after] - self.power_w[after - 1])
+        return float(np.interp(time_s, self.times_s, self.power_w))
 
     def true_energy_j(self, start_s: float, end_s: float) -> float:
         return self._energy_until_j(end_s) - self._energy_until_j(start_s)
@@ -105,10 +100,9 @@ class SimulatedNvml:
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any:
         if uuid in self._instances:
             return uuid
-        for gpu in self.gpus:
-            if gpu.uuid == uuid:
-                return gpu
-        raise self.NVMLError("Not Found")
+        if uuid not in (gpu.uuid for gpu in self.gpus):
+            raise self.NVMLError("Not Found")
+        return next(gpu for gpu in self.gpus if gpu.uuid == uuid)
 
     def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, migDevice: str) -> SimulatedGpu:
         return self.gpus[self._instances[migDevice]]
@@ -130,10 +124,6 @@ class SimulatedNvml:
 
     def nvmlDeviceGetPowerUsage(self, handle: SimulatedGpu) -> int:
         self._answer(handle, handle.has_power)
-        for spike in handle.spikes:
-            if spike[0] <= self._clock():
-                handle.spikes.remove(spike)
-                return round(spike[1] * 1e3)
         now_s = self._clock()
         mean_w = handle.true_energy_j(now_s - 1, now_s) if handle.averages else handle.true_power_w(now_s)
         return round(mean_w * 1e3)

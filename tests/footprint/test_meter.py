@@ -67,14 +67,15 @@ def test_a_counter_goes_on_after_a_reset_a_jump_and_a_drop_out(
 
 def test_energy_between_readings_lies_on_a_straight_line() -> None:
     meter = metered([0.0, 100.0, None, None, 400.0], "energy_j")
-    assert [meter.energy_at(time_s) for time_s in (-1.0, 0.0, 0.5, 2.0, 3.0, 9.0)] == [0, 0, 50, 200, 300, 400]
+    assert [meter.energy_between(-1.0, time_s) for time_s in (0.0, 0.5, 2.0, 3.0, 9.0)] == [None, 50, 200, 300, 400]
+    assert meter.energy_between(4.0, 5.0) is None
 
 
 def test_a_counter_that_has_not_ticked_yet_gives_later_what_it_hid_and_one_that_stands_for_long_is_at_rest() -> None:
     ticking = metered([0.0, 0.0, 20.0, 20.0, 40.0], "energy_j", step_s=0.1)
-    assert [ticking.energy_at(time_s) for time_s in (0.1, 0.3)] == pytest.approx([10, 30])
+    assert [ticking.energy_between(0.0, time_s) for time_s in (0.1, 0.3)] == pytest.approx([10, 30])
     resting = metered([0.0, 100.0, 100.0, 100.0, 200.0], "energy_j", step_s=2.0)
-    assert [resting.energy_at(time_s) for time_s in (2.0, 6.0, 8.0)] == [100, 100, 200]
+    assert [resting.energy_between(0.0, time_s) for time_s in (2.0, 6.0, 8.0)] == [100, 100, 200]
 
 
 @pytest.mark.parametrize("absurd", [-5.0, float("nan"), float("inf"), 1e9])

@@ -73,7 +73,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "reset": {"resets_s": [33.3, 70.1]},
     "jumps": {"jumps": [(20.0, 1e6), (60.0, 5e8)]},
     "jump backwards": {"jumps": [(50.0, -1e5)]},
-    "spikes": {"has_counter": False, "spikes": [(5.0, 9e3), (30.0, 1e5), (90.0, 4e6)]},
 }
 
 
