@@ -1,14 +1,7 @@
 """The footprint of a run: energy by component, how it was obtained, and the carbon derived from it.
 
 Energy before PUE, in kWh, is the primary record. gCO2eq = kWh × PUE × carbon intensity is derived from it and can be
-derived again for any grid. A `Tracker` makes a `FootprintRecord` while a program runs:
-
-    tracker = Tracker(log_dir, epochs=10, intensity=carbon_intensity("DK"))
-    with tracker, tracker.window("training"):
-        for epoch in range(1, 11):
-            with tracker.epoch(epoch):
-                ...
-    print(describe(tracker.record))
+derived again for any grid. A `Tracker` makes a `FootprintRecord` while a program runs; `describe` tells it to people.
 
 Windows nest. Before a window opens or closes, queued work on the GPU is waited for. Each figure says how it was
 obtained, best first:

@@ -19,7 +19,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,16 @@ _SAMPLE_INTERVAL_S = 1.0
 _JOIN_TIMEOUT_S = 5.0
 
 
+@dataclass
 class Carbontracker:
     """One `CarbonTracker` around the epochs of one training, all of which it measures."""
 
-    def __init__(self, log_dir: Path, epochs: int, intensity: CarbonIntensity) -> None:
-        self._log_dir = log_dir
-        self._epochs = epochs
-        self._intensity = intensity
-        self._tracker: Any = None
-        self._parts: dict[str, Any] = {}
-        self._notes: list[str] = []
+    log_dir: Path
+    epochs: int
+    intensity: CarbonIntensity
+    _tracker: Any = None
+    _parts: dict[str, Any] = field(default_factory=dict)
+    _notes: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         """Import and start carbontracker; takes some seconds, so it belongs before the first window."""
@@ -76,7 +76,7 @@ class Carbontracker:
             return None
 
     def _start(self) -> Any:
-        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self.log_dir.mkdir(parents=True, exist_ok=True)
         console = io.StringIO()
         with redirect_stdout(console):
             import carbontracker.tracker as implementation
@@ -85,14 +85,14 @@ class Carbontracker:
             # This logger was made at import, perhaps before ours.
             for handler in generic.logger.logger_err.handlers:
                 handler.setStream(console)
-            with _place_given(implementation, self._intensity):
+            with _place_given(implementation, self.intensity):
                 tracker = implementation.CarbonTracker(
-                    epochs=self._epochs,
-                    monitor_epochs=self._epochs,
+                    epochs=self.epochs,
+                    monitor_epochs=self.epochs,
                     epochs_before_pred=0,
                     update_interval=_SAMPLE_INTERVAL_S,
                     ignore_errors=True,
-                    log_dir=str(self._log_dir),
+                    log_dir=str(self.log_dir),
                     verbose=0,
                 )
         # It deletes its own references after the last epoch.
@@ -123,7 +123,7 @@ class Carbontracker:
         durations_s = parser.get_epoch_durations(measurements.read_text())
         actual, _ = parser.get_consumption(output.read_text())
         if actual is None or not durations_s:
-            self._notes.append(f"no epoch was measured; see its logs in {self._log_dir}")
+            self._notes.append(f"no epoch was measured; see its logs in {self.log_dir}")
             return None
         if too_short := sum(duration_s < _SAMPLE_INTERVAL_S for duration_s in durations_s):
             self._notes.append(
@@ -131,7 +131,7 @@ class Carbontracker:
                 "for which it may repeat the figure of another epoch"
             )
         energy_kwh, carbon_g = actual["energy (kWh)"], actual["co2eq (g)"]
-        given = self._intensity.g_per_kwh
+        given = self.intensity.g_per_kwh
         used = carbon_g / energy_kwh if energy_kwh > 0 else given
         if abs(used - given) > 0.01 * given:
             self._notes.append(f"its gCO2eq stand on {used:.4g} g/kWh, as it cannot be given a number")

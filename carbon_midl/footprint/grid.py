@@ -62,7 +62,7 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
     (473.0, 2024, 'given by the user')
 
     Args:
-        where: "world"; an ISO 3166-1 country code, "DK" or "DNK", for the national yearly average that ships with
+        where: "world"; a country code of two letters (ISO 3166-1) for the national yearly average that ships with
             carbontracker; or a number in gCO2eq/kWh.
 
     Raises:
@@ -84,36 +84,34 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
     return CarbonIntensity(g_per_kwh, "given", GIVEN, None)
 
 
+@cache
 def national_averages() -> dict[str, CarbonIntensity]:
     """The yearly average of every country of the table that ships with carbontracker, by its name in English."""
-    rows = sorted(carbontracker_table("carbon-intensities.csv"), key=lambda row: row["Entity"])
-    return {row["Entity"]: _average(row) for row in rows}
+    averages = {}
+    for row in sorted(carbontracker_table("carbon-intensities.csv"), key=lambda row: row["Entity"]):
+        source = (
+            f"{row['Entity']}, national average of {row['Year']} over the life cycle, "
+            f"table that ships with carbontracker {metadata.version('carbontracker')}"
+        )
+        g_per_kwh = float(row["Carbon intensity of electricity (gCO2eq/kWh)"])
+        averages[row["Entity"]] = CarbonIntensity(g_per_kwh, row["alpha-2"], source, int(row["Year"]))
+    return averages
 
 
 def _national_average(code: str) -> CarbonIntensity:
-    # What somebody may have meant: countries, as "GB (United Kingdom)", by initials, name and codes.
+    # What somebody may have meant: countries, as "GB (United Kingdom)", by initials, name and code.
     spellings: dict[str, str] = {}
-    for row in carbontracker_table("carbon-intensities.csv"):
-        if code.upper() in (row["alpha-2"], row["Code"]):
-            return _average(row)
-        initials = "".join(word[0] for word in row["Entity"].split())
-        for spelling in (initials, row["Entity"].upper(), row["alpha-2"], row["Code"]):
-            spellings.setdefault(spelling, f"{row['alpha-2']} ({row['Entity']})")
+    for name, average in national_averages().items():
+        if code.upper() == average.place:
+            return average
+        for spelling in ("".join(word[0] for word in name.split()), name.upper(), average.place):
+            spellings.setdefault(spelling, f"{average.place} ({name})")
     near = dict.fromkeys(spellings[spelling] for spelling in difflib.get_close_matches(code.upper(), spellings, n=4))
     raise InputError(
         f"intensity: no country code {code!r}; "
         + (f"did you mean {', '.join(near)}? " if near else "")
-        + 'Expected "world", an ISO 3166-1 code such as "DK" or "DNK", or a number in gCO2eq/kWh'
+        + 'Expected "world", a country code such as "DK", or a number in gCO2eq/kWh'
     )
-
-
-def _average(row: dict[str, str]) -> CarbonIntensity:
-    year = int(row["Year"])
-    source = (
-        f"{row['Entity']}, national average of {year} over the life cycle, "
-        f"table that ships with carbontracker {metadata.version('carbontracker')}"
-    )
-    return CarbonIntensity(float(row["Carbon intensity of electricity (gCO2eq/kWh)"]), row["alpha-2"], source, year)
 
 
 @cache
@@ -149,13 +147,8 @@ def pue_source(pue: float) -> str:
 def embodied_g(total_kg: float, duration_s: float, lifetime_years: float = LOCAL_LIFETIME_YEARS) -> float:
     """Grams of CO2eq from making a device that fall to so many seconds of its use: `M = TE · TiR / EL` of the SCI.
 
-    Args:
-        total_kg: kgCO2eq of making the device (TE), or all devices together.
-        duration_s: the time that it was reserved (TiR).
-        lifetime_years: its expected lifespan (EL).
-
-    Raises:
-        InputError: a number that cannot be.
+    `total_kg` kgCO2eq are those of making it (TE), `duration_s` is the time that it was reserved (TiR), and
+    `lifetime_years` its expected lifespan (EL). `InputError` for numbers that cannot be.
     """
     for name, value in (("kgCO2eq", total_kg), ("years", lifetime_years)):
         if not 0 < value < math.inf:

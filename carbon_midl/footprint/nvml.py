@@ -92,28 +92,22 @@ def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> 
         environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
     """
     nvml = nvml or importlib.import_module("pynvml")
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        return FoundSensors(missing=(f"GPU: none seen by NVML ({error})",))
     sensors: list[Sensor] = []
     missing: list[str] = []
     try:
-        boards = _visible_boards(nvml, environment)
-        if not boards:
-            missing.append("GPU: none visible to this program")
-        for number, (handle, is_instance) in enumerate(boards):
+        nvml.nvmlInit()
+        for number, (handle, is_instance) in enumerate(_visible_boards(nvml, environment)):
             for counts in (True, False):
                 with suppress(SensorError):
                     sensors.append(GpuSensor(nvml, handle, f"gpu {number}", is_instance, counts))
                     break
             else:
                 missing.append(f"gpu {number}: neither energy nor power can be read")
+        nvml.nvmlShutdown()
     except nvml.NVMLError as error:
-        missing.append(f"GPU: NVML failed ({error})")
-    finally:
-        with suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
+        missing.append(f"GPU: {'not all' if sensors else 'none'} seen by NVML ({error})")
+    if not sensors and not missing:
+        missing.append("GPU: none visible to this program")
     return FoundSensors(tuple(sensors), tuple(missing))
 
 

@@ -24,7 +24,6 @@ def test_national_averages_that_ship_with_carbontracker(country: str, g_per_kwh:
     assert intensity.g_per_kwh == pytest.approx(g_per_kwh, abs=0.06)
     assert (intensity.place, intensity.year) == (country, 2024)
     assert "2024" in intensity.source
-    assert carbon_intensity("DNK") == carbon_intensity("DK")
 
 
 @given(st.floats(min_value=0, max_value=5000))
