@@ -2,11 +2,10 @@
 
 import fcntl
 import gzip
-import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,14 +22,10 @@ _WAIT_S = 0.5
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside ``path`` that replaces it on success and is removed on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    """Yield the name of a temporary file beside ``path`` that replaces it on success and is removed on failure."""
+    temporary = _beside(path)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
@@ -45,8 +40,7 @@ def is_left_over(path: Path, names: Iterable[str]) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8; readers see the old file or the new one, never a part of it."""
-    with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -62,10 +56,7 @@ def write_gzipped(path: Path, text: str) -> None:
 
 def compressed(content: bytes) -> bytes:
     """Compress ``content`` by gzip, without a file name or time in it."""
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=packed, mtime=0) as out:
-        out.write(content)
-    return packed.getvalue()
+    return gzip.compress(content, _GZIP_LEVEL, mtime=0)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -112,12 +103,8 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
 def locked_or_refused(path: Path, doing: str) -> Iterator[None]:
     """Hold the lock ``path`` if it is free.
 
-    Args:
-        path: the lock's file.
-        doing: what a process does that holds it, such as "building this archive", for the message.
-
     Raises:
-        InputError: another process holds it.
+        InputError: another process, which is ``doing`` something, such as "building this archive", holds it.
     """
 
     def refuse() -> None:
@@ -151,7 +138,7 @@ def refuse_occupied(path: Path) -> None:
     Raises:
         InputError: ``path`` exists and is not an empty directory.
     """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(
             f"{path}: already exists and is not an empty directory. Choose another place, or remove it first."
         )
@@ -193,15 +180,14 @@ def replaced_directory(path: Path) -> Iterator[Path]:
 @contextmanager
 def _temporary_sibling(path: Path) -> Iterator[Path]:
     """A directory beside ``path`` that is gone in the end, unless it was renamed."""
+    temporary = _beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent, ignore_cleanup_errors=True)
-    with beside as name:
-        Path(name).chmod(0o777 & ~_umask())
-        yield Path(name)
-
-
-def _umask() -> int:
-    """The process's umask; the standard library can only read it by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return path.with_name(f".{path.name}-{secrets.token_hex(4)}")

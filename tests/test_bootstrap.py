@@ -31,17 +31,9 @@ def test_only_patients_tested_in_every_run_are_compared() -> None:
     assert list(made.index) == ["a"]
 
 
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        (slices([]), "no rows"),
-        (slices([("a", 4, 0, 0.5)]).drop(columns="dice"), "no column dice"),
-        (slices([("a", 4, 0, 0.5), ("b", 8, 0, 0.5)]), "no patient was tested in every run"),
-    ],
-)
-def test_slices_that_allow_no_comparison_are_refused(rows: pd.DataFrame, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        patient_dice(rows)
+def test_slices_that_allow_no_comparison_are_refused() -> None:
+    with pytest.raises(InputError, match="no patient was tested in every run"):
+        patient_dice(slices([("a", 4, 0, 0.5), ("b", 8, 0, 0.5)]))
 
 
 def test_the_interval_agrees_with_the_normal_theory_of_the_mean() -> None:
@@ -61,11 +53,6 @@ def test_pairing_sees_a_difference_that_is_small_beside_the_spread_of_patients()
 def test_equal_seeds_give_equal_draws() -> None:
     first, second = (PatientBootstrap.draw(table(), seed=3).means for _ in range(2))
     np.testing.assert_array_equal(first, second)
-
-
-def test_a_width_that_was_not_tested_is_named() -> None:
-    with pytest.raises(InputError, match="width 16"):
-        PatientBootstrap.draw(table()).dice(16)
 
 
 @given(seed=st.integers(0, 1000), patients=st.integers(2, 30))

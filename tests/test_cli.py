@@ -136,7 +136,7 @@ def test_interrupting_is_no_error_of_ours(monkeypatch: pytest.MonkeyPatch, capsy
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, carbon_midl, carbon_midl.cli\n"
-        "heavy = {'torch', 'pylidc', 'pydicom', 'matplotlib', 'pandas', 'carbontracker'} & set(sys.modules)\n"
+        "heavy = {'torch', 'pylidc', 'pydicom', 'matplotlib', 'pandas', 'carbontracker', 'scipy'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stderr == ""

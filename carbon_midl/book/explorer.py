@@ -16,15 +16,20 @@ from carbon_midl.book.evidence import WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS
 from carbon_midl.book.numbers import n_text
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, WORLD, carbon_intensity, embodied_of, national_averages
+from carbon_midl.footprint.grid import (
+    EMBODIED_KG,
+    LOCAL_LIFETIME_YEARS,
+    WORLD,
+    carbon_intensity,
+    embodied_g,
+    national_averages,
+)
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.selection.candidates import Candidates, Factors
 from carbon_midl.selection.criteria import CRITERIA, NonInferior, all_criteria
 
 CLEAN_GRID, DIRTY_GRID = "NO", "PL"
 """Between their carbon intensities, and half as much again, the slider of the budget has room."""
-DEVICES = ("NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe")
-"""Whose embodied carbon an hour is named as a yardstick; as NVML names them."""
 START = "budget"
 """The criterion that a reader finds."""
 MARKUP = Path("book/explorer.html")
@@ -49,8 +54,8 @@ def explorer_data(study: WidthStudy) -> dict[str, Any]:
             for name, average in places.items()
         ],
         "devices": [
-            {"name": device.hardware, "years": LOCAL_LIFETIME_YEARS, "g_per_h": device.carbon_g(3600.0)}
-            for device in (embodied_of({"gpu 0": name}) for name in DEVICES)
+            {"name": name, "years": LOCAL_LIFETIME_YEARS, "g_per_h": embodied_g(total_kg, 3600.0)}
+            for name, total_kg in EMBODIED_KG.items()
         ],
         "criteria": [
             {"name": name, "label": label, "assumption": CRITERIA[name].assumption, "source": CRITERIA[name].source}

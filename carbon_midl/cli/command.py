@@ -1,14 +1,13 @@
 """What the commands share: options with several values or none, examples in the help, tables in columns."""
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand
 
 
 class Command(TyperCommand):
-    """A command that takes several patients after one ``--patients``, and ``--embodied`` without a value.
+    """A command that takes several patients after one ``--patients``.
 
     Typer knows options of one value only; the arguments are written out for it.
     """
@@ -18,14 +17,12 @@ class Command(TyperCommand):
         end = args.index("--") if "--" in args else len(args)
         written: list[str] = []
         option = ""
-        for arg, following in pairwise([*args[:end], "--"]):
+        for arg in args[:end]:
             if arg.startswith("-"):
                 option = arg
             elif option == "--patients" and written[-1] != option:
                 written.append(option)
             written.append(arg)
-            if arg == "--embodied" and following.startswith("-"):
-                written.append("table")
         return super().parse_args(ctx, written + args[end:])
 
 

@@ -1,14 +1,7 @@
 """The footprint of a run: energy by component, how it was obtained, and the carbon derived from it.
 
 Energy before PUE, in kWh, is the primary record. gCO2eq = kWh × PUE × carbon intensity is derived from it and can be
-derived again for any grid. A `Tracker` makes a `FootprintRecord` while a program runs:
-
-    tracker = Tracker(log_dir, epochs=10, intensity=carbon_intensity("DK"))
-    with tracker, tracker.window("training"):
-        for epoch in range(1, 11):
-            with tracker.epoch(epoch):
-                ...
-    print(describe(tracker.record))
+derived again for any grid. A `Tracker` makes a `FootprintRecord` while a program runs; `describe` tells it to people.
 
 Windows nest. Before a window opens or closes, queued work on the GPU is waited for. Each figure says how it was
 obtained, best first:
@@ -23,24 +16,22 @@ obtained, best first:
 =================================  =====================================================================
 
 A run that goes on another day is given `earlier=read_footprint(run_directory)`, so that lost work counts, too. Between
-two epochs, `Budget(carbon_g=100).reason_to_stop(tracker.record)` says whether it is to stop early. Afterwards,
+two epochs, `reason_to_stop(tracker.record, carbon_g=100)` says whether it is to stop early. Afterwards,
 `read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid. Nothing here uses the network.
 """
 
-from carbon_midl.footprint.budget import Budget
-from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, Embodied, carbon_intensity
+from carbon_midl.footprint.budget import reason_to_stop
+from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity
 from carbon_midl.footprint.meter import Sensor
 from carbon_midl.footprint.record import NOT_SEPARABLE, ComponentEnergy, FootprintRecord, Window, read_footprint
-from carbon_midl.footprint.report import describe, to_frame
+from carbon_midl.footprint.report import describe
 from carbon_midl.footprint.tracker import Tracker
 
 __all__ = [
     "DEFAULT_PUE",
     "NOT_SEPARABLE",
-    "Budget",
     "CarbonIntensity",
     "ComponentEnergy",
-    "Embodied",
     "FootprintRecord",
     "Sensor",
     "Tracker",
@@ -48,5 +39,5 @@ __all__ = [
     "carbon_intensity",
     "describe",
     "read_footprint",
-    "to_frame",
+    "reason_to_stop",
 ]

@@ -10,12 +10,10 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from carbon_midl.errors import InputError
 from carbon_midl.footprint.record import FootprintRecord
 from carbon_midl.units import carbon, energy
 
 CONFIDENCE = 0.95
-_FEWEST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ def predict(record: FootprintRecord) -> Prediction | None:
 
     epochs = record.finished_epochs
     latest_kwh = [window.energy_kwh for window in epochs.values() if window.attempt == record.attempts]
-    if len(latest_kwh) < _FEWEST_EPOCHS:
+    if len(latest_kwh) < 2:
         return None
-    examples_kwh = latest_kwh[1:] if len(latest_kwh) > _FEWEST_EPOCHS else latest_kwh
+    examples_kwh = latest_kwh[1:] if len(latest_kwh) > 2 else latest_kwh
     count, done, spent_kwh = len(examples_kwh), max(epochs), record.energy_kwh
     remaining = max(0, record.epochs_planned - done)
     mean_kwh = statistics.fmean(examples_kwh)
@@ -59,53 +57,32 @@ def predict(record: FootprintRecord) -> Prediction | None:
     return Prediction(done, energy_kwh, low_kwh, energy_kwh + half_kwh, mean_kwh, scale_kwh, count - 1)
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What one run may use, all its attempts together: give one of the two limits.
+def reason_to_stop(record: FootprintRecord, carbon_g: float = 0.0, energy_kwh: float = 0.0) -> str:
+    """Why a run is to stop, by its record between two epochs: a sentence, or nothing where it may go on.
 
-    Raises:
-        InputError: no limit or two, or one that cannot be.
+    It stops when the budget for all its attempts is spent, or will be in the next epoch, or when the run is predicted
+    to exceed it with a probability of 95 % or more. A budget is either in grams of CO2eq, by the record's PUE and
+    carbon intensity, or in kWh before PUE; 0 is no budget.
     """
+    # A budget of carbon is told in carbon; electricity that emits nothing leaves it untouched.
+    unit_per_kwh, text, limit = (record.carbon_g(1.0), carbon, carbon_g) if carbon_g else (1.0, energy, energy_kwh)
+    limit_kwh = limit / unit_per_kwh if limit and unit_per_kwh else math.inf
 
-    carbon_g: float | None = None  #: gCO2eq, by the record's PUE and carbon intensity.
-    energy_kwh: float | None = None  #: kWh before PUE.
+    def told(kwh: float) -> str:
+        return text(kwh * unit_per_kwh)
 
-    def __post_init__(self) -> None:
-        given = {"carbon_g": self.carbon_g, "energy_kwh": self.energy_kwh}
-        limits = {name: value for name, value in given.items() if value is not None}
-        if len(limits) != 1:
-            raise InputError(f"budget: found {len(limits)} limits, expected either carbon_g or energy_kwh")
-        ((name, value),) = limits.items()
-        if not 0 < value < math.inf:
-            raise InputError(f"budget: found {name} = {value!r}, expected a number above 0; leave it out for no limit")
-
-    def reason_to_stop(self, record: FootprintRecord) -> str:
-        """Why the run is to stop, by its record between two epochs: a sentence, or nothing where it may go on.
-
-        It stops when the budget is spent, or will be in the next epoch, or when the run is predicted to exceed it with
-        a probability of 95 % or more.
-        """
-        # A budget of carbon is told in carbon; electricity that emits nothing leaves it untouched.
-        unit_per_kwh, text = (record.carbon_g(1.0), carbon) if self.carbon_g is not None else (1.0, energy)
-        limit = self.carbon_g or self.energy_kwh or 0.0
-        limit_kwh = limit / unit_per_kwh if unit_per_kwh else math.inf
-
-        def told(energy_kwh: float) -> str:
-            return text(energy_kwh * unit_per_kwh)
-
-        budget, spent_kwh, prediction = f"budget of {text(limit)}", record.energy_kwh, predict(record)
-        if spent_kwh > limit_kwh:
-            return f"{budget}: the run has used {told(spent_kwh)}, more than its budget"
-        if prediction is None or prediction.after_epoch >= record.epochs_planned:
-            return ""
-        probability = prediction.probability_above(limit_kwh)
-        if probability >= CONFIDENCE:
-            percent = "over 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
-            return (
-                f"{budget}: predicted after epoch {prediction.after_epoch}: {told(prediction.energy_kwh)} "
-                f"({told(prediction.low_kwh)} to {told(prediction.high_kwh)}, {CONFIDENCE:.0%} interval) for "
-                f"{record.epochs_planned} epochs, above the budget with a probability of {percent}"
-            )
-        if spent_kwh + prediction.epoch_kwh > limit_kwh:
-            return f"{budget}: {told(spent_kwh)} used, and the next epoch would exceed the budget"
+    budget, spent_kwh, prediction = f"budget of {text(limit)}", record.energy_kwh, predict(record)
+    if spent_kwh > limit_kwh:
+        return f"{budget}: the run has used {told(spent_kwh)}, more than its budget"
+    if prediction is None or prediction.after_epoch >= record.epochs_planned:
         return ""
+    if (probability := prediction.probability_above(limit_kwh)) >= CONFIDENCE:
+        percent = min(99.9, 100 * probability)  # no prediction is certain
+        return (
+            f"{budget}: predicted after epoch {prediction.after_epoch}: {told(prediction.energy_kwh)} "
+            f"({told(prediction.low_kwh)} to {told(prediction.high_kwh)}, {CONFIDENCE:.0%} interval) for "
+            f"{record.epochs_planned} epochs, above the budget with a probability of {percent:.1f} %"
+        )
+    if spent_kwh + prediction.epoch_kwh > limit_kwh:
+        return f"{budget}: {told(spent_kwh)} used, and the next epoch would exceed the budget"
+    return ""

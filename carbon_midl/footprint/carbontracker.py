@@ -4,11 +4,10 @@ What its release 2.4.7 does, and what is done about it here:
 
 - At start it asks an IP-geolocation service where it is. That one method is replaced while it starts: the place is
   the one that the run was given, or unknown (then carbontracker takes the IEA's world average of CO2 alone).
-- At start it takes more than a second to ask for the processor's name, in a process that times the processor's clock,
-  too. On Linux the answer is the name in /proc/cpuinfo, which it is given instead.
 - It ends the process on an error unless told to ignore errors; then it may still fail inside its own clean-up.
   Whatever it throws becomes a note: it never costs a training.
-- It writes to the console and never closes its log files. Its console output is swallowed, its files are closed.
+- It writes to the console and never closes its log files. Its console output is swallowed, its files are closed. Its
+  own error log, beside the others in the run's directory, tells what it could not read.
 - Its parser finds the consumption only with the everyday equivalents behind it, so these stay switched on; and it
   always says "1 epoch", so epochs are counted by their durations.
 - Power is averaged over several devices instead of summed, and sampled once a second. An epoch too short for a sample
@@ -18,35 +17,30 @@ What its release 2.4.7 does, and what is done about it here:
 
 import io
 import logging
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from carbon_midl.footprint.grid import CarbonIntensity
 from carbon_midl.footprint.record import CarbontrackerFigures
-from carbon_midl.footprint.sensors import linux_cpu_name
 
 _SAMPLE_INTERVAL_S = 1.0
 _JOIN_TIMEOUT_S = 5.0
-_LONGEST_PROBLEM = 300
-_CRITICAL = r" - CRITICAL - (.*?)(?=^\d{4}-\d\d-\d\d |\Z)"
-_T = TypeVar("_T")
 
 
+@dataclass
 class Carbontracker:
     """One `CarbonTracker` around the epochs of one training, all of which it measures."""
 
-    def __init__(self, log_dir: Path, epochs: int, intensity: CarbonIntensity) -> None:
-        self._log_dir = log_dir
-        self._epochs = epochs
-        self._intensity = intensity
-        self._tracker: Any = None
-        self._parts: dict[str, Any] = {}
-        self._notes: list[str] = []
+    log_dir: Path
+    epochs: int
+    intensity: CarbonIntensity
+    _tracker: Any = None
+    _parts: dict[str, Any] = field(default_factory=dict)
+    _notes: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         """Import and start carbontracker; takes some seconds, so it belongs before the first window."""
@@ -64,17 +58,16 @@ class Carbontracker:
         finally:
             self._guarded("epoch_end", self._tracker.epoch_end)
 
-    def finish(self, ours_kwh: Sequence[float]) -> CarbontrackerFigures:
-        """Stop carbontracker and read its figures from its log, beside ours for each epoch, before PUE."""
+    def finish(self) -> CarbontrackerFigures:
+        """Stop carbontracker and read its figures from its log."""
         figures = None
         if self._tracker is not None:
             self._guarded("stop", self._tracker.stop)
-            if logs := self._guarded("closing its logs", self._close_logs):
-                figures = self._guarded("reading its log", lambda: self._figures(logs, ours_kwh))
+            figures = self._guarded("reading its log", self._figures)
         version = metadata.version("carbontracker")
         return replace(figures or CarbontrackerFigures(), version=version, note="; ".join(self._notes))
 
-    def _guarded(self, step: str, call: Callable[[], _T]) -> _T | None:
+    def _guarded(self, step: str, call: Callable[[], Any]) -> Any:
         """Make a call into carbontracker; anything it throws, even its attempt to end the process, becomes a note."""
         try:
             return call()
@@ -83,7 +76,7 @@ class Carbontracker:
             return None
 
     def _start(self) -> Any:
-        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self.log_dir.mkdir(parents=True, exist_ok=True)
         console = io.StringIO()
         with redirect_stdout(console):
             import carbontracker.tracker as implementation
@@ -92,55 +85,45 @@ class Carbontracker:
             # This logger was made at import, perhaps before ours.
             for handler in generic.logger.logger_err.handlers:
                 handler.setStream(console)
-            with _place_and_processor_given(implementation, generic, self._intensity):
+            with _place_given(implementation, self.intensity):
                 tracker = implementation.CarbonTracker(
-                    epochs=self._epochs,
-                    monitor_epochs=self._epochs,
+                    epochs=self.epochs,
+                    monitor_epochs=self.epochs,
                     epochs_before_pred=0,
                     update_interval=_SAMPLE_INTERVAL_S,
                     ignore_errors=True,
-                    log_dir=str(self._log_dir),
+                    log_dir=str(self.log_dir),
                     verbose=0,
                 )
         # It deletes its own references after the last epoch.
         self._parts = dict(vars(tracker))
         return tracker
 
-    def _close_logs(self) -> dict[str, Path]:
-        """End its threads and close its log files; their paths by kind: "carbontracker", "carbontracker_output", …"""
+    def _close_logs(self) -> list[Path]:
+        """End its threads and close its log files: of its measurements, of its output and of its errors."""
         # Both threads are stopped already, unless its own stop failed on the way.
         self._parts["tracker"].stop()
         self._parts["intensity_stopper"].set()
         self._parts["intensity_updater"].join(_JOIN_TIMEOUT_S)
-        paths = {}
+        paths = []
         log = self._parts["logger"]
         for logger in (log.logger, log.logger_output, log.logger_err):
             for handler in list(logger.handlers):
                 if isinstance(handler, logging.FileHandler):
-                    path = Path(handler.baseFilename)
-                    paths["carbontracker" + path.stem.rpartition("_carbontracker")[2]] = path
+                    paths.append(Path(handler.baseFilename))
                 handler.close()
                 logger.removeHandler(handler)
             logger.addHandler(logging.NullHandler())
         return paths
 
-    def _figures(self, logs: dict[str, Path], ours_kwh: Sequence[float]) -> CarbontrackerFigures | None:
+    def _figures(self) -> CarbontrackerFigures | None:
         from carbontracker import constants, parser
 
-        standard = logs["carbontracker"].read_text()
-        durations_s = parser.get_epoch_durations(standard)
-        actual, _ = parser.get_consumption(logs["carbontracker_output"].read_text())
-        # Critical entries of its error log, which is only there where it has any, each on one line.
-        errors = logs["carbontracker_err"].read_text() if logs["carbontracker_err"].exists() else ""
-        critical = re.findall(_CRITICAL, errors, re.DOTALL | re.MULTILINE)
-        self._notes += [" ".join(message.split())[:_LONGEST_PROBLEM] for message in critical]
-        self._notes += [
-            f"it averages power over the {len(devices)} devices of {component!r} instead of summing it"
-            for component, devices in parser.get_devices(standard).items()
-            if len(devices) > 1
-        ]
+        measurements, output, *_ = self._close_logs()
+        durations_s = parser.get_epoch_durations(measurements.read_text())
+        actual, _ = parser.get_consumption(output.read_text())
         if actual is None or not durations_s:
-            self._notes.append("no epoch was measured")
+            self._notes.append(f"no epoch was measured; see its logs in {self.log_dir}")
             return None
         if too_short := sum(duration_s < _SAMPLE_INTERVAL_S for duration_s in durations_s):
             self._notes.append(
@@ -148,35 +131,30 @@ class Carbontracker:
                 "for which it may repeat the figure of another epoch"
             )
         energy_kwh, carbon_g = actual["energy (kWh)"], actual["co2eq (g)"]
-        given = self._intensity.g_per_kwh
+        given = self.intensity.g_per_kwh
         used = carbon_g / energy_kwh if energy_kwh > 0 else given
         if abs(used - given) > 0.01 * given:
             self._notes.append(f"its gCO2eq stand on {used:.4g} g/kWh, as it cannot be given a number")
-        before_pue_kwh = energy_kwh / constants.PUE_2023
         return CarbontrackerFigures(
-            energy_before_pue_kwh=before_pue_kwh,
+            energy_before_pue_kwh=energy_kwh / constants.PUE_2023,
             carbon_g=carbon_g,
             duration_s=sum(durations_s),
             measured_epochs=len(durations_s),
-            # It measures the first epochs, as many as were planned.
-            difference_kwh=before_pue_kwh - sum(ours_kwh[: len(durations_s)]),
         )
 
 
 @contextmanager
-def _place_and_processor_given(implementation: Any, generic: Any, intensity: CarbonIntensity) -> Iterator[None]:
-    """Let carbontracker start with the place and the processor's name that it is given, instead of asking for them."""
+def _place_given(implementation: Any, intensity: CarbonIntensity) -> Iterator[None]:
+    """Let carbontracker start with the place that it is given, instead of asking for it."""
     from carbontracker.emissions.intensity.location import Location
 
-    service, ask_processor = implementation.IntensityService, generic.cpuinfo.get_cpu_info
+    service = implementation.IntensityService
     if "_fetch_geo_location" not in vars(service):
         raise RuntimeError("this version finds its place in a way that is not known here, perhaps by network")
     is_country = intensity.place not in ("world", "given")
     place = Location(ok=True, address=intensity.source, country=intensity.place) if is_country else None
     implementation.IntensityService = type("PlacedService", (service,), {"_fetch_geo_location": lambda _: place})
-    if (name := linux_cpu_name()) is not None:
-        generic.cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
     try:
         yield
     finally:
-        implementation.IntensityService, generic.cpuinfo.get_cpu_info = service, ask_processor
+        implementation.IntensityService = service

@@ -58,9 +58,9 @@ class Meter:
     Power is integrated by the trapezoid rule between good readings, so a drop-out is bridged by a straight line. The
     energy at any moment is read off the curve, and what a drop-out hid is shared evenly over the windows inside it.
 
-    A reading that is negative, not finite or means more power than the component can draw is left out and counted. If
-    a counter goes on from such a value at its next reading, or from one below the last, then it has jumped or was
-    reset: the gap is bridged with the power before it.
+    A reading that is negative, not finite or means more power than the component can draw is left out and counted. A
+    counter that falls, or grows by more than the component can draw, was reset or has jumped: what it counted meanwhile
+    is not known, so the power before that stands in for it.
     """
 
     def __init__(self, sensor: Sensor, now_s: float) -> None:
@@ -72,8 +72,6 @@ class Meter:
         self._last_value = 0.0
         self._last_good_s = now_s
         self._power_w = 0.0
-        # A counter's reading that may be a glitch or the first after a jump, with its time.
-        self._doubtful: tuple[float, float] | None = None
         self._failed = 0
         self._absurd = 0
         self._resets = 0
@@ -92,22 +90,36 @@ class Meter:
         is_power = self.sensor.quantity == "power_w"
         if not 0 <= value < math.inf or (is_power and value > self.sensor.max_power_w):
             self._absurd += 1
-        elif not self._times_s:
-            self._add(0.0, value, now_s)
-        elif is_power:
-            self._add(0.5 * (self._last_value + value) * (now_s - self._last_good_s), value, now_s)
-        else:
-            self._take_counter(value, now_s)
+            return
+        elapsed_s, step_j = now_s - self._last_good_s, 0.0
+        if self._times_s and is_power:
+            step_j = 0.5 * (self._last_value + value) * elapsed_s
+        elif self._times_s:
+            step_j = value - self._last_value
+            if not 0 <= step_j <= self.sensor.max_power_w * max(elapsed_s, _TICK_S):
+                self._resets += 1
+                step_j = self._power_w * elapsed_s
+        self.energy_j += step_j
+        self._last_value, self._last_good_s = value, now_s
+        since_s = now_s - self._times_s[-1] if self._times_s else math.inf
+        # It has not ticked yet: what it will show then belongs to this stretch, too.
+        if not is_power and step_j == 0 and since_s < _TICK_S:
+            return
+        if since_s <= 0:
+            self._energies_j[-1] = self.energy_j
+            return
+        self._power_w = (self.energy_j - self._energies_j[-1]) / since_s if self._times_s else 0.0
+        self._times_s.append(now_s)
+        self._energies_j.append(self.energy_j)
 
-    def covers(self, start_s: float, end_s: float) -> bool:
-        """Whether there were good readings around or inside that time; a silent sensor has seen nothing, not zero."""
-        return bool(self._times_s) and self._times_s[0] < end_s and self._last_good_s > start_s
-
-    def energy_at(self, time_s: float) -> float:
-        """Joules at that time, between readings by a straight line, outside of them as at the nearest."""
+    def energy_between(self, start_s: float, end_s: float) -> float | None:
+        """Joules between two moments, by straight lines; None without a good reading around or inside, not zero."""
         import numpy as np
 
-        return float(np.interp(time_s, self._times_s, self._energies_j))
+        if not self._times_s or self._times_s[0] >= end_s or self._last_good_s <= start_s:
+            return None
+        start_j, end_j = np.interp((start_s, end_s), self._times_s, self._energies_j)
+        return float(end_j - start_j)
 
     @property
     def notes(self) -> list[str]:
@@ -118,49 +130,10 @@ class Meter:
             silent_s = self._last_try_s - self._last_good_s
             lost = f"; its last {silent_s:.1f} s are not counted" if silent_s > 0 and self._times_s else ""
             notes.append(f"{name}: {self._failed} readings failed, last with: {self._last_error}{lost}")
-        if absurd := self._absurd + (self._doubtful is not None):
+        if self._absurd:
             limit = f"negative, not finite or above {self.sensor.max_power_w:g} W"
-            notes.append(f"{name}: {absurd} readings left out as {limit}")
+            notes.append(f"{name}: {self._absurd} readings left out as {limit}")
         if self._resets:
             jumped = f"the counter was reset or jumped {self._resets} times"
             notes.append(f"{name}: {jumped}; the gap is bridged with the power before it")
         return notes
-
-    def _take_counter(self, counter_j: float, now_s: float) -> None:
-        # A reading that does not follow from the last good one is kept aside: the next reading tells what it was.
-        doubtful, self._doubtful = self._doubtful, None
-        if self._plausible(counter_j - self._last_value, now_s - self._last_good_s):
-            # The counter goes on from the last good reading, so what was kept aside was a glitch.
-            self._absurd += doubtful is not None
-            self._add(counter_j - self._last_value, counter_j, now_s)
-        elif doubtful and self._plausible(counter_j - doubtful[0], now_s - doubtful[1]):
-            # It goes on from what was kept aside: it has jumped there. What it counted up to then is not known, so
-            # the power before the gap stands in for it.
-            since_j, since_s = doubtful
-            self._resets += 1
-            self._add(self._power_w * (since_s - self._last_good_s) + counter_j - since_j, counter_j, now_s)
-        else:
-            # It follows from neither: the older of the two was a glitch, and this one is kept aside in its place.
-            self._absurd += doubtful is not None
-            self._doubtful = (counter_j, now_s)
-
-    def _plausible(self, step_j: float, elapsed_s: float) -> bool:
-        return 0 <= step_j <= self.sensor.max_power_w * max(elapsed_s, _TICK_S)
-
-    def _add(self, step_j: float, value: float, now_s: float) -> None:
-        self.energy_j += step_j
-        self._last_value = value
-        self._last_good_s = now_s
-        times_s, energies_j = self._times_s, self._energies_j
-        if self.sensor.quantity == "energy_j" and times_s:
-            elapsed_s = now_s - times_s[-1]
-            # It has not ticked yet: what it will show then belongs to this stretch, too.
-            if step_j == 0 and elapsed_s < _TICK_S:
-                return
-            if elapsed_s > 0:
-                self._power_w = (self.energy_j - energies_j[-1]) / elapsed_s
-        if times_s and now_s <= times_s[-1]:
-            energies_j[-1] = self.energy_j
-        else:
-            times_s.append(now_s)
-            energies_j.append(self.energy_j)

@@ -24,16 +24,21 @@ _MILLI = 1e-3
 _OVERSHOOT = 2.0
 
 
-class _GpuSensor(Sensor):
-    """A GPU by what NVML answers to one question, in thousandths of a joule or watt.
+class GpuSensor(Sensor):
+    """One GPU by its energy counter or, to be sampled, by its power.
+
+    Power is of the instant where the driver offers that as a field of its own. `nvmlDeviceGetPowerUsage` is the same up
+    to the A100; on other Ampere boards and later ones, such as Hopper, it is the mean of the last second (NVML
+    reference).
 
     Raises:
-        SensorError: NVML does not answer it for this board.
+        SensorError: NVML does not answer that question for this board.
     """
 
-    question: str
-
-    def __init__(self, nvml: Any, handle: Any, component: str, is_instance: bool) -> None:
+    def __init__(self, nvml: Any, handle: Any, component: str, is_instance: bool, counts: bool) -> None:
+        self.method = "measured: NVML energy counter" if counts else "sampled: NVML power"
+        self.quantity = "energy_j" if counts else "power_w"
+        self.sample_interval_s = COUNTER_INTERVAL_S if counts else POWER_INTERVAL_S
         self.component = component
         self.uuid = nvml.nvmlDeviceGetUUID(handle)
         self.hardware = nvml.nvmlDeviceGetName(handle)
@@ -55,57 +60,28 @@ class _GpuSensor(Sensor):
         Raises:
             SensorError: NVML gave an error.
         """
+        nvml = self._nvml
         try:
-            return float(getattr(self._nvml, self.question)(self._handle)) * _MILLI
-        except self._nvml.NVMLError as error:
+            if self.quantity == "energy_j":
+                return float(nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * _MILLI
+            with suppress(nvml.NVMLError):
+                (field,) = nvml.nvmlDeviceGetFieldValues(self._handle, [nvml.NVML_FI_DEV_POWER_INSTANT])
+                if field.nvmlReturn == nvml.NVML_SUCCESS:
+                    return float(field.value.uiVal) * _MILLI
+            return float(nvml.nvmlDeviceGetPowerUsage(self._handle)) * _MILLI
+        except nvml.NVMLError as error:
             raise SensorError(f"NVML: {error}") from error
 
     def temperature_c(self) -> float | None:
         """Of the board; None where it does not tell."""
-        try:
+        with suppress(self._nvml.NVMLError):
             return float(self._nvml.nvmlDeviceGetTemperature(self._handle, self._nvml.NVML_TEMPERATURE_GPU))
-        except self._nvml.NVMLError:
-            return None
+        return None
 
     def close(self) -> None:
         """Give back this sensor's share of NVML; a driver that has gone away needs nothing back."""
         with suppress(self._nvml.NVMLError):
             self._nvml.nvmlShutdown()
-
-
-class NvmlEnergySensor(_GpuSensor):
-    """The energy counter of one GPU."""
-
-    method = "measured: NVML energy counter"
-    quantity = "energy_j"
-    sample_interval_s = COUNTER_INTERVAL_S
-    question = "nvmlDeviceGetTotalEnergyConsumption"
-
-
-class NvmlPowerSensor(_GpuSensor):
-    """The power of one GPU, to be sampled.
-
-    It is of the instant where the driver offers that as a field of its own. `nvmlDeviceGetPowerUsage` is the same up to
-    the A100; on other Ampere boards and later ones, such as Hopper, it is the mean of the last second (NVML reference).
-    """
-
-    method = "sampled: NVML power"
-    quantity = "power_w"
-    sample_interval_s = POWER_INTERVAL_S
-    question = "nvmlDeviceGetPowerUsage"
-
-    def read(self) -> float:
-        """Watts.
-
-        Raises:
-            SensorError: NVML gave an error.
-        """
-        nvml = self._nvml
-        with suppress(nvml.NVMLError):
-            (field,) = nvml.nvmlDeviceGetFieldValues(self._handle, [nvml.NVML_FI_DEV_POWER_INSTANT])
-            if field.nvmlReturn == nvml.NVML_SUCCESS:
-                return float(field.value.uiVal) * _MILLI
-        return super().read()
 
 
 def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> FoundSensors:
@@ -116,28 +92,22 @@ def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> 
         environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
     """
     nvml = nvml or importlib.import_module("pynvml")
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        return FoundSensors(missing=(f"GPU: none seen by NVML ({error})",))
     sensors: list[Sensor] = []
     missing: list[str] = []
     try:
-        boards = _visible_boards(nvml, environment)
-        if not boards:
-            missing.append("GPU: none visible to this program")
-        for number, (handle, is_instance) in enumerate(boards):
-            for kind in (NvmlEnergySensor, NvmlPowerSensor):
+        nvml.nvmlInit()
+        for number, (handle, is_instance) in enumerate(_visible_boards(nvml, environment)):
+            for counts in (True, False):
                 with suppress(SensorError):
-                    sensors.append(kind(nvml, handle, f"gpu {number}", is_instance))
+                    sensors.append(GpuSensor(nvml, handle, f"gpu {number}", is_instance, counts))
                     break
             else:
                 missing.append(f"gpu {number}: neither energy nor power can be read")
+        nvml.nvmlShutdown()
     except nvml.NVMLError as error:
-        missing.append(f"GPU: NVML failed ({error})")
-    finally:
-        with suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
+        missing.append(f"GPU: {'not all' if sensors else 'none'} seen by NVML ({error})")
+    if not sensors and not missing:
+        missing.append("GPU: none visible to this program")
     return FoundSensors(tuple(sensors), tuple(missing))
 
 
@@ -150,30 +120,31 @@ def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> list[tuple[Any
     """
     torch = sys.modules.get("torch")
     listed = environment.get("CUDA_VISIBLE_DEVICES")
-    devices: list[tuple[str, ...]]
     if environment is os.environ and torch is not None and torch.cuda.is_initialized():
         uuids = [torch.cuda.get_device_properties(device).uuid for device in range(torch.cuda.device_count())]
-        devices = [(f"GPU-{uuid}", f"{_INSTANCE}{uuid}") for uuid in uuids]
+        spellings: list[tuple[str, ...]] = [(f"GPU-{uuid}", f"{_INSTANCE}{uuid}") for uuid in uuids]
     elif listed is not None:
-        devices = [(name.strip(),) for name in listed.split(",")]
+        spellings = [(name.strip(),) for name in listed.split(",")]
     else:
-        devices = [(str(index),) for index in range(nvml.nvmlDeviceGetCount())]
+        spellings = [(str(index),) for index in range(nvml.nvmlDeviceGetCount())]
     boards: dict[str, tuple[Any, bool]] = {}
-    for names in devices:
-        for name in names:
-            with suppress(nvml.NVMLError):
-                by_index = name.isdecimal()
-                handle = (
-                    nvml.nvmlDeviceGetHandleByIndex(int(name)) if by_index else nvml.nvmlDeviceGetHandleByUUID(name)
-                )
-                is_instance = name.startswith(_INSTANCE)
-                if is_instance:
-                    handle = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
-                boards.setdefault(nvml.nvmlDeviceGetUUID(handle), (handle, is_instance))
-                break
-        else:
+    for names in spellings:
+        board = next((board for board in (_board(nvml, name) for name in names) if board is not None), None)
+        if board is None:
             break  # as for CUDA, the first entry that names no device ends the list
+        boards.setdefault(nvml.nvmlDeviceGetUUID(board[0]), board)
     return list(boards.values())
+
+
+def _board(nvml: Any, name: str) -> tuple[Any, bool] | None:
+    with suppress(nvml.NVMLError):
+        if name.isdecimal():
+            return nvml.nvmlDeviceGetHandleByIndex(int(name)), False
+        handle = nvml.nvmlDeviceGetHandleByUUID(name)
+        if name.startswith(_INSTANCE):
+            return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle), True
+        return handle, False
+    return None
 
 
 def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None) -> list[str]:
@@ -182,7 +153,7 @@ def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None
     A board has the same UUID in all programs, while its number depends on which boards a program is shown: jobs of a
     cluster that have a GPU each of one machine may all call it 0.
     """
-    sensors = [sensor for sensor in find_gpus(nvml, environment).sensors if isinstance(sensor, _GpuSensor)]
+    sensors = [sensor for sensor in find_gpus(nvml, environment).sensors if isinstance(sensor, GpuSensor)]
     for sensor in sensors:
         sensor.close()
     return [sensor.uuid for sensor in sensors]
@@ -196,8 +167,6 @@ def machine_lock(name: str) -> Path:
 @contextmanager
 def gpu_lock(boards: Sequence[str], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Keep other trainings from these boards, once those that are on them have finished.
-
-    What needs no GPU, such as the start of the next run, goes on beside.
 
     Args:
         boards: their names, the same in every program, see `visible_boards`.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -22,12 +22,11 @@ from carbon_midl.files import read_json
 from carbon_midl.footprint.grid import (
     DEFAULT_PUE,
     DEFAULT_PUE_SOURCE,
-    GIVEN,
     WORLD,
     CarbonIntensity,
-    Embodied,
     carbon_intensity,
     checked_pue,
+    pue_source,
 )
 from carbon_midl.footprint.meter import J_PER_KWH
 from carbon_midl.footprint.sensors import is_estimate
@@ -70,10 +69,7 @@ class Window:
 
     @property
     def method(self) -> str:
-        """How the figures were obtained, each method once.
-
-        Such as "measured: RAPL; estimated: W per GB".
-        """
+        """How the figures were obtained, each method once, such as "measured: RAPL; estimated: W per GB"."""
         return "; ".join(dict.fromkeys(part.method for part in self.components))
 
     def component_kwh(self, component: str) -> float | None:
@@ -95,7 +91,6 @@ class CarbontrackerFigures:
     version: str | None = None
     measured_epochs: NonNegativeInt = 0  #: how many epochs it measured.
     note: str = ""  #: what is to be known about these figures.
-    difference_kwh: float | None = None  #: its energy before PUE less ours over the same epochs.
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,6 @@ class FootprintRecord:
     carbontracker: CarbontrackerFigures | None = None  #: carbontracker's own figures; None when it did not run.
     hardware: dict[str, str] = field(default_factory=dict)  #: device names by component.
     notes: tuple[str, ...] = ()  #: what the figures include and what they leave out.
-    embodied: Embodied | None = None  #: how the making of the hardware is shared out; None when not asked for.
     start_temperature_c: dict[str, float] = field(default_factory=dict)  #: of each GPU, when the run began.
 
     @property
@@ -134,8 +128,17 @@ class FootprintRecord:
     @property
     def finished_epochs(self) -> dict[int, Window]:
         """The epochs that were measured to their end, by number; see `epoch`."""
-        epochs = {number: _added_up(windows) for number, windows in sorted(self._epochs().items())}
-        return {number: window for number, window in epochs.items() if window.finished}
+        return {number: window for number, window in self._epochs.items() if window.finished}
+
+    @property
+    def _epochs(self) -> dict[int, Window]:
+        """Each epoch in its last attempt, with those before that it continues, added up."""
+        epochs: dict[int, list[Window]] = {}
+        for window in self.windows:
+            if (number := window.name.removeprefix(EPOCH)) != window.name and number.isdecimal():
+                before = epochs.get(int(number), []) if window.continues else []
+                epochs[int(number)] = [*before, window]
+        return {number: _added_up(windows) for number, windows in sorted(epochs.items())}
 
     @property
     def attempts(self) -> int:
@@ -172,26 +175,12 @@ class FootprintRecord:
         return _added_up(same)
 
     def epoch(self, number: int) -> Window:
-        """The window of one epoch, counted from 1: that of the last attempt, where it was repeated.
-
-        An epoch that was saved in its middle and gone on with is added up over its attempts.
+        """The window of one epoch, counted from 1, in its last attempt, and those before that it goes on with.
 
         Raises:
             InputError: that epoch was not measured.
         """
-        windows = self._epochs().get(number)
-        return _added_up(windows) if windows else self.window(f"{EPOCH}{number}")
-
-    def _epochs(self) -> dict[int, list[Window]]:
-        """The windows of each epoch in its last attempt, with those before that they continue."""
-        epochs: dict[int, list[Window]] = {}
-        for window in self.windows:
-            number = window.name.removeprefix(EPOCH)
-            if number != window.name and number.isdecimal():
-                before = epochs.get(int(number), [])
-                same_attempt = bool(before) and before[-1].attempt == window.attempt
-                epochs[int(number)] = [*before, window] if window.continues or same_attempt else [window]
-        return epochs
+        return self._epochs.get(number) or self.window(f"{EPOCH}{number}")
 
     def net_kwh(self, window: str = "training") -> float | None:
         """Energy of a window above idle, before PUE, of the components whose idle power was measured.
@@ -207,23 +196,16 @@ class FootprintRecord:
         return sum(above_kwh) if above_kwh else None
 
     def carbon_g(self, of: str | float = "training") -> float:
-        """Location-based gCO2eq of a window or of an energy: kWh × PUE × intensity.
-
-        Args:
-            of: a window's name, or kWh before PUE.
-        """
+        """Location-based gCO2eq of a window, by its name, or of kWh before PUE: kWh × PUE × intensity."""
         energy_kwh = self.window(of).energy_kwh if isinstance(of, str) else of
         return energy_kwh * self.pue * self.intensity.g_per_kwh
 
     def recost(
-        self, intensity: CarbonIntensity | str | float | None = None, pue: float | None = None, pue_source: str = GIVEN
+        self, intensity: CarbonIntensity | str | float | None = None, pue: float | None = None
     ) -> FootprintRecord:
-        """The same energy under another grid or another PUE; what is None stays, and so do carbontracker's figures.
+        """The same energy on another grid (see `carbon_intensity`) or with another PUE, of at least 1; None keeps them.
 
-        Args:
-            intensity: a `CarbonIntensity`, or what `carbon_intensity` takes.
-            pue: the new PUE, at least 1.
-            pue_source: where the new PUE comes from.
+        Carbontracker's figures stay.
 
         Raises:
             InputError: an intensity or PUE that cannot be.
@@ -231,33 +213,26 @@ class FootprintRecord:
         if intensity is not None and not isinstance(intensity, CarbonIntensity):
             intensity = carbon_intensity(intensity)
         record = replace(self, intensity=intensity or self.intensity)
-        return record if pue is None else replace(record, pue=checked_pue(pue), pue_source=pue_source)
-
-    @property
-    def embodied_g(self) -> float | None:
-        """The whole run's share of making the hardware, gCO2eq, apart from `carbon_g`; None where not asked for."""
-        return None if self.embodied is None else self.embodied.carbon_g(self.duration_s)
+        return record if pue is None else replace(record, pue=checked_pue(pue), pue_source=pue_source(pue))
 
     def with_earlier(self, earlier: FootprintRecord) -> FootprintRecord:
         """This record, taken up where `earlier`, of the same run, broke off: all energy counts, lost work too.
 
         Windows that share a name are added up over the attempts; `epoch` gives an epoch's last attempt.
         """
-        attempts = earlier.attempts
-        later = (replace(window, attempt=window.attempt + attempts) for window in self.windows)
+        later = (replace(window, attempt=window.attempt + earlier.attempts) for window in self.windows)
         return replace(
             self,
             windows=(*earlier.windows, *later),
             carbontracker=_added_figures(earlier.carbontracker, self.carbontracker),
             hardware={**earlier.hardware, **self.hardware},
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
-            embodied=self.embodied or earlier.embodied,
             start_temperature_c=earlier.start_temperature_c or self.start_temperature_c,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Dicts, lists, strings and numbers, with the format's version; `from_dict` reads them back."""
-        return {"version": VERSION, **_stored_form().dump_python(self, mode="json")}
+        return {"version": VERSION, **_STORED_FORM.dump_python(self, mode="json")}
 
     @staticmethod
     def from_dict(data: Any) -> FootprintRecord:
@@ -273,7 +248,7 @@ class FootprintRecord:
                 "read it with the release of carbon-midl that wrote it, or repeat the run"
             )
         try:
-            return _stored_form().validate_json(json.dumps(data))
+            return _STORED_FORM.validate_json(json.dumps(data))
         except ValidationError as error:
             first = error.errors()[0]
             name, problem = ".".join(map(str, first["loc"])), first["msg"]
@@ -283,9 +258,7 @@ class FootprintRecord:
             ) from None
 
 
-@cache
-def _stored_form() -> TypeAdapter[FootprintRecord]:
-    return TypeAdapter(FootprintRecord)
+_STORED_FORM = TypeAdapter(FootprintRecord)
 
 
 def read_footprint(path: Path | str) -> FootprintRecord:
@@ -315,17 +288,15 @@ def _added_up(windows: Sequence[Window]) -> Window:
     """Windows of one name as one."""
     if len(windows) == 1:
         return windows[0]
-    parents = {window.parent for window in windows}
-    totals_kwh: dict[tuple[str, str], float] = {}
+    totals_kwh: dict[tuple[str, str], float] = defaultdict(float)
     for part in (part for window in windows for part in window.components):
-        key = (part.component, part.method)
-        totals_kwh[key] = totals_kwh.get(key, 0.0) + part.energy_kwh
+        totals_kwh[part.component, part.method] += part.energy_kwh
     return Window(
         name=windows[0].name,
         started=min(window.started for window in windows),
         duration_s=sum(window.duration_s for window in windows),
         components=tuple(ComponentEnergy(component, kwh, method) for (component, method), kwh in totals_kwh.items()),
-        parent=parents.pop() if len(parents) == 1 else None,
+        parent=windows[0].parent if len({window.parent for window in windows}) == 1 else None,
         finished=windows[-1].finished,
         attempt=max(window.attempt for window in windows),
     )
@@ -337,7 +308,7 @@ def _added_figures(
     if earlier is None or later is None:
         return earlier or later
     sums: dict[str, Any] = {}
-    for name in ("energy_before_pue_kwh", "carbon_g", "duration_s", "measured_epochs", "difference_kwh"):
+    for name in ("energy_before_pue_kwh", "carbon_g", "duration_s", "measured_epochs"):
         given = [value for value in (getattr(earlier, name), getattr(later, name)) if value is not None]
         sums[name] = sum(given) if given else None
     notes = dict.fromkeys(note for note in (earlier.note, later.note) if note)

@@ -4,34 +4,16 @@ The checklist is the compute part of the Machine Learning Reproducibility Checkl
 a model card is Hugging Face's ``co2_eq_emissions``. An estimate is called one in each of them.
 """
 
-from __future__ import annotations
-
-import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from carbon_midl import __version__
 from carbon_midl.files import read_json
 from carbon_midl.footprint.record import RESULT, CarbontrackerFigures, FootprintRecord, read_footprint
-from carbon_midl.footprint.sensors import BY_CORE, BY_UTILISATION, how_known
+from carbon_midl.footprint.sensors import how_known
 from carbon_midl.units import carbon, duration, energy
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def to_frame(record: FootprintRecord, window: str = "training") -> pd.DataFrame:
-    """One row a component of `window`: `component`, `hardware`, `energy_kwh` (before PUE), `how obtained`."""
-    import pandas as pd
-
-    rows = [
-        (part.component, record.hardware.get(part.component, ""), part.energy_kwh, part.method)
-        for part in record.window(window).components
-    ]
-    return pd.DataFrame(rows, columns=["component", "hardware", "energy_kwh", "how obtained"])
 
 
 def describe(record: FootprintRecord, window: str = "training") -> str:
@@ -40,14 +22,17 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
     state = "" if chosen.finished else ", not finished"
     epochs = f"{record.epochs} of {record.epochs_planned} epochs, " if record.epochs else ""
     attempts = f", {record.attempts} attempts together" if record.attempts > 1 else ""
-    rows = [("component", "energy", "how obtained")]
-    rows += [(part.component, energy(part.energy_kwh), part.method) for part in chosen.components]
-    rows.append(("total", energy(chosen.energy_kwh), "before PUE"))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    rows = [("component", "hardware", "energy", "how obtained")]
+    rows += [
+        (part.component, record.hardware.get(part.component, ""), energy(part.energy_kwh), part.method)
+        for part in chosen.components
+    ]
+    rows.append(("total", "", energy(chosen.energy_kwh), "before PUE"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         f"{chosen.name}: {epochs}{chosen.duration_s:.1f} s from {chosen.started}{attempts}{state}",
         "",
-        *(f"{name:<{widths[0]}}  {amount:>{widths[1]}}  {how}" for name, amount, how in rows),
+        *("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
         "",
         f"{carbon(record.carbon_g(window))} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
         f"× {record.intensity.g_per_kwh:.4g} g/kWh",
@@ -58,34 +43,15 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
         powers = ", ".join(f"{component} {power_w:.3g} W" for component, power_w in record.idle_w.items())
         above = f"{window} took {energy(net_kwh)} of these components"
         lines.append(f"Idle before the training: {powers}; above that, {above}")
-    if (embodied := record.embodied) is not None:
-        share = carbon(embodied.carbon_g(chosen.duration_s))
-        lines.append(
-            f"Embodied, apart from the above: {share} of making {embodied.devices} × {embodied.hardware} ("
-            f"{embodied.total_kg:g} kgCO2e each over {embodied.lifetime_years:g} years, share {embodied.share:g}; "
-            f"{embodied.source})"
-        )
-    return "\n".join([*lines, *_carbontracker_lines(record), *(f"Note: {note}" for note in record.notes)])
-
-
-def _carbontracker_lines(record: FootprintRecord) -> Iterator[str]:
     figures = record.carbontracker or CarbontrackerFigures()
     if figures.energy_before_pue_kwh is not None and figures.carbon_g is not None:
-        difference = ""
-        if figures.difference_kwh is not None:
-            word = "more" if figures.difference_kwh >= 0 else "less"
-            difference = f"; {energy(abs(figures.difference_kwh))} {word} than ours over the same epochs"
-        yield (
+        lines.append(
             f"Carbontracker {figures.version}: {energy(figures.energy_before_pue_kwh)} before PUE, "
-            f"{carbon(figures.carbon_g)}, {figures.measured_epochs} epochs{difference}"
+            f"{carbon(figures.carbon_g)}, {figures.measured_epochs} epochs"
         )
-        if any(part.method in (BY_UTILISATION, BY_CORE) for window in record.windows for part in window.components):
-            yield (
-                "Carbontracker takes half TDP for a processor without a sensor, whatever its load, and leaves out "
-                "memory without one"
-            )
     if figures.note:
-        yield f"Carbontracker: {figures.note}"
+        lines.append(f"Carbontracker: {figures.note}")
+    return "\n".join([*lines, *(f"Note: {note}" for note in record.notes)])
 
 
 @dataclass(frozen=True)
@@ -100,7 +66,6 @@ class Compute:
     abandoned_kwh: float  #: the part of it that went into abandoned attempts.
     methods: tuple[str, ...]  #: how the energy was obtained, each once.
     carbon_g: float  #: operational gCO2eq, location-based.
-    embodied_g: float | None  #: apart from that, of making the hardware; None where it was not asked for.
     pue: str  #: power usage effectiveness, in words.
     intensity: str  #: carbon intensity with its source, in words.
     hardware: str  #: processor, memory and GPUs, in words.
@@ -109,14 +74,10 @@ class Compute:
 
     @property
     def energy(self) -> str:
-        """The energy with what it is.
-
-        Such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)".
-        """
-        amount, how = energy(self.energy_kwh), "; ".join(self.methods)
+        """The energy with what it is, such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)"."""
         if not self.methods:
-            return f"{amount} (method not recorded)"
-        kind = how_known(*self.methods)
+            return f"{energy(self.energy_kwh)} (method not recorded)"
+        amount, how, kind = energy(self.energy_kwh), "; ".join(self.methods), how_known(*self.methods)
         said = {"measured": f"{amount} ({how})", "estimated": f"an estimated {amount} ({how})"}
         return said.get(kind, f"{amount} ({kind}; {how})")
 
@@ -127,14 +88,11 @@ def paragraph(compute: Compute) -> str:
     if compute.abandoned:
         attempts = "one attempt" if compute.abandoned == 1 else f"{compute.abandoned} attempts"
         lost = f", {energy(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
-    embodied = "The making of the hardware is not included."
-    if compute.embodied_g is not None:
-        embodied = f"Making the hardware adds a share of {carbon(compute.embodied_g)} (SCI 1.1), kept apart."
     return (
         f"We trained {compute.subject} on {compute.hardware}, in {duration(compute.duration_s)}. Training and "
         f"evaluation used {compute.energy} before PUE{lost}. With {compute.pue} and a carbon intensity of "
         f"{compute.intensity}, we estimate operational, location-based emissions of {carbon(compute.carbon_g)}. "
-        f"{embodied}"
+        "The making of the hardware is not included."
     )
 
 
@@ -157,32 +115,26 @@ def checklist(compute: Compute) -> str:
     return "\n".join(f"- **{name}:** {value}" for name, value in fields.items())
 
 
-def model_card(compute: Compute, location: str | None = None, training_type: str = "pre-training") -> str:
-    """The ``co2_eq_emissions`` block of a Hugging Face model card, as YAML.
+def model_card(compute: Compute, location: str | None = None) -> str:
+    """The ``co2_eq_emissions`` block of a Hugging Face model card, as YAML; `location` is where the machine stood."""
+    import yaml
 
-    Args:
-        compute: what was used.
-        location: where the machine stood; None says that this was not recorded.
-        training_type: "pre-training" or "fine-tuning".
-    """
     fields = {
+        "emissions": float(f"{compute.carbon_g:.4g}"),
         "source": f"carbon-midl {__version__}; energy: {compute.energy}; {compute.pue}; {compute.intensity}",
-        "training_type": training_type,
+        "training_type": "pre-training",
         "geographical_location": location or f"not recorded; computed for {compute.intensity}",
         "hardware_used": compute.hardware,
     }
-    emissions = float(f"{compute.carbon_g:.4g}")
-    # A string in JSON is one in YAML.
-    lines = [f"  {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
-    return "\n".join(["co2_eq_emissions:", f"  emissions: {emissions:.12f}".rstrip("0").rstrip("."), *lines])
+    return yaml.safe_dump({"co2_eq_emissions": fields}, sort_keys=False, allow_unicode=True, width=math.inf).rstrip()
 
 
-def to_markdown(compute: Compute, location: str | None = None, training_type: str = "pre-training") -> str:
+def to_markdown(compute: Compute, location: str | None = None) -> str:
     """All three, under headings."""
     return (
         f"## For a paper\n\n{paragraph(compute)}\n\n"
         f"## For the reproducibility checklist\n\n{checklist(compute)}\n\n"
-        f"## For a model card\n\n```yaml\n{model_card(compute, location, training_type)}\n```\n"
+        f"## For a model card\n\n```yaml\n{model_card(compute, location)}\n```"
     )
 
 
@@ -213,7 +165,6 @@ def compute_of_run(directory: Path) -> Compute:
         abandoned_kwh=sum(window.energy_kwh for window in top if window.attempt < latest),
         methods=tuple(dict.fromkeys(part.method for window in record.windows for part in window.components)),
         carbon_g=record.carbon_g(record.energy_kwh),
-        embodied_g=record.embodied_g,
         pue=f"a PUE of {record.pue:g} ({record.pue_source})",
         intensity=f"{record.intensity.g_per_kwh:.4g} g/kWh ({record.intensity.source})",
         hardware=machine_text(environment["hardware"]) if "hardware" in environment else devices,

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from carbon_midl.footprint.grid import carbontracker_table
 from carbon_midl.footprint.meter import FoundSensors, Sensor, SensorError
 from carbon_midl.footprint.nvml import find_gpus
 
-BY_UTILISATION = "estimated: TDP × utilisation"
-BY_CORE = "estimated: W per core"
-
-# The mean of the 3,923 processors in carbontracker 2.4.7's table, which it also takes for an unknown processor.
-DEFAULT_TDP_W = 71.22
 # The TDP per core of "Any" processor of Green Algorithms, whose servers (EPYC and Xeon) have 4.2 to 23.8 W per core:
 # data/v3.0/CPUs.csv in github.com/GreenAlgorithms/green-algorithms-tool.
 CORE_POWER_W = 12.0
@@ -30,8 +27,6 @@ _RAPL_INTERVAL_S = 10.0
 # No package draws more; a counter that was reset looks like a wrap, and stands out by this.
 _MAX_PACKAGE_POWER_W = 1000.0
 _CPUINFO = Path("/proc/cpuinfo")
-_CGROUP = Path("/proc/self/cgroup")
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def is_estimate(method: str) -> bool:
@@ -145,14 +140,10 @@ class CpuEstimate(Sensor):
     quantity = "energy_j"
 
     def __init__(self, cpu: str, processors: int | None = 1) -> None:
-        import psutil
-
         cores = psutil.cpu_count() or 1
-        each = f" in each of {processors} processors" if processors is not None and processors > 1 else ""
-        self.hardware = f"{processors} × {cpu}" if each else cpu
-        tdp_w, origin = find_tdp(cpu)
-        if processors is None or tdp_w == DEFAULT_TDP_W:
-            self.method = BY_CORE
+        self.hardware = cpu
+        if processors is None or (found := find_tdp(cpu)) is None:
+            self.method = "estimated: W per core"
             # Threads of one core share its power.
             self.core_power_w = CORE_POWER_W * (psutil.cpu_count(logical=False) or cores) / cores
             origin = (
@@ -160,9 +151,12 @@ class CpuEstimate(Sensor):
                 "to 23.8 W, and a virtual machine's core may be half of one)"
             )
         else:
-            self.method = BY_UTILISATION
+            self.method = "estimated: TDP × utilisation"
+            tdp_w, origin = found
             self.core_power_w = processors * tdp_w / cores
-            origin += each
+            if processors > 1:
+                self.hardware = f"{processors} × {cpu}"
+                origin += f" in each of {processors} processors"
         self.coverage = (
             f"CPU time of this program and its child processes at {self.core_power_w:.3g} W for each of {cores} "
             f"logical cores, from {origin}; leaves out what the processor draws when idle"
@@ -180,8 +174,6 @@ class CpuEstimate(Sensor):
         return self.core_power_w * self._total_s
 
     def _cpu_time_s(self) -> float:
-        import psutil
-
         total_s = 0.0
         for process in [self._process, *self._process.children(recursive=True)]:
             with suppress(psutil.Error):  # it has ended in this moment
@@ -210,38 +202,26 @@ class MemoryEstimate(Sensor):
         return self.power_w
 
 
-def find_tdp(cpu: str) -> tuple[float, str]:
-    """TDP of a processor in W, and in words where it comes from.
+def find_tdp(cpu: str) -> tuple[float, str] | None:
+    """TDP of a processor in W, and in words where it comes from; None where carbontracker's table does not list it.
 
-    As carbontracker looks it up: the very name, else the first entry that contains the name without its frequency,
-    else the mean of the table.
+    As carbontracker looks it up: the very name, else the first entry that contains the name without its frequency. An
+    entry such as "27.29.5" it reads as the middle of 27.29 and 27.5.
     """
-    table = {row["Name"]: _parse_tdp(row["TDP"]) for row in carbontracker_table("cpu_power.csv")}
+    table = {row["Name"]: row["TDP"] for row in carbontracker_table("cpu_power.csv")}
     model = cpu.split("@")[0].strip()
     names = [cpu] if cpu in table else [name for name in table if model and model in name]
     if not names:
-        return DEFAULT_TDP_W, f"{DEFAULT_TDP_W:g} W, the mean TDP of carbontracker's table, which does not list it"
-    origin = f"the TDP of {table[names[0]]:g} W of {names[0]!r} in carbontracker's table"
-    if len(names) > 1:
-        least, most = min(table[name] for name in names), max(table[name] for name in names)
-        origin += f", the first of {len(names)} that contain the name ({least:g} to {most:g} W)"
-    return table[names[0]], origin
-
-
-def _parse_tdp(text: str) -> float:
-    """Watts; carbontracker reads an entry such as "27.29.5" as the middle of 27.29 and 27.5, and so do we."""
-    whole, *parts = text.split(".")
-    return sum(float(f"{whole}.{part}") for part in parts) / len(parts) if parts else float(whole)
+        return None
+    whole, *ends = table[names[0]].split(".")
+    tdp_w = sum(float(f"{whole}.{end}") for end in ends) / len(ends) if ends else float(whole)
+    first = f", the first of {len(names)} that contain the name" if len(names) > 1 else ""
+    return tdp_w, f"the TDP of {tdp_w:g} W of {names[0]!r} in carbontracker's table{first}"
 
 
 def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
     """The processor's name from Linux's cpuinfo, or else from Python's `platform`, or else "unknown processor"."""
-    return linux_cpu_name(cpuinfo) or platform.processor() or "unknown processor"
-
-
-def linux_cpu_name(cpuinfo: Path = _CPUINFO) -> str | None:
-    """The processor's name from Linux's cpuinfo; None where there is none in it."""
-    return next(iter(_cpuinfo_values("model name", cpuinfo)), None)
+    return next(iter(_cpuinfo_values("model name", cpuinfo)), "") or platform.processor() or "unknown processor"
 
 
 def processor_count(cpuinfo: Path = _CPUINFO) -> int | None:
@@ -260,10 +240,8 @@ def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
     return [value.strip() for value in re.findall(rf"^{key}[ \t]*:(.*\S.*)$", text, re.MULTILINE)]
 
 
-def usable_memory_gb(own_cgroup: Path = _CGROUP, cgroup_root: Path = _CGROUPS) -> float:
+def usable_memory_gb(own_cgroup: Path = Path("/proc/self/cgroup"), cgroup_root: Path = Path("/sys/fs/cgroup")) -> float:
     """GB (of 2^30 bytes) of this machine, or of the share that a container or scheduler gives this program."""
-    import psutil
-
     limits = [psutil.virtual_memory().total]
     with suppress(OSError):
         # This program's control group (version 2) and those around it may each have a limit.

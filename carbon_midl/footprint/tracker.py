@@ -11,45 +11,20 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.carbontracker import Carbontracker
-from carbon_midl.footprint.grid import (
-    DEFAULT_PUE,
-    DEFAULT_PUE_SOURCE,
-    GIVEN,
-    WORLD,
-    CarbonIntensity,
-    Embodied,
-    checked_pue,
-)
+from carbon_midl.footprint.grid import DEFAULT_PUE, WORLD, CarbonIntensity, checked_pue, pue_source
 from carbon_midl.footprint.meter import J_PER_KWH, FoundSensors, Meter
 from carbon_midl.footprint.record import EPOCH, IDLE, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import discover_sensors, is_estimate
 
-# Long enough for a GPU to have left the clocks of its start-up.
-_IDLE_S = 10.0
 _SCOPE = "only the components named are covered, not power supply, disks, fans or network"
-
-
-class Clock:
-    """The time that a tracker goes by."""
-
-    def time(self) -> float:
-        """Seconds since some fixed moment, which never go back."""
-        return time.perf_counter()
-
-    def now(self) -> datetime:
-        """The time of day, in UTC."""
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
 
 @dataclass
@@ -86,12 +61,11 @@ class Tracker:
         pue: power usage effectiveness, at least 1.
         intensity: carbon intensity of the electricity.
         carbontracker: run carbontracker beside the epochs, kept off the network.
-        pue_source: where `pue` comes from, in words.
         earlier: the record of the attempt that is continued; its energy counts, too.
-        idle_s: how long to measure idle power, when a sensor measures it; 0 leaves that out.
-        embodied: how to share out the making of the hardware; None leaves it out.
+        idle_s: how long to measure idle power, when a sensor measures it, so that a GPU leaves the clocks of its
+            start-up; 0 leaves that out.
         sensors: None looks for those of this machine.
-        clock: the time to go by.
+        clock: what tells the time and waits, as the module `time` does.
 
     Raises:
         InputError: a number of epochs, a PUE or an idle time that cannot be.
@@ -105,12 +79,10 @@ class Tracker:
         intensity: CarbonIntensity = WORLD,
         carbontracker: bool = True,
         *,
-        pue_source: str | None = None,
         earlier: FootprintRecord | None = None,
-        idle_s: float = _IDLE_S,
-        embodied: Embodied | None = None,
+        idle_s: float = 10.0,
         sensors: FoundSensors | None = None,
-        clock: Clock | None = None,
+        clock: Any = time,
     ) -> None:
         if epochs < 1:
             raise InputError(f"epochs: found {epochs!r}, expected a whole number of at least 1")
@@ -121,40 +93,30 @@ class Tracker:
             windows=(),
             epochs_planned=epochs,
             pue=checked_pue(pue),
-            pue_source=pue_source or (DEFAULT_PUE_SOURCE if pue == DEFAULT_PUE else GIVEN),
+            pue_source=pue_source(pue),
             intensity=intensity,
-            embodied=embodied,
         )
         self._carbontracker = Carbontracker(Path(log_dir), epochs, intensity) if carbontracker else None
         self._earlier = earlier
         self._idle_s = idle_s
         self._found = sensors
-        self._clock = clock or Clock()
+        self._clock = clock
         self._meters: list[Meter] = []
         self._lock = threading.Lock()
         self._stop_sampling = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name="footprint", daemon=True)
         self._spans: list[_Span] = []
         self._running: bool | None = None  # None before the run, False after it
-        self._loaded = False
         self._added_notes: list[str] = []
-
-    def load(self) -> None:
-        """Start carbontracker, which measures nothing before the first epoch.
-
-        That takes some seconds, which belong into no window; entering does it, too.
-        """
-        if self._carbontracker is not None and not self._loaded:
-            self._loaded = True
-            self._carbontracker.start()
 
     def __enter__(self) -> Tracker:
         if self._running is not None:
             raise RuntimeError("a Tracker records one run: make another one for the next")
-        self.load()
+        if self._carbontracker is not None:
+            self._carbontracker.start()
         self._found = self._found or discover_sensors()
         sensors = self._found.sensors
-        self._meters = [Meter(sensor, self._clock.time()) for sensor in sensors]
+        self._meters = [Meter(sensor, self._clock.perf_counter()) for sensor in sensors]
         temperatures_c = {sensor.component: sensor.temperature_c() for sensor in sensors}
         self._blank = replace(
             self._blank,
@@ -163,13 +125,12 @@ class Tracker:
         )
         self._sampler.start()
         self._running = True
-        try:
+        with ExitStack() as on_error:
+            on_error.push(self.__exit__)
             if self._idle_s and not all(is_estimate(sensor.method) for sensor in sensors):
                 with self.window(IDLE):
                     self._clock.sleep(self._idle_s)
-        except BaseException:
-            self.__exit__()
-            raise
+            on_error.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -179,8 +140,7 @@ class Tracker:
         for meter in self._meters:
             meter.sensor.close()
         if self._carbontracker is not None:
-            epochs_kwh = [window.energy_kwh for window in self._windows() if window.name.startswith(EPOCH)]
-            self._blank = replace(self._blank, carbontracker=self._carbontracker.finish(epochs_kwh))
+            self._blank = replace(self._blank, carbontracker=self._carbontracker.finish())
 
     @contextmanager
     def window(self, name: str, continues: bool = False) -> Iterator[None]:
@@ -194,7 +154,7 @@ class Tracker:
         if not self._running:
             raise RuntimeError(f"window {name!r}: the tracker is not running; open windows inside `with tracker:`")
         parent = next((span.window.name for span in reversed(self._spans) if span.end_s is None), None)
-        started = self._clock.now().isoformat(timespec="seconds")
+        started = datetime.now(UTC).isoformat(timespec="seconds")
         window = Window(name, started, 0.0, (), parent, finished=False, continues=continues)
         span = _Span(window, self._read())
         self._spans.append(span)
@@ -238,61 +198,50 @@ class Tracker:
         record = replace(self._blank, windows=windows, notes=notes)
         return record if self._earlier is None else record.with_earlier(self._earlier)
 
-    def _read(self) -> float:
-        """Read all sensors, and return the moment on the tracker's clock."""
-        problem = _synchronise_accelerator()
-        if problem and problem not in self._added_notes:
-            self.note(problem)
-        return self._update(self._meters)
-
-    def _update(self, meters: Sequence[Meter]) -> float:
+    def _read(self, meters: Sequence[Meter] | None = None) -> float:
+        """Read these sensors, or all of them, and return the moment on the tracker's clock."""
+        if meters is None:
+            _synchronise_accelerator()
         with self._lock:
-            time_s = self._clock.time()
-            for meter in meters:
+            time_s: float = self._clock.perf_counter()
+            for meter in self._meters if meters is None else meters:
                 meter.update(time_s)
-            return time_s
+        return time_s
 
     def _sample(self) -> None:
         """Read those sensors between edges that need it, all as often as the one that needs it most."""
         meters = [meter for meter in self._meters if meter.sensor.sample_interval_s]
         interval_s = min((meter.sensor.sample_interval_s or math.inf for meter in meters), default=None)
         while not self._stop_sampling.wait(interval_s):
-            self._update(meters)
+            self._read(meters)
 
     def _windows(self) -> tuple[Window, ...]:
-        now_s = self._read() if any(span.end_s is None for span in self._spans) else self._clock.time()
+        now_s = self._read() if any(span.end_s is None for span in self._spans) else 0.0
         windows = []
         with self._lock:
             for span in self._spans:
-                start_s, end_s = span.start_s, now_s if span.end_s is None else span.end_s
+                end_s = now_s if span.end_s is None else span.end_s
                 components = tuple(
-                    ComponentEnergy(
-                        meter.sensor.component,
-                        (meter.energy_at(end_s) - meter.energy_at(start_s)) / J_PER_KWH,
-                        meter.sensor.method,
-                    )
+                    ComponentEnergy(meter.sensor.component, energy_j / J_PER_KWH, meter.sensor.method)
                     for meter in self._meters
                     # An estimate has no idle power of its own.
-                    if meter.covers(start_s, end_s)
-                    and not (span.window.name == IDLE and is_estimate(meter.sensor.method))
+                    if not (span.window.name == IDLE and is_estimate(meter.sensor.method))
+                    and (energy_j := meter.energy_between(span.start_s, end_s)) is not None
                 )
-                windows.append(replace(span.window, duration_s=end_s - start_s, components=components))
+                windows.append(replace(span.window, duration_s=end_s - span.start_s, components=components))
         return tuple(windows)
 
 
-def _synchronise_accelerator() -> str:
-    """Wait for the work that torch has queued on its CUDA devices; a note when that failed, else an empty string.
+def _synchronise_accelerator() -> None:
+    """Wait for the work that torch has queued on its CUDA devices.
 
-    Torch is not imported: what has not been loaded has queued nothing.
+    Torch is not imported: what has not been loaded has queued nothing. An error of a device is the program's to tell.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
-        return ""
-    try:
+        return
+    with suppress(RuntimeError):
         for device in range(torch.cuda.device_count()):
             # To synchronise a device that is not used would create a context on it, some hundred MB.
             if torch.cuda.memory_reserved(device):
                 torch.cuda.synchronize(device)
-    except RuntimeError as error:
-        return f"the accelerator could not be synchronised before a reading: {error}"
-    return ""

@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint import NOT_SEPARABLE, Budget, FootprintRecord, Tracker, read_footprint
+from carbon_midl.footprint import NOT_SEPARABLE, FootprintRecord, Tracker, read_footprint, reason_to_stop
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.parameters import parse_parameters, running_shell
 from carbon_midl.study.run import FOOTPRINT, Run, prepare_run, write_epochs, write_footprint, write_result
@@ -122,7 +122,6 @@ class Experiment:
 
         # Before the window opens, since loading parts of torch is the same for every width and no training. Also before
         # waiting for the GPU: copying the weights there uses too little energy to disturb the measured run.
-        self.tracker.load()
         training = begin(self.run.options, self.run.checkpoint)
         if self.run.checkpoint is not None:
             print(f"Going on {training.progress.describe()}.")
@@ -173,17 +172,17 @@ class Experiment:
             bar.set_description(f"epoch {epoch}/{options.epochs}", refresh=False)
             bar.update()
 
-        def reason_to_stop() -> str:
+        def over_budget() -> str:
             if not (options.budget_g or options.budget_kwh):
                 return ""
-            reason = Budget(options.budget_g or None, options.budget_kwh or None).reason_to_stop(self.footprint)
+            reason = reason_to_stop(self.footprint, options.budget_g, options.budget_kwh)
             return f"by the {reason}" if reason else ""
 
         # Redrawn at most once a second: in a notebook each drawing is a message.
         with tqdm(unit="batch", mininterval=1.0) as bar, self.tracker.window("training"):
             return fit(
                 training, self.run.archive, self.run.rows, options, directory, self.run.training_fingerprint,
-                epoch_window=epoch_window, on_epoch=on_epoch, on_batch=on_batch, reason_to_stop=reason_to_stop,
+                epoch_window=epoch_window, on_epoch=on_epoch, on_batch=on_batch, reason_to_stop=over_budget,
             )  # fmt: skip
 
     def _pause_if_due(self, epoch: int) -> None:

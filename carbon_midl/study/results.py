@@ -299,7 +299,6 @@ def _compute_of_study(results: Results) -> Compute:
         abandoned_kwh=abandoned["energy_kwh"],
         methods=tuple(methods),
         carbon_g=runs["carbon_whole_run_g"].sum() + abandoned["carbon_g"],
-        embodied_g=None,
         pue=f"a PUE of {' and '.join(map(str, runs['pue'].unique()))} ({'; '.join(manifest['pue_sources'])})",
         intensity=" and ".join(distinct(f"{g_per_kwh:.4g} g/kWh ({source})" for g_per_kwh, source in grids)),
         hardware="; ".join(machines),

@@ -25,63 +25,32 @@ CHECKPOINT = "checkpoint.safetensors"
 RESULT = "result.json"
 """The file in a run's directory that lists, beside much else, the patients it was trained on."""
 # Kind of file and version of its format.
-_MODEL = ("carbon-midl U-Net", "1")
-_CHECKPOINT = ("carbon-midl checkpoint", "1")
+_MODEL = "carbon-midl U-Net 1"
+_CHECKPOINT = "carbon-midl checkpoint 1"
 _TRAIN_AGAIN = "Train the network again."
 _BEGIN_AGAIN = "Remove the file to begin again, or name another directory."
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The description that is stored with a network's weights: its shape, and the crops it was trained on.
+    """The description that is stored with a network's weights: its shape, and the crops it was trained on."""
 
-    Attributes:
-        filters: initial filters F.
-        depth: levels.
-        channels: input channels.
-        size: height and width of the training crops, px.
-        intensity: scale of those crops.
-        readers: the training target.
-        crops: fingerprint of the crops' archive.
-        model: "unet", or the ``package.module:function`` that makes the network.
-    """
-
-    filters: int
-    depth: int
-    channels: int
-    size: int
-    intensity: Intensity
-    readers: str
-    crops: str
-    model: str = BUILT_IN
+    filters: int  #: initial filters F.
+    depth: int  #: levels.
+    channels: int  #: input channels.
+    size: int  #: height and width of the training crops, px.
+    intensity: Intensity  #: scale of those crops.
+    readers: str  #: the training target.
+    crops: str  #: fingerprint of the crops' archive.
+    model: str = BUILT_IN  #: or the ``package.module:function`` that makes the network.
 
     @classmethod
     def from_options(cls, options: RunOptions, archive: CropArchive) -> "ModelCard":
         """The card of a network that is trained with ``options`` on ``archive``."""
         return cls(
-            filters=options.filters,
-            depth=options.depth,
-            channels=1,
-            size=archive.size,
-            intensity=archive.intensity,
-            readers=options.readers,
-            crops=archive.fingerprint,
-            model=options.model,
-        )
-
-    def check_crops(self, archive: CropArchive, model: Path) -> None:
-        """Check that the crops of ``archive`` have the intensity scale that the network was trained on.
-
-        Raises:
-            InputError: they have another, on which the same tissue has other values.
-        """
-        if archive.intensity != self.intensity:
-            scales = (archive.intensity, self.intensity)
-            theirs, ours = (f"{scale.unit} {scale.low:g} … {scale.high:g}" for scale in scales)
-            raise InputError(
-                f"{archive.path}: crops on the intensity scale {theirs}, but {model} was trained on {ours}; its masks "
-                "would mean nothing. Use crops made as those were, or train a network on these."
-            )
+            options.filters, options.depth, 1, archive.size, archive.intensity,
+            options.readers, archive.fingerprint, options.model,
+        )  # fmt: skip
 
 
 def save_model(model: "nn.Module", card: ModelCard, path: Path) -> None:
@@ -90,12 +59,9 @@ def save_model(model: "nn.Module", card: ModelCard, path: Path) -> None:
 
 
 def load_model(path: Path | str) -> tuple["nn.Module", ModelCard]:
-    """Read a network that ``save_model`` wrote; nothing in the file is executed.
+    """Read a network that ``save_model`` wrote, from its file or a run's directory; nothing in the file is executed.
 
     A network other than the built-in U-Net is made by calling the function that the file names.
-
-    Args:
-        path: the file, or the directory of a run with ``weights.safetensors``.
 
     Raises:
         InputError: the file is missing, damaged, or of another kind or version.
@@ -114,32 +80,19 @@ def load_model(path: Path | str) -> tuple["nn.Module", ModelCard]:
 
 
 def load_weights(model: "nn.Module", path: Path, card: ModelCard) -> None:
-    """Load the weights in a file into ``model``.
-
-    Args:
-        model: the network.
-        path: the file.
-        card: the network's description.
+    """Load the weights in a file into ``model``, whose description is ``card``.
 
     Raises:
-        InputError: the file is missing, damaged, or of another network.
+        InputError: the file is missing, damaged, or of another network or other crops.
     """
     saved, saved_card = load_model(path)
-    for name in ("model", "filters", "depth", "channels"):
-        if getattr(saved_card, name) != getattr(card, name):
-            raise InputError(
-                f"{path}: weights of a network with {name} = {getattr(saved_card, name)}; "
-                f"expected {getattr(card, name)}. Name the file of that network."
-            )
+    if saved_card != card:
+        raise InputError(f"{path}: weights of another network or of other crops. Name the file of this training.")
     model.load_state_dict(saved.state_dict())
 
 
 def model_path(path: Path) -> Path:
-    """Return the file of weights: ``path`` itself, or ``weights.safetensors`` in this directory.
-
-    Raises:
-        InputError: there is no such file.
-    """
+    """Return the file of weights: ``path`` itself, or that in this directory; ``InputError`` if there is none."""
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         raise InputError(
@@ -162,19 +115,12 @@ class Epoch:
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """How far a training is."""
 
-    Attributes:
-        epochs: the finished epochs.
-        best_epoch: the epoch (from 1) whose weights are kept; 0 before the first is finished.
-        losses: if an epoch was interrupted, the losses of its batches that are done.
-        spent_s: duration of those batches.
-    """
-
-    epochs: list[Epoch] = field(default_factory=list)
-    best_epoch: int = 0
-    losses: list[float] = field(default_factory=list)
-    spent_s: float = 0.0
+    epochs: list[Epoch] = field(default_factory=list)  #: the finished epochs.
+    best_epoch: int = 0  #: the epoch (from 1) whose weights are kept; 0 before the first is finished.
+    losses: list[float] = field(default_factory=list)  #: of the batches of an interrupted epoch that are done.
+    spent_s: float = 0.0  #: duration of those batches.
 
     def finish(self, epoch: Epoch) -> None:
         """Add a finished epoch."""
@@ -194,14 +140,8 @@ def save_checkpoint(
     """Write the state of a training, whole or not at all.
 
     The batches follow from the seed and the epoch, so network, optimiser and the position in the epoch are enough: on a
-    CPU a resumed training gives exactly the weights of one that was never interrupted.
-
-    Args:
-        path: the file.
-        run: fingerprint of the run; only the same run may resume from this state.
-        progress: how far the training is.
-        model: the network.
-        optimiser: the optimiser of its parameters.
+    CPU a resumed training gives exactly the weights of one that was never interrupted. Only the same ``run``, by its
+    fingerprint, may resume from this state.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
@@ -228,13 +168,11 @@ def load_checkpoint(path: Path, model: "nn.Module", optimiser: "torch.optim.Opti
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a checkpoint of this U-Net ({reason}). {_BEGIN_AGAIN}") from None
     # Adam's moments and counts of steps; ``load_state_dict`` would lose the memory layout of the moments.
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    on_device = optimiser.param_groups[0].get("fused") or optimiser.param_groups[0].get("capturable")
-    for name, value in tensors.items():
-        if not name.startswith("optimiser."):
-            continue
+    (group,) = optimiser.param_groups
+    on_device = group.get("fused") or group.get("capturable")
+    for name in [name for name in tensors if name.startswith("optimiser.")]:
         _, number, key = name.split(".", 2)
-        parameter = parameters[int(number)]
+        value, parameter = tensors[name], group["params"][int(number)]
         if value.shape == parameter.shape:
             # A fused optimiser reads parameter and moment in step, so both need the same memory layout.
             optimiser.state[parameter][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
@@ -249,32 +187,31 @@ def checkpointed_run(path: Path) -> str | None:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-        _check_format(path, metadata, _CHECKPOINT, _BEGIN_AGAIN)
-    except (OSError, SafetensorError, InputError):
+    except (OSError, SafetensorError):
         return None
-    return metadata.get("run")
+    return metadata.get("run") if _format(metadata) == _CHECKPOINT else None
 
 
-def _write_tensors(path: Path, tensors: "dict[str, torch.Tensor]", kind: tuple[str, str], **description: str) -> None:
+def _write_tensors(path: Path, tensors: "dict[str, torch.Tensor]", kind: str, **description: str) -> None:
     from safetensors.torch import save_file
 
-    metadata = {"format": kind[0], "version": kind[1], **description}
+    name, _, version = kind.rpartition(" ")
+    metadata = {"format": name, "version": version, **description}
     with replaced(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
-def _read_tensors(path: Path, kind: tuple[str, str], way_out: str) -> tuple[dict[str, str], dict[str, Any]]:
+def _read_tensors(path: Path, kind: str, way_out: str) -> tuple[dict[str, str], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: missing, truncated or no safetensors file ({error}).") from None
-    _check_format(path, metadata, kind, way_out)
+    if _format(metadata) != kind:
+        raise InputError(f"{path}: found {_format(metadata)}, expected {kind}. {way_out}")
     return metadata, tensors
 
 
-def _check_format(path: Path, metadata: dict[str, str], kind: tuple[str, str], way_out: str) -> None:
-    found = f"{metadata.get('format', 'weights without a description')} {metadata.get('version', '')}".strip()
-    if found != " ".join(kind):
-        raise InputError(f"{path}: found {found}, expected {' '.join(kind)}. {way_out}")
+def _format(metadata: dict[str, str]) -> str:
+    return f"{metadata.get('format', 'weights without a description')} {metadata.get('version', '')}".strip()

@@ -54,12 +54,9 @@ def split_patients(
     >>> len(split.train), len(split.validation), len(split.test)
     (6, 2, 2)
 
-    Args:
-        patients: at least three distinct patients.
-        seed: of the shuffle.
-        fractions: shares of training, validation and test, adding up to 1; every part gets at least one patient.
-        training_share: of the training patients, in (0, 1]; those of a smaller share are among those of a larger one,
-            and validation and test patients are the same for all.
+    ``fractions`` are the shares of training, validation and test; every part gets at least one patient. Of the training
+    patients a ``training_share`` is kept, in (0, 1]: those of a smaller share are among those of a larger one, and
+    validation and test patients are the same for all.
 
     Raises:
         InputError: fewer than three patients, or fractions that are no shares.
@@ -94,14 +91,11 @@ class Target:
     k: int = 1
 
     def from_masks(self, masks: NDArray[np.bool_], draws: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
-        """Return the target of each crop.
+        """Return the target of each crop, ``(n, H, W)`` float32 in [0, 1]; all zero if no reader outlined it.
 
         Args:
             masks: ``(n, 4, H, W)`` bool.
             draws: ``(n, 4)`` random numbers in [0, 1), needed only for ``random``: the largest chooses the reader.
-
-        Returns:
-            ``(n, H, W)`` float32 in [0, 1]; all zero for a crop that no reader outlined.
         """
         votes = masks.sum(axis=1, dtype=np.uint8)
         if self.kind == "at least":

@@ -38,17 +38,11 @@ from carbon_midl.training.scoring import LOSSES, validate
 
 @dataclass(frozen=True)
 class Fit:
-    """The outcome of a training.
+    """The outcome of a training."""
 
-    Attributes:
-        epochs: the per-epoch table.
-        best_epoch: the epoch (from 1) whose weights were kept.
-        stopped: why it ended before the last planned epoch, or "" if it did not.
-    """
-
-    epochs: list[Epoch]
-    best_epoch: int
-    stopped: str = ""
+    epochs: list[Epoch]  #: the per-epoch table.
+    best_epoch: int  #: the epoch (from 1) whose weights were kept.
+    stopped: str = ""  #: why it ended before the last planned epoch, or "" if it did not.
 
     @property
     def val_dice(self) -> float:
@@ -58,37 +52,22 @@ class Fit:
 
 @dataclass
 class Training:
-    """A training that has begun or can be resumed.
+    """A training that has begun or can be resumed."""
 
-    Attributes:
-        model: the network, on its device.
-        optimiser: the optimiser of the network's parameters.
-        recipe: how the training is run.
-        progress: how far it is.
-    """
-
-    model: nn.Module
-    optimiser: torch.optim.Adam
-    recipe: Recipe
-    progress: Progress = field(default_factory=Progress)
+    model: nn.Module  #: the network, on its device.
+    optimiser: torch.optim.Adam  #: of the network's parameters.
+    recipe: Recipe  #: how the training is run.
+    progress: Progress = field(default_factory=Progress)  #: how far it is.
 
 
 def build_model(options: RunOptions) -> nn.Module:
-    """Return the network of ``options``, with weights drawn by the seed.
-
-    Raises:
-        InputError: a network that cannot be made.
-    """
+    """Return the network of ``options``, with weights drawn by the seed; ``InputError`` if it cannot be made."""
     torch.manual_seed(options.seed)
     return build_network(options.model, options.filters, options.depth)
 
 
 def begin(options: RunOptions, checkpoint: Path | None = None) -> Training:
-    """Make network, optimiser and recipe on ``device()``.
-
-    Args:
-        options: how to train.
-        checkpoint: the stored state to resume from; None begins anew.
+    """Make network, optimiser and recipe on ``device()``, in the stored state of ``checkpoint`` if there is one.
 
     Raises:
         InputError: a checkpoint that is damaged or of another network, or a network that cannot be made.
@@ -121,9 +100,7 @@ def fit(
 
     Args:
         training: from ``begin``; changed in place.
-        archive: the crops.
-        rows: the rows to train and to validate on.
-        options: how to train.
+        archive: the crops, with the ``rows`` to train and to validate on.
         directory: where the two files are written.
         run: fingerprint of the run, written into its checkpoint.
         epoch_window: a context for each epoch (training and validation), called with its number and whether it resumes
@@ -221,7 +198,7 @@ class StopRequest:
 def stop_on_signal() -> Iterator[StopRequest]:
     """Record the first Ctrl-C or SIGTERM instead of ending at once; a second one ends the process.
 
-    Nothing is changed outside the main thread, where Python receives no signals.
+    Outside the main thread Python receives no signals, and nothing is changed.
     """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():

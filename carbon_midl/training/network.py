@@ -34,13 +34,7 @@ class NetworkSize(NamedTuple):
 
 
 def build_network(model: str, filters: int, depth: int, channels: int = 1) -> "nn.Module":
-    """Make a network with fresh weights.
-
-    Args:
-        model: "unet", or ``package.module:function``.
-        filters: initial filters F.
-        depth: levels.
-        channels: input channels of the built-in U-Net; any other network has one.
+    """Make a network with fresh weights: "unet", or that of ``package.module:function``, which has one input channel.
 
     Raises:
         InputError: no such module or function, or one that needs other arguments or returns no network.
@@ -71,15 +65,10 @@ def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) 
 
     A 3 × 3 convolution from i to o channels has ``9io + o`` parameters and ``9io`` MACs per pixel; batch normalisation
     has ``2o`` parameters. As is usual, MACs count convolutions only (no bias, normalisation, pooling or interpolation).
+    The crop is ``size`` px high and wide.
 
     >>> unet_size(4, size=128)
     NetworkSize(parameters=46129, macs=58458112)
-
-    Args:
-        filters: initial filters F.
-        depth: levels.
-        channels: input channels.
-        size: height and width of the crop, px.
     """
     widths = [filters * 2**level for level in range(depth)]
     down = [(channels if level == 0 else widths[level - 1], widths[level], level) for level in range(depth)]
@@ -93,32 +82,33 @@ def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) 
     return NetworkSize(parameters, macs)
 
 
+@cache
 def network_size(options: RunOptions, size: int) -> NetworkSize:
-    """Count parameters and operations of a run's network; one of yours is made and measured.
+    """Count parameters and operations of a run's network on crops of ``size`` px.
 
-    Args:
-        options: of the run.
-        size: height and width of the crops, px.
+    One of yours is made, and its convolutions and matrix products are counted as torch does.
 
     Raises:
         InputError: a network that cannot be made.
     """
     if options.model == BUILT_IN:
         return unet_size(options.filters, options.depth, size=size)
-    return _measured_size(options.model, options.filters, options.depth, size)
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = build_network(options.model, options.filters, options.depth).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, size, size))
+    parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return NetworkSize(parameters, counter.get_total_flops() // 2)
 
 
 def training_bytes(filters: int, batch_size: int, depth: int = 4, size: int = 128) -> int:
     """Return the least memory, in bytes, that a training step in 32 bits needs.
 
-    Counted are each parameter's value, gradient and Adam's two moments, and for each crop the output of every
-    convolution, from which gradients are computed. Copies made by libraries, and the crops themselves, are not.
-
-    Args:
-        filters: initial filters F.
-        batch_size: crops a step.
-        depth: levels.
-        size: height and width of the crops, px.
+    Counted are each parameter's value, gradient and Adam's two moments, and for each of the ``batch_size`` crops a step
+    the output of every convolution, from which gradients are computed. Copies made by libraries, and the crops
+    themselves, are not.
     """
     down, up = range(depth), range(depth - 1)
     features = sum(3 * filters * 2**level * (size // 2**level) ** 2 for level in (*down, *up)) + size**2
@@ -126,12 +116,7 @@ def training_bytes(filters: int, batch_size: int, depth: int = 4, size: int = 12
 
 
 def check_output(network: "nn.Module", model: str, size: int) -> None:
-    """Check that a network returns one logit per pixel.
-
-    Args:
-        network: on any device.
-        model: its name, for the message.
-        size: height and width of the crops, px.
+    """Check that a network, of that name, returns one logit per pixel of crops of ``size`` px.
 
     Raises:
         InputError: the network fails on such crops, or its output has another shape.
@@ -139,7 +124,6 @@ def check_output(network: "nn.Module", model: str, size: int) -> None:
     import torch
 
     where = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    training = network.training
     network.eval()
     try:
         with torch.no_grad():
@@ -147,8 +131,6 @@ def check_output(network: "nn.Module", model: str, size: int) -> None:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"model: {model} fails on crops of shape (2, 1, {size}, {size}): {reason}.") from error
-    finally:
-        network.train(training)
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if shape != (2, 1, size, size):
         raise InputError(
@@ -191,16 +173,3 @@ def _function(model: str) -> Callable[..., Any]:
     if not callable(function):
         raise InputError(f"model: {module} has no function {name!r}.")
     return function
-
-
-@cache
-def _measured_size(model: str, filters: int, depth: int, size: int) -> NetworkSize:
-    """Count as torch does: convolutions and matrix products."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    network = build_network(model, filters, depth).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 1, size, size))
-    parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return NetworkSize(parameters, counter.get_total_flops() // 2)

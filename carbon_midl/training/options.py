@@ -20,9 +20,7 @@ class RunOptions(BaseModel):
 
     filters: int = Field(16, gt=0, description="width: initial filters F of the U-Net")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the weights, the batch order and the augmentation")
-    split_seed: int = Field(
-        0, ge=0, lt=2**31, description="seed of the split by patient, the same for every run of a study"
-    )
+    split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split by patient, the same in all of a study")
     training_share: float = Field(1.0, gt=0, le=1, description="share of the training patients that is trained on")
     depth: int = Field(4, ge=1, le=8, description="levels of the U-Net; each level doubles the filters")
     epochs: int = Field(10, gt=0, description="training epochs")
@@ -30,26 +28,16 @@ class RunOptions(BaseModel):
     learning_rate: float = Field(3e-3, gt=0, description="Adam's step size at the start")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="how the learning rate goes on")
     augment: bool = Field(True, description="random flips and quarter turns")
-    readers: str = Field(
-        "at least 2", description="target: 'at least K', 'any', 'all', 'random' or 'mean' of four readers"
-    )
-    patience: int = Field(
-        0, ge=0, description="stop after so many epochs without a better validation Dice; 0 never stops"
-    )
-    loss: Literal["bce+dice", "bce", "dice"] = Field(
-        "bce+dice", description="cross-entropy, one minus soft Dice, or their sum"
-    )
-    recipe: Literal["efficient", "reference"] = Field(
-        "efficient", description="how the training is run: without waste, or as was usual in 2021"
-    )
+    readers: str = Field("at least 2", description="target: 'at least K' readers, 'any', 'all', 'random' or 'mean'")
+    patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation Dice; 0: never")
+    loss: Literal["bce+dice", "bce", "dice"] = Field("bce+dice", description="cross-entropy, 1 − soft Dice, or the sum")
+    recipe: Literal["efficient", "reference"] = Field("efficient", description="without waste, or as was usual in 2021")
     model: str = Field(
         BUILT_IN,
         pattern=r"^(unet|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
         description="network: 'unet', the built-in one, or package.module:function of your own",
     )
-    budget_g: float = Field(
-        0.0, ge=0, description="gCO2eq that training must not exceed; it stops when predicted to. 0 for no limit"
-    )
+    budget_g: float = Field(0.0, ge=0, description="gCO2eq that training is not to exceed; 0 for no limit")
     budget_kwh: float = Field(0.0, ge=0, description="the same in kWh before PUE; give one of the two")
 
 
@@ -66,11 +54,7 @@ def fingerprinted(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_options(values: dict[str, Any], where: str) -> RunOptions:
-    """Check ``values`` and return them as options.
-
-    Args:
-        values: option name to value.
-        where: the file or call that the values come from, for the message.
+    """Check ``values``, by option name, and return them as options; ``where`` they come from is for the message.
 
     Raises:
         InputError: an unknown name or a bad value; the message names each.

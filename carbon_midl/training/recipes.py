@@ -175,12 +175,8 @@ class GraphedStep:
 
     A step of a narrow U-Net runs some hundred small kernels; launched one by one, they keep the processor busy and the
     GPU idle. See "Whole-network capture" in PyTorch's notes on CUDA semantics. Only batches of ``batch_size`` are
-    replayed; other batches, such as the last of an epoch, run without the graph.
-
-    Args:
-        step: trains on one batch and returns its loss, without waiting for the device.
-        optimiser: the step's optimiser, made with ``capturable=True``.
-        batch_size: size of the batches that are replayed.
+    replayed; other batches, such as the last of an epoch, run without the graph. The optimiser is made with
+    ``capturable=True``, and the step does not wait for the device.
     """
 
     def __init__(

@@ -80,14 +80,7 @@ def probabilities(
 
 
 def score(model: nn.Module, archive: CropArchive, rows: NDArray[np.int64], readers: str) -> list[dict[Any, Any]]:
-    """Score each slice in ``rows`` and return one row per slice, for the table of slice scores.
-
-    Args:
-        model: the network.
-        archive: the crops.
-        rows: of the archive.
-        readers: the training target; see ``scored_target``.
-    """
+    """Score each slice in ``rows`` against the ``scored_target`` of ``readers``: a row a slice, for their table."""
     target = scored_target(readers)
     table: list[dict[Any, Any]] = []
     for logits, batch in _logits(model, archive, rows):

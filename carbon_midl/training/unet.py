@@ -51,10 +51,8 @@ class UNet(nn.Module):
     >>> network(torch.zeros(2, 1, 64, 64)).shape
     torch.Size([2, 1, 64, 64])
 
-    Args:
-        filters: initial filters F, the width of the family; level l has ``F * 2**l`` filters.
-        depth: levels, at least 1; height and width must be multiples of ``2**(depth - 1)``.
-        channels: input channels.
+    Level l has ``filters * 2**l`` filters, of ``depth`` levels, at least 1; height and width of the images, which have
+    ``channels``, must be multiples of ``2**(depth - 1)``.
 
     Raises:
         InputError: an argument is not a positive integer.

@@ -3,7 +3,7 @@
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,49 +12,27 @@ import numpy as np
 
 @dataclass
 class SimulatedGpu:
-    """One GPU, whose power follows straight lines between points; its counter gives their integral.
+    """One GPU, whose power follows straight lines between points; its counter gives their integral."""
 
-    Attributes:
-        uuid: as NVML writes it.
-        times_s: of the points, rising from 0; after them power is constant.
-        power_w: at these points.
-        has_counter: whether it counts its energy (Volta and later).
-        has_power: whether it gives its power.
-        averages: whether its power is the mean of the last second, and that of the instant a field of its own, as on
-            Hopper.
-        tick_s: how often the counter advances.
-        limit_w: the greatest power limit that can be set; None where NVML gives none.
-        silent: stretches of time, (from, to), in which NVML gives errors.
-        resets_s: moments at which the counter starts again from zero.
-        jumps: moments and joules by which the counter jumps.
-        spikes: moments and watts: the first reading of power from then on gives that.
-        offset_j: what the counter stood at when the clock was 0.
-    """
-
-    uuid: str
-    times_s: Sequence[float] = (0.0,)
-    power_w: Sequence[float] = (100.0,)
+    uuid: str  # as NVML writes it
+    times_s: Sequence[float] = (0.0,)  # of the points, rising from 0; after them power is constant
+    power_w: Sequence[float] = (100.0,)  # at these points
     has_counter: bool = True
     has_power: bool = True
-    averages: bool = False
-    tick_s: float = 0.02
-    limit_w: float | None = 700.0
-    silent: Sequence[tuple[float, float]] = ()
-    resets_s: Sequence[float] = ()
-    jumps: Sequence[tuple[float, float]] = ()
-    spikes: list[tuple[float, float]] = field(default_factory=list)
-    offset_j: float = 123_456.0
+    averages: bool = False  # its power is the mean of the last second, that of the instant a field of its own (Hopper)
+    tick_s: float = 0.02  # how often the counter advances
+    limit_w: float | None = 700.0  # the greatest power limit that can be set; None where NVML gives none
+    silent: Sequence[tuple[float, float]] = ()  # stretches of time, (from, to), in which NVML gives errors
+    resets_s: Sequence[float] = ()  # moments at which the counter starts again from zero
+    jumps: Sequence[tuple[float, float]] = ()  # moments and joules by which the counter jumps
+    offset_j: float = 123_456.0  # what the counter stood at when the clock was 0
 
     def __post_init__(self) -> None:
         steps_j = np.diff(self.times_s) * (np.array(self.power_w[1:]) + self.power_w[:-1]) / 2
         self._until_j = [0.0, *np.cumsum(steps_j).tolist()]
 
     def true_power_w(self, time_s: float) -> float:
-        after = bisect.bisect_right(self.times_s, time_s)
-        if after == len(self.times_s):
-            return self.power_w[-1]
-        share = (time_s - self.times_s[after - 1]) / (self.times_s[after] - self.times_s[after - 1])
-        return self.power_w[after - 1] + share * (self.power_w[after] - self.power_w[after - 1])
+        return float(np.interp(time_s, self.times_s, self.power_w))
 
     def true_energy_j(self, start_s: float, end_s: float) -> float:
         return self._energy_until_j(end_s) - self._energy_until_j(start_s)
@@ -74,14 +52,10 @@ class SimulatedGpu:
 
 
 class SimulatedNvml:
-    """The functions of `pynvml` that are used here, over simulated GPUs.
+    """The functions of `pynvml` that are used here, over simulated GPUs that follow a clock, in s.
 
-    Args:
-        clock: the time that the GPUs follow, in s.
-        gpus: in NVML's order.
-        instances: MIG instances by UUID, each with the number of its board.
-        driver: whether one is loaded.
-        fields: whether it knows `nvmlDeviceGetFieldValues`, which the oldest do not.
+    `instances` are MIG instances by UUID, each with the number of its board; `driver`: whether one is loaded; `fields`:
+    whether it knows `nvmlDeviceGetFieldValues`, which the oldest do not.
     """
 
     NVML_TEMPERATURE_GPU = 0
@@ -126,10 +100,9 @@ class SimulatedNvml:
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any:
         if uuid in self._instances:
             return uuid
-        for gpu in self.gpus:
-            if gpu.uuid == uuid:
-                return gpu
-        raise self.NVMLError("Not Found")
+        if uuid not in (gpu.uuid for gpu in self.gpus):
+            raise self.NVMLError("Not Found")
+        return next(gpu for gpu in self.gpus if gpu.uuid == uuid)
 
     def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, migDevice: str) -> SimulatedGpu:
         return self.gpus[self._instances[migDevice]]
@@ -151,10 +124,6 @@ class SimulatedNvml:
 
     def nvmlDeviceGetPowerUsage(self, handle: SimulatedGpu) -> int:
         self._answer(handle, handle.has_power)
-        for spike in handle.spikes:
-            if spike[0] <= self._clock():
-                handle.spikes.remove(spike)
-                return round(spike[1] * 1e3)
         now_s = self._clock()
         mean_w = handle.true_energy_j(now_s - 1, now_s) if handle.averages else handle.true_power_w(now_s)
         return round(mean_w * 1e3)

@@ -1,7 +1,3 @@
-import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +7,6 @@ import pytest
 from carbon_midl.footprint import sensors
 from carbon_midl.footprint.meter import FoundSensors
 from carbon_midl.footprint.sensors import (
-    DEFAULT_TDP_W,
     WATTS_PER_GB,
     CpuEstimate,
     MemoryEstimate,
@@ -27,15 +22,7 @@ XEON = "Intel Xeon Gold 6140"  # TDP 140 W
 
 
 @pytest.mark.parametrize(
-    "cpu",
-    [
-        XEON,
-        "Intel Core i7-8650U",
-        "Intel Core i7-8650U @ 1.90GHz",
-        "Intel Celeron 1000A",
-        "AMD EPYC",
-        "A processor nobody has made",
-    ],
+    "cpu", [XEON, "Intel Core i7-8650U", "Intel Core i7-8650U @ 1.90GHz", "Intel Celeron 1000A", "AMD EPYC"]
 )
 def test_a_tdp_is_looked_up_as_carbontracker_does(cpu: str) -> None:
     from carbontracker.components.cpu.generic import GenericCPU
@@ -43,19 +30,10 @@ def test_a_tdp_is_looked_up_as_carbontracker_does(cpu: str) -> None:
     handler = GenericCPU.__new__(GenericCPU)
     handler.cpu_brand = cpu
     handler.cpu_power_data = handler.load_cpu_power_data()
-    handler.average_tdp = handler.calculate_average_tdp()
-    handler.init()
-    assert 0.5 * find_tdp(cpu)[0] == pytest.approx(handler.power_usage()[0], rel=1e-4)
-
-
-def test_where_a_tdp_comes_from_is_told() -> None:
-    assert "the first of" in find_tdp("AMD EPYC")[1]
-    tdps_w = [sensors._parse_tdp(row["TDP"]) for row in sensors.carbontracker_table("cpu_power.csv")]
-    assert statistics.mean(tdps_w) == pytest.approx(DEFAULT_TDP_W, abs=0.01)
-    assert find_tdp("unknown") == (
-        DEFAULT_TDP_W,
-        "71.22 W, the mean TDP of carbontracker's table, which does not list it",
-    )
+    found = find_tdp(cpu)
+    assert found is not None
+    assert found[0] == pytest.approx(handler.find_matching_tdp(), rel=1e-4)
+    assert ("the first of" in found[1]) == (cpu == "AMD EPYC")
 
 
 class Process:
@@ -95,18 +73,6 @@ def test_tdp_times_utilisation_follows_the_cpu_time_of_all_processes(monkeypatch
     assert sensor.method == "estimated: TDP × utilisation"
     assert "140 W" in sensor.coverage
     assert "leaves out what the processor draws when idle" in sensor.coverage
-
-
-def test_work_of_this_process_and_its_children_is_seen() -> None:
-    sensor = CpuEstimate(XEON)
-    before_s = time.process_time()
-    while time.process_time() < before_s + 0.3:
-        pass
-    own_j = sensor.read()
-    assert own_j == pytest.approx(0.3 * sensor.core_power_w, rel=0.25)
-    code = "import time\nwhile time.process_time() < 0.3: pass"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert sensor.read() - own_j == pytest.approx(0.3 * sensor.core_power_w, rel=0.25)
 
 
 def test_name_and_sockets_but_not_those_that_a_virtual_machine_makes_up(tmp_path: Path) -> None:

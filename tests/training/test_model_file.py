@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.crops import CropArchive, Intensity
+from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.training.checkpoint import ModelCard, load_model, load_weights, save_model
 from carbon_midl.training.options import RunOptions
 from carbon_midl.training.unet import UNet
@@ -32,7 +32,7 @@ def test_a_model_comes_back_with_what_it_needs(discs: CropArchive, tmp_path: Pat
 
 def test_weights_of_another_network_are_refused(saved: Path, discs: CropArchive) -> None:
     other = OPTIONS.model_copy(update={"filters": 8})
-    with pytest.raises(InputError, match=r"weights of a network with filters = 4; expected 8\."):
+    with pytest.raises(InputError, match="weights of another network"):
         load_weights(UNet(8, 3), saved, ModelCard.from_options(other, discs))
 
 
@@ -47,11 +47,3 @@ def test_damage_is_named(saved: Path, tmp_path: Path) -> None:
         load_model(saved)
     with pytest.raises(InputError, match="no model there; expected a run's directory"):
         load_model(tmp_path / "elsewhere")
-
-
-def test_crops_on_another_scale_are_refused(discs: CropArchive, saved: Path) -> None:
-    _, card = load_model(saved)
-    card.check_crops(discs, saved)
-    other = ModelCard(**{**vars(card), "intensity": Intensity("HU", -1000, 400)})
-    with pytest.raises(InputError, match=r"intensity scale test 0 … 255, but .* was trained on HU -1000 … 400"):
-        other.check_crops(discs, saved)

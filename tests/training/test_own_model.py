@@ -12,7 +12,7 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.notebook import open_experiment
 from carbon_midl.study.run import fingerprint, read_result
 from carbon_midl.training.checkpoint import load_model
-from carbon_midl.training.network import _measured_size, build_network, check_output, network_size, source_of, unet_size
+from carbon_midl.training.network import build_network, check_output, network_size, source_of, unet_size
 from carbon_midl.training.options import RunOptions, parse_options
 
 OWN = """
@@ -126,8 +126,8 @@ def test_the_measured_size_of_the_built_in_network_is_the_counted_one(own: Path)
     own.write_text(
         "from carbon_midl.training.unet import UNet\ndef same(filters, depth):\n    return UNet(filters, depth)\n"
     )
-    assert _measured_size("my_models:same", 4, 3, 32) == unet_size(4, 3, size=32)
-    assert network_size(RunOptions(filters=4, depth=3), 32) == unet_size(4, 3, size=32)
+    for model in ("my_models:same", "unet"):
+        assert network_size(RunOptions(model=model, filters=4, depth=3), 32) == unet_size(4, 3, size=32)
 
 
 @pytest.mark.parametrize("function", ["monai_basic_unet", "monai_residual_unet", "smp_unet"])
@@ -138,7 +138,7 @@ def test_networks_of_others(function: str, discs: CropArchive, tmp_path: Path, m
     model = f"studies.own_models:{function}"
     network = build_network(model, 4, 4)
     assert isinstance(network, nn.Module)
-    size = _measured_size(model, 4, 4, 32)
+    size = network_size(RunOptions(model=model, filters=4), 32)
     assert size.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert size.macs > size.parameters
     out = trained(discs, tmp_path / "run", model)

