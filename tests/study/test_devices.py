@@ -4,15 +4,15 @@ import itertools
 import os
 import subprocess
 import sys
-import threading
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import locked
-from carbon_midl.footprint.nvml import gpu_lock, machine_lock
+from carbon_midl.footprint.nvml import machine_lock
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study import devices
 from carbon_midl.study.devices import Slot, reserved, slots
@@ -41,13 +41,13 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = SimulatedNvml(FakeClock(), SimulatedGpu("GPU-aaaa"), SimulatedGpu("GPU-bbbb"))
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    monkeypatch.setattr(devices, "_cpu_is_measured", lambda: False)
+    monkeypatch.setattr(devices, "find_rapl", lambda cpu: SimpleNamespace(sensors=()))
 
 
 @pytest.fixture
 def estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Energy is estimated from the time of each program's own processes."""
-    monkeypatch.setattr(devices, "_is_metered", lambda environment: False)
+    monkeypatch.setattr(devices, "_meters", lambda environment: [])
 
 
 @pytest.mark.usefixtures("gpus")
@@ -115,32 +115,13 @@ def test_ahead_is_a_second_place_and_refused_where_the_start_would_be_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert slots(ahead=True) == [Slot("", {}, True)] * 2
-    with pytest.raises(InputError, match="cpu is no GPU that NVML meters"):
-        slots(["cpu"], ahead=True)
     with pytest.raises(InputError, match="--share-meter does not"):
         slots(share_meter=True, ahead=True)
-    monkeypatch.setattr(devices, "_cpu_is_measured", lambda: True)
-    with pytest.raises(InputError, match="the start of the next run would count"):
+    with pytest.raises(InputError, match="--ahead: wants GPUs that NVML meters"):
+        slots(["cpu"], ahead=True)
+    monkeypatch.setattr(devices, "find_rapl", lambda cpu: SimpleNamespace(sensors=("RAPL",)))
+    with pytest.raises(InputError, match=r"--ahead: wants .* a processor that RAPL does not measure"):
         slots(ahead=True)
-
-
-def test_trainings_on_one_board_come_one_after_the_other() -> None:
-    order: list[str] = []
-
-    def second() -> None:
-        with gpu_lock(["GPU-b", "GPU-a"], lambda: order.append("waits")):
-            order.append("second")
-
-    with gpu_lock(["GPU-a", "GPU-b"]):
-        with gpu_lock(["GPU-c"], lambda: order.append("waits for another board")):
-            pass
-        beside = threading.Thread(target=second)
-        beside.start()
-        while not order:
-            beside.join(0.01)
-        order.append("first")
-    beside.join()
-    assert order == ["waits", "first", "second"]
 
 
 @pytest.mark.slow

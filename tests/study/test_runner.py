@@ -17,8 +17,8 @@ from carbon_midl.errors import InputError
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.run import read_result
-from carbon_midl.study.runner import collect, notebook_copy, open_crops, run_study
-from carbon_midl.study.spec import Study, read_study
+from carbon_midl.study.runner import collect, run_study
+from carbon_midl.study.spec import Study, open_crops, read_study
 from tests.study.tiny import EPOCHS, make_root, run, study_toml
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
@@ -73,10 +73,7 @@ def test_the_tables_follow_from_the_runs(finished: tuple[Study, str]) -> None:
 
 def test_what_is_done_is_not_done_again(finished: tuple[Study, str]) -> None:
     study, _ = finished
-    directory = study.directory / study.runs[0].name
     before = {path: path.stat().st_mtime_ns for path in study.directory.glob("filters-*/*") if path.name != ".lock"}
-    # Killed after its result, a run lacks the output of one cell, and is done all the same.
-    (directory / "notebook.ipynb").rename(directory / ".partial-notebook.ipynb")
     assert run(study).count("done before") == 2
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
@@ -134,24 +131,6 @@ def test_a_place_that_cannot_be_written_to_is_named(
     study.directory.touch()  # nobody, not even root, can write beneath a file
     assert main(["study", "run", str(study.path)]) == 2
     assert str(study.directory) in capsys.readouterr().err
-
-
-def test_a_notebook_is_taken_as_it_was_at_the_start_and_must_take_parameters(
-    discs: CropArchive, tmp_path: Path
-) -> None:
-    study = make_root(tmp_path / "root", study_toml(), discs)
-    notebook = study.root / "notebooks" / "train_unet.ipynb"
-    original = notebook.read_bytes()
-    copy = notebook_copy(study)
-    notebook.write_bytes(original.replace(b"The crops", b"My crops"))
-    assert notebook_copy(study) != copy
-    assert copy.read_bytes() == original
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("filters = 4")]), notebook)
-    for content, message in ((None, "no cell with the tag 'parameters'"), ("[]", "no cell"), ("{", "not valid JSON")):
-        if content is not None:
-            notebook.write_text(content)
-        with pytest.raises(InputError, match=rf"train_unet\.ipynb: {message}"):
-            notebook_copy(study)
 
 
 def test_a_failing_run_is_named_and_the_others_go_on(
