@@ -7,7 +7,7 @@ from typer import Argument, Exit, Option, Typer
 
 from carbon_midl.cli.command import examples
 from carbon_midl.errors import InputError
-from carbon_midl.files import new_directory, refuse_occupied
+from carbon_midl.files import new_directory
 from carbon_midl.units import plural
 
 app = Typer()
@@ -71,9 +71,6 @@ def pack(
         raise InputError("--weights: the runs are found by the study's file. Name that file in place of the results.")
     pack(read, out, study, citation, weights)
     print(f"{out}: {len(read.runs)} runs, {out.stat().st_size:,} bytes, RO-Crate 1.1")
-    print(f"Whoever gets it checks it with: carbon-midl results verify {out.name}")
-    if study is None:
-        print(f"No study file: there is no studies/{read.manifest['study']}.toml near {where}.")
     if citation is None:
         print(f"No authors and no licence: there is no CITATION.cff near {where}.")
 
@@ -95,7 +92,6 @@ def merge(
     from carbon_midl.study.results import read_results
     from carbon_midl.study.share import merge
 
-    refuse_occupied(out)
     merged = merge([read_results(part) for part in parts])
     with new_directory(out) as directory:
         for name, content in merged.files.items():
@@ -103,8 +99,7 @@ def merge(
     manifest = merged.manifest
     print(f"{out}: {manifest['runs_done']} runs of {len(manifest['parts'])} parts")
     for part in manifest["parts"]:
-        machines = "; ".join(dict.fromkeys(str(one.get("hardware", {}).get("cpu")) for one in part["environments"]))
-        print(f"  {part['part']}  {part['runs']:3d} runs  {part['dates']['first'][:10]}  {machines}")
+        print(f"  {part['part']}  {part['runs']:3d} runs  {part['dates']['first'][:10]}")
     if manifest["runs_left_out"]:
         print(f"Left out, as no part has them: {', '.join(manifest['runs_left_out'])}")
     if len(manifest["sensors"]) > 1:

@@ -23,8 +23,6 @@ ShareMeter = Annotated[
     bool, Option("--share-meter", help="allow other runs on a metered device; energies are marked as not separable")
 ]
 
-_STATES = ("running", "failed", "interrupted", "stale", "waiting", "done")
-
 
 @study.command(
     epilog=examples(
@@ -63,19 +61,12 @@ def _end_like_ctrl_c() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-@study.command(
-    epilog=examples(
-        "carbon-midl study prepare studies/demo.toml",
-        "carbon-midl study list --names studies/demo.toml \\",
-        "  | xargs -I{} carbon-midl study run studies/demo.toml --only {}",
-        "carbon-midl study collect studies/demo.toml",
-    )
-)
+@study.command()
 def prepare(file: StudyFile) -> None:
-    """Render a study's phantom, or check its archive.
+    """Make ready what the runs of a study share.
 
-    `study run` does so at its start. Schedulers that start every run by itself, some at the same time, call this once
-    before.
+    Its phantom is rendered, or its archive checked. `study run` does so at its start; schedulers that start every run
+    by itself call this once before.
     """
     from carbon_midl.study.runner import prepare
     from carbon_midl.study.spec import read_study
@@ -115,7 +106,7 @@ def status(file: StudyFile, as_json: Annotated[bool, Option("--json", help="prin
         )
     print(f"{found.note}\n" if found.note else "")
     rows = [("run", "state", "epoch", "Dice", "used", "")]
-    for run in sorted(found.runs, key=lambda run: _STATES.index(run.state)):
+    for run in found.runs:
         dice = "–" if run.dice is None else f"{run.dice:.3f}"
         used = energy(run.energy_kwh) if run.energy_kwh else "–"
         rows.append((run.name, run.state, f"{run.epochs}/{run.planned}", dice, used, run.why))

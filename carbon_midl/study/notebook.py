@@ -55,7 +55,9 @@ class Experiment:
     pause_after: int = 0  #: raise ``TrainingPaused`` after this epoch; 0 never does.
     metered_alone: bool = True  #: whether to wait until no other run is trained on the same GPU.
     after_epoch: "Callable[[Experiment], None]" = lambda experiment: None  #: called after each epoch.
-    scores: pd.DataFrame = field(default_factory=pd.DataFrame)  #: a row a validation and test slice, after ``test``.
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)  #: one row per epoch, after ``train``.
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)  #: one row per test slice, after ``test``.
+    _all_scores: pd.DataFrame = field(default_factory=pd.DataFrame)  # those of validation slices, too
     _trained: "tuple[Training, Fit] | None" = None
     # Tracker and lock on the GPU outlive a cell: they begin with the training and end after the test.
     _tracking: ExitStack = field(default_factory=ExitStack)
@@ -127,7 +129,8 @@ class Experiment:
         if fitted.stopped:
             print(f"Stopped {fitted.stopped}")
             self.tracker.note(f"training stopped {fitted.stopped}")
-        return self._epoch_table()
+        self.epochs = pd.DataFrame([asdict(epoch) for epoch in fitted.epochs]).set_index("epoch")
+        return self.epochs
 
     def _fit(self, training: "Training") -> "Fit":
         """Train with a progress bar: epoch, share of the batches, time left and the latest validation Dice."""
@@ -177,7 +180,7 @@ class Experiment:
         """Plot losses and validation Dice over the epochs."""
         from matplotlib import pyplot as plt
 
-        table = self._epoch_table().rename(columns={"train_loss": "training", "val_loss": "validation"})
+        table = self.epochs.rename(columns={"train_loss": "training", "val_loss": "validation"})
         figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
         table[["training", "validation"]].plot(ax=loss, marker="o", ylabel=f"loss: {self.run.options.loss}")
         table["val_dice"].plot(ax=overlap, marker="o", color="C1", label="validation", ylabel="Dice", ylim=(0, 1))
@@ -199,29 +202,27 @@ class Experiment:
         for part, rows in (("validation", run.rows.validation), ("test", run.rows.test)):
             with self.tracker.window(part):
                 tables.append(pd.DataFrame(score(model, run.archive, rows, run.options.readers)).assign(part=part))
-        self.scores = pd.concat(tables, ignore_index=True)
+        self._all_scores, self.scores = pd.concat(tables, ignore_index=True), tables[1].drop(columns="part")
         # The cells that follow only show a dozen crops; from here on the GPU is free for the next run.
         model.to("cpu")
         self._tracking.close()
-        return self._test_scores()
+        return self.scores
 
     def show_segmentations(self, count: int = 12) -> "Figure":
         """Show test crops from the worst Dice to the best."""
         from carbon_midl.lidc.pictures import segmentations, spread
         from carbon_midl.training.scoring import predict
 
-        scores = self._test_scores()["dice"]
-        chosen = spread(scores, count)
+        chosen = spread(self.scores["dice"], count)
         rows = self.run.rows.test[chosen]
         masks = predict(self._require_trained()[0].model, self.run.archive, rows)
-        return segmentations(self.run.archive, rows, masks, scores.iloc[chosen])
+        return segmentations(self.run.archive, rows, masks, self.scores["dice"].iloc[chosen])
 
     def dice_by_size(self) -> pd.DataFrame:
         """Return test Dice by the area of the consensus, beside the readers' agreement among themselves."""
-        table = self._test_scores()
-        areas = size_bands(table["target_px"]).rename("nodule area")
+        areas = size_bands(self.scores["target_px"]).rename("nodule area")
         means = {name: (name, "mean") for name in ("dice", "readers_dice")}
-        return table.groupby(areas, observed=True).agg(
+        return self.scores.groupby(areas, observed=True).agg(
             slices=("dice", "size"), patients=("patient_id", "nunique"), **means
         )
 
@@ -231,14 +232,8 @@ class Experiment:
         The path is relative to the checkout if the run is inside it.
         """
         training, fitted = self._require_trained()
-        path = write_result(self.run, fitted, training.recipe.precision, self.scores, self.footprint)
+        path = write_result(self.run, fitted, training.recipe.precision, self._all_scores, self.footprint)
         return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
-
-    def _test_scores(self) -> pd.DataFrame:
-        return self.scores[self.scores["part"] == "test"].drop(columns="part").reset_index(drop=True)
-
-    def _epoch_table(self) -> pd.DataFrame:
-        return pd.DataFrame([asdict(epoch) for epoch in self._require_trained()[1].epochs]).set_index("epoch")
 
     def _require_trained(self) -> "tuple[Training, Fit]":
         if self._trained is None:

@@ -12,11 +12,11 @@ import pytest
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import locked
+from carbon_midl.footprint import read_footprint
 from carbon_midl.footprint.nvml import machine_lock
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study import devices
 from carbon_midl.study.devices import Slot, reserved, slots
-from carbon_midl.study.run import read_result
 from carbon_midl.study.runner import run_study
 from tests.footprint.fakes import FakeClock
 from tests.footprint.simulated_nvml import SimulatedGpu, SimulatedNvml
@@ -44,12 +44,6 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "find_rapl", lambda cpu: SimpleNamespace(sensors=()))
 
 
-@pytest.fixture
-def estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Energy is estimated from the time of each program's own processes."""
-    monkeypatch.setattr(devices, "_meters", lambda environment: [])
-
-
 @pytest.mark.usefixtures("gpus")
 def test_two_runs_on_one_meter_are_refused_or_marked() -> None:
     with pytest.raises(InputError, match="2 runs at once on the default device, whose meter counts all of them"):
@@ -60,8 +54,8 @@ def test_two_runs_on_one_meter_are_refused_or_marked() -> None:
     assert len(slots(["cpu"], jobs=3)) == 3
 
 
-@pytest.mark.usefixtures("estimated")
 def test_runs_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_meters", lambda environment: [])  # energy is estimated for each program
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [place.environment["OMP_NUM_THREADS"] for place in slots(jobs=4)] == ["2"] * 4
@@ -98,8 +92,6 @@ def test_a_runner_does_not_wait_for_torch() -> None:
 def test_another_runner_is_kept_from_a_metered_device_by_whatever_name(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = pytest.raises(InputError, match=r"training on the default device, whose meter would count both")
     with locked(machine_lock("GPU-aaaa")):
-        with refused, reserved(slots()):
-            pass
         with reserved(slots(share_meter=True), share_meter=True):
             pass
         # As jobs of a cluster, each of which calls its GPU by one name.
@@ -135,14 +127,12 @@ def test_trainings_do_not_overlap_though_their_notebooks_do(discs: CropArchive, 
     run_study(study, [place, place])
     spans = []
     for planned in study.runs:
-        windows = {
-            window["name"]: window for window in read_result(study.directory / planned.name)["footprint"]["windows"]
-        }
+        record = read_footprint(study.directory / planned.name)
         # From the idle power that is read before to the end of the test: nobody else's may be in there.
-        begins, ends = windows["idle"], windows["test"]
-        last = datetime.fromisoformat(ends["started"]) + timedelta(seconds=ends["duration_s"])
-        spans.append((datetime.fromisoformat(begins["started"]), last))
-        assert windows["training"]["components"][1]["method"] == "measured: NVML energy counter"
+        begins, ends = record.window("idle"), record.window("test")
+        last = datetime.fromisoformat(ends.started) + timedelta(seconds=ends.duration_s)
+        spans.append((datetime.fromisoformat(begins.started), last))
+        assert "measured: NVML energy counter" in record.window("training").method
     spans.sort()
     # Starts are written in whole seconds.
     assert all(before <= after + timedelta(seconds=1) for (_, before), (after, _) in itertools.pairwise(spans))

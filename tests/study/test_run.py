@@ -47,12 +47,6 @@ def test_a_second_run_of_the_same_name_gets_a_directory_of_its_own(tmp_path: Pat
     assert free_directory(tmp_path, QUICK) == tmp_path / "filters-2-seed-0-2"
 
 
-def test_crops_too_small_for_the_depth_are_refused_before_anything_is_made(discs: CropArchive, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"crops of 32 × 32 px: a U-Net of depth 7 .* multiple of 64"):
-        prepare_run(tmp_path / "run", QUICK.model_copy(update={"depth": 7}), discs)
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_run_is_written_by_one_process_which_may_open_it_again(discs: CropArchive, tmp_path: Path) -> None:
     with locked(tmp_path / ".lock"), pytest.raises(InputError, match="another process is making this run"):
         prepare_run(tmp_path, QUICK, discs)
