@@ -6,7 +6,6 @@ from typing import Annotated
 from typer import Argument, Exit, Option, Typer
 
 from carbon_midl.cli.command import examples
-from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory
 from carbon_midl.units import plural
 
@@ -67,19 +66,13 @@ def pack(
     read = read_results(where)
     study = study or find_above(where, f"studies/{read.manifest['study']}.toml")
     citation = find_above(where, "CITATION.cff")
-    if weights and study is None:
-        raise InputError("--weights: the runs are found by the study's file. Name that file in place of the results.")
     pack(read, out, study, citation, weights)
     print(f"{out}: {len(read.runs)} runs, {out.stat().st_size:,} bytes, RO-Crate 1.1")
     if citation is None:
         print(f"No authors and no licence: there is no CITATION.cff near {where}.")
 
 
-@results.command(
-    epilog=examples(
-        "carbon-midl results merge laptop.zip cluster.zip --out results/lidc", "carbon-midl results verify results/lidc"
-    )
-)
+@results.command(epilog=examples("carbon-midl results merge laptop.zip cluster.zip --out results/lidc"))
 def merge(
     parts: Annotated[list[Path], Argument(metavar="PART", help="results, or packed files, two or more")],
     out: Annotated[Path, Option(help="new directory of the merged tables")],

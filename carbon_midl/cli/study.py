@@ -81,8 +81,8 @@ def status(file: StudyFile, as_json: Annotated[bool, Option("--json", help="prin
     """Tell how far a study is, and what it used.
 
     States: done; running; interrupted (goes on from its checkpoint at the next start); failed; stale (finished, but
-    with other options, crops or code, and made anew at the next start); waiting. Dice is the best on the validation
-    patients so far.
+    with other options, crops or code, and made anew at the next start); waiting. Dice is the best so far on the
+    validation patients.
 
     Energy counts every attempt, also failed and abandoned ones; runs of a search are no part of it. What is left is
     predicted from the mean of the runs that are done, whatever their width.
@@ -97,15 +97,14 @@ def status(file: StudyFile, as_json: Annotated[bool, Option("--json", help="prin
         return
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(found.counts.items()))
     print(f"{read.title}: {len(found.runs):,} runs ({counts})")
-    aside = f", {found.superseded} attempts among it that were moved aside" if found.superseded else ""
-    print(f"Used so far: {energy(found.energy_kwh)} before PUE, {carbon(found.carbon_g)}{aside}.")
+    print(f"Used so far: {energy(found.energy_kwh)} before PUE, {carbon(found.carbon_g)}.")
     if (left := found.predicted_left) and left["energy_kwh"]:
         print(
             f"Left, at the mean of the runs that are done: {energy(left['energy_kwh'])}, "
             f"{duration(left['duration_s'])} of training one run after the other."
         )
     print(f"{found.note}\n" if found.note else "")
-    rows = [("run", "state", "epoch", "Dice", "used", "")]
+    rows = [("run", "state", "epoch", "val. Dice", "used", "")]
     for run in found.runs:
         dice = "–" if run.dice is None else f"{run.dice:.3f}"
         used = energy(run.energy_kwh) if run.energy_kwh else "–"

@@ -1,14 +1,15 @@
 """Collect finished runs into tidy tables, and say in a manifest where they come from."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
-from carbon_midl.footprint import FootprintRecord, carbon_intensity
+from carbon_midl.files import replaced_directory, write_gzipped, write_json, write_text
+from carbon_midl.footprint import FootprintRecord, carbon_intensity, read_footprint
 from carbon_midl.study.results import EPOCHS, FORMAT, MANIFEST, RUNS, SLICES, VERSION, distinct, read_csv
 from carbon_midl.study.run import FOOTPRINT, read_result
 from carbon_midl.study.spec import Study
@@ -20,15 +21,9 @@ SUPERSEDED = ".superseded-"
 
 
 def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:
-    """Write ``runs.csv``, ``epochs.csv``, ``slices.csv.gz`` and ``manifest.json``.
+    """Write the tables of the runs ``names``, all of them done, and the manifest, and return their directory.
 
-    Args:
-        study: the study.
-        names: the runs to collect, one or more, all of them done.
-        left_out: the runs that are not done; the manifest lists them.
-
-    Returns:
-        The directory of the tables.
+    The manifest lists the runs ``left_out``, which are not done.
     """
     axes = other_axes(study)
     results, records, rows, epochs, slices = [], [], [], [], []
@@ -68,15 +63,12 @@ def costed(study: Study, record: FootprintRecord) -> FootprintRecord:
 
 def abandoned_attempts(study: Study) -> list[tuple[str, FootprintRecord]]:
     """Directory and footprint of each attempt that gave no result: interrupted, failed, or moved aside."""
-    records = []
-    planned = {run.name for run in study.runs}
+    records, planned = [], {run.name for run in study.runs}
     for path in sorted(study.directory.glob(f"*/{FOOTPRINT}")):
         run, superseded, _ = path.parent.name.partition(SUPERSEDED)
         if run in planned and (superseded or not (path.parent / RESULT).exists()):
-            try:
-                records.append((path.parent.name, costed(study, FootprintRecord.from_dict(read_json(path)))))
-            except InputError:
-                continue  # written by another version
+            with suppress(InputError):  # written by another version
+                records.append((path.parent.name, costed(study, read_footprint(path))))
     return records
 
 

@@ -201,12 +201,12 @@ class _Manifest(BaseModel):
 def _manifest(where: str, content: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise InputError(f"{where}: not the manifest of a study's results. Collect the study again.")
-        if (version := manifest.get("version")) != VERSION:
-            newer = isinstance(version, int) and version > VERSION
-            way_out = "Update carbon-midl to read it." if newer else "Collect the study again with this version."
-            raise InputError(f"{where}: version {version!r} of the format; this carbon-midl has {VERSION}. {way_out}")
+        kind = [manifest.get("format"), manifest.get("version")] if isinstance(manifest, dict) else "something else"
+        if kind != [FORMAT, VERSION]:
+            raise InputError(
+                f"{where}: not the manifest of a study's results that this carbon-midl reads: found {kind}, expected "
+                f"{[FORMAT, VERSION]}. Update carbon-midl if they are newer, or collect the study again."
+            )
         _Manifest(**manifest)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: not valid JSON ({error}). {_AGAIN}") from None

@@ -201,12 +201,8 @@ def write_epochs(directory: Path, epochs: list["Epoch"]) -> None:
 def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", footprint: "FootprintRecord") -> Path:
     """Write the tables of a finished run, then ``result.json``, and return the latter's path.
 
-    Args:
-        run: the run.
-        fit: the outcome of the training.
-        precision: number format of its convolutions.
-        scores: one row per slice, with ``part`` "validation" or "test".
-        footprint: the record with the windows "training" and "test".
+    ``precision`` is the number format of the training's convolutions. ``scores`` has one row per slice, with ``part``
+    "validation" or "test".
     """
     write_epochs(run.directory, fit.epochs)
     write_json(run.directory / FOOTPRINT, footprint.to_dict())
@@ -260,9 +256,9 @@ def read_result(directory: Path) -> dict[str, Any]:
     """
     path = Path(directory) / RESULT
     result = read_json(path)
-    kind = (result.get("format"), result.get("version")) if isinstance(result, dict) else "something else"
-    if kind != (RESULT_FORMAT, RESULT_VERSION):
-        raise InputError(f"{path}: found {kind}, expected {(RESULT_FORMAT, RESULT_VERSION)}. Repeat the run.")
+    kind = [result.get("format"), result.get("version")] if isinstance(result, dict) else "something else"
+    if kind != [RESULT_FORMAT, RESULT_VERSION]:
+        raise InputError(f"{path}: found {kind}, expected {[RESULT_FORMAT, RESULT_VERSION]}. Repeat the run.")
     return result
 
 

@@ -215,11 +215,14 @@ def pack(
         weights: whether to include each run's weights from beside ``study``, as ``RUN.safetensors``.
 
     Raises:
-        InputError: the results disagree with themselves, a file cannot be read, or ``study`` plans other runs.
+        InputError: the results disagree with themselves, a file cannot be read, or ``study`` plans other runs or is
+            missing for the weights.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
 
+    if weights and study is None:
+        raise InputError("--weights: the runs are found by the study's file. Name that file in place of the results.")
     check_shareable(results)
     manifest, files = results.manifest, dict(results.files)
     if study is not None:

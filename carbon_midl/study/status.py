@@ -62,9 +62,8 @@ class StudyStatus:
 
     counts: dict[str, int]  #: how many runs are in each state.
     runs: tuple[RunState, ...]
-    energy_kwh: float  #: before PUE, of everything so far, including failed and abandoned attempts.
+    energy_kwh: float  #: before PUE, of everything so far, including failed attempts and those moved aside.
     carbon_g: float  #: the same in gCO2eq, as recorded.
-    superseded: int  #: attempts that were moved aside; their energy is included.
     predicted_left: dict[str, float] | None  #: of the trainings that are left, by the mean of the runs that are done.
     note: str = ""  #: what could not be read, or "".
 
@@ -86,7 +85,6 @@ def study_status(study: Study) -> StudyStatus:
         runs=runs,
         energy_kwh=sum(run.energy_kwh for run in runs) + sum(record.energy_kwh for record in aside),
         carbon_g=sum(run.carbon_g for run in runs) + sum(record.carbon_g(record.energy_kwh) for record in aside),
-        superseded=len(aside),
         predicted_left=predicted_left(runs),
         note=note,
     )

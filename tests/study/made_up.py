@@ -53,8 +53,8 @@ def collected(study: Study, names: Sequence[str] = ()) -> Results:
 def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str, salt: str) -> None:
     random = np.random.default_rng(list(hashlib.sha256(f"{run.name}{salt}".encode()).digest()))
     epochs = [
-        Epoch(number, *random.uniform(0.2, 1.5, 2), random.uniform(0.4, 0.8), 3e-3, random.uniform(1, 3))
-        for number in range(1, run.options.epochs + 1)
+        Epoch(number, loss, 1.1 * loss, random.uniform(0.4, 0.8), 3e-3, random.uniform(1, 3))
+        for number, loss in enumerate(random.uniform(0.2, 1.5, run.options.epochs).tolist(), start=1)
     ]
     best = max(epochs, key=lambda epoch: epoch.val_dice)
     scores = [
