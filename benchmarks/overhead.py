@@ -85,7 +85,7 @@ def tiny(root: Path, runs: int) -> Study:
 def made(study: Study, jobs: int) -> float:
     """Make the study; returns how long that took, s."""
     start = perf_counter()
-    run_study(study, slots(jobs=jobs, share_meter=True), share_meter=True)
+    run_study(study, slots(jobs=jobs, share_meter=True))
     return perf_counter() - start
 
 

@@ -52,7 +52,7 @@ def run(
 
     _end_like_ctrl_c()
     named = [name.strip() for name in devices.split(",")] if devices else []
-    run_study(read_study(file), slots(named, jobs, share_meter, ahead), only, share_meter)
+    run_study(read_study(file), slots(named, jobs, share_meter, ahead), only)
 
 
 def _end_like_ctrl_c() -> None:
@@ -207,7 +207,7 @@ def search(
     _end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
     print(f"{study.title}: {len(planned.runs)} candidates, {chosen_policy.describe()}{within}", flush=True)
-    with reserved([place], share_meter):
+    with reserved([place]):
         outcome = run_search(planned, lambda line: print(line, flush=True))
     tested, full_kwh, full_g = outcome["test"], outcome["full_sweep_predicted_kwh"], outcome["full_sweep_predicted_g"]
     print(

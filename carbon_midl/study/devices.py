@@ -71,8 +71,8 @@ def slots(
 
 
 @contextmanager
-def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None]:
-    """Lock the metered devices of these places, so that other runners on this machine do not use them.
+def reserved(places: Sequence[Slot]) -> Iterator[None]:
+    """Lock the devices that are to be metered alone, so that other runners on this machine do not use them.
 
     Raises:
         InputError: one of them is in use.
@@ -81,7 +81,7 @@ def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None
     metered = {
         meters[0]: place.name or _DEFAULT
         for place in places
-        if not share_meter and (meters := _meters(place.environment))
+        if place.metered_alone and (meters := _meters(place.environment))
     }
     with ExitStack() as stack:
         for device, name in sorted(metered.items()):

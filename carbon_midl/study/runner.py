@@ -57,9 +57,7 @@ _POLL_S = 0.5
 _SAVING_S = 60
 
 
-def run_study(
-    study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | None = None, share_meter: bool = False
-) -> Path:
+def run_study(study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | None = None) -> Path:
     """Make the runs that are not done yet, collect all into tables and return the tables' directory.
 
     An interrupted run resumes from its checkpoint; one that is out of date is moved aside, not deleted. If a run fails,
@@ -69,7 +67,6 @@ def run_study(
         study: the study.
         slots: a place for each run at the same time, from :func:`carbon_midl.study.devices.slots`.
         only: make just this run, collect nothing and return its directory; for schedulers that start every run.
-        share_meter: let other runners use the same metered devices.
 
     Raises:
         InputError: the crops cannot be opened or are too small, there is no run ``only``, a device is in use, or a run
@@ -79,7 +76,7 @@ def run_study(
     if not runs:
         raise InputError(f"{study.path}: no run {only!r}; 'carbon-midl study list {study.path}' names them.")
     archive = prepare(study)
-    with reserved(slots, share_meter):
+    with reserved(slots):
         kind = "phantom" if archive.is_phantom else archive.source["kind"]
         crops = f"{len(archive):,} {kind} crops of {len(archive.patients)} patients"
         _say(f"{study.title}: {plural(len(runs), 'run')} on {crops}")

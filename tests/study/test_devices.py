@@ -92,7 +92,7 @@ def test_a_runner_does_not_wait_for_torch() -> None:
 def test_another_runner_is_kept_from_a_metered_device_by_whatever_name(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = pytest.raises(InputError, match=r"training on the default device, whose meter would count both")
     with locked(machine_lock("GPU-aaaa")):
-        with reserved(slots(share_meter=True), share_meter=True):
+        with reserved(slots(share_meter=True)):
             pass
         # As jobs of a cluster, each of which calls its GPU by one name.
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")

@@ -16,6 +16,7 @@ from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import read_footprint
 from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.study.devices import slots
 from carbon_midl.study.results import read_results
 from carbon_midl.study.run import read_result
 from carbon_midl.study.runner import collect, run_study
@@ -146,7 +147,7 @@ def test_a_failing_run_is_named_and_the_others_go_on(
 def test_of_two_runners_one_makes_a_run_and_the_other_waits(discs: CropArchive, tmp_path: Path) -> None:
     study = make_root(tmp_path / "root", study_toml(filters=[2], epochs=1), discs)
     with redirect_stderr(io.StringIO()) as shown, ThreadPoolExecutor(2) as runners:
-        for made in [runners.submit(run_study, study, share_meter=True) for _ in range(2)]:
+        for made in [runners.submit(run_study, study, slots(share_meter=True)) for _ in range(2)]:
             assert made.result() == study.results
     assert shown.getvalue().count("test Dice") == 1
     assert shown.getvalue().count("done before") == 1
