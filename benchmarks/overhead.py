@@ -19,8 +19,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a run does not compile the li
 from benchmarks.record import Finding, record
 from carbon_midl.footprint import read_footprint
 from carbon_midl.study.devices import slots
-from carbon_midl.study.runner import open_crops, run_study
-from carbon_midl.study.spec import Study, read_study
+from carbon_midl.study.runner import run_study
+from carbon_midl.study.spec import Study, open_crops, read_study
 
 ROOT = Path(__file__).parents[1]
 TEXT = """
@@ -85,7 +85,7 @@ def tiny(root: Path, runs: int) -> Study:
 def made(study: Study, jobs: int) -> float:
     """Make the study; returns how long that took, s."""
     start = perf_counter()
-    run_study(study, slots(jobs=jobs, share_meter=True), share_meter=True)
+    run_study(study, slots(jobs=jobs, share_meter=True))
     return perf_counter() - start
 
 

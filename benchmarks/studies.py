@@ -21,8 +21,7 @@ from benchmarks.record import Finding, record
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.notebook import open_experiment
 from carbon_midl.study.run import fingerprint
-from carbon_midl.study.runner import open_crops
-from carbon_midl.study.spec import Study, read_study
+from carbon_midl.study.spec import Study, open_crops, read_study
 
 TEXT = """
 [study]
@@ -85,7 +84,7 @@ def make_study(root: Path, runs: int, epochs: int) -> Study:
             shutil.copy(template / name, directory)
         own = result | {
             "options": run.options.model_dump(),
-            "fingerprint": fingerprint(run.options, archive).__dict__,
+            "fingerprint": fingerprint(run.options, archive),
         }
         (directory / "result.json").write_text(json.dumps(own, indent=2))
     return study

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,6 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def is_left_over(path: Path, names: Iterable[str]) -> bool:
-    """Whether ``path`` is a temporary file that a killed `replaced` left when it wrote one of these names."""
-    return any(path.match(f".{name}-????????") for name in names)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated
 from typer import Argument, Exit, Option, Typer
 
 from carbon_midl.cli.command import examples
-from carbon_midl.errors import InputError
-from carbon_midl.files import new_directory, refuse_occupied
+from carbon_midl.files import new_directory
+from carbon_midl.units import plural
 
 app = Typer()
 results = Typer(help="Results: check, pack and merge them.", no_args_is_help=True)
@@ -21,9 +21,8 @@ def verify(where: Annotated[Path, Argument(metavar="DIR", help="a study's result
     """Recompute a study's numbers and compare them.
 
     Recomputed from the other tables: Dice of each slice and run, counts of slices and patients, epochs and the best of
-    them, energy up to that, carbon, sizes of the networks, fingerprints, and what the manifest counts. Energies that
-    hold more than their epochs are checked against their lower bound, and whole tables against their hashes where the
-    manifest has them. Exit code 1 where something disagrees, 2 where a file cannot be read.
+    them, energy up to that, carbon, sizes of the networks, fingerprints, and what the manifest counts. Whole tables are
+    checked against their hashes. Exit code 1 where something disagrees, 2 where a file cannot be read.
     """
     from carbon_midl.study.results import read_results
     from carbon_midl.study.share import verify
@@ -34,12 +33,8 @@ def verify(where: Annotated[Path, Argument(metavar="DIR", help="a study's result
         columns = {column: count for (name, column), count in findings.numbers.items() if name == file}
         print(f"{file}: {sum(columns.values()):,} numbers compared, of {', '.join(columns)}")
     if wrong := findings.disagreements:
-        print(f"\n{len(wrong):,} disagreement{'s' * (len(wrong) > 1)} in {read.where}:")
-        for disagreement in wrong:
-            print(f"  {disagreement}")
+        print(f"\n{plural(len(wrong), 'disagreement')} in {read.where}:", *wrong, sep="\n  ")
         raise Exit(1)
-    if "sha256" not in read.manifest:
-        print("No hashes in the manifest, so that losses and the like are not checked; 'study collect' adds them.")
     print(f"{findings.numbers.total():,} numbers checked, all agree")
 
 
@@ -52,44 +47,32 @@ def verify(where: Annotated[Path, Argument(metavar="DIR", help="a study's result
 def pack(
     where: Annotated[Path, Argument(metavar="STUDY_OR_DIR", help="a study's file, or its results")],
     out: Annotated[Path, Option(help="the packed file, such as lidc.zip")],
-    study: Annotated[Path | None, Option(help="its file", show_default="found in studies/, or left out")] = None,
     weights: Annotated[bool, Option("--weights", help="take each run's weights along, from runs/")] = False,
-    citation: Annotated[Path | None, Option(help="authors, licence", show_default="nearest CITATION.cff")] = None,
 ) -> None:
     """Put a study's results into one file to share.
 
     The results are verified first. The file is a zip that describes itself as an RO-Crate 1.1, which repositories such
-    as Zenodo read, with authors and licence from the citation file.
+    as Zenodo read, with the study's file from `studies/`, and authors and licence from the nearest CITATION.cff.
     """
     from carbon_midl.study.results import read_results
     from carbon_midl.study.share import find_above, pack
     from carbon_midl.study.spec import read_study
 
+    study = None
     if where.suffix == ".toml":
-        planned, study = read_study(where), study or where
+        study, planned = where, read_study(where)
         recorded = planned.root / "results" / planned.name
         where = planned.results if planned.results.is_dir() or not recorded.is_dir() else recorded
     read = read_results(where)
-    file = f"studies/{read.manifest['study']}.toml"
-    study = study or find_above(where, file)
-    citation = citation or find_above(where, "CITATION.cff")
-    if weights and study is None:
-        raise InputError("--weights: the runs are found by the study's file. Name it with --study.")
-    runs = read_study(study).directory if weights and study else None
-    pack(read, out, study, citation, runs)
+    study = study or find_above(where, f"studies/{read.manifest['study']}.toml")
+    citation = find_above(where, "CITATION.cff")
+    pack(read, out, study, citation, weights)
     print(f"{out}: {len(read.runs)} runs, {out.stat().st_size:,} bytes, RO-Crate 1.1")
-    print(f"Whoever gets it checks it with: carbon-midl results verify {out.name}")
-    if study is None:
-        print(f"No study file: there is no {file} near {where}; name it by --study.")
     if citation is None:
-        print(f"No authors and no licence: there is no CITATION.cff near {where}; name it by --citation.")
+        print(f"No authors and no licence: there is no CITATION.cff near {where}.")
 
 
-@results.command(
-    epilog=examples(
-        "carbon-midl results merge laptop.zip cluster.zip --out results/lidc", "carbon-midl results verify results/lidc"
-    )
-)
+@results.command(epilog=examples("carbon-midl results merge laptop.zip cluster.zip --out results/lidc"))
 def merge(
     parts: Annotated[list[Path], Argument(metavar="PART", help="results, or packed files, two or more")],
     out: Annotated[Path, Option(help="new directory of the merged tables")],
@@ -102,7 +85,6 @@ def merge(
     from carbon_midl.study.results import read_results
     from carbon_midl.study.share import merge
 
-    refuse_occupied(out)
     merged = merge([read_results(part) for part in parts])
     with new_directory(out) as directory:
         for name, content in merged.files.items():
@@ -110,10 +92,8 @@ def merge(
     manifest = merged.manifest
     print(f"{out}: {manifest['runs_done']} runs of {len(manifest['parts'])} parts")
     for part in manifest["parts"]:
-        machines = "; ".join(dict.fromkeys(str(one.get("hardware", {}).get("cpu")) for one in part["environments"]))
-        print(f"  {part['part']}  {part['runs']:3d} runs  {part['dates']['first'][:10]}  {machines}")
+        print(f"  {part['part']}  {part['runs']:3d} runs  {part['dates']['first'][:10]}")
     if manifest["runs_left_out"]:
         print(f"Left out, as no part has them: {', '.join(manifest['runs_left_out'])}")
     if len(manifest["sensors"]) > 1:
         print(f"Energy was obtained in several ways: {' | '.join(manifest['sensors'])}. Compare it within a part.")
-    print(f"What it used, for a paper: carbon-midl report {out}")

@@ -3,8 +3,9 @@
 import json
 import os
 import signal
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, BadParameter, Option, Typer
 
@@ -12,9 +13,6 @@ from carbon_midl.cli.command import examples, print_table
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import carbon_intensity
 from carbon_midl.units import carbon, duration, energy
-
-if TYPE_CHECKING:
-    from carbon_midl.study.status import StudyStatus
 
 app = Typer()
 study = Typer(help="Studies: many runs from one file.", no_args_is_help=True)
@@ -25,36 +23,13 @@ ShareMeter = Annotated[
     bool, Option("--share-meter", help="allow other runs on a metered device; energies are marked as not separable")
 ]
 
-_POLICIES = """\
-Policies:
-
-\b
-- full: train every candidate to its end
-- early-stopping: end a training that has not improved for some epochs
-- halving: after equal amounts of energy, only the best of those that got as
-  far train on
-- screened-halving: the same with a screening first, judged by the trend of
-  the learning curve, too
-- widen: from the narrowest width upwards, until the next one no longer pays
-
-What they assume, and their options: `carbon-midl replay --policies`. With few candidates, widen asks what the study
-asks: is the next width worth its energy? With many, screened-halving saves the most.
-
-"""
-_SHOWN = 40
-_STATES = ("running", "failed", "interrupted", "stale", "waiting", "done")
-
 
 @study.command(
     epilog=examples(
         "carbon-midl study run studies/demo.toml",
-        "# two runs at a time, each on a GPU of its own",
-        "carbon-midl study run studies/lidc.toml --devices cuda:0,cuda:1",
-        "# no GPU waits for a notebook to start",
-        "carbon-midl study run studies/lidc.toml --ahead",
-        "# two at a time on the processor",
         "carbon-midl study run studies/demo.toml --jobs 2",
-        "# one run; schedulers start them this way",
+        "carbon-midl study run studies/lidc.toml --devices cuda:0,cuda:1",
+        "carbon-midl study run studies/lidc.toml --ahead",
         "carbon-midl study run studies/lidc.toml --only filters-16-seed-0",
     )
 )
@@ -77,7 +52,7 @@ def run(
 
     _end_like_ctrl_c()
     named = [name.strip() for name in devices.split(",")] if devices else []
-    run_study(read_study(file), slots(named, jobs, share_meter, ahead), only, share_meter)
+    run_study(read_study(file), slots(named, jobs, share_meter, ahead), only)
 
 
 def _end_like_ctrl_c() -> None:
@@ -86,42 +61,31 @@ def _end_like_ctrl_c() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-@study.command(
-    epilog=examples(
-        "carbon-midl study prepare studies/demo.toml",
-        "carbon-midl study list --names studies/demo.toml \\",
-        "  | xargs -I{} carbon-midl study run studies/demo.toml --only {}",
-        "carbon-midl study collect studies/demo.toml",
-    )
-)
+@study.command()
 def prepare(file: StudyFile) -> None:
     """Make ready what the runs of a study share.
 
-    `study run` does so at its start. Schedulers that start every run by itself, some at the same time, call this once
-    before: it renders the study's phantom, or looks whether its archive is there and fits, and keeps a copy of the
-    notebook.
+    Its phantom is rendered, or its archive checked. `study run` does so at its start; schedulers that start every run
+    by itself call this once before.
     """
     from carbon_midl.study.runner import prepare
     from carbon_midl.study.spec import read_study
 
     read = read_study(file)
-    archive, _ = prepare(read)
+    archive = prepare(read)
     print(f"{read.title}: {len(read.runs):,} runs on {len(archive):,} crops in {archive.path}")
 
 
 @study.command()
-def status(
-    file: StudyFile,
-    as_json: Annotated[bool, Option("--json", help="print all of it as JSON")] = False,
-    every: Annotated[bool, Option("--all", help=f"list every run, not only {_SHOWN}, the done last")] = False,
-) -> None:
+def status(file: StudyFile, as_json: Annotated[bool, Option("--json", help="print all of it as JSON")] = False) -> None:
     """Tell how far a study is, and what it used.
 
     States: done; running; interrupted (goes on from its checkpoint at the next start); failed; stale (finished, but
-    with other options, crops or code, and made anew at the next start); waiting.
+    with other options, crops or code, and made anew at the next start); waiting. Dice is the best so far on the
+    validation patients.
 
-    Energy counts every attempt, also failed and abandoned ones. What is left is predicted from the mean of the runs
-    that are done, whatever their width.
+    Energy counts every attempt, also failed and abandoned ones; runs of a search are no part of it. What is left is
+    predicted from the mean of the runs that are done, whatever their width.
     """
     from carbon_midl.study.spec import read_study
     from carbon_midl.study.status import study_status
@@ -129,61 +93,42 @@ def status(
     read = read_study(file)
     found = study_status(read)
     if as_json:
-        print(json.dumps({"study": read.name, **found.to_dict()}, indent=2))
-    else:
-        _print_status(read.title, found, len(found.runs) if every else _SHOWN)
-
-
-def _print_status(title: str, status: "StudyStatus", most: int) -> None:
-    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(status.counts.items()))
-    print(f"{title}: {len(status.runs):,} runs ({counts})")
-    text = f"Used so far: {energy(status.energy_kwh)} before PUE, {carbon(status.carbon_g)}"
-    if status.superseded:
-        text += f", {status.superseded} attempts among it that were moved aside"
-    print(text + ".")
-    if status.predicted_left and status.predicted_left["energy_kwh"]:
+        print(json.dumps({"study": read.name, **asdict(found)}, indent=2))
+        return
+    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(found.counts.items()))
+    print(f"{read.title}: {len(found.runs):,} runs ({counts})")
+    print(f"Used so far: {energy(found.energy_kwh)} before PUE, {carbon(found.carbon_g)}.")
+    if (left := found.predicted_left) and left["energy_kwh"]:
         print(
-            f"Left, at the mean of the runs that are done: {energy(status.predicted_left['energy_kwh'])}, "
-            f"{duration(status.predicted_left['duration_s'])} of training one run after the other."
+            f"Left, at the mean of the runs that are done: {energy(left['energy_kwh'])}, "
+            f"{duration(left['duration_s'])} of training one run after the other."
         )
-    if status.note:
-        print(status.note)
-    rows = [("run", "state", "epoch", "Dice", "used", "")]
-    for run in sorted(status.runs, key=lambda run: _STATES.index(run.state))[:most]:
+    print(f"{found.note}\n" if found.note else "")
+    rows = [("run", "state", "epoch", "val. Dice", "used", "")]
+    for run in found.runs:
         dice = "–" if run.dice is None else f"{run.dice:.3f}"
         used = energy(run.energy_kwh) if run.energy_kwh else "–"
         rows.append((run.name, run.state, f"{run.epochs}/{run.planned}", dice, used, run.why))
-    print()
     print_table(rows)
-    if len(status.runs) > most:
-        print(f"… and {len(status.runs) - most:,} more (--all)")
 
 
 @study.command("list")
 def list_runs(
-    file: StudyFile,
-    names: Annotated[bool, Option("--names", help="names alone, one a line, for scripts")] = False,
-    as_json: Annotated[bool, Option("--json", help="with all options, as JSON")] = False,
+    file: StudyFile, names: Annotated[bool, Option("--names", help="names alone, one a line, for scripts")] = False
 ) -> None:
     """List a study's runs and their options."""
     from carbon_midl.study.spec import read_study
 
-    if names and as_json:
-        raise BadParameter("give one of --names and --json, not both")
     runs = {run.name: run.options.model_dump() for run in read_study(file).runs}
-    if as_json:
-        print(json.dumps([{"run": name, "options": options} for name, options in runs.items()], indent=2))
-    elif names:
+    if names:
         print("\n".join(runs))
-    else:
-        import pandas as pd
+        return
+    import pandas as pd
 
-        table = pd.DataFrame.from_dict(runs, orient="index")
-        differing = table.nunique() > 1
-        print(
-            "in all runs: " + ", ".join(f"{name} {value}" for name, value in table.loc[:, ~differing].iloc[0].items())
-        )
-        print(table.loc[:, differing].to_string() if differing.any() else "\n".join(runs))
+    table = pd.DataFrame.from_dict(runs, orient="index")
+    differing = table.nunique() > 1
+    print("in all runs: " + ", ".join(f"{name} {value}" for name, value in table.loc[:, ~differing].iloc[0].items()))
+    print(table.loc[:, differing].to_string() if differing.any() else "\n".join(runs))
 
 
 @study.command()
@@ -192,8 +137,8 @@ def collect(file: StudyFile) -> None:
 
     `study run` does so at its end.
     """
-    from carbon_midl.study.runner import collect, open_crops
-    from carbon_midl.study.spec import read_study
+    from carbon_midl.study.runner import collect
+    from carbon_midl.study.spec import open_crops, read_study
 
     read = read_study(file)
     if collect(read, open_crops(read)) is None:
@@ -201,17 +146,17 @@ def collect(file: StudyFile) -> None:
 
 
 @app.command(
-    epilog=_POLICIES
-    + examples(
+    epilog=examples(
         "carbon-midl search studies/demo.toml",
-        "carbon-midl search studies/lidc.toml --policy widen --option gain=0.01 \\",
-        "  --budget-g 20",
+        "carbon-midl search studies/lidc.toml --policy widen --budget-g 20",
         "carbon-midl search studies/demo.toml --status",
     )
 )
 def search(
     file: StudyFile,
-    policy: Annotated[str, Option(help="see below")] = "screened-halving",
+    policy: Annotated[
+        str, Option(help="full, early-stopping, halving, screened-halving or widen; `replay --policies` explains them")
+    ] = "screened-halving",
     option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     budget_g: Annotated[float | None, Option(help="gCO2eq of the whole search, by the study's grid")] = None,
     budget_kwh: Annotated[float | None, Option(help="the same in kWh before PUE")] = None,
@@ -243,7 +188,7 @@ def search(
             raise InputError("--budget-g: the study's grid emits nothing; give --budget-kwh.")
         budget_kwh = budget_g / per_kwh
     from carbon_midl.study.devices import reserved, slots
-    from carbon_midl.study.runner import open_crops
+    from carbon_midl.study.spec import open_crops
 
     (place,) = slots((device,) if device else (), 1, share_meter)
     os.environ.update(place.environment)  # before torch looks for a GPU
@@ -262,7 +207,7 @@ def search(
     _end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
     print(f"{study.title}: {len(planned.runs)} candidates, {chosen_policy.describe()}{within}", flush=True)
-    with reserved([place], share_meter):
+    with reserved([place]):
         outcome = run_search(planned, lambda line: print(line, flush=True))
     tested, full_kwh, full_g = outcome["test"], outcome["full_sweep_predicted_kwh"], outcome["full_sweep_predicted_g"]
     print(

@@ -1,14 +1,15 @@
 """Collect finished runs into tidy tables, and say in a manifest where they come from."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, replaced_directory, write_gzipped, write_json, write_text
-from carbon_midl.footprint import FootprintRecord, carbon_intensity
+from carbon_midl.files import replaced_directory, write_gzipped, write_json, write_text
+from carbon_midl.footprint import FootprintRecord, carbon_intensity, read_footprint
 from carbon_midl.study.results import EPOCHS, FORMAT, MANIFEST, RUNS, SLICES, VERSION, distinct, read_csv
 from carbon_midl.study.run import FOOTPRINT, read_result
 from carbon_midl.study.spec import Study
@@ -20,18 +21,9 @@ SUPERSEDED = ".superseded-"
 
 
 def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:
-    """Write ``runs.csv``, ``epochs.csv``, ``slices.csv.gz`` and ``manifest.json`` of the runs ``names``.
+    """Write the tables of the runs ``names``, all of them done, and the manifest, and return their directory.
 
-    Args:
-        study: the study.
-        names: the runs to collect, one or more, all of them done.
-        left_out: the runs that are not done; the manifest lists them.
-
-    Returns:
-        The directory of the tables.
-
-    Raises:
-        InputError: the table of a run has other columns than those of the runs before it.
+    The manifest lists the runs ``left_out``, which are not done.
     """
     axes = other_axes(study)
     results, records, rows, epochs, slices = [], [], [], [], []
@@ -47,8 +39,8 @@ def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path
         slices.append(_table_of(study, name, result, SLICES))
     with replaced_directory(study.results) as out:
         write_text(out / RUNS, pd.DataFrame(rows).to_csv(index=False))
-        write_text(out / EPOCHS, _joined(epochs).to_csv(index=False))
-        write_gzipped(out / SLICES, _joined(slices).to_csv(index=False))
+        write_text(out / EPOCHS, pd.concat(epochs).to_csv(index=False))
+        write_gzipped(out / SLICES, pd.concat(slices).to_csv(index=False))
         tables = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
         write_json(out / MANIFEST, _manifest(study, results, records, left_out) | {"sha256": tables})
     return study.results
@@ -71,15 +63,12 @@ def costed(study: Study, record: FootprintRecord) -> FootprintRecord:
 
 def abandoned_attempts(study: Study) -> list[tuple[str, FootprintRecord]]:
     """Directory and footprint of each attempt that gave no result: interrupted, failed, or moved aside."""
-    records = []
-    planned = {run.name for run in study.runs}
+    records, planned = [], {run.name for run in study.runs}
     for path in sorted(study.directory.glob(f"*/{FOOTPRINT}")):
         run, superseded, _ = path.parent.name.partition(SUPERSEDED)
         if run in planned and (superseded or not (path.parent / RESULT).exists()):
-            try:
-                records.append((path.parent.name, costed(study, FootprintRecord.from_dict(read_json(path)))))
-            except InputError:
-                continue  # written by another version
+            with suppress(InputError):  # written by another version
+                records.append((path.parent.name, costed(study, read_footprint(path))))
     return records
 
 
@@ -90,43 +79,21 @@ def _table_of(study: Study, run: str, result: dict[str, Any], file: str) -> pd.D
     return pd.concat([pd.DataFrame(named, index=table.index), table], axis=1)
 
 
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    first, *others = tables
-    for table in others:
-        if not table.columns.equals(first.columns):
-            raise InputError(
-                f"{table['run'][0]}: its table has columns {', '.join(table.columns)}; expected "
-                f"{', '.join(first.columns)}, as {first['run'][0]} has. They were made with different versions; move "
-                "the older one away and run the study again."
-            )
-    return pd.concat(tables)
-
-
 def _run_row(
     study: Study, axes: list[str], name: str, result: dict[str, Any], record: FootprintRecord
 ) -> dict[str, Any]:
-    options, training, test = result["options"], result["training"], result["test"]
-    window = record.window("training")
+    options, training, window = result["options"], result["training"], record.window("training")
     after_best = range(training["best_epoch"] + 1, training["epochs_trained"] + 1)
     to_best_kwh = window.energy_kwh - sum(record.epoch(number).energy_kwh for number in after_best)
-    beside = record.carbontracker
     return {
         "study": study.name,
         "run": name,
-        "filters": options["filters"],
-        "seed": options["seed"],
-        "recipe": options["recipe"],
-        **{axis: options[axis] for axis in axes},
+        **{option: options[option] for option in ("filters", "seed", "recipe", *axes)},
         **result["model"],
         "epochs": options["epochs"],
-        "epochs_trained": training["epochs_trained"],
-        "best_epoch": training["best_epoch"],
-        "val_dice": training["val_dice"],
+        **{key: training[key] for key in ("epochs_trained", "best_epoch", "val_dice")},
         "val_dice_patients": result["validation"]["dice_patients"],
-        "test_dice": test["dice"],
-        "test_dice_patients": test["dice_patients"],
-        "test_slices": test["slices"],
-        "test_patients": test["patients"],
+        **{f"test_{key}": result["test"][key] for key in ("dice", "dice_patients", "slices", "patients")},
         "started": window.started,
         "precision": training["precision"],
         "commit": result["environment"]["commit"],
@@ -134,9 +101,7 @@ def _run_row(
         "energy_kwh": window.energy_kwh,
         "energy_to_best_kwh": to_best_kwh,
         "energy_whole_run_kwh": record.energy_kwh,
-        "energy_cpu_kwh": window.component_kwh("cpu"),
-        "energy_gpu_kwh": window.component_kwh("gpu"),
-        "energy_memory_kwh": window.component_kwh("memory"),
+        **{f"energy_{component}_kwh": window.component_kwh(component) for component in ("cpu", "gpu", "memory")},
         "energy_method": window.method,
         "idle_w": sum(record.idle_w.values()) or None,
         "energy_net_kwh": record.net_kwh(),
@@ -148,9 +113,10 @@ def _run_row(
         "carbon_g": record.carbon_g(),
         "carbon_to_best_g": record.carbon_g(to_best_kwh),
         "carbon_whole_run_g": record.carbon_g(record.energy_kwh),
-        "carbontracker_energy_before_pue_kwh": beside.energy_before_pue_kwh if beside else None,
-        "carbontracker_carbon_g": beside.carbon_g if beside else None,
-        "carbontracker_duration_s": beside.duration_s if beside else None,
+        **{
+            f"carbontracker_{key}": getattr(record.carbontracker, key, None)
+            for key in ("energy_before_pue_kwh", "carbon_g", "duration_s")
+        },
         "fingerprint": "-".join(result["fingerprint"].values()),
     }
 

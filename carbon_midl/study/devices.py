@@ -17,17 +17,11 @@ _DEFAULT = "the default device"
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one run at a time.
+    """A place for one run at a time."""
 
-    Attributes:
-        name: such as "cuda:1" or "cpu", or "" where torch may choose.
-        environment: variables that a run's process gets in addition to the runner's environment.
-        metered_alone: whether no other run is made on the same metered device.
-    """
-
-    name: str
-    environment: dict[str, str] = field(default_factory=dict)
-    metered_alone: bool = True
+    name: str  #: such as "cuda:1" or "cpu", or "" where torch may choose.
+    environment: dict[str, str] = field(default_factory=dict)  #: variables that a run's process gets in addition.
+    metered_alone: bool = True  #: whether no other run is made on the same metered device.
 
 
 def slots(
@@ -48,13 +42,11 @@ def slots(
     """
     named = list(devices) or [""]
     if repeated := [name for name in named if named.count(name) > 1]:
-        raise InputError(
-            f"devices: {repeated[0]} is named {named.count(repeated[0])} times; name it once, and see --jobs."
-        )
+        raise InputError(f"devices: {repeated[0]} is named {named.count(repeated[0])} times; name it once; see --jobs.")
     environments = {name: _environment(name) for name in named}
     used = [named[place % len(named)] for place in range(jobs or len(named))]
     # With share_meter even a single run counts as sharing: a scheduler may start another one beside it.
-    shared = {name for name in used if (used.count(name) > 1 or share_meter) and _is_metered(environments[name])}
+    shared = {name for name in used if (used.count(name) > 1 or share_meter) and _meters(environments[name])}
     if shared and not share_meter:
         name = min(shared)
         raise InputError(
@@ -67,41 +59,34 @@ def slots(
     if len(used) > 1 and "OMP_NUM_THREADS" not in os.environ:
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // len(used)))}
     places = [Slot(name, environments[name] | threads, name not in shared) for name in used]
-    if not ahead:
-        return places
-    if shared:
+    if ahead and share_meter:
         raise InputError("--ahead keeps one run on the meter, and --share-meter does not; choose one of the two.")
-    if unmetered := [place.name for place in places if not _boards(place.environment)]:
+    if ahead and any("cpu" in meters or not meters for meters in map(_meters, environments.values())):
         raise InputError(
-            f"--ahead: {unmetered[0] or _DEFAULT} is no GPU that NVML meters, and two runs at once would slow each "
-            "other down. Leave it out, or see --jobs."
+            "--ahead: wants GPUs that NVML meters, or two runs at once would slow each other down, and a processor "
+            "that RAPL does not measure, or the start of the next run would count in the training beside it. Leave it "
+            "out, or see --jobs."
         )
-    if _cpu_is_measured():
-        raise InputError(
-            "--ahead: RAPL measures the whole processor, so the start of the next run would count in the training "
-            "beside it. Leave it out."
-        )
-    return places * 2
+    return places * 2 if ahead else places
 
 
 @contextmanager
-def reserved(places: Sequence[Slot], share_meter: bool = False) -> Iterator[None]:
-    """Lock the metered devices of these places, so that other runners on this machine do not use them.
+def reserved(places: Sequence[Slot]) -> Iterator[None]:
+    """Lock the devices that are to be metered alone, so that other runners on this machine do not use them.
 
     Raises:
         InputError: one of them is in use.
     """
-    metered = {}
-    for place in places:
-        if not share_meter and _is_metered(place.environment):
-            # Numbers such as cuda:0 depend on the GPUs that a scheduler gave to a process; a GPU's name does not.
-            device = next(iter(_boards(place.environment)), "cpu")
-            metered[device] = (
-                f"training on {place.name or _DEFAULT}, whose meter would count both (--share-meter allows it)"
-            )
+    # Numbers such as cuda:0 depend on the GPUs that a scheduler gave to a process; a GPU's name does not.
+    metered = {
+        meters[0]: place.name or _DEFAULT
+        for place in places
+        if place.metered_alone and (meters := _meters(place.environment))
+    }
     with ExitStack() as stack:
-        for device in sorted(metered):
-            stack.enter_context(locked_or_refused(machine_lock(device), metered[device]))
+        for device, name in sorted(metered.items()):
+            training = f"training on {name}, whose meter would count both (--share-meter allows it)"
+            stack.enter_context(locked_or_refused(machine_lock(device), training))
         yield
 
 
@@ -124,18 +109,9 @@ def _environment(name: str) -> dict[str, str]:
     return {_VISIBLE: visible.split(",")[number].strip() if visible else str(number)}
 
 
-def _is_metered(environment: Mapping[str, str]) -> bool:
-    """Whether the device's meter counts all programs on it.
+def _meters(environment: Mapping[str, str]) -> list[str]:
+    """Names of the device's meters that count all programs on it: of its GPUs, and "cpu" where RAPL measures that.
 
-    The counter of a GPU does, and so does RAPL, which measures the whole processor. The estimate from CPU time counts
-    only the processes of one program.
+    The estimate from CPU time counts only the processes of one program.
     """
-    return bool(_boards(environment)) or _cpu_is_measured()
-
-
-def _boards(environment: Mapping[str, str]) -> list[str]:
-    return visible_boards({**os.environ, **environment})
-
-
-def _cpu_is_measured() -> bool:
-    return bool(find_rapl("").sensors)
+    return [*visible_boards({**os.environ, **environment}), *(["cpu"] if find_rapl("").sensors else [])]

@@ -12,14 +12,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
+from carbon_midl.files import write_json
 from carbon_midl.footprint import NOT_SEPARABLE, FootprintRecord, Tracker, read_footprint, reason_to_stop
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.study.parameters import parse_parameters, running_shell
-from carbon_midl.study.run import FOOTPRINT, Run, prepare_run, write_epochs, write_footprint, write_result
+from carbon_midl.study.parameters import parse_parameters
+from carbon_midl.study.run import FOOTPRINT, Run, prepare_run, write_epochs, write_result
 from carbon_midl.training.checkpoint import RESULT
 from carbon_midl.training.evaluate import size_bands
 from carbon_midl.training.network import network_size
-from carbon_midl.training.options import BUILT_IN, RunOptions
+from carbon_midl.training.options import RunOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,9 +33,6 @@ class TrainingPaused(Exception):
     """A training was paused where the parameters said so; its state is saved."""
 
 
-_LOSS_NAMES = {"bce+dice": "cross-entropy + 1 − soft Dice", "bce": "cross-entropy", "dice": "1 − soft Dice"}
-
-
 def project_root() -> Path:
     """Return the checkout that contains the working directory, or else the working directory.
 
@@ -42,31 +40,24 @@ def project_root() -> Path:
     start from the checkout in both.
     """
     here = Path.cwd()
-    for directory in (here, *here.parents):
-        if (directory / "carbon_midl").is_dir() and (directory / "studies").is_dir():
-            return directory
-    return here
+    checkouts = (
+        path for path in (here, *here.parents) if (path / "carbon_midl").is_dir() and (path / "studies").is_dir()
+    )
+    return next(checkouts, here)
 
 
 @dataclass
 class Experiment:
-    """One run, from its crops to its result.
+    """One run, from its crops to its result."""
 
-    Attributes:
-        run: options, crops, split and directory.
-        tracker: measures the energy.
-        pause_after: raise ``TrainingPaused`` after this epoch; 0 never does.
-        metered_alone: whether to wait until no other run is trained on the same GPU.
-        after_epoch: called after each epoch.
-        scores: one row per validation and test slice, once ``test`` was called.
-    """
-
-    run: Run
-    tracker: Tracker
-    pause_after: int = 0
-    metered_alone: bool = True
-    after_epoch: "Callable[[Experiment], None]" = lambda experiment: None
-    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    run: Run  #: options, crops, split and directory.
+    tracker: Tracker  #: measures the energy.
+    pause_after: int = 0  #: raise ``TrainingPaused`` after this epoch; 0 never does.
+    metered_alone: bool = True  #: whether to wait until no other run is trained on the same GPU.
+    after_epoch: "Callable[[Experiment], None]" = lambda experiment: None  #: called after each epoch.
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)  #: one row per epoch, after ``train``.
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)  #: one row per test slice, after ``test``.
+    _all_scores: pd.DataFrame = field(default_factory=pd.DataFrame)  # those of validation slices, too
     _trained: "tuple[Training, Fit] | None" = None
     # Tracker and lock on the GPU outlive a cell: they begin with the training and end after the test.
     _tracking: ExitStack = field(default_factory=ExitStack)
@@ -78,14 +69,9 @@ class Experiment:
 
     def describe_data(self) -> pd.DataFrame:
         """Count patients and slices of each part of the split."""
-        split, rows = self.run.split, self.run.rows
-        return pd.DataFrame(
-            {
-                "patients": [len(split.train), len(split.validation), len(split.test)],
-                "slices": [len(rows.train), len(rows.validation), len(rows.test)],
-            },
-            index=["training", "validation", "test"],
-        )
+        split, rows = asdict(self.run.split), asdict(self.run.rows)
+        counts = {part: {"patients": len(split[part]), "slices": len(rows[part])} for part in split}
+        return pd.DataFrame.from_dict(counts, orient="index")
 
     def show_crops(self, count: int = 12) -> "Figure":
         """Show training crops, evenly spaced in the archive."""
@@ -96,12 +82,11 @@ class Experiment:
 
     def describe_model(self) -> pd.DataFrame:
         """Return the size of this run's network."""
-        options = self.run.options
-        size = network_size(options, self.run.archive.size)
-        shape = {"initial filters F": [options.filters], "levels": [options.depth]}
+        options, size = self.run.options, network_size(self.run.options, self.run.archive.size)
         return pd.DataFrame(
             {
-                **(shape if options.model == BUILT_IN else {"network": [options.model]}),
+                "network": [options.model],
+                "initial filters F": [options.filters],
                 "parameters": [f"{size.parameters:,}"],
                 "GMAC a crop": [f"{size.macs / 1e9:.3f}"],
             }
@@ -138,19 +123,19 @@ class Experiment:
             self._tracking.close()
             raise
         finally:
-            # The energy counts however the training ends.
-            write_footprint(self.run.directory, self.footprint)
+            self._write_footprint()  # the energy counts however the training ends
         self._trained = training, fitted
         if fitted.stopped:
             print(f"Stopped {fitted.stopped}")
             self.tracker.note(f"training stopped {fitted.stopped}")
-        return self._epoch_table()
+        self.epochs = pd.DataFrame([asdict(epoch) for epoch in fitted.epochs]).set_index("epoch")
+        return self.epochs
 
     def _fit(self, training: "Training") -> "Fit":
         """Train with a progress bar: epoch, share of the batches, time left and the latest validation Dice."""
         from carbon_midl.training.fit import fit
 
-        options, directory, epochs = self.run.options, self.run.directory, training.progress.epochs
+        run, options, epochs = self.run, self.run.options, training.progress.epochs
         done_before = len(epochs)
 
         @contextmanager
@@ -158,10 +143,10 @@ class Experiment:
             with self.tracker.epoch(number, resumed):
                 yield
             # Before the checkpoint is written: a kill in between repeats the epoch, but its energy is not lost.
-            write_footprint(directory, self.footprint)
+            self._write_footprint()
 
         def on_epoch(epoch: "Epoch") -> None:
-            write_epochs(directory, epochs)
+            write_epochs(run.directory, epochs)
             bar.set_postfix_str(f"validation Dice {epoch.val_dice:.3f}")
             self.after_epoch(self)
             self._pause_if_due(epoch.epoch)
@@ -181,9 +166,12 @@ class Experiment:
         # Redrawn at most once a second: in a notebook each drawing is a message.
         with tqdm(unit="batch", mininterval=1.0) as bar, self.tracker.window("training"):
             return fit(
-                training, self.run.archive, self.run.rows, options, directory, self.run.training_fingerprint,
+                training, run.archive, run.rows, options, run.directory, run.training_fingerprint,
                 epoch_window=epoch_window, on_epoch=on_epoch, on_batch=on_batch, reason_to_stop=over_budget,
             )  # fmt: skip
+
+    def _write_footprint(self) -> None:
+        write_json(self.run.directory / FOOTPRINT, self.footprint.to_dict())
 
     def _pause_if_due(self, epoch: int) -> None:
         if self.pause_after and epoch >= self.pause_after:
@@ -193,18 +181,14 @@ class Experiment:
         """Plot losses and validation Dice over the epochs."""
         from matplotlib import pyplot as plt
 
-        table = self._epoch_table()
-        figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), gridspec_kw={"bottom": 0.18, "right": 0.97})
-        loss.plot(table["train_loss"], marker="o", label="training")
-        loss.plot(table["val_loss"], marker="o", label="validation")
-        loss.set_ylabel(_LOSS_NAMES[self.run.options.loss])
-        overlap.plot(table["val_dice"], marker="o", color="C1", label="validation")
+        table = self.epochs.rename(columns={"train_loss": "training", "val_loss": "validation"})
+        figure, (loss, overlap) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+        table[["training", "validation"]].plot(ax=loss, marker="o", ylabel=f"loss: {self.run.options.loss}")
+        table["val_dice"].plot(ax=overlap, marker="o", color="C1", label="validation", ylabel="Dice", ylim=(0, 1))
         overlap.axvline(self._require_trained()[1].best_epoch, color="grey", linestyle=":", label="weights kept")
-        overlap.set(ylabel="Dice", ylim=(0, 1))
+        overlap.legend()
         for axis in (loss, overlap):
-            axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.legend()
         return figure
 
     def test(self) -> pd.DataFrame:
@@ -219,32 +203,28 @@ class Experiment:
         for part, rows in (("validation", run.rows.validation), ("test", run.rows.test)):
             with self.tracker.window(part):
                 tables.append(pd.DataFrame(score(model, run.archive, rows, run.options.readers)).assign(part=part))
-        self.scores = pd.concat(tables, ignore_index=True)
+        self._all_scores, self.scores = pd.concat(tables, ignore_index=True), tables[1].drop(columns="part")
         # The cells that follow only show a dozen crops; from here on the GPU is free for the next run.
         model.to("cpu")
         self._tracking.close()
-        return self._test_scores()
+        return self.scores
 
     def show_segmentations(self, count: int = 12) -> "Figure":
         """Show test crops from the worst Dice to the best."""
         from carbon_midl.lidc.pictures import segmentations, spread
         from carbon_midl.training.scoring import predict
 
-        scores = self._test_scores()["dice"]
-        chosen = spread(scores, count)
+        chosen = spread(self.scores["dice"], count)
         rows = self.run.rows.test[chosen]
         masks = predict(self._require_trained()[0].model, self.run.archive, rows)
-        return segmentations(self.run.archive, rows, masks, scores.iloc[chosen])
+        return segmentations(self.run.archive, rows, masks, self.scores["dice"].iloc[chosen])
 
     def dice_by_size(self) -> pd.DataFrame:
         """Return test Dice by the area of the consensus, beside the readers' agreement among themselves."""
-        table = self._test_scores()
-        table["nodule area"] = size_bands(table["target_px"])
-        return table.groupby("nodule area", observed=True).agg(
-            slices=("dice", "size"),
-            patients=("patient_id", "nunique"),
-            dice=("dice", "mean"),
-            readers_dice=("readers_dice", "mean"),
+        areas = size_bands(self.scores["target_px"]).rename("nodule area")
+        means = {name: (name, "mean") for name in ("dice", "readers_dice")}
+        return self.scores.groupby(areas, observed=True).agg(
+            slices=("dice", "size"), patients=("patient_id", "nunique"), **means
         )
 
     def write_result(self) -> Path:
@@ -253,14 +233,8 @@ class Experiment:
         The path is relative to the checkout if the run is inside it.
         """
         training, fitted = self._require_trained()
-        path = write_result(self.run, fitted, training.recipe.precision, self.scores, self.footprint)
+        path = write_result(self.run, fitted, training.recipe.precision, self._all_scores, self.footprint)
         return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
-
-    def _test_scores(self) -> pd.DataFrame:
-        return self.scores[self.scores["part"] == "test"].drop(columns="part").reset_index(drop=True)
-
-    def _epoch_table(self) -> pd.DataFrame:
-        return pd.DataFrame([asdict(epoch) for epoch in self._require_trained()[1].epochs]).set_index("epoch")
 
     def _require_trained(self) -> "tuple[Training, Fit]":
         if self._trained is None:
@@ -271,35 +245,23 @@ class Experiment:
 def open_experiment(**parameters: Any) -> Experiment:
     """Check the notebook's parameters, open the crops and prepare to train.
 
-    Args:
-        parameters: fields of ``NotebookParameters``; those that are missing have their defaults.
+    Parameters are the fields of ``NotebookParameters``; those that are missing have their defaults.
 
     Raises:
         InputError: an unknown parameter or a bad value; then nothing is opened and nothing written.
     """
     from carbon_midl.lidc.phantom import open_phantom
 
-    root = project_root()
-    checked = parse_parameters(parameters)
+    root, checked = project_root(), parse_parameters(parameters)
     options = checked.options
     archive = open_phantom(root) if checked.crops == "phantom" else CropArchive.open(root / checked.crops)
     directory = root / checked.output if checked.output else free_directory(root / "runs" / "single", options)
-    if (shell := running_shell()) is not None:
-        from matplotlib_inline.config import InlineBackend
-
-        # Jupyter draws each picture twice to trim its margins; ours have none.
-        InlineBackend.instance(parent=shell).print_figure_kwargs = {"bbox_inches": None}  # type: ignore[dict-item]
     try:
         earlier = read_footprint(directory / FOOTPRINT)
     except InputError:  # no earlier attempt, or one that was killed while it wrote the record
         earlier = None
     tracker = Tracker(
-        directory / "footprint",
-        epochs=options.epochs,
-        pue=checked.pue,
-        intensity=checked.intensity,
-        carbontracker=checked.carbontracker,
-        earlier=earlier,
+        directory / "footprint", options.epochs, checked.pue, checked.intensity, checked.carbontracker, earlier=earlier
     )
     if not checked.metered_alone:
         tracker.note(NOT_SEPARABLE)

@@ -79,28 +79,20 @@ def refuse_undeclared_parameters() -> None:
         raise InputError(f"{WHERE}: {' '.join(problems)}")
 
 
-def running_shell() -> Any:
-    """Return the IPython shell that this code runs in, or None."""
-    ipython = sys.modules.get("IPython")
-    return None if ipython is None else ipython.get_ipython()
-
-
 def _undeclared() -> tuple[dict[str, Any], list[str]]:
     """Parameters (with values) that papermill set and the parameters cell does not assign, and the names it assigns.
 
     Papermill puts a cell of assignments, which begins with the comment "# Parameters", after the parameters cell, or at
     the top if there is none. The kernel keeps the sources of the cells it has executed, in order.
     """
-    shell = running_shell()
-    # When a person runs a cell in Jupyter, the request names it. A cell like papermill's may be the person's then.
-    if shell is None or "cellId" in getattr(shell, "get_parent", dict[str, Any])().get("metadata", {}):
-        return {}, []
-    for before, cell in itertools.pairwise(shell.user_ns["In"]):
+    ipython = sys.modules.get("IPython")
+    variables = getattr(ipython and ipython.get_ipython(), "user_ns", {})
+    for before, cell in itertools.pairwise(variables.get("In", [])):
         if cell.partition("\n")[0] == "# Parameters":
             declared = _assigned(before)
             # With --inject-paths papermill sets two more.
             names = [name for name in _assigned(cell) if name not in declared and not name.startswith("PAPERMILL_")]
-            return {name: shell.user_ns[name] for name in names}, declared
+            return {name: variables[name] for name in names}, declared
     return {}, []
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import BaseModel, NonNegativeFloat, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.record import FOOTPRINT, RESULT
@@ -45,8 +45,6 @@ COLUMNS = {
     },
 }
 """The columns of each table, by what their cells hold. A table may have more."""
-KEYS = {RUNS: ["run"], EPOCHS: ["run", "epoch"], SLICES: ["run", "patient_id", "nodule", "slice"]}
-"""The columns that identify a row of each table."""
 PART = "part"
 """In ``slices.csv.gz``, the part of the split that a slice is in; in a merged ``runs.csv``, where a run was made."""
 _AGAIN = "Restore the file, or collect the study again."
@@ -54,23 +52,14 @@ _AGAIN = "Restore the file, or collect the study again."
 
 @dataclass(frozen=True)
 class Results:
-    """A study's results.
+    """A study's results."""
 
-    Attributes:
-        where: the directory or packed file, for messages.
-        files: the bytes of the three tables and the manifest, by name.
-        runs: one row per run.
-        epochs: one row per run and epoch.
-        slices: one row per run and slice; the column ``part`` is "validation" or "test".
-        manifest: crops, options, machines, versions, and what was used in vain.
-    """
-
-    where: str
-    files: dict[str, bytes]
-    runs: pd.DataFrame
-    epochs: pd.DataFrame
-    slices: pd.DataFrame
-    manifest: dict[str, Any]
+    where: str  #: the directory or packed file, for messages.
+    files: dict[str, bytes]  #: the bytes of the three tables and the manifest, by name.
+    runs: pd.DataFrame  #: one row per run.
+    epochs: pd.DataFrame  #: one row per run and epoch.
+    slices: pd.DataFrame  #: one row per run and slice; the column ``part`` is "validation" or "test".
+    manifest: dict[str, Any]  #: crops, options, machines, versions, and what was used in vain.
 
     @classmethod
     def of_files(cls, where: str, files: dict[str, bytes]) -> "Results":
@@ -130,14 +119,10 @@ def read_results(path: Path | str) -> Results:
 
 
 def read_csv(source: Path | IO[bytes], where: str = "", **options: Any) -> pd.DataFrame:
-    """Read a CSV file as ``pandas.read_csv`` does, and refuse rows with more cells than the header has names.
+    """Read a CSV file as ``pandas.read_csv`` does, with its options, and refuse rows longer than the header.
 
     From such rows pandas would take the first cells as labels, and every value would move into the next column.
-
-    Args:
-        source: a file, compressed or not, or its content.
-        where: the name to use in messages; that of the file by default.
-        options: of ``pandas.read_csv``.
+    Messages call the source ``where``; by default by its name.
 
     Raises:
         InputError: there is no such file, or it is not CSV.
@@ -149,11 +134,9 @@ def read_csv(source: Path | IO[bytes], where: str = "", **options: Any) -> pd.Da
             return pd.read_csv(source, index_col=False, **options)
     except FileNotFoundError:
         raise InputError(f"{where}: no such file; expected a table as CSV.") from None
-    except pd.errors.ParserWarning:
-        raise InputError(f"{where}: not readable as CSV (rows have more cells than the header has names).") from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{where}: empty; expected a header, and rows below it.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+    except (pd.errors.ParserWarning, pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise InputError(f"{where}: not readable as CSV ({error}).") from None
 
 
@@ -176,45 +159,19 @@ def _table(where: str, name: str, content: bytes) -> pd.DataFrame:
     if table.empty:
         raise InputError(f"{where}: no rows. Run the study first.")
     for column, kind in kinds.items():
-        cells = table[column]
-        if kind == "text":
-            wrong = cells.isna().to_numpy()
-        else:
-            values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-            wrong = ~np.isfinite(values)
-            if kind == "a number or nothing":
-                wrong &= cells.notna().to_numpy()
-            if kind == "a whole number":
-                wrong |= values % 1 != 0
+        empty = table[column].isna().to_numpy()
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        wrong = {
+            "text": empty,
+            "a whole number": ~np.isfinite(values) | (values != np.trunc(values)),
+            "a number": ~np.isfinite(values),
+            "a number or nothing": ~np.isfinite(values) & ~empty,
+        }[kind]
         if wrong.any():
-            row = int(np.argmax(wrong))
-            found = "" if pd.isna(cells[row]) else str(cells[row])
-            raise InputError(
-                f"{where}: row {row + 1}, {table['run'][row]}, {column}: found {found!r}, expected {kind}. {_AGAIN}"
-            )
+            row = int(wrong.argmax())
+            place, found = f"{table['run'][row]}, {column}", "" if empty[row] else str(table[column][row])
+            raise InputError(f"{where}: row {row + 1}, {place}: found {found!r}, expected {kind}. {_AGAIN}")
     return table
-
-
-class _Abandoned(BaseModel):
-    attempts: NonNegativeInt
-    energy_kwh: NonNegativeFloat
-    carbon_g: NonNegativeFloat
-
-
-class _Dates(BaseModel):
-    first: str
-    last: str
-
-
-class _Crops(BaseModel):
-    fingerprint: str
-    size: int
-
-
-class _Part(BaseModel):
-    part: str
-    runs: NonNegativeInt
-    abandoned: _Abandoned
 
 
 class _Manifest(BaseModel):
@@ -226,34 +183,33 @@ class _Manifest(BaseModel):
     seeds: list[int]
     runs_done: int
     runs_left_out: list[str]
-    abandoned: _Abandoned
-    crops: _Crops
+    abandoned: dict[str, NonNegativeFloat]
+    crops: dict[str, Any]
     options: dict[str, Any]
     split: dict[str, int]
     split_patients: dict[str, list[str]]
     slices: dict[str, int]
-    dates: _Dates
+    dates: dict[str, str]
     environments: list[dict[str, Any]]
     sensors: list[str]
     pue_sources: list[str]
     footprint_notes: list[str]
     sha256: dict[str, str] = {}
-    parts: list[_Part] = []
+    parts: list[dict[str, Any]] = []
 
 
 def _manifest(where: str, content: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"{where}: not valid JSON ({error}). {_AGAIN}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError(f"{where}: not the manifest of a study's results. Collect the study again.")
-    if (version := manifest.get("version")) != VERSION:
-        newer = isinstance(version, int) and version > VERSION
-        way_out = "Update carbon-midl to read it." if newer else "Collect the study again with this version."
-        raise InputError(f"{where}: version {version!r} of the format; this carbon-midl has {VERSION}. {way_out}")
-    try:
+        kind = [manifest.get("format"), manifest.get("version")] if isinstance(manifest, dict) else "something else"
+        if kind != [FORMAT, VERSION]:
+            raise InputError(
+                f"{where}: not the manifest of a study's results that this carbon-midl reads: found {kind}, expected "
+                f"{[FORMAT, VERSION]}. Update carbon-midl if they are newer, or collect the study again."
+            )
         _Manifest(**manifest)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: not valid JSON ({error}). {_AGAIN}") from None
     except ValidationError as error:
         raise InputError(f"{where}: {explain(error, [])} {_AGAIN}") from None
     return manifest
@@ -309,8 +265,4 @@ def _compute_of_study(results: Results) -> Compute:
 
 def distinct(items: Iterable[Any]) -> list[Any]:
     """Each item once, in the order of their first occurrence; items need not be hashable."""
-    kept: list[Any] = []
-    for item in items:
-        if item not in kept:
-            kept.append(item)
-    return kept
+    return list({json.dumps(item, sort_keys=True): item for item in items}.values())

@@ -14,8 +14,7 @@
 ``.lock``                   locked by the process that writes the run, for as long as it lives
 ==========================  ==========================================================================================
 
-While papermill executes it, the notebook is ``.partial-notebook.ipynb``; if it ends without a result, it is renamed to
-``failed-notebook.ipynb``.
+If it ends without a result, the notebook is renamed to ``failed-notebook.ipynb``.
 """
 
 import ast
@@ -29,19 +28,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
 from carbon_midl import __version__
 from carbon_midl.errors import InputError
-from carbon_midl.files import is_left_over, lock_held, read_json, write_gzipped, write_json, write_text
+from carbon_midl.files import lock_held, read_json, write_gzipped, write_json, write_text
 from carbon_midl.footprint.record import FOOTPRINT
 from carbon_midl.footprint.sensors import cpu_name
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, WEIGHTS, checkpointed_run
+from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
 from carbon_midl.training.data import Split, SplitRows, select_rows, split_patients
 from carbon_midl.training.network import network_size, source_of
 from carbon_midl.training.options import BUILT_IN, RunOptions, check_crop_size, fingerprinted
@@ -53,19 +53,11 @@ if TYPE_CHECKING:
     from carbon_midl.training.checkpoint import Epoch
     from carbon_midl.training.fit import Fit
 
-PARAMETERS = "parameters.yaml"
-NOTEBOOK = "notebook.ipynb"
-PARTIAL_NOTEBOOK = f".partial-{NOTEBOOK}"
-FAILED_NOTEBOOK = f"failed-{NOTEBOOK}"
-LOG = "papermill.log"
-EPOCHS = "epochs.csv"
-SLICES = "slices.csv.gz"
-CARBONTRACKER_LOGS = "footprint"
-LOCK = ".lock"
-RUN_FILES = (PARAMETERS, WEIGHTS, CHECKPOINT, EPOCHS, SLICES, FOOTPRINT, CARBONTRACKER_LOGS, RESULT, LOCK)
-"""The files of a run beside notebooks and logs, which may have any name."""
-RESULT_FORMAT = "carbon-midl run"
-RESULT_VERSION = 1
+NOTEBOOK, FAILED_NOTEBOOK = "notebook.ipynb", "failed-notebook.ipynb"
+PARAMETERS, EPOCHS, SLICES, LOG, LOCK = "parameters.yaml", "epochs.csv", "slices.csv.gz", "papermill.log", ".lock"
+Fingerprint = dict[Literal["options", "crops", "code"], str]
+"""Hashes of everything that decides a run's numbers; runs with equal fingerprints are the same run."""
+RESULT_FORMAT, RESULT_VERSION = "carbon-midl run", 1
 PACKAGES = ("torch", "numpy", "carbontracker", "pylidc", "papermill", "pandas", "jupyter-book")
 # A look at whether the lock is held (``files.is_locked``) holds it for a moment.
 _LOCK_WAIT_S = 2.0
@@ -85,21 +77,8 @@ DECIDING_MODULES = (
 
 
 @dataclass(frozen=True)
-class Fingerprint:
-    """Hashes of everything that decides a run's numbers; runs with equal fingerprints are the same run."""
-
-    options: str
-    crops: str
-    code: str
-
-
-@dataclass(frozen=True)
 class Run:
-    """A run that is about to be made or resumed.
-
-    ``checkpoint`` is the state to resume from; None for a new training. ``lock`` keeps other processes out of the
-    directory for as long as this object exists.
-    """
+    """A run that is about to be made or resumed."""
 
     directory: Path
     options: RunOptions
@@ -108,8 +87,8 @@ class Run:
     rows: SplitRows
     fingerprint: Fingerprint
     training_fingerprint: str
-    checkpoint: Path | None
-    lock: FileLock
+    checkpoint: Path | None  #: the state to resume from; None for a new training.
+    lock: FileLock  #: keeps other processes out of the directory for as long as this object exists.
 
 
 def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> Run:
@@ -118,19 +97,9 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
     A run that was interrupted, or was stopped by a budget that has changed since, resumes from its checkpoint.
 
     Raises:
-        InputError: another process is making the run; the directory holds a finished run, another unfinished one, or
-            files of something else; the crops do not fit the options.
+        InputError: another process is making the run; the directory holds a finished run or another unfinished one;
+            the crops do not fit the options.
     """
-    directory = Path(directory)
-    foreign = sorted(
-        path.name
-        for path in directory.glob("*")
-        if not (path.name in RUN_FILES or path.suffix in (".ipynb", ".log") or is_left_over(path, RUN_FILES))
-    )
-    if foreign:
-        raise InputError(
-            f"{directory}: holds {', '.join(foreign[:3])}, which is no part of a run. Name a new or empty directory."
-        )
     split = split_patients(archive.patients, options.split_seed, training_share=options.training_share)
     if options.model == BUILT_IN:
         check_crop_size((archive.size, archive.size), options.depth)
@@ -143,7 +112,7 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
     except Timeout:
         raise lock_held(directory / LOCK, "making this run") from None
     wanted, training = fingerprint(options, archive), training_fingerprint(options, archive)
-    checkpoint = resumable(directory, training)
+    checkpoint = directory / CHECKPOINT if checkpointed_run(directory / CHECKPOINT) == training else None
     if (directory / RESULT).exists() and (checkpoint is None or is_finished(directory, wanted)):
         raise InputError(
             f"{directory}: holds a finished run ({RESULT}). Name another directory, or move this one away to repeat it."
@@ -153,48 +122,37 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
             f"{directory}: holds an unfinished run ({CHECKPOINT}) with other options, crops or code, or a damaged one. "
             "Name another directory, or move this one away to begin anew."
         )
-    for path in directory.glob(".*"):
-        if is_left_over(path, RUN_FILES):
-            path.unlink()
     return Run(directory, options, archive, split, rows, wanted, training, checkpoint, lock)
 
 
 def is_finished(directory: Path, wanted: Fingerprint) -> bool:
     """Whether ``directory`` holds the result of a run with the fingerprint ``wanted``."""
+    return finished_fingerprint(directory) == wanted
+
+
+def finished_fingerprint(directory: Path) -> Fingerprint | None:
+    """Return the fingerprint of the finished run in ``directory``; None if there is no readable result."""
     try:
-        return Fingerprint(**read_result(directory)["fingerprint"]) == wanted
-    except (InputError, KeyError, TypeError):
-        return False
+        return read_result(directory).get("fingerprint")
+    except InputError:
+        return None
 
 
-def resumable(directory: Path, training: str) -> Path | None:
-    """Return the checkpoint in ``directory`` if it is of the training with this fingerprint."""
-    checkpoint = directory / CHECKPOINT
-    return checkpoint if checkpointed_run(checkpoint) == training else None
-
-
-def fingerprint(options: RunOptions, archive: CropArchive, code: str | None = None) -> Fingerprint:
-    """Return the fingerprint of a run with ``options`` on ``archive`` under today's code.
-
-    Args:
-        options: of the run.
-        archive: its crops.
-        code: what ``code_fingerprint`` returned, to save computing it again for each of many runs.
-    """
-    values, code = fingerprinted(options.model_dump()), code or code_fingerprint()
+def fingerprint(options: RunOptions, archive: CropArchive) -> Fingerprint:
+    """Return the fingerprint of a run with ``options`` on ``archive`` under the code of this process."""
+    values, code = json.dumps(fingerprinted(options.model_dump()), sort_keys=True), code_fingerprint()
     if options.model != BUILT_IN:
         code = _short(code.encode() + source_of(options.model))
-    return Fingerprint(
-        options=_short(json.dumps(values, sort_keys=True).encode()), crops=archive.fingerprint[:12], code=code
-    )
+    return {"options": _short(values.encode()), "crops": archive.fingerprint[:12], "code": code}
 
 
 def training_fingerprint(options: RunOptions, archive: CropArchive) -> str:
     """Return the fingerprint of a training: that of its run without the budget, which changes none of its steps."""
     without_budget = options.model_copy(update={"budget_g": 0.0, "budget_kwh": 0.0})
-    return "-".join(asdict(fingerprint(without_budget, archive)).values())
+    return "-".join(fingerprint(without_budget, archive).values())
 
 
+@cache
 def code_fingerprint() -> str:
     """Return a hash of the code that decides a run's numbers.
 
@@ -240,47 +198,38 @@ def write_epochs(directory: Path, epochs: list["Epoch"]) -> None:
     write_text(directory / EPOCHS, pd.DataFrame([asdict(epoch) for epoch in epochs]).to_csv(index=False))
 
 
-def write_footprint(directory: Path, footprint: "FootprintRecord") -> None:
-    """Write the footprint so far."""
-    write_json(directory / FOOTPRINT, footprint.to_dict())
-
-
 def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", footprint: "FootprintRecord") -> Path:
     """Write the tables of a finished run, then ``result.json``, and return the latter's path.
 
-    Args:
-        run: the run.
-        fit: the outcome of the training.
-        precision: number format of its convolutions.
-        scores: one row per slice, with ``part`` "validation" or "test".
-        footprint: the record with the windows "training" and "test".
+    ``precision`` is the number format of the training's convolutions. ``scores`` has one row per slice, with ``part``
+    "validation" or "test".
     """
     write_epochs(run.directory, fit.epochs)
-    write_footprint(run.directory, footprint)
+    write_json(run.directory / FOOTPRINT, footprint.to_dict())
     write_gzipped(run.directory / SLICES, scores.to_csv(index=False))
-    size = network_size(run.options, run.archive.size)
+    archive, rows, budget = run.archive, run.rows, run.options.budget_g or run.options.budget_kwh
     result = {
         "format": RESULT_FORMAT,
         "version": RESULT_VERSION,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": asdict(run.fingerprint),
+        "fingerprint": run.fingerprint,
         "options": run.options.model_dump(),
         "crops": {
-            "fingerprint": run.archive.fingerprint,
-            "patients": len(run.archive.patients),
-            "slices": len(run.archive),
-            "size": run.archive.size,
-            "intensity": run.archive.intensity._asdict(),
-            "source": run.archive.source,
+            "fingerprint": archive.fingerprint,
+            "patients": len(archive.patients),
+            "slices": len(archive),
+            "size": archive.size,
+            "intensity": archive.intensity._asdict(),
+            "source": archive.source,
         },
         "split": asdict(run.split),
         "slices": {
-            "train": len(run.rows.train),
-            "validation": len(run.rows.validation),
-            "test": len(run.rows.test),
-            "without_target": run.rows.without_target,
+            "train": len(rows.train),
+            "validation": len(rows.validation),
+            "test": len(rows.test),
+            "without_target": rows.without_target,
         },
-        "model": size._asdict(),
+        "model": network_size(run.options, archive.size)._asdict(),
         "training": {
             "epochs_trained": len(fit.epochs),
             "best_epoch": fit.best_epoch,
@@ -292,12 +241,11 @@ def write_result(run: Run, fit: "Fit", precision: str, scores: "pd.DataFrame", f
         "footprint": footprint.to_dict(),
         "environment": describe_environment(),
     }
-    path = run.directory / RESULT
-    write_json(path, result)
+    write_json(run.directory / RESULT, result)
     # A training that a budget stopped may be resumed with a larger one; any other is finished.
-    if len(fit.epochs) == run.options.epochs or not (run.options.budget_g or run.options.budget_kwh):
+    if len(fit.epochs) == run.options.epochs or not budget:
         (run.directory / CHECKPOINT).unlink(missing_ok=True)
-    return path
+    return run.directory / RESULT
 
 
 def read_result(directory: Path) -> dict[str, Any]:
@@ -308,13 +256,9 @@ def read_result(directory: Path) -> dict[str, Any]:
     """
     path = Path(directory) / RESULT
     result = read_json(path)
-    if not isinstance(result, dict) or result.get("format") != RESULT_FORMAT:
-        raise InputError(f"{path}: not the result of a run. Repeat the run.")
-    if result.get("version") != RESULT_VERSION:
-        raise InputError(
-            f"{path}: result of version {result.get('version')!r}; this carbon-midl reads {RESULT_VERSION}. "
-            "Repeat the run."
-        )
+    kind = [result.get("format"), result.get("version")] if isinstance(result, dict) else "something else"
+    if kind != [RESULT_FORMAT, RESULT_VERSION]:
+        raise InputError(f"{path}: found {kind}, expected {[RESULT_FORMAT, RESULT_VERSION]}. Repeat the run.")
     return result
 
 

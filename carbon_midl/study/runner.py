@@ -9,7 +9,6 @@ run. The kernel's lock, in the directory, is held as long as the notebook's kern
 papermill and the kernel continue, and the next runner waits for them.
 """
 
-import hashlib
 import itertools
 import os
 import sys
@@ -28,7 +27,7 @@ import yaml
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import is_locked, locked, read_json, write_bytes, write_text
+from carbon_midl.files import is_locked, locked, write_text
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.crops import CropArchive
@@ -40,28 +39,25 @@ from carbon_midl.study.run import (
     LOG,
     NOTEBOOK,
     PARAMETERS,
-    PARTIAL_NOTEBOOK,
-    code_fingerprint,
     commit,
     fingerprint,
     is_finished,
     read_result,
-    resumable,
     training_fingerprint,
 )
-from carbon_midl.study.spec import PlannedRun, Study
+from carbon_midl.study.spec import PlannedRun, Study, open_crops
 from carbon_midl.study.status import last_line, validation_dice
-from carbon_midl.training.checkpoint import RESULT
+from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
 from carbon_midl.training.options import BUILT_IN, check_crop_size
+from carbon_midl.units import carbon, energy, plural
 
+NOTEBOOK_OF_A_RUN = Path("notebooks/train_unet.ipynb")
 _POLL_S = 0.5
 # Enough to finish a batch of a wide network on a slow processor, and to save.
 _SAVING_S = 60
 
 
-def run_study(
-    study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | None = None, share_meter: bool = False
-) -> Path:
+def run_study(study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | None = None) -> Path:
     """Make the runs that are not done yet, collect all into tables and return the tables' directory.
 
     An interrupted run resumes from its checkpoint; one that is out of date is moved aside, not deleted. If a run fails,
@@ -71,7 +67,6 @@ def run_study(
         study: the study.
         slots: a place for each run at the same time, from :func:`carbon_midl.study.devices.slots`.
         only: make just this run, collect nothing and return its directory; for schedulers that start every run.
-        share_meter: let other runners use the same metered devices.
 
     Raises:
         InputError: the crops cannot be opened or are too small, there is no run ``only``, a device is in use, or a run
@@ -80,14 +75,14 @@ def run_study(
     runs = [run for run in study.runs if only in (None, run.name)]
     if not runs:
         raise InputError(f"{study.path}: no run {only!r}; 'carbon-midl study list {study.path}' names them.")
-    archive, notebook = prepare(study)
-    with reserved(slots, share_meter):
-        count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
+    archive = prepare(study)
+    with reserved(slots):
         kind = "phantom" if archive.is_phantom else archive.source["kind"]
-        _say(f"{study.title}: {count} on {len(archive):,} {kind} crops of {len(archive.patients)} patients")
+        crops = f"{len(archive):,} {kind} crops of {len(archive.patients)} patients"
+        _say(f"{study.title}: {plural(len(runs), 'run')} on {crops}")
         if (commit() or "").endswith("-dirty"):
             _say("The working tree has changes that are in no commit: these runs cannot be packed or merged.")
-        failed = _make_all(study, runs, archive, notebook, slots)
+        failed = _make_all(study, runs, archive, slots)
     if only is None:
         collect(study, archive)
     if failed:
@@ -98,66 +93,33 @@ def run_study(
     return study.results if only is None else study.directory / only
 
 
-def prepare(study: Study) -> tuple[CropArchive, Path]:
-    """Prepare what all runs of a study share, and return it: the crops, rendered if necessary, and the notebook.
+def prepare(study: Study) -> CropArchive:
+    """Prepare what all runs of a study share: return its crops, rendered if necessary.
 
     Raises:
-        InputError: the crops cannot be opened or are too small, or there is no notebook with parameters.
+        InputError: the crops cannot be opened or are too small, or the notebook is not there.
     """
+    if not (notebook := study.root / NOTEBOOK_OF_A_RUN).is_file():
+        raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
     archive = open_crops(study)
     for depth in {run.options.depth for run in study.runs if run.options.model == BUILT_IN}:
         check_crop_size((archive.size, archive.size), depth)
-    study.directory.mkdir(parents=True, exist_ok=True)
-    return archive, notebook_copy(study)
-
-
-def open_crops(study: Study) -> CropArchive:
-    """Open the study's crops, and render its phantom first if that has not been done.
-
-    Raises:
-        InputError: there is no such archive.
-    """
-    phantom = study.crops.phantom
-    if phantom is None:
-        return CropArchive.open(study.crops_path)
-    from carbon_midl.lidc.phantom import open_phantom
-
-    return open_phantom(study.root, phantom.patients, phantom.seed, phantom.size)
-
-
-def notebook_copy(study: Study) -> Path:
-    """Copy the notebook, so that editing it does not change a study that is being made.
-
-    Raises:
-        InputError: there is no notebook, or it has no parameters cell.
-    """
-    notebook = study.root / "notebooks" / "train_unet.ipynb"
-    if not notebook.is_file():
-        raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
-    content = read_json(notebook)
-    cells = content.get("cells", []) if isinstance(content, dict) else []
-    if not any("parameters" in cell.get("metadata", {}).get("tags", []) for cell in cells):
-        raise InputError(
-            f"{notebook}: no cell with the tag 'parameters', behind which papermill puts those of a run. Tag the cell "
-            "with the defaults, or restore the notebook."
-        )
-    source = notebook.read_bytes()
-    copy = study.directory / f".notebook-{hashlib.sha256(source).hexdigest()[:12]}.ipynb"
-    write_bytes(copy, source)
-    return copy
+    return archive
 
 
 def collect(study: Study, archive: CropArchive) -> Path | None:
     """Collect all runs that are done into tables and return their directory, or None if no run is done."""
-    code = code_fingerprint()
-    wanted = {run.name: fingerprint(run.options, archive, code) for run in study.runs}
-    done = [name for name in wanted if is_finished(study.directory / name, wanted[name])]
+    done = [run.name for run in study.runs if _is_done(study, run, archive)]
     if not done:
         return None
     with locked(lock_of(study, "results")):
-        results = collect_results(study, done, left_out=sorted(wanted.keys() - done))
+        results = collect_results(study, done, left_out=sorted({run.name for run in study.runs} - set(done)))
     _say(f"Tables: {results}")
     return results
+
+
+def _is_done(study: Study, run: PlannedRun, archive: CropArchive) -> bool:
+    return is_finished(study.directory / run.name, fingerprint(run.options, archive))
 
 
 def lock_of(study: Study, name: str) -> Path:
@@ -167,9 +129,7 @@ def lock_of(study: Study, name: str) -> Path:
     return locks / name
 
 
-def _make_run(
-    study: Study, run: PlannedRun, archive: CropArchive, notebook: Path, slot: Slot, poll: Callable[[], None]
-) -> bool:
+def _make_run(study: Study, run: PlannedRun, archive: CropArchive, slot: Slot, poll: Callable[[], None]) -> bool:
     """Make or resume a run unless it is done, and return whether it was made.
 
     ``poll`` is called twice a second; an exception from it stops the run, which first saves its training.
@@ -178,47 +138,45 @@ def _make_run(
         InputError: the run failed; the message is the notebook's.
     """
     directory = study.directory / run.name
+    result, failed = directory / RESULT, directory / FAILED_NOTEBOOK
     with locked(lock_of(study, run.name), poll):
         if (directory / LOCK).exists():
             with locked(directory / LOCK, poll):
                 pass  # the kernel of a killed runner has ended by now
-        if is_finished(directory, fingerprint(run.options, archive)):
-            _name_notebook(directory)
-            return False
-        if directory.exists() and resumable(directory, training_fingerprint(run.options, archive)) is None:
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-            directory.rename(directory.with_name(f"{directory.name}{SUPERSEDED}{stamp}"))
-        # A finished run whose budget was raised resumes; its result is that of a shorter training.
-        (directory / RESULT).unlink(missing_ok=True)
-        crops = archive.path.absolute()
-        parameters = {
-            **run.options.model_dump(),
-            "crops": str(crops.relative_to(study.root) if crops.is_relative_to(study.root) else crops),
-            "output": str(directory.relative_to(study.root)),
-            "pue": study.footprint.pue,
-            "intensity": study.footprint.intensity,
-            "carbontracker": study.footprint.carbontracker,
-            "metered_alone": slot.metered_alone,
-        }
-        _execute(study.root, notebook, directory, parameters, slot, poll)
-        if not _name_notebook(directory):
+        if made := not _is_done(study, run, archive):
+            training = training_fingerprint(run.options, archive)
+            if directory.exists() and checkpointed_run(directory / CHECKPOINT) != training:
+                stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+                directory.rename(directory.with_name(f"{directory.name}{SUPERSEDED}{stamp}"))
+            directory.mkdir(parents=True, exist_ok=True)
+            # A finished run whose budget was raised resumes; its result is that of a shorter training.
+            result.unlink(missing_ok=True)
+            failed.unlink(missing_ok=True)
+            crops = archive.path.absolute()
+            parameters = {
+                **run.options.model_dump(),
+                "crops": str(crops.relative_to(study.root) if crops.is_relative_to(study.root) else crops),
+                "output": str(directory.relative_to(study.root)),
+                **study.footprint.model_dump(),
+                "metered_alone": slot.metered_alone,
+            }
+            _execute(study.root, directory, parameters, slot, poll)
+        if not result.is_file():
+            with suppress(FileNotFoundError):  # papermill failed before it wrote one
+                (directory / NOTEBOOK).rename(failed)
             raise InputError(last_line(directory))
-    return True
+    return made
 
 
-def _execute(
-    root: Path, notebook: Path, directory: Path, parameters: dict[str, Any], slot: Slot, poll: Callable[[], None]
-) -> None:
-    """Let papermill execute a notebook, with ``root`` as working directory, into a run's directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / FAILED_NOTEBOOK).unlink(missing_ok=True)
+def _execute(root: Path, directory: Path, parameters: dict[str, Any], slot: Slot, poll: Callable[[], None]) -> None:
+    """Let papermill execute the notebook, with ``root`` as working directory, into a run's directory."""
     write_text(directory / PARAMETERS, yaml.safe_dump(parameters, sort_keys=False))
     # Papermill writes these paths into the notebook; relative ones say nothing about this machine.
-    paths = (notebook, directory / PARTIAL_NOTEBOOK, directory / PARAMETERS)
-    source, executed, given = (str(path.relative_to(root)) for path in paths)
+    executed, given = (str((directory / name).relative_to(root)) for name in (NOTEBOOK, PARAMETERS))
+    command = ["papermill", str(NOTEBOOK_OF_A_RUN), executed, "-f", given, "--no-progress-bar"]
     with (directory / LOG).open("wb") as log:
         papermill = psutil.Popen(
-            [sys.executable, "-m", "papermill", source, executed, "-f", given, "--no-progress-bar"],
+            [sys.executable, "-m", *command],
             cwd=root,
             env={**os.environ, **slot.environment},
             stdout=log,
@@ -242,21 +200,11 @@ def _execute(
         raise
 
 
-def _name_notebook(directory: Path) -> bool:
-    """Rename a run's executed notebook according to whether there is a result, and return whether there is one."""
-    done, executed = (directory / RESULT).is_file(), directory / PARTIAL_NOTEBOOK
-    if executed.exists():
-        executed.rename(directory / (NOTEBOOK if done else FAILED_NOTEBOOK))
-    return done
-
-
 class _Stopped(Exception):
     """The study is being stopped; each run saves its training first."""
 
 
-def _make_all(
-    study: Study, runs: Sequence[PlannedRun], archive: CropArchive, notebook: Path, slots: Sequence[Slot]
-) -> list[str]:
+def _make_all(study: Study, runs: Sequence[PlannedRun], archive: CropArchive, slots: Sequence[Slot]) -> list[str]:
     """Make the runs, at most one in each slot at a time, and return the names of those that failed."""
     free: SimpleQueue[Slot] = SimpleQueue()
     for slot in slots:
@@ -275,7 +223,7 @@ def _make_all(
 
         try:
             poll()
-            made = _make_run(study, run, archive, notebook, slot, poll)
+            made = _make_run(study, run, archive, slot, poll)
             outcome = f"{_scores(directory)}   {monotonic() - began:.0f} s" if made else "done before"
         except (InputError, OSError) as error:
             failed.add(run.name)
@@ -305,9 +253,8 @@ def _scores(directory: Path) -> str:
     result = read_result(directory)
     record = FootprintRecord.from_dict(result["footprint"])
     training = record.window("training")
-    known = how_known(training.method)
-    energy = f"{training.energy_kwh * 1000:.3g} Wh{'' if known == 'measured' else f' ({known})'}"
-    return f"test Dice {result['test']['dice']:.3f}   {energy}   {record.carbon_g():.3g} gCO2eq"
+    used = f"{energy(training.energy_kwh)} ({how_known(training.method)})"
+    return f"test Dice {result['test']['dice']:.3f}   {used}   {carbon(record.carbon_g())}"
 
 
 def _where_to_look(directory: Path) -> Path:

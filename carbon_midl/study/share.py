@@ -6,10 +6,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import yaml
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import compressed, replaced
-from carbon_midl.study.results import COLUMNS, EPOCHS, KEYS, MANIFEST, PART, RUNS, SLICES, TABLES, Results, distinct
+from carbon_midl.study.results import EPOCHS, MANIFEST, PART, RUNS, SLICES, TABLES, Results, distinct
 from carbon_midl.study.spec import read_study
 from carbon_midl.training.checkpoint import WEIGHTS
 from carbon_midl.training.network import unet_size
@@ -34,109 +34,69 @@ _ABOUT = {
     MANIFEST: ("application/json", "Where the results come from: crops, split, options, machines, versions, sensors"),
     "study.toml": ("application/toml", "The study: which runs, on which crops, with which options"),
 }
-_OF_PARTS = (
-    "runs_left_out", "abandoned", "dates", "environments", "sensors", "pue_sources", "footprint_notes", "calibration",
-)  # fmt: skip
+_OF_PARTS = ("abandoned", "dates", "environments", "sensors", "pue_sources", "footprint_notes", "calibration")
 """What a merged manifest keeps of each part."""
-Expected = tuple[str, str, "pd.Series[Any]"]
-"""Table, column, and what the column should hold, row by row; NaN where nothing is known."""
 
 
-@dataclass
-class Findings:
-    """The outcome of ``verify``.
+class Findings(NamedTuple):
+    """What `verify` found."""
 
-    Attributes:
-        numbers: how many numbers were compared, by table (or manifest) and column (or key).
-        disagreements: sentences that name table, row, run and column, and what was found and expected there.
-    """
-
-    numbers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    disagreements: list[str] = field(default_factory=list)
+    numbers: Counter[tuple[str, str]]  #: how many were compared, by table (or manifest) and column (or key).
+    disagreements: list[str]  #: sentences that name table, row, run and column, what was found and what expected.
 
 
 def verify(results: Results) -> Findings:
     """Recompute each number that follows from others, and compare.
 
-    The energy of a training includes the time between its epochs, and that of a whole run what comes before and after
-    training, so for these only a lower bound is known. Numbers that follow from nothing, such as losses, are protected
-    by the hashes of the tables.
+    Numbers that follow from nothing, such as losses, are protected by the hashes of the tables.
     """
-    findings = Findings()
+    numbers, disagreements = Counter[tuple[str, str]](), list[str]()
     for file, key, found, expected in _manifest_entries(results):
-        findings.numbers[file, key] += 1
+        numbers[file, key] += 1
         if found != expected and not (isinstance(found, float) and math.isclose(found, expected, rel_tol=TOLERANCE)):
-            findings.disagreements.append(f"{file}, {key}: found {found}, expected {expected}")
-    findings.disagreements += _misplaced_rows(results)
-    bounds = [(*bound, "at least ") for bound in _lower_bounds(results)]
-    for file, column, series, at_least in [*((*value, "") for value in _recomputed(results)), *bounds]:
-        table = results.tables[file]
-        cells, known = table[column], series.notna()
-        if at_least:
-            wrong = cells < series * (1 - TOLERANCE)
-        elif pd.api.types.is_numeric_dtype(cells):
-            relative = 0 if column in COLUMNS[file]["a whole number"].split() else TOLERANCE
-            wrong = ~pd.Series(np.isclose(cells, series.astype(float), rtol=relative, atol=1e-15), cells.index)
+            disagreements.append(f"{file}, {key}: found {found}, expected {expected}")
+    for file, column, values in _recomputed(results):
+        table, known = results.tables[file], values.notna()
+        cells = table[column]
+        if pd.api.types.is_numeric_dtype(cells):
+            agree = pd.Series(np.isclose(cells, values.astype(float), rtol=TOLERANCE, atol=1e-15), cells.index)
         else:
-            wrong = cells != series
-        findings.numbers[file, column] += int(known.sum())
-        findings.disagreements += [
+            agree = cells == values
+        numbers[file, column] += int(known.sum())
+        disagreements += [
             f"{file}, row {row + 1}, {table['run'][row]}, {column}: found {_text(cells[row])}, expected "
-            f"{at_least}{_text(series[row])}"
-            for row in table.index[wrong & known]
+            f"{_text(values[row])}"
+            for row in table.index[known & ~agree]
         ]
-    return findings
+    return Findings(numbers, disagreements)
 
 
 def _manifest_entries(results: Results) -> Iterator[tuple[str, str, Any, Any]]:
     """File and key of an entry of the manifest, its value, and the value that follows from the tables."""
     manifest, runs = results.manifest, results.runs
-    for file in TABLES if "sha256" in manifest else ():
-        yield file, "SHA-256", _sha256(results.files[file]), manifest["sha256"].get(file, f"none in {MANIFEST}")
-    left_out, patients, abandoned = manifest["runs_left_out"], manifest["split_patients"], manifest["abandoned"]
+    for file, expected in manifest.get("sha256", {}).items():
+        yield file, "SHA-256", _sha256(results.files[file]), expected
+    patients, abandoned, parts = manifest["split_patients"], manifest["abandoned"], manifest.get("parts", [])
     yield MANIFEST, "study", manifest["study"], ", ".join(sorted(runs["study"].unique()))
     yield MANIFEST, "runs_done", manifest["runs_done"], len(runs)
-    yield MANIFEST, "runs_left_out", left_out, [name for name in left_out if name not in set(runs["run"])]
+    yield MANIFEST, "runs_left_out", sorted(set(manifest["runs_left_out"]) & set(runs["run"])), []
     for key, column in (("widths", "filters"), ("seeds", "seed")):
         yield MANIFEST, key, manifest[key], sorted({*manifest[key], *runs[column].tolist()})
     yield MANIFEST, "sensors", manifest["sensors"], sorted(runs["energy_method"].unique())
-    dates = [manifest["dates"]["first"], manifest["dates"]["last"]]
-    yield MANIFEST, "dates", dates, sorted(dates)
-    factors = (runs["pue"] * runs["intensity_g_per_kwh"]).unique()
-    if len(factors) == 1:
-        yield MANIFEST, "abandoned.carbon_g", float(abandoned["carbon_g"]), abandoned["energy_kwh"] * factors[0]
-    for part, count in manifest["split"].items():
-        yield MANIFEST, f"split.{part}", count, len(patients.get(part, []))
+    yield MANIFEST, "split", manifest["split"], {part: len(patients.get(part, [])) for part in manifest["split"]}
     for one, other in combinations(sorted(patients), 2):
         yield MANIFEST, f"split_patients of {one} and {other}", sorted({*patients[one]} & {*patients[other]}), []
-    if "parts" in manifest or PART in runs:
-        parts = manifest.get("parts", [])
+    if len(factors := (runs["pue"] * runs["intensity_g_per_kwh"]).unique()) == 1:
+        yield MANIFEST, "abandoned.carbon_g", float(abandoned["carbon_g"]), abandoned["energy_kwh"] * factors[0]
+    if parts or PART in runs:
         counts = runs[PART].value_counts().to_dict() if PART in runs else {}
         yield MANIFEST, "parts", {part["part"]: part["runs"] for part in parts}, counts
         for key, value in abandoned.items():
-            total = math.fsum(part["abandoned"][key] for part in parts)
-            yield MANIFEST, f"abandoned.{key}", float(value), total
+            yield MANIFEST, f"abandoned.{key}", float(value), math.fsum(part["abandoned"][key] for part in parts)
 
 
-def _misplaced_rows(results: Results) -> Iterator[str]:
-    """Name rows that are there twice or belong to no run, runs without rows, and slices that most other runs lack."""
-    names = set(results.runs["run"])
-    for file, table in results.tables.items():
-        for row in table.index[table.duplicated(KEYS[file])]:
-            yield f"{file}, row {row + 1}, {table['run'][row]}, {', '.join(KEYS[file])}: found again, expected once"
-        for run in sorted(names - set(table["run"])):
-            yield f"{file}, {run}, run: found no rows, expected one or more"
-        for run, count in table.loc[~table["run"].isin(names), "run"].value_counts().items():
-            yield f"{file}, {run}, run: found {count} rows, expected none, as {RUNS} has no such run"
-    if not _varying(results) & _SPLIT_OPTIONS:
-        slices, key = results.slices, KEYS[SLICES][1:]
-        for row in slices.index[2 * slices.groupby(key)["run"].transform("size") <= len(results.runs)]:
-            place = f"{SLICES}, row {row + 1}, {slices['run'][row]}, {', '.join(key)}"
-            yield f"{place}: found {', '.join(map(str, slices.loc[row, key]))}, expected a slice of the other runs"
-
-
-def _recomputed(results: Results) -> Iterator[Expected]:
-    """Recompute columns from the other columns and tables."""
+def _recomputed(results: Results) -> Iterator[tuple[str, str, "pd.Series[Any]"]]:
+    """Table, column, and what follows for it from the other columns and tables; NaN where nothing is known."""
     runs, epochs, slices, manifest = results.runs, results.epochs, results.slices, results.manifest
     run, of_run, varying = runs["run"], runs.drop_duplicates("run").set_index("run"), _varying(results)
     for file in (EPOCHS, SLICES):
@@ -150,9 +110,8 @@ def _recomputed(results: Results) -> Iterator[Expected]:
         part_of = {patient: part for part, patients in manifest["split_patients"].items() for patient in patients}
         yield SLICES, PART, slices["patient_id"].map(part_of).fillna("no part of the split")
     if not varying & _SPLIT_OPTIONS:
-        same = slices.groupby(KEYS[SLICES][1:])
         for column in ("target_px", "readers_dice"):
-            yield SLICES, column, same[column].transform("median")
+            yield SLICES, column, slices.groupby(["patient_id", "nodule", "slice"])[column].transform("median")
         yield RUNS, "test_slices", pd.Series(manifest["slices"].get("test", -1), runs.index)
 
     # Runs: Dice over slices and over patients, and how many there are.
@@ -163,14 +122,14 @@ def _recomputed(results: Results) -> Iterator[Expected]:
         if column in runs:
             yield RUNS, column, run.map(by_patient.mean())
     yield RUNS, "test_dice", run.map(by_run.mean())
-    yield RUNS, "test_slices", run.map(by_run.size())
-    yield RUNS, "test_patients", run.map(by_patient.size())
+    yield RUNS, "test_slices", run.map(by_run.size()).fillna(0)
+    yield RUNS, "test_patients", run.map(by_patient.size()).fillna(0)
 
     # Epochs count from 1 without a gap; the best is the first with the largest validation Dice, as in checkpoint.py.
     trained = epochs.groupby("run")
     best = epochs.loc[trained["val_dice"].idxmax()].set_index("run")
     yield EPOCHS, "epoch", trained["epoch"].rank(method="first")
-    yield RUNS, "epochs_trained", run.map(trained.size())
+    yield RUNS, "epochs_trained", run.map(trained.size()).fillna(0)
     yield RUNS, "best_epoch", run.map(best["epoch"])
     yield RUNS, "val_dice", run.map(best["val_dice"])
 
@@ -186,19 +145,8 @@ def _recomputed(results: Results) -> Iterator[Expected]:
         sizes = [unet_size(width, options["depth"], size=crops["size"]) for width in runs["filters"].tolist()]
         yield RUNS, "parameters", pd.Series([size.parameters for size in sizes], runs.index)
         yield RUNS, "macs", pd.Series([size.macs for size in sizes], runs.index)
-    crops_and_code = f"-{crops['fingerprint'][:12]}-{_codes(runs).mode()[0]}"
+    crops_and_code = f"-{crops['fingerprint'][:12]}-{runs['fingerprint'].str.rpartition('-')[2].mode()[0]}"
     yield RUNS, "fingerprint", runs.apply(lambda row: _options_fingerprint(options, row) + crops_and_code, axis=1)
-
-
-def _lower_bounds(results: Results) -> Iterator[Expected]:
-    """The least that the cells of a column can be."""
-    run, trained = results.runs["run"], results.epochs.groupby("run")
-    yield SLICES, "target_px", results.slices["overlap_px"]
-    yield SLICES, "predicted_px", results.slices["overlap_px"]
-    yield RUNS, "epochs", run.map(trained.size())
-    yield RUNS, "energy_kwh", run.map(trained["energy_kwh"].sum())
-    yield RUNS, "energy_whole_run_kwh", results.runs["energy_kwh"]
-    yield RUNS, "duration_s", run.map(trained["duration_s"].sum())
 
 
 def _varying(results: Results) -> set[str]:
@@ -216,10 +164,6 @@ def _options_fingerprint(options: dict[str, Any], row: pd.Series) -> str:
     of_run = {name: type(value)(row[name]) if name in row else value for name, value in options.items()}
     values = fingerprinted({"filters": int(row["filters"]), "seed": int(row["seed"]), **of_run})
     return _sha256(json.dumps(values, sort_keys=True).encode())[:12]
-
-
-def _codes(runs: pd.DataFrame) -> "pd.Series[str]":
-    return runs["fingerprint"].str.rpartition("-")[2]
 
 
 def _text(value: Any) -> str:
@@ -259,7 +203,7 @@ def find_above(directory: Path, name: str) -> Path | None:
 
 
 def pack(
-    results: Results, out: Path, study: Path | None = None, citation: Path | None = None, runs: Path | None = None
+    results: Results, out: Path, study: Path | None = None, citation: Path | None = None, weights: bool = False
 ) -> None:
     """Write results into one zip file, an RO-Crate 1.1 (https://w3id.org/ro/crate/1.1), which repositories read.
 
@@ -268,28 +212,31 @@ def pack(
         out: the zip file, written whole or not at all.
         study: the study's file, to include.
         citation: a file with authors and licence in the Citation File Format.
-        runs: the directory of the study's runs, to include their weights as ``RUN.safetensors``.
+        weights: whether to include each run's weights from beside ``study``, as ``RUN.safetensors``.
 
     Raises:
-        InputError: the results disagree with themselves, a file cannot be read, or ``study`` plans other runs.
+        InputError: the results disagree with themselves, a file cannot be read, or ``study`` plans other runs or is
+            missing for the weights.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
 
+    if weights and study is None:
+        raise InputError("--weights: the runs are found by the study's file. Name that file in place of the results.")
     check_shareable(results)
     manifest, files = results.manifest, dict(results.files)
     if study is not None:
         planned = read_study(study)
         if planned.name != manifest["study"] or set(results.runs["run"]) - {run.name for run in planned.runs}:
             raise InputError(
-                f"{study}: does not plan the runs of {manifest['study']!r} in {results.where}. Name the file that the "
-                "study was run with: --study FILE"
+                f"{study}: does not plan the runs of {manifest['study']!r} in {results.where}. Restore the file that "
+                "the study was run with, or pack them where it is not near."
             )
         files["study.toml"] = study.read_bytes()
-    for name in results.runs["run"] if runs is not None else ():
-        if not (weights := runs / name / WEIGHTS).is_file():
-            raise InputError(f"{weights}: no such file. Pack where the runs were made, or leave out --weights.")
-        files[f"{name}.safetensors"] = weights.read_bytes()
+        for run in results.runs["run"] if weights else ():
+            if not (path := planned.directory / run / WEIGHTS).is_file():
+                raise InputError(f"{path}: no such file. Pack where the runs were made, or leave out --weights.")
+            files[f"{run}.safetensors"] = path.read_bytes()
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms["sha256"] = "https://schema.org/sha256"  # 1.1 has no term for a hash
     crate.name = f"{manifest['title']} (study {manifest['study']})"
@@ -299,29 +246,30 @@ def pack(
         kind, text = _ABOUT.get(name, ("application/octet-stream", "Weights of a run, as safetensors"))
         about = {"name": name, "description": text, "encodingFormat": kind, "sha256": _sha256(content)}
         crate.add_file(io.BytesIO(content), name, properties=about, record_size=True)
-    crops = manifest["crops"]
-    about = {"@type": "Dataset", "name": f"Crops {crops['fingerprint'][:12]}", "identifier": crops["fingerprint"]}
-    crate.isBasedOn = crate.add(ContextEntity(crate, "#crops", about))
+
+    def entity(identifier: str, kind: str, name: str) -> ContextEntity:
+        return crate.add(ContextEntity(crate, identifier, {"@type": kind, "name": name}))
+
+    crops = manifest["crops"]["fingerprint"]
+    crate.isBasedOn = entity("#crops", "Dataset", f"Crops {crops[:12]}")
+    crate.isBasedOn["identifier"] = crops
     if citation is not None:
         authors, licence = _read_citation(citation)
-        crate.root_dataset["author"] = [
-            crate.add(ContextEntity(crate, f"#author-{number}", author))
-            for number, author in enumerate(authors, start=1)
-        ]
-        about = {"@type": "CreativeWork", "name": licence}
-        crate.license = crate.add(ContextEntity(crate, f"https://spdx.org/licenses/{licence}", about))
+        numbered = enumerate(authors, start=1)
+        crate.root_dataset["author"] = [entity(f"#author-{number}", *author) for number, author in numbered]
+        crate.license = entity(f"https://spdx.org/licenses/{licence}", "CreativeWork", licence)
     with replaced(out) as temporary:
         crate.write_zip(temporary)
 
 
-def _read_citation(path: Path) -> tuple[list[dict[str, str]], str]:
-    """The authors as entities of an RO-Crate, and the licence's SPDX identifier."""
+def _read_citation(path: Path) -> tuple[list[tuple[str, str]], str]:
+    """Kind and name of each author, and the licence's SPDX identifier."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         authors = []
         for author in content["authors"]:
             person = " ".join(author[key] for key in ("given-names", "family-names") if key in author)
-            authors.append({"@type": "Person" if person else "Organization", "name": person or author["name"]})
+            authors.append(("Person", person) if person else ("Organization", author["name"]))
         return authors, content["license"]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise InputError(
@@ -353,8 +301,7 @@ def merge(parts: Sequence[Results]) -> Results:
     tables = {name: table.sort_values(order, kind="stable") for name, table in tables.items()}
     files = {name: table.to_csv(index=False).encode() for name, table in tables.items()}
     files[SLICES] = compressed(files[SLICES])
-    entries = {entry["part"]: entry for part in parts for entry in part.manifest["parts"]}
-    manifest = _merged_manifest(parts, tables[RUNS], [entries[name] for name in tables[RUNS][PART].unique()])
+    manifest = _merged_manifest([part.manifest for part in parts], tables[RUNS])
     manifest["sha256"] = {name: _sha256(files[name]) for name in TABLES}
     files[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
     merged = Results.of_files("the merged results", files)
@@ -366,21 +313,16 @@ def _check_same_study(one: Results, other: Results) -> None:
     first, second = _identity(one), _identity(other)
     for name in dict.fromkeys([*first, *second]):
         if first.get(name) != second.get(name):
-            way_out = "Train the runs of one part again as those of the other were."
-            if name.startswith(("PUE", "columns")):
-                way_out = (
-                    "Nothing needs to be trained again: with the same version and the same [footprint] in both study "
-                    "files, collect each part again: carbon-midl study collect studies/NAME.toml"
-                )
             raise InputError(
-                f"{name}: {first.get(name)} in {one.where}, {second.get(name)} in {other.where}. {way_out}"
+                f"{name}: {first.get(name)} in {one.where}, {second.get(name)} in {other.where}. Train the runs of one "
+                "part again as those of the other were. Where only PUE or intensity differ, nothing needs to be "
+                "trained again: collect both parts with the same [footprint] in the study's file."
             )
     if twice := sorted(set(one.runs["run"]) & set(other.runs["run"])):
         raise InputError(
             f"{one.where} and {other.where}: run {twice[0]} is in both; {len(twice)} such in all. A study has each run "
-            "once, and counts its energy once. Leave out the part that the other contains. Where the run was trained "
-            f"twice, rename its directory on one machine to {twice[0]}.superseded-twice, so that its energy counts as "
-            "an abandoned attempt, and collect there again."
+            "once. Leave out the part that the other contains. Where a run was trained twice, rename its directory on "
+            f"one machine to {twice[0]}.superseded-twice, so that its energy counts, and collect there again."
         )
 
 
@@ -392,12 +334,11 @@ def _identity(part: Results) -> dict[str, str]:
     return {
         "study": manifest["study"],
         "crops": manifest["crops"]["fingerprint"][:12],
-        "code": ", ".join(sorted(_codes(part.runs).unique())),
+        "code": ", ".join(sorted(part.runs["fingerprint"].str.rpartition("-")[2].unique())),
         "axes": ", ".join(sorted(varying)) or "none",
         **{f"option {name}": repr(value) for name, value in manifest["options"].items() if name not in varying},
         "split": "several" if varying & _SPLIT_OPTIONS else _sha256(split.encode())[:12],
         "PUE and carbon intensity": "; ".join(f"PUE {pue}, {g} g/kWh ({source})" for pue, g, source in sorted(factors)),
-        **{f"columns of {name}": ", ".join(table.columns.drop(PART, "ignore")) for name, table in part.tables.items()},
     }
 
 
@@ -407,30 +348,25 @@ def _named(part: Results) -> Results:
         return part
     # The name depends on the content alone; the word in front keeps it from being read as a number.
     name = f"part-{_sha256(b''.join(part.files.values()))[:12]}"
-    entry = {"part": name, "runs": len(part.runs)}
-    entry |= {key: part.manifest[key] for key in _OF_PARTS if key in part.manifest}
-    entry["files"] = {file: _sha256(content) for file, content in part.files.items()}
+    kept = {key: part.manifest[key] for key in _OF_PARTS if key in part.manifest}
+    entry = {"part": name, "runs": len(part.runs), **kept}
     return replace(part, runs=part.runs.assign(**{PART: name}), manifest=part.manifest | {"parts": [entry]})
 
 
-def _merged_manifest(parts: Sequence[Results], runs: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The manifest of the part with the first run, with sums and unions over all parts before any merge."""
+def _merged_manifest(manifests: Sequence[dict[str, Any]], runs: pd.DataFrame) -> dict[str, Any]:
+    """The manifest of the part with the first run, with sums and unions over all parts."""
 
-    def united(key: str, of: Sequence[dict[str, Any]] = entries) -> list[Any]:
-        return distinct(item for one in of for item in one[key])
+    def united(key: str) -> list[Any]:
+        return distinct(item for manifest in manifests for item in manifest[key])
 
-    manifests = [part.manifest for part in parts]
-    abandoned, dates = ([entry[key] for entry in entries] for key in ("abandoned", "dates"))
+    abandoned, dates = ([manifest[key] for manifest in manifests] for key in ("abandoned", "dates"))
+    names = runs[PART].unique().tolist()
     return manifests[0] | {
-        "widths": sorted(united("widths", manifests)),
-        "seeds": sorted(united("seeds", manifests)),
+        **{key: sorted(united(key)) for key in ("widths", "seeds", "sensors", "pue_sources")},
+        **{key: united(key) for key in ("environments", "footprint_notes")},
         "runs_done": len(runs),
         "runs_left_out": sorted(set(united("runs_left_out")) - set(runs["run"])),
         "abandoned": {key: sum(one[key] for one in abandoned) for key in abandoned[0]},
         "dates": {"first": min(one["first"] for one in dates), "last": max(one["last"] for one in dates)},
-        "environments": united("environments"),
-        "sensors": sorted(united("sensors")),
-        "pue_sources": sorted(united("pue_sources")),
-        "footprint_notes": united("footprint_notes"),
-        "parts": list(entries),
+        "parts": sorted(united("parts"), key=lambda entry: names.index(entry["part"])),
     }

@@ -1,9 +1,9 @@
 """A study file: which runs, on which crops, with which options."""
 
 import itertools
+import re
 import tomllib
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import DEFAULT_PUE, carbon_intensity
 from carbon_midl.lidc import PHANTOM_SIZE
+from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.training.options import RunOptions, explain, parse_options, suggestion
 
 
@@ -19,42 +20,34 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class StudySection(_Section):
-    """Name and title of a study."""
-
+class _Study(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
 
 
-class PhantomSection(_Section):
-    """Synthetic crops, rendered when a run first needs them."""
-
+class _Phantom(_Section):
     patients: int = Field(gt=2)
     seed: int = Field(0, ge=0)
     size: int = Field(PHANTOM_SIZE, gt=0)
 
 
-class CropsSection(_Section):
-    """The crops: either an archive or a phantom."""
-
+class _Crops(_Section):
     archive: str | None = None
-    phantom: PhantomSection | None = None
+    phantom: _Phantom | None = None  # synthetic crops, rendered when a run first needs them
 
 
-class FootprintSection(_Section):
-    """The factors that turn energy into carbon."""
-
+class _Footprint(_Section):
     pue: float = Field(DEFAULT_PUE, ge=1)
     intensity: str | float = "world"
     carbontracker: bool = True
 
 
 class _File(_Section):
-    study: StudySection
-    crops: CropsSection
+    study: _Study
+    crops: _Crops
     axes: dict[str, list[Any]]
     options: dict[str, Any] = Field(default_factory=dict)
-    footprint: FootprintSection = FootprintSection()
+    footprint: _Footprint = _Footprint()
 
 
 @dataclass(frozen=True)
@@ -72,33 +65,40 @@ class Study:
     path: Path
     name: str
     title: str
-    crops: CropsSection
-    footprint: FootprintSection
+    crops: _Crops
+    footprint: _Footprint
     runs: tuple[PlannedRun, ...]
 
-    @cached_property
+    @property
     def root(self) -> Path:
         """The parent of ``studies/`` and of ``runs/``, from which relative paths start."""
         return self.path.absolute().parent.parent
 
-    @cached_property
+    @property
     def directory(self) -> Path:
         """The directory of the study's runs."""
         return self.root / "runs" / self.name
 
     @property
-    def crops_path(self) -> Path:
-        """The directory of the study's crops; that of a phantom is made when a run first needs it."""
-        if (phantom := self.crops.phantom) is not None:
-            from carbon_midl.lidc.phantom import phantom_directory
-
-            return phantom_directory(self.root, phantom.patients, phantom.seed, phantom.size)
-        return self.root / str(self.crops.archive)
-
-    @property
     def results(self) -> Path:
         """The directory of the study's tables."""
         return self.directory / "results"
+
+
+def open_crops(study: Study, render: bool = True) -> CropArchive:
+    """Open the study's crops.
+
+    Raises:
+        InputError: there is no such archive, or the phantom is not there and not to be rendered.
+    """
+    phantom = study.crops.phantom
+    if phantom is None:
+        return CropArchive.open(study.root / str(study.crops.archive))
+    from carbon_midl.lidc.phantom import open_phantom, phantom_directory
+
+    if not (render or phantom_directory(study.root, **phantom.model_dump()).exists()):
+        raise InputError("The phantom is not rendered yet; the first start does that.")
+    return open_phantom(study.root, **phantom.model_dump())
 
 
 def read_study(path: Path | str) -> Study:
@@ -113,29 +113,20 @@ def read_study(path: Path | str) -> Study:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        file = _File(**tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         nearby = ", ".join(sorted(map(str, path.parent.glob("*.toml"))))
         raise InputError(f"{path}: no such study file.{f' There are {nearby}.' if nearby else ''}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"{path}: not valid TOML: {error}.") from None
-    try:
-        file = _File(**content)
     except ValidationError as error:
-        sections = (_File, StudySection, CropsSection, PhantomSection, FootprintSection)
+        sections = (_File, _Study, _Crops, _Phantom, _Footprint)
         known = [name for section in sections for name in section.model_fields]
         raise InputError(f"{path}: {explain(error, known)}") from None
     if (file.crops.archive is None) == (file.crops.phantom is None):
         raise InputError(f"{path}: [crops] needs either 'archive' (a directory) or 'phantom' (a table), not both.")
     carbon_intensity(file.footprint.intensity)
-    return Study(
-        path=path,
-        name=file.study.name,
-        title=file.study.title,
-        crops=file.crops,
-        footprint=file.footprint,
-        runs=tuple(_expand(path, file)),
-    )
+    return Study(path, file.study.name, file.study.title, file.crops, file.footprint, tuple(_expand(path, file)))
 
 
 def _expand(path: Path, file: _File) -> list[PlannedRun]:
@@ -147,9 +138,8 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
             raise InputError(f"{path}: '{axis}' is in [axes] and in [options]; keep one.")
         if not values or len(values) != len({repr(value) for value in values}):
             raise InputError(f"{path}: axis '{axis}' is {values!r}; expected one or more values, each once.")
-    for axis in ("filters", "seed"):
-        if axis not in file.axes:
-            raise InputError(f"{path}: [axes] needs '{axis}', a list of one or more values.")
+    if missing := {"filters", "seed"} - file.axes.keys():
+        raise InputError(f"{path}: [axes] needs '{min(missing)}', a list of one or more values.")
     by_width = _options_by_width(path, file)
     common = {name: value for name, value in file.options.items() if name != "filters"}
     runs: dict[str, PlannedRun] = {}
@@ -160,17 +150,17 @@ def _expand(path: Path, file: _File) -> list[PlannedRun]:
             raise InputError(
                 f"{path}: two runs would be called {name!r}; rename a value of [axes] so that they differ."
             )
-        options = parse_options({**common, **by_width.get(chosen["filters"], {}), **chosen}, where=str(path))
+        options = parse_options({**common, **by_width.get(str(chosen["filters"]), {}), **chosen}, where=str(path))
         runs[name] = PlannedRun(name, options)
     return list(runs.values())
 
 
-def _options_by_width(path: Path, file: _File) -> dict[int, dict[str, Any]]:
+def _options_by_width(path: Path, file: _File) -> dict[str, dict[str, Any]]:
     """Return the options that only runs of one width get, as in ``[options.filters.32]``, by width."""
-    by_width = {}
-    for width, options in file.options.get("filters", {}).items():
+    by_width: dict[str, Any] = file.options.get("filters", {})
+    widths = [str(width) for width in file.axes["filters"]]
+    for width, options in by_width.items():
         where = f"{path}: [options.filters.{width}]"
-        widths = {str(known): known for known in file.axes["filters"]}
         if width not in widths:
             raise InputError(f"{where}: no such width in [axes]; its filters are {', '.join(widths)}.")
         if not isinstance(options, dict):
@@ -178,14 +168,10 @@ def _options_by_width(path: Path, file: _File) -> dict[int, dict[str, Any]]:
         if twice := sorted(options.keys() & file.axes.keys()):
             raise InputError(f"{where}: '{twice[0]}' is in [axes], too; keep one.")
         parse_options(options, where)
-        by_width[widths[width]] = options
     return by_width
 
 
 def _in_name(value: Any) -> str:
     """Write a value as in a run's name: ``studies.own_models:basic_unet`` becomes ``own-models-basic-unet``."""
-    text = str(value)
-    if ":" in text:
-        module, _, function = text.partition(":")
-        text = f"{module.rpartition('.')[2]}-{function}"
-    return text.replace("_", "-").replace(" ", "-")
+    without_package = re.sub(r"^(\w+\.)*(\w+):", r"\2-", str(value))
+    return re.sub("[_ ]", "-", without_package)

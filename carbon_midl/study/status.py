@@ -1,20 +1,23 @@
 """How far a study is and what it has used, read from its runs' directories.
 
 Any process may look at any time. Nothing is written, so it works on a read-only disk.
+
+A search trains a study's candidates in a directory of its own, ``runs/STUDY-search-…``. None of its runs counts as done
+or used here: a policy ended most of them early, and a budget may have ended the chosen one, so none stands for a run of
+the study. Their energy is the price of the search, which ``carbon-midl search --status`` tells.
 """
 
-import csv
-import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import is_locked
-from carbon_midl.footprint import read_footprint
-from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.footprint import FootprintRecord, read_footprint
 from carbon_midl.study.collect import abandoned_attempts
 from carbon_midl.study.run import (
     EPOCHS,
@@ -23,122 +26,81 @@ from carbon_midl.study.run import (
     LOCK,
     LOG,
     Fingerprint,
-    code_fingerprint,
     fingerprint,
-    read_result,
+    finished_fingerprint,
 )
-from carbon_midl.study.spec import PlannedRun, Study
+from carbon_midl.study.spec import PlannedRun, Study, open_crops
 from carbon_midl.training.checkpoint import CHECKPOINT
 
 State = Literal["done", "running", "interrupted", "failed", "stale", "waiting"]
 
-_FULL_BYTES = 2**20
-_CHANGED = {"options": "the options", "crops": "the crops", "code": "the code that decides its numbers"}
+_CHANGED: Fingerprint = {"options": "the options", "crops": "the crops", "code": "the code that decides its numbers"}
 
 
 @dataclass(frozen=True)
 class RunState:
     """How far one run is.
 
-    Attributes:
-        name: of the run.
-        state: "stale" was finished with other options, crops or code and is made again at the next start;
-            "interrupted" resumes then from its checkpoint; "waiting" has not begun.
-        why: what makes it stale, or why it failed; otherwise "".
-        epochs: how many are finished.
-        planned: how many are planned.
-        dice: test Dice of a run that is done or stale, otherwise the best validation Dice so far; None if unknown.
-        energy_kwh: before PUE, of all attempts so far.
-        carbon_g: the same in gCO2eq, as recorded.
-        duration_s: of the training so far.
+    "stale" was finished with other options, crops or code and is made again at the next start; "interrupted" resumes
+    then from its checkpoint; "waiting" has not begun.
     """
 
     name: str
     state: State
-    why: str
-    epochs: int
-    planned: int
-    dice: float | None
-    energy_kwh: float = 0.0
-    carbon_g: float = 0.0
-    duration_s: float = 0.0
+    why: str  #: what makes it stale, or why it failed; otherwise "".
+    epochs: int  #: how many are finished.
+    planned: int  #: how many are planned.
+    dice: float | None  #: the best Dice on the validation patients so far; None before the first epoch.
+    energy_kwh: float = 0.0  #: before PUE, of all attempts so far.
+    carbon_g: float = 0.0  #: the same in gCO2eq, as recorded.
+    duration_s: float = 0.0  #: of the training so far.
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How far a study is.
+    """How far a study is."""
 
-    Attributes:
-        runs: every run of the study file.
-        energy_kwh: before PUE, of everything so far, including failed and abandoned attempts.
-        carbon_g: the same in gCO2eq, as recorded.
-        superseded: attempts that were moved aside; their energy is included.
-        predicted_left: ``energy_kwh`` and ``duration_s`` of the trainings that are left, predicted by the mean of the
-            runs that are done; None if no run is done.
-        note: what could not be read, or "".
-    """
-
+    counts: dict[str, int]  #: how many runs are in each state.
     runs: tuple[RunState, ...]
-    energy_kwh: float
-    carbon_g: float
-    superseded: int
-    predicted_left: dict[str, float] | None
-    note: str = ""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many runs are in each state."""
-        return dict(Counter(run.state for run in self.runs))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the status as JSON holds it."""
-        return {"counts": self.counts, **asdict(self)}
+    energy_kwh: float  #: before PUE, of everything so far, including failed attempts and those moved aside.
+    carbon_g: float  #: the same in gCO2eq, as recorded.
+    predicted_left: dict[str, float] | None  #: of the trainings that are left, by the mean of the runs that are done.
+    note: str = ""  #: what could not be read, or "".
 
 
 def study_status(study: Study) -> StudyStatus:
     """Read how far a study is; nothing is changed or rendered."""
-    archive, note = None, "The phantom is not rendered yet; the first start does that."
-    if study.crops.phantom is None or study.crops_path.exists():
-        try:
-            archive, note = CropArchive.open(study.crops_path), ""
-        except InputError as error:
-            note = str(error)
-    code = code_fingerprint()
+    try:
+        archive, note = open_crops(study, render=False), ""
+    except InputError as error:
+        archive, note = None, str(error)
     runs = tuple(
-        run_state(study.directory / run.name, run, fingerprint(run.options, archive, code) if archive else None)
+        _run_state(study.directory / run.name, run, fingerprint(run.options, archive) if archive else None)
         for run in study.runs
     )
     planned = {run.name for run in runs}
     aside = [record for name, record in abandoned_attempts(study) if name not in planned]
     return StudyStatus(
+        counts=dict(Counter(run.state for run in runs)),
         runs=runs,
         energy_kwh=sum(run.energy_kwh for run in runs) + sum(record.energy_kwh for record in aside),
         carbon_g=sum(run.carbon_g for run in runs) + sum(record.carbon_g(record.energy_kwh) for record in aside),
-        superseded=len(aside),
-        predicted_left=_left(runs),
+        predicted_left=predicted_left(runs),
         note=note,
     )
 
 
-def run_state(directory: Path, run: PlannedRun, wanted: Fingerprint | None) -> RunState:
+def _run_state(directory: Path, run: PlannedRun, wanted: Fingerprint | None) -> RunState:
     """Read how far a run is; ``wanted`` is its fingerprint as of today, or None if the crops are not there."""
     state: State = "waiting"
-    why, dice_by_epoch = "", validation_dice(directory)
-    dice = max(dice_by_epoch, default=None)
-    try:
-        result = read_result(directory)
-        finished, test_dice = Fingerprint(**result["fingerprint"]), result["test"]["dice"]
-    except (InputError, KeyError, TypeError):  # no result, or a damaged one
-        finished = None
+    why, dice, finished = "", validation_dice(directory), finished_fingerprint(directory)
     if is_locked(directory / LOCK):
         state = "running"
-    elif finished:
-        changed = [words for part, words in _CHANGED.items() if getattr(finished, part) != getattr(wanted, part, None)]
-        if wanted is None:
-            why = "the crops are not there"
-        elif changed:
-            why = f"{' and '.join(changed)} changed since"
-        state, dice = "stale" if why else "done", test_dice
+    elif finished and not wanted:
+        state, why = "stale", "the crops are not there"
+    elif finished and wanted:
+        changed = [words for part, words in _CHANGED.items() if finished.get(part) != wanted[part]]
+        state, why = ("stale", f"{' and '.join(changed)} changed since") if changed else ("done", "")
     elif (directory / FAILED_NOTEBOOK).exists():
         state, why = "failed", last_line(directory)
     elif any((directory / name).exists() for name in (CHECKPOINT, FOOTPRINT)):
@@ -146,33 +108,37 @@ def run_state(directory: Path, run: PlannedRun, wanted: Fingerprint | None) -> R
     try:
         record = read_footprint(directory / FOOTPRINT)
     except InputError:  # nothing was recorded
-        return RunState(run.name, state, why, len(dice_by_epoch), run.options.epochs, dice)
-    used = (record.energy_kwh, record.carbon_g(record.energy_kwh))
-    trained_s = record.window("training").duration_s if "training" in record.names else 0.0
-    return RunState(run.name, state, why, len(dice_by_epoch), run.options.epochs, dice, *used, trained_s)
+        record = FootprintRecord((), run.options.epochs)
+    return RunState(
+        name=run.name,
+        state=state,
+        why=why,
+        epochs=len(dice),
+        planned=run.options.epochs,
+        dice=max(dice, default=None),
+        energy_kwh=record.energy_kwh,
+        carbon_g=record.carbon_g(record.energy_kwh),
+        duration_s=record.window("training").duration_s if "training" in record.names else 0.0,
+    )
 
 
 def validation_dice(directory: Path) -> list[float]:
     """Return the validation Dice of each finished epoch of a run."""
     try:
-        with (directory / EPOCHS).open(newline="") as table:
-            return [float(row["val_dice"]) for row in csv.DictReader(table)]
+        return pd.read_csv(directory / EPOCHS)["val_dice"].astype(float).tolist()
     except (OSError, ValueError, KeyError):
         return []
 
 
 def last_line(directory: Path) -> str:
-    """Return the last line that papermill wrote, the error of a failed run. On a full disk it may have written none."""
-    try:
-        if shutil.disk_usage(directory).free < _FULL_BYTES:
-            return f"No space left on device: {directory} is on a full disk. Make room; the same command goes on"
-        lines = (directory / LOG).read_text(errors="replace").split("\n")
-    except OSError:
-        lines = []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
+    """Return the last line that papermill wrote, the error of a failed run."""
+    log = directory / LOG
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no message; the disk may be full")
 
 
-def _left(runs: Sequence[RunState]) -> dict[str, float] | None:
+def predicted_left(runs: Sequence[RunState]) -> dict[str, float] | None:
+    """Predict ``energy_kwh`` and ``duration_s`` of the trainings that are left by the mean of those that are done."""
     done = [run for run in runs if run.state == "done"]
     if not done:
         return None

@@ -19,7 +19,7 @@ PARTITION = "loop"
 DAEMONS = ("munged", "slurmctld", "slurmd")
 # Where Debian puts daemons, which is not on everybody's path.
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-_PATIENCE_S = 60
+_PATIENCE_S = 300
 # Without cgroups and accounting, which containers and machines without a data base have not.
 _CONF = """\
 ClusterName=loopback
@@ -80,23 +80,20 @@ class Slurm:
         path = os.pathsep.join([str(srun.parent), os.environ.get("PATH", "")])
         self.environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": path}
 
-    def ask(self, *command: str) -> str:
+    def ask(self, *command: str, check: bool = False) -> str:
         """What a command of SLURM says."""
         return subprocess.run(
-            command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True, timeout=_PATIENCE_S
+            command, env=self.environment, check=check, capture_output=True, text=True, timeout=_PATIENCE_S
         ).stdout
 
     def running(self) -> dict[str, tuple[str, str]]:
         """Number and node of each running job, by its comment, in which Snakemake writes rule and run."""
-        lines = self.ask("squeue", "--noheader", "--states=RUNNING", "--format=%k|%i|%N").splitlines()
+        lines = self.ask("squeue", "--noheader", "--states=RUNNING", "--format=%k|%i|%N", check=True).splitlines()
         return {comment: (number, node) for comment, number, node in (line.split("|") for line in lines)}
 
     def ended(self) -> list[dict[str, str]]:
         """What SLURM recorded of each job that ended: JobId, JobState, NodeList, SubmitTime, StartTime and more."""
-        try:
-            lines = (self.directory / "jobs.txt").read_text().splitlines()
-        except FileNotFoundError:
-            return []
+        lines = (self.directory / "jobs.txt").read_text().splitlines()
         return [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
 
 
@@ -110,13 +107,11 @@ def loopback_slurm(directory: Path) -> Iterator[Slurm]:
     key.write_bytes(secrets.token_bytes(1024))
     key.chmod(0o400)
     munge = directory / "munge.socket"
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        ports = [each.getsockname()[1] for each in sockets]
     conf = _CONF.format(
-        host=host,
-        here=directory,
-        user=getpass.getuser(),
-        ports=_free_ports(3),
-        socket=munge,
-        partition=PARTITION,
+        host=host, here=directory, user=getpass.getuser(), ports=ports, socket=munge, partition=PARTITION
     )
     (directory / "slurm.conf").write_text(conf)
     (directory / "gres.conf").write_text("NodeName=n[1-2] Name=gpu File=/dev/null\n")
@@ -124,18 +119,18 @@ def loopback_slurm(directory: Path) -> Iterator[Slurm]:
     with ExitStack() as stack:
         files = [f"--{name}-file={directory / f'munge.{name}'}" for name in ("key", "log", "pid", "seed")]
         _start(stack, slurm, "munged", "--foreground", "--force", f"--socket={munge}", *files)
-        _wait(munge.exists, "munge", directory)
+        wait(munge.exists, "munge", directory)
         _start(stack, slurm, "slurmctld", "-D")
-        _wait(lambda: "UP" in _said(slurm, "scontrol", "ping"), "slurmctld", directory)
+        wait(lambda: "UP" in slurm.ask("scontrol", "ping"), "slurmctld", directory)
         for node in NODES:
             _start(stack, slurm, "slurmd", "-D", "-N", node)
-        _wait(lambda: _said(slurm, "sinfo", "-hN", "-o", "%T").split() == ["idle"] * len(NODES), "nodes", directory)
+        wait(lambda: slurm.ask("sinfo", "-hN", "-o", "%T").split() == ["idle"] * len(NODES), "nodes", directory)
         try:
             yield slurm
         finally:
             # Only then: daemons that end leave the processes of their jobs behind.
-            _said(slurm, "scancel", f"--partition={PARTITION}")
-            _wait(lambda: not _said(slurm, "squeue", "--noheader"), "the end of all jobs", directory)
+            slurm.ask("scancel", f"--partition={PARTITION}")
+            wait(lambda: not slurm.ask("squeue", "--noheader"), "the end of all jobs", directory)
 
 
 def _start(stack: ExitStack, slurm: Slurm, name: str, *options: str) -> None:
@@ -143,35 +138,15 @@ def _start(stack: ExitStack, slurm: Slurm, name: str, *options: str) -> None:
     assert daemon is not None
     out = stack.enter_context((slurm.directory / "daemons.log").open("ab"))
     process = subprocess.Popen([daemon, *options], env=slurm.environment, stdout=out, stderr=out)
-    stack.callback(_stop, process)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _said(slurm: Slurm, *command: str) -> str:
-    answer = subprocess.run(
-        command, env=slurm.environment, check=False, capture_output=True, text=True, timeout=_PATIENCE_S
-    )
-    return answer.stdout
-
-
-def _wait(ready: Callable[[], bool], what: str, directory: Path) -> None:
+def wait(ready: Callable[[], bool], what: str, directory: Path) -> None:
+    """Wait until something is ready; the logs in ``directory`` say why it is not."""
     until = time.monotonic() + _PATIENCE_S
     while not ready():
         if time.monotonic() > until:
             logs = "\n".join(f"{log}:\n{log.read_text(errors='replace')[-2000:]}" for log in directory.glob("*.log"))
             raise TimeoutError(f"{what}: waited in vain.\n{logs}")
         time.sleep(0.2)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]

@@ -34,8 +34,7 @@ def whole(made_up: Study) -> Results:
 @pytest.fixture
 def directory(whole: Results, tmp_path: Path) -> Path:
     """Its results, to do what one likes with."""
-    out = tmp_path / "results"
-    out.mkdir()
+    (out := tmp_path / "results").mkdir()
     for name, content in whole.files.items():
         (out / name).write_bytes(content)
     return out

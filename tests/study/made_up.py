@@ -1,32 +1,36 @@
 """A study whose runs are made up: what training would have left on disk, without training."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 
-from carbon_midl.files import write_gzipped, write_json
 from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window, carbon_intensity
+from carbon_midl.lidc.crops import Intensity
 from carbon_midl.metrics import dice
 from carbon_midl.study.collect import collect_results
 from carbon_midl.study.results import Results, read_results
-from carbon_midl.study.run import RESULT_FORMAT, RESULT_VERSION, summary
+from carbon_midl.study.run import Run, fingerprint, write_result
 from carbon_midl.study.spec import PlannedRun, Study, read_study
-from carbon_midl.training.network import unet_size
-from carbon_midl.training.options import fingerprinted
+from carbon_midl.training.checkpoint import Epoch
+from carbon_midl.training.data import Split
 from tests.study.tiny import study_toml, write_study
 
 STUDY = study_toml(filters=[2, 3, 16], seeds=[0, 1], epochs=4)
 CODE = hashlib.sha256(b"code").hexdigest()[:12]
 CROPS = hashlib.sha256(b"crops").hexdigest()
-SPLIT = {
-    part: [f"LIDC-IDRI-{number:04d}" for number in numbers]
-    for part, numbers in (("train", range(6)), ("validation", range(6, 8)), ("test", range(8, 11)))
-}
+PARTS = {"train": range(6), "validation": range(6, 8), "test": range(8, 11)}
+SPLIT = {part: tuple(f"LIDC-IDRI-{number:04d}" for number in numbers) for part, numbers in PARTS.items()}
+
+
+class _Crops(SimpleNamespace):
+    def __len__(self) -> int:
+        return 60
 
 
 def make_study(
@@ -47,64 +51,38 @@ def collected(study: Study, names: Sequence[str] = ()) -> Results:
 
 
 def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str, salt: str) -> None:
-    seed = hashlib.sha256(f"{run.name}{salt}".encode()).digest()
-    random = np.random.default_rng(list(seed))
-    directory.mkdir(parents=True)
-    epochs = pd.DataFrame({
-        "epoch": range(1, run.options.epochs + 1),
-        "train_loss": random.uniform(0.2, 1.5, run.options.epochs),
-        "val_loss": random.uniform(0.2, 1.5, run.options.epochs),
-        "val_dice": random.uniform(0.4, 0.8, run.options.epochs),
-        "learning_rate": 3e-3,
-        "duration_s": random.uniform(1, 3, run.options.epochs),
-    })  # fmt: skip
-    epochs.to_csv(directory / "epochs.csv", index=False)
-    slices = pd.DataFrame([
+    random = np.random.default_rng(list(hashlib.sha256(f"{run.name}{salt}".encode()).digest()))
+    epochs = [
+        Epoch(number, loss, 1.1 * loss, random.uniform(0.4, 0.8), 3e-3, random.uniform(1, 3))
+        for number, loss in enumerate(random.uniform(0.2, 1.5, run.options.epochs).tolist(), start=1)
+    ]
+    best = max(epochs, key=lambda epoch: epoch.val_dice)
+    scores = [
         {**_slice(random, patient, number), "part": part}
         for part in ("validation", "test") for patient in SPLIT[part] for number in range(3)
-    ])  # fmt: skip
-    write_gzipped(directory / "slices.csv.gz", slices.to_csv(index=False))
-    best = int(epochs["val_dice"].argmax())
-    options = run.options.model_dump()
-    result = {
-        "format": RESULT_FORMAT,
-        "version": RESULT_VERSION,
-        "finished": "2026-02-03T04:10:06+00:00",
-        "fingerprint": {
-            "options": hashlib.sha256(json.dumps(fingerprinted(options), sort_keys=True).encode()).hexdigest()[:12],
-            "crops": crops[:12],
-            "code": code,
-        },
-        "options": options,
-        "crops": {"fingerprint": crops, "patients": 11, "slices": 60, "size": 32, "source": {"kind": "discs"}},
-        "split": SPLIT,
-        "slices": {"train": 36, "validation": 6, "test": 9, "without_target": 0},
-        "model": unet_size(run.options.filters, run.options.depth, size=32)._asdict(),
-        "training": {
-            "epochs_trained": len(epochs),
-            "best_epoch": best + 1,
-            "val_dice": float(epochs["val_dice"][best]),
-            "stopped": "",
-            "precision": "fp32",
-        },
-        **{part: summary(slices[slices["part"] == part]) for part in ("validation", "test")},
-        "footprint": footprint(random, epochs).to_dict(),
-        "environment": {
-            "hardware": {"cpu": cpu, "cores": 2, "gpu": []},
-            "versions": {"python": "3.11.7", "torch": "2.13.0"},
-            "commit": "0123456789ab",
-        },
+    ]  # fmt: skip
+    source = {"kind": "discs"}
+    archive: Any = _Crops(fingerprint=crops, patients=range(11), size=32, intensity=Intensity("", 0, 1), source=source)
+    rows: Any = SimpleNamespace(train=range(36), validation=range(6), test=range(9), without_target=0)
+    fit: Any = SimpleNamespace(epochs=epochs, best_epoch=best.epoch, val_dice=best.val_dice, stopped="")
+    lock: Any = None
+    wanted = fingerprint(run.options, archive) | {"code": code}
+    made = Run(directory, run.options, archive, Split(**SPLIT), rows, wanted, "", None, lock)
+    environment = {
+        "hardware": {"cpu": cpu, "cores": 2, "gpu": []},
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "commit": "0123456789ab",
     }
-    write_json(directory / "result.json", result)
+    directory.mkdir(parents=True)
+    with patch("carbon_midl.study.run.describe_environment", return_value=environment):
+        write_result(made, fit, "fp32", pd.DataFrame(scores), _footprint(random, epochs))
 
 
-def footprint(random: np.random.Generator, epochs: pd.DataFrame) -> FootprintRecord:
+def _footprint(random: np.random.Generator, epochs: list[Epoch]) -> FootprintRecord:
     """A training with these epochs, and a test after it."""
-    windows = [_window(random, "training", 1.1 * float(epochs["duration_s"].sum()), 1.5e-4 * len(epochs))]
-    windows += [
-        _window(random, f"epoch {number}", duration_s, 1e-4, parent="training")
-        for number, duration_s in zip(epochs["epoch"], epochs["duration_s"], strict=True)
-    ]
+    duration_s = 1.1 * sum(epoch.duration_s for epoch in epochs)
+    windows = [_window(random, "training", duration_s, 1.5e-4 * len(epochs))]
+    windows += [_window(random, f"epoch {one.epoch}", one.duration_s, 1e-4, parent="training") for one in epochs]
     windows.append(_window(random, "test", 1.0, 1e-5))
     return FootprintRecord(tuple(windows), len(epochs), intensity=carbon_intensity("DK"), notes=("made up",))
 

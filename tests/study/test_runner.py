@@ -14,11 +14,15 @@ import yaml
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.footprint import FootprintRecord
+from carbon_midl.footprint import read_footprint
 from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.study.devices import slots
+from carbon_midl.study.results import read_results
 from carbon_midl.study.run import read_result
-from carbon_midl.study.runner import collect, notebook_copy, open_crops, run_study
-from carbon_midl.study.spec import Study, read_study
+from carbon_midl.study.runner import collect, run_study
+from carbon_midl.study.share import verify
+from carbon_midl.study.spec import Study, open_crops, read_study
+from tests.study.made_up import collected, make_study
 from tests.study.tiny import EPOCHS, make_root, run, study_toml
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
@@ -44,66 +48,43 @@ def test_every_run_leaves_what_it_should(finished: tuple[Study, str]) -> None:
 
 def test_the_tables_follow_from_the_runs(finished: tuple[Study, str]) -> None:
     study, _ = finished
-    runs = pd.read_csv(study.results / "runs.csv").set_index("run")
-    slices = pd.read_csv(study.results / "slices.csv.gz")
-    epochs = pd.read_csv(study.results / "epochs.csv")
-    manifest = json.loads((study.results / "manifest.json").read_text())
-    assert list(runs.index) == [planned.name for planned in study.runs]
-    for part, column in (("test", "test_dice"), ("validation", "val_dice")):
-        scored = slices[slices["part"] == part].groupby("run")["dice"].mean()
-        # Validation is scored in the recipe's number format while it trains, and in fp32 here.
-        assert scored.to_dict() == pytest.approx(runs[column].to_dict(), abs=1e-12 if part == "test" else 5e-3)
-    by_patient = slices.groupby(["run", "part", "patient_id"])["dice"].mean().groupby(["run", "part"]).mean().unstack()
-    assert by_patient["validation"].to_dict() == pytest.approx(runs["val_dice_patients"].to_dict())
-    assert (slices.groupby("part")["patient_id"].unique().map(set).to_dict()) == {
-        part: set(manifest["split_patients"][part]) for part in ("validation", "test")
-    }
-    assert len(epochs) == 2 * EPOCHS
-    for name, row in runs.iterrows():
-        record = FootprintRecord.from_dict(read_result(study.directory / str(name))["footprint"])
+    results = read_results(study.results)
+    assert verify(results).disagreements == []
+    assert results.runs["run"].tolist() == [planned.name for planned in study.runs]
+    validation = results.slices_of("validation").groupby("run")["dice"].mean()
+    # Validation is scored in the recipe's number format while it trains, and in fp32 here.
+    assert validation.tolist() == pytest.approx(results.runs["val_dice"].tolist(), abs=5e-3)
+    assert len(results.epochs) == 2 * EPOCHS
+    for _, row in results.runs.iterrows():
+        record = read_footprint(study.directory / str(row["run"]))
         assert row["energy_kwh"] == pytest.approx(record.window("training").energy_kwh)
-        assert row["carbon_g"] == pytest.approx(row["energy_kwh"] * row["pue"] * row["intensity_g_per_kwh"])
         assert row["intensity_g_per_kwh"] == pytest.approx(143.3, abs=0.1)
-        assert epochs[epochs["run"] == name]["energy_kwh"].sum() <= row["energy_kwh"]
-        assert row["energy_to_best_kwh"] <= row["energy_kwh"] <= row["energy_whole_run_kwh"]
-    assert manifest["runs_done"] == 2
-    assert manifest["split"] == {"train": 6, "validation": 2, "test": 2}
-    assert manifest["hardware"]["cpu"]
+        epochs_kwh = results.epochs.loc[results.epochs["run"] == row["run"], "energy_kwh"].sum()
+        assert epochs_kwh <= row["energy_kwh"] <= row["energy_whole_run_kwh"]
+    assert results.manifest["split"] == {"train": 6, "validation": 2, "test": 2}
+    assert results.manifest["hardware"]["cpu"]
 
 
 def test_what_is_done_is_not_done_again(finished: tuple[Study, str]) -> None:
     study, _ = finished
-    directory = study.directory / study.runs[0].name
     before = {path: path.stat().st_mtime_ns for path in study.directory.glob("filters-*/*") if path.name != ".lock"}
-    # Killed after its result, a run lacks the output of one cell, and is done all the same.
-    (directory / "notebook.ipynb").rename(directory / ".partial-notebook.ipynb")
     assert run(study).count("done before") == 2
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_another_grid_and_abandoned_attempts_count_in_what_is_done(finished: tuple[Study, str]) -> None:
-    study, _ = finished
-    danish = pd.read_csv(study.results / "runs.csv")
-    source = study.directory / study.runs[0].name
-    left = study.directory / f"{study.runs[0].name}.superseded-then"
+def test_another_grid_and_abandoned_attempts_count_in_what_is_done(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    danish, source = collected(study), study.directory / study.runs[0].name
+    left = source.with_name(f"{source.name}.superseded-then")
     left.mkdir()
-    shutil.copy(source / "footprint.json", left)
-    text = study.path.read_text()
-    try:
-        study.path.write_text(text.replace('"DK"', "1000.0\npue = 1.0"))
-        collect(read_study(study.path), open_crops(study))
-        other = pd.read_csv(study.results / "runs.csv")
-        abandoned = json.loads((study.results / "manifest.json").read_text())["abandoned"]
-    finally:
-        study.path.write_text(text)
-        shutil.rmtree(left)
-        collect(study, open_crops(study))
-    assert other["energy_kwh"].tolist() == danish["energy_kwh"].tolist()
-    assert other["carbon_g"].tolist() == pytest.approx((other["energy_kwh"] * 1000).tolist())
-    spent = FootprintRecord.from_dict(read_result(source)["footprint"]).energy_kwh
-    assert abandoned == {
-        "attempts": 1, "energy_kwh": pytest.approx(spent), "carbon_g": pytest.approx(spent * 1000)
-    }  # fmt: skip
+    spent = read_footprint(source)
+    (left / "footprint.json").write_text(json.dumps(spent.to_dict()))
+    study.path.write_text(study.path.read_text().replace('"DK"', "1000.0\npue = 1.0"))
+    other = collected(read_study(study.path))
+    assert other.runs["energy_kwh"].tolist() == danish.runs["energy_kwh"].tolist()
+    assert other.runs["carbon_g"].tolist() == pytest.approx((other.runs["energy_kwh"] * 1000).tolist())
+    kwh = pytest.approx(spent.energy_kwh)
+    assert other.manifest["abandoned"] == {"attempts": 1, "energy_kwh": kwh, "carbon_g": spent.energy_kwh * 1000}
 
 
 def test_only_results_of_todays_options_are_collected(finished: tuple[Study, str], tmp_path: Path) -> None:
@@ -136,24 +117,6 @@ def test_a_place_that_cannot_be_written_to_is_named(
     assert str(study.directory) in capsys.readouterr().err
 
 
-def test_a_notebook_is_taken_as_it_was_at_the_start_and_must_take_parameters(
-    discs: CropArchive, tmp_path: Path
-) -> None:
-    study = make_root(tmp_path / "root", study_toml(), discs)
-    notebook = study.root / "notebooks" / "train_unet.ipynb"
-    original = notebook.read_bytes()
-    copy = notebook_copy(study)
-    notebook.write_bytes(original.replace(b"The crops", b"My crops"))
-    assert notebook_copy(study) != copy
-    assert copy.read_bytes() == original
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("filters = 4")]), notebook)
-    for content, message in ((None, "no cell with the tag 'parameters'"), ("[]", "no cell"), ("{", "not valid JSON")):
-        if content is not None:
-            notebook.write_text(content)
-        with pytest.raises(InputError, match=rf"train_unet\.ipynb: {message}"):
-            notebook_copy(study)
-
-
 def test_a_failing_run_is_named_and_the_others_go_on(
     discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,12 +133,21 @@ def test_a_failing_run_is_named_and_the_others_go_on(
     assert failed.exists()
     assert pd.read_csv(study.results / "runs.csv")["run"].tolist() == ["filters-3-seed-0"]
     assert json.loads((study.results / "manifest.json").read_text())["runs_left_out"] == ["filters-2-seed-0"]
+    before = (study.results / "runs.csv").stat().st_mtime_ns
+    assert main(["study", "run", str(study.path), "--only", "filters-3-seed-0"]) == 0
+    assert "1 run on 60 discs crops" in (told := capsys.readouterr().err)
+    assert "filters-3-seed-0         done before" in told
+    assert (
+        study.results / "runs.csv"
+    ).stat().st_mtime_ns == before  # whoever makes every run alone collects at the end
+    assert main(["study", "run", str(study.path), "--only", "filters-4-seed-0"]) == 2
+    assert "no run 'filters-4-seed-0'" in capsys.readouterr().err
 
 
 def test_of_two_runners_one_makes_a_run_and_the_other_waits(discs: CropArchive, tmp_path: Path) -> None:
     study = make_root(tmp_path / "root", study_toml(filters=[2], epochs=1), discs)
     with redirect_stderr(io.StringIO()) as shown, ThreadPoolExecutor(2) as runners:
-        for made in [runners.submit(run_study, study, share_meter=True) for _ in range(2)]:
+        for made in [runners.submit(run_study, study, slots(share_meter=True)) for _ in range(2)]:
             assert made.result() == study.results
     assert shown.getvalue().count("test Dice") == 1
     assert shown.getvalue().count("done before") == 1
@@ -196,5 +168,5 @@ def test_a_budget_stops_a_run_and_a_larger_one_lets_it_go_on(discs: CropArchive,
     result = read_result(directory)
     assert result["training"]["epochs_trained"] == 30
     assert result["training"]["stopped"] == ""
-    assert FootprintRecord.from_dict(result["footprint"]).attempts == 2
+    assert read_footprint(directory).attempts == 2
     assert not list(study.directory.glob("*.superseded-*"))

