@@ -12,7 +12,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.lidc.statistics import Statistics, read_statistics
+from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
 from carbon_midl.measures import PatientBootstrap
 from carbon_midl.selection.by_width import (
     by_size,
@@ -32,7 +32,6 @@ from carbon_midl.training.network import unet_size
 from carbon_midl.units import joined
 
 FACTS = Path("book/data")
-COLLECTION = Path("results/lidc-collection")
 BY_SLICE, BY_PATIENT = "by slice", "by patient"
 TUNING, TRIALS = Path("results/lidc-tuning"), Path("results/lidc-trials")
 PUBLISHED, SEARCHED = Path("results/published-curves"), Path("results/search")

@@ -12,7 +12,7 @@ from carbon_midl.book import records
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, GRIDS, Evidence, PublishedCurves, RecordedSearch
 from carbon_midl.book.figures import POLICY_LABELS
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.statistics import EXAMPLE_SLICES, Statistics
+from carbon_midl.lidc.statistics import Statistics
 from carbon_midl.measures import COLLECTION_DRAWS, DRAWS
 from carbon_midl.selection.criteria import PRICE_SHARE, all_criteria
 from carbon_midl.study.results import Results, named_rows
@@ -216,7 +216,7 @@ def lidc_counts(statistics: Statistics) -> dict[str, str]:
     return {
         **{name: f"{counts[counted]:,}" for name, counted in names.items()},
         "lidc_draws": f"{COLLECTION_DRAWS:,}",
-        "lidc_example_slices": w.count(EXAMPLE_SLICES),
+        "lidc_example_slices": w.count(statistics["example"]["slice"].nunique()),
         "lidc_all_four": w.percent_interval(by_readers[READERS], "share"),
         "lidc_only_one": w.percent_interval(by_readers[1], "share"),
     }

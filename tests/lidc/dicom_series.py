@@ -88,22 +88,3 @@ def write_series(
         paths[index] = folder / f"1-{number:03d}{suffix}"
         dataset.save_as(paths[index], enforce_file_format=True)
     return paths
-
-
-def compressed(path: Path, out: Path, syntax: str) -> Path:
-    """Write a file again with its pixels compressed; `syntax` is gdcm's name."""
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(out))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
-    return out

@@ -9,8 +9,7 @@ from scipy.sparse import csr_array
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import Scan
-from carbon_midl.lidc.masks import FRAME_PX, Outlines
-from studies.collection import LEVELS, average_outline, copycat, leak
+from studies.collection import FRAME_PX, LEVELS, Outlines, average_outline, copycat, leak
 
 
 @pytest.fixture(scope="module")

