@@ -27,6 +27,7 @@ from carbon_midl.lidc.dicom import SliceFile, read_folder
 from carbon_midl.lidc.masks import Window, reader_masks, window_around
 from tests.lidc.dicom_series import hu_of, touched_slices, write_series
 
+Capture = pytest.CaptureFixture[str]
 # One patient with a single nodule, one with several, one with two scans.
 PATIENTS = ["LIDC-IDRI-0001", "LIDC-IDRI-0078", "LIDC-IDRI-0132"]
 
@@ -118,7 +119,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(tmp_path: Path, sm
     path = file_of(small, scans[0], 1)
     whole = path.read_bytes()
     path.write_bytes(whole[:-5000])
-    (small / "cut.dcm").write_bytes(whole[:700])
+    (small / "cut.dcm").write_bytes(whole[:560])
     counts, _ = build(small, tmp_path / "out")
     names = {"series_uid": scans[0].series_uid, "patient_id": scans[0].patient_id, "nodule": "0", "slice": "1"}
     no_names = dict.fromkeys(names, "")
@@ -133,29 +134,36 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(tmp_path: Path, sm
     assert (counts["series"], counts["patients"], counts["crops_left_out"]) == (2, 2, 1)
 
 
-def test_where_no_series_can_be_used_there_is_no_archive(tmp_path: Path, scans: list[Scan]) -> None:
-    write_series(tmp_path / "dicom", scans[0], change=lambda dataset, _: setattr(dataset, "PatientID", "Anonymous"))
-    with pytest.raises(InputError, match=r"none of 1 series could be used(.|\n)*PatientID is 'Anonymous'"):
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        ("PatientID", "Anonymous", r"none of 1 series could be used(.|\n)*PatientID is 'Anonymous'"),
+        (
+            "SeriesInstanceUID",
+            "1.2.3",
+            r"none of LIDC-IDRI's 883 series .* 6 files: 5 CT, 1 not DICOM, in 1 series of CT",
+        ),
+    ],
+)
+def test_where_no_series_can_be_used_there_is_no_archive(
+    tmp_path: Path, scans: list[Scan], keyword: str, value: str, message: str
+) -> None:
+    write_series(
+        tmp_path / "dicom", scans[0], touched_slices(scans[0])[:5], lambda dataset, _: setattr(dataset, keyword, value)
+    )
+    (tmp_path / "dicom" / "notes.txt").write_text("text")
+    with pytest.raises(InputError, match=message):
         build(tmp_path / "dicom", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["dicom"]
 
 
-def test_a_folder_without_lidc_says_what_it_has(tmp_path: Path, scans: list[Scan]) -> None:
-    write_series(
-        tmp_path / "dicom", scans[0], range(5), lambda dataset, _: setattr(dataset, "SeriesInstanceUID", "1.2.3")
-    )
-    (tmp_path / "dicom" / "notes.txt").write_text("text")
-    with pytest.raises(InputError, match=r"none of LIDC-IDRI's 883 series .* 6 files: 5 CT, 1 not DICOM, in 1 series"):
-        build(tmp_path / "dicom", tmp_path / "out")
+CUT = module.cut_scan
 
 
 def cut_but_die_of_some(root: Path, size: int, scan: Scan, files: Sequence[SliceFile]) -> Any:
     if scan.patient_id == PATIENTS[1]:
         os._exit(3)
     return CUT(root, size, scan, files)
-
-
-CUT = module.cut_scan
 
 
 def test_a_scan_that_kills_its_process_is_reported_and_the_others_go_on(
@@ -201,39 +209,29 @@ if __name__ == "__main__":
     assert list(tmp_path.iterdir()) == []
 
 
-# The command
-
-
-def test_a_dry_run_cuts_nothing_and_tells_all(
-    tmp_path: Path, dicom: Path, scans: list[Scan], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["crops", "build", str(tmp_path / "out"), "--dicom", str(dicom), "--dry-run"]) == 0
-    crops = sum(len(nodule.slice_indices()) for scan in scans for nodule in scan.nodules)
-    printed = capsys.readouterr().out
-    assert f"{crops} crops from 4 series" in printed
-    images, masks = 2 * 128**2, 4 * 128**2 / 8
-    assert f"{crops * (images + masks) / 1e9:.3f} GB, twice that while it is built" in printed
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_builds_and_says_what_is_missing_where_cores_are_not_told(
-    tmp_path: Path,
-    small: Path,
-    scans: list[Scan],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_command_tells_what_it_will_cut_and_what_is_missing(
+    tmp_path: Path, small: Path, scans: list[Scan], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
     file_of(small, scans[1], 0).unlink()
     (tmp_path / "patients.txt").write_text("\n".join([*PATIENTS[1:], ""]))
     arguments = ["crops", "build", str(tmp_path / "out"), "--dicom", str(small), "--size", "64"]
-    assert main([*arguments, "--patients", PATIENTS[0], str(tmp_path / "patients.txt")]) == 0
+    arguments += ["--patients", PATIENTS[0], str(tmp_path / "patients.txt")]
+    assert main([*arguments, "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    crops = sum(len(nodule.slice_indices()) for scan in scans[:2] for nodule in scan.nodules)
+    images, masks = 2 * 64**2, 4 * 64**2 / 8
+    assert f"{crops} crops from 2 series" in plan
+    assert f"{crops * (images + masks) / 1e9:.3f} GB, twice that while it is built" in plan
+    assert "not there    1 patients: LIDC-IDRI-0132" in plan
+    assert not (tmp_path / "out").exists()
+    assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "crops from 2 series" in printed
-    assert "not there    1 patients: LIDC-IDRI-0132" in printed
+    assert printed.startswith(plan)
     assert "Left out: 1 crops, 0 series" in printed
     assert "no file at z = " in printed
-    assert CropArchive.open(tmp_path / "out").size == 64
+    archive = CropArchive.open(tmp_path / "out")
+    assert (archive.size, len(archive)) == (64, crops - 1)
 
 
 @pytest.mark.parametrize(
@@ -246,15 +244,10 @@ def test_the_command_builds_and_says_what_is_missing_where_cores_are_not_told(
     ],
 )
 def test_wrong_arguments_are_named(
-    tmp_path: Path,
-    small: Path,
-    arguments: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, dicom: Path, arguments: list[str], message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty.txt").touch()
-    assert main(["crops", "build", "out", "--dicom", str(small), "--jobs", "1", *arguments]) == 2
+    assert main(["crops", "build", "out", "--dicom", str(dicom), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()

@@ -50,32 +50,20 @@ def encoded(dataset: FileDataset) -> bytes:
 
 
 def pixels_at(content: bytes) -> int:
-    return content.index(b"\xe0\x7f\x10\x00")
+    return content.index(b"\xe0\x7f\x10\x00") + 12
 
 
 def truncate(content: bytes, rng: Generator) -> bytes:
     return content[: rng.integers(len(content) if rng.random() < 0.5 else pixels_at(content))]
 
 
-def flip(content: bytes, start: int, stop: int, rng: Generator, count: int) -> bytes:
+def flip_bits(content: bytes, rng: Generator) -> bytes:
+    """In the header or in the pixels."""
+    start, stop = (0, pixels_at(content)) if rng.random() < 0.6 else (pixels_at(content), len(content))
     damaged = bytearray(content)
-    for place in rng.integers(start, stop, count):
+    for place in rng.integers(start, stop, rng.integers(1, 30)):
         damaged[place] ^= 1 << rng.integers(8)
     return bytes(damaged)
-
-
-def flip_header(content: bytes, rng: Generator) -> bytes:
-    return flip(content, 0, pixels_at(content) + 12, rng, int(rng.integers(1, 9)))
-
-
-def flip_pixels(content: bytes, rng: Generator) -> bytes:
-    return flip(content, pixels_at(content) + 12, len(content), rng, int(rng.integers(1, 30)))
-
-
-def overwrite(content: bytes, rng: Generator) -> bytes:
-    start = rng.integers(pixels_at(content))
-    run = rng.bytes(int(rng.integers(1, 65)))
-    return content[:start] + run + content[start + len(run) :]
 
 
 def replace_whole(content: bytes, rng: Generator) -> bytes:
@@ -104,7 +92,7 @@ def wrong_attribute(content: bytes, rng: Generator) -> bytes:
     return encoded(dataset)
 
 
-MUTATIONS = [truncate, flip_header, overwrite, flip_pixels, replace_whole, *[wrong_attribute] * 5]
+MUTATIONS = [truncate, flip_bits, flip_bits, replace_whole, *[wrong_attribute] * 4]
 
 
 def check(folder: Path, scan: Scan, victim: int) -> bool:
@@ -143,10 +131,6 @@ def test_damaged_files_are_refused_or_read_as_what_they_say(
         mutate = mutations[number % len(mutations)]
         victim = int(rng.choice(NODULE))
         (tmp_path / f"{victim}.dcm").write_bytes(mutate(good[victim], rng))
-        try:
-            read += check(tmp_path, short, victim)
-        except AssertionError as error:
-            error.add_note(f"number {number}, {mutate.__name__}")
-            raise
+        read += check(tmp_path, short, victim)
         (tmp_path / f"{victim}.dcm").write_bytes(good[victim])
     assert count / 20 < read < count * 19 / 20, "damage of both kinds was tried"

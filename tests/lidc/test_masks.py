@@ -43,11 +43,6 @@ def test_a_window_shows_its_part_of_the_whole(points: Points, row: int, column: 
     np.testing.assert_array_equal(part, whole[row + 64 : row + 64 + size, column + 64 : column + 64 + size])
 
 
-@pytest.mark.parametrize("window", [Window(100, 100, 8), Window(-100, 10, 8), Window(10, -100, 8)])
-def test_a_window_beside_the_nodule_is_empty(window: Window) -> None:
-    assert not drawn([(SQUARE, True)], window).any()
-
-
 def in_its_box(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else mask[:0, :0]

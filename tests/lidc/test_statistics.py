@@ -1,14 +1,14 @@
 """The collection in numbers, against the masks themselves, against counting by hand and against published numbers."""
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.cli import main
@@ -23,12 +23,11 @@ from studies.collection import (
     EXAMPLE_SLICES,
     FRAME_PX,
     Outlines,
-    dice_by_size,
+    copycat,
     example,
     leak,
     measure,
     nodule_pairs,
-    opposed_malignancy,
     outlines_of,
     rating_differences,
     silence,
@@ -57,17 +56,12 @@ def test_an_interval_over_independent_values_is_that_of_the_normal_distribution(
         mean_over_patients([], [])
 
 
-@given(
-    values=st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=1, max_size=40), copies=st.integers(2, 5)
-)
-@settings(max_examples=30)
-def test_more_of_the_same_from_every_patient_makes_no_surer(values: list[tuple[int, float]], copies: int) -> None:
-    patients, numbers = zip(*values, strict=True)
+def test_more_of_the_same_from_every_patient_makes_no_surer() -> None:
+    numbers, patients = np.random.default_rng(0).random(40), np.arange(40) % 7
     for estimate in (mean_over_patients, median_over_patients):
-        once = estimate(numbers, patients, draws=50)
-        often = estimate(numbers * copies, patients * copies, draws=50)
+        once, often = (estimate(np.tile(numbers, copies), np.tile(patients, copies)) for copies in (1, 3))
         assert often[:3] == pytest.approx(once[:3])
-        assert (often.n, often.patients) == (copies * once.n, once.patients)
+        assert (often.n, often.patients) == (120, 7)
 
 
 # Outlines
@@ -86,7 +80,7 @@ def test_areas_overlaps_and_consensus_are_those_of_the_masks(outlines: list[Outl
 
 def test_a_disc_has_its_own_diameter(outlines: list[Outlines]) -> None:
     areas = np.array([[[30, 0], [0, 5]], [[50, 0], [0, 0]]])
-    nodule = Outlines(outlines[0].scan, outlines[0].nodule, areas, outlines[0].consensus)
+    nodule = replace(outlines[0], overlap_px=areas)
     expected_px = (2 * np.sqrt(50 / np.pi) + 2 * np.sqrt(5 / np.pi)) / 2
     assert nodule.diameter_mm == pytest.approx(expected_px * outlines[0].scan.pixel_spacing_mm)
 
@@ -94,44 +88,28 @@ def test_a_disc_has_its_own_diameter(outlines: list[Outlines]) -> None:
 # Agreement
 
 
-def test_dice_on_a_slice_is_that_of_the_masks(outlines: list[Outlines]) -> None:
-    expected = []
+def test_dice_of_readers_is_that_of_the_masks(outlines: list[Outlines]) -> None:
+    """On each slice that both outlined, and over all slices of a nodule side by side."""
+    on_slices, over_nodules = [], []
     for nodule in outlines:
         masks = frame_masks(nodule)
-        for a, b in combinations(range(4), 2):
+        for a, b in combinations(range(len(nodule.nodule.readings)), 2):
             both = masks[:, a].any(axis=(1, 2)) & masks[:, b].any(axis=(1, 2))
-            expected += dice(masks[both, a], masks[both, b]).tolist()
-    assert sorted(slice_pairs(outlines)["dice"]) == pytest.approx(sorted(expected))
-
-
-def test_dice_over_a_nodule_is_that_of_its_slices_side_by_side(outlines: list[Outlines]) -> None:
-    expected = []
-    for nodule in outlines:
-        side_by_side = np.concatenate(list(frame_masks(nodule)), axis=1)[:, None]
-        expected += [
-            float(dice(side_by_side[a], side_by_side[b])[0])
-            for a, b in combinations(range(len(nodule.nodule.readings)), 2)
-        ]
-    assert nodule_pairs(outlines)["dice"].tolist() == pytest.approx(expected)
+            on_slices += dice(masks[both, a], masks[both, b]).tolist()
+            over_nodules.append(float(dice(*(np.concatenate(list(masks[:, reader]))[None] for reader in (a, b)))[0]))
+    assert slice_pairs(outlines)["dice"].tolist() == pytest.approx(on_slices)
+    assert nodule_pairs(outlines)["dice"].tolist() == pytest.approx(over_nodules)
 
 
 def test_silence_is_counted_as_by_hand(outlines: list[Outlines]) -> None:
     """Two of four readers; one outlined both slices, the other only the second, with half of their area shared."""
     overlap_px = np.array([[[8, 0], [0, 0]], [[4, 2], [2, 4]]])
-    nodule = Outlines(outlines[0].scan, outlines[0].nodule, overlap_px, outlines[0].consensus)
+    nodule = replace(outlines[0], overlap_px=overlap_px)
     found = silence([nodule]).set_index("question")
     assert found["estimate"].to_dict() == pytest.approx({
         "nodule": 2 / 4, "slice": 5 / 8, "slice of own nodule": 1 / 4, "dice": (2 * 2 / 16) / 5,
     })  # fmt: skip
     assert found["n"].to_dict() == {"nodule": 4, "slice": 8, "slice of own nodule": 4, "dice": 5}
-
-
-def test_sizes_part_all_pairs(outlines: list[Outlines]) -> None:
-    pairs = slice_pairs(outlines)
-    table = dice_by_size(pairs).set_index("size")
-    assert table.loc["all", "pairs"] == len(pairs) == table["pairs"].iloc[1:].sum()
-    assert (table["low"] <= table["mean"]).all()
-    assert (table["mean"] <= table["high"]).all()
 
 
 def test_rating_differences_are_those_of_every_pair(outlines: list[Outlines]) -> None:
@@ -145,11 +123,42 @@ def test_rating_differences_are_those_of_every_pair(outlines: list[Outlines]) ->
     assert ("calcification", "difference") not in table.index
 
 
-def test_opposed_means_one_reader_on_either_side(outlines: list[Outlines]) -> None:
-    given = [{reading.ratings.malignancy for reading in nodule.nodule.readings} for nodule in outlines]
-    several = [len(nodule.nodule.readings) > 1 for nodule in outlines]
-    opposed = [bool({1, 2} & values and {4, 5} & values) for values in given]
-    assert opposed_malignancy(outlines)["estimate"].item() == pytest.approx(np.mean(np.array(opposed)[several]))
+# The copycat
+
+
+@pytest.fixture(scope="module")
+def answers(outlines: list[Outlines]) -> pd.DataFrame:
+    return copycat(outlines, splits=6)
+
+
+def test_the_copycat_gives_the_dice_of_what_it_copied(outlines: list[Outlines], answers: pd.DataFrame) -> None:
+    """The Dice must be that with one of the slices at the stated distance."""
+    copied = answers.dropna(subset="distance")
+    assert len(copied) > 50
+    assert answers.loc[answers["split"] == BY_PATIENT, "distance"].isna().all()
+    for row in copied.to_dict("records"):
+        masks = outlines[row["nodule"]].consensus.toarray() > 0
+        candidates = [
+            2 * (masks[row["slice"]] & masks[source]).sum() / (masks[row["slice"]].sum() + masks[source].sum())
+            for source in (row["slice"] - int(row["distance"]), row["slice"] + int(row["distance"]))
+            if 0 <= source < len(masks)
+        ]
+        assert any(row["dice"] == pytest.approx(candidate) for candidate in candidates)
+
+
+def test_where_slices_are_equal_a_split_by_slice_leaks_everything_and_by_patient_nothing(
+    outlines: list[Outlines],
+) -> None:
+    """Nodules, one a patient, each of its own shape and the same on twelve slices."""
+    made = []
+    for number in range(6):
+        pixels = np.zeros((12, FRAME_PX**2), dtype=np.float32)
+        pixels[:, number * 50 : number * 50 + 50] = 1
+        scan = replace(outlines[0].scan, patient_id=f"p{number}")
+        made.append(replace(outlines[0], scan=scan, consensus=csr_array(pixels)))
+    found = copycat(made, splits=3).groupby("split")["dice"]
+    assert found.mean()[BY_SLICE] == 1
+    assert found.max()[BY_PATIENT] == 0
 
 
 # Printed, recorded
@@ -163,6 +172,9 @@ def test_tables_add_up(outlines: list[Outlines], patients: list[str]) -> None:
         assert tables[name]["nodules"].sum() == counts["nodules"]
     assert (tables["readers"]["readers"] * tables["readers"]["nodules"]).sum() == counts["readings"]
     assert tables["thickness"]["scans"].sum() == counts["scans"]
+    assert tables["slice dice"]["pairs"].iloc[1:].sum() == tables["slice dice"]["pairs"].iloc[0]
+    for _, shares in leak(outlines)["copycat dice"].groupby("split")["share"]:
+        assert shares.sum() == pytest.approx(1)
 
 
 def test_the_command_prints_what_is_recorded_or_says_how_to(
