@@ -27,7 +27,6 @@ CITATION = (
     "Armato et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI), "
     "Medical Physics 38(2), 2011, doi:10.1118/1.3528204; data doi:10.7937/K9/TCIA.2015.LO9QL9SX"
 )
-LICENCE = "annotations of LIDC-IDRI: CC BY 3.0"
 
 
 class Ratings(NamedTuple):

