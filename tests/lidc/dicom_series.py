@@ -58,11 +58,9 @@ def set_pixels(dataset: FileDataset, stored: NDArray[Any]) -> None:
     dataset["PixelData"].VR = "OW"
 
 
-def touched_slices(scan: Scan, around: int = 0) -> list[int]:
-    """The slices that a nodule touches, and some more on either side."""
-    spans = [nodule.slice_indices() for nodule in scan.nodules]
-    touched = set().union(*(range(span.start - around, span.stop + around) for span in spans))
-    return sorted(touched & set(range(len(scan.slice_z_mm))))
+def touched_slices(scan: Scan) -> list[int]:
+    """The slices that a nodule touches."""
+    return sorted({index for nodule in scan.nodules for index in nodule.slice_indices()})
 
 
 def write_series(

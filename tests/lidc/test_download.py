@@ -124,9 +124,6 @@ def test_what_stays_incomplete_is_named_and_a_full_disk_noticed_before(
     assert len(client.asked) == 1
 
 
-# The command
-
-
 def test_a_dry_run_shows_size_licence_and_citation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lidc", "download", str(tmp_path / "ct"), "--all", "--dry-run"]) == 0
     shown = capsys.readouterr().out
