@@ -95,19 +95,8 @@ def subset(root: Path, patients: list[str], out: Path) -> Path:
 
 def run(role: str, tree: Path, out: Path, size: int, **environment: str) -> str:
     """Run this file in a process of its own, and return what it prints last."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.dicom",
-        "--role",
-        role,
-        "--dicom",
-        str(tree),
-        "--out",
-        str(out),
-        "--size",
-        str(size),
-    ]
+    command = [sys.executable, "-m", "benchmarks.dicom", "--role", role]
+    command += ["--dicom", str(tree), "--out", str(out), "--size", str(size)]
     finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
     return finished.stdout.strip().rpartition("\n")[2]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.lidc.statistics import Statistics, read_statistics
+from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
 from carbon_midl.measures import (
     Estimate,
     Interval,
@@ -39,9 +39,9 @@ from carbon_midl.units import joined
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
 FACTS = Path("book/data")
-COLLECTION, PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS = (
+PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS = (
     Path("results") / name
-    for name in ("lidc-collection", "published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks")
+    for name in ("published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks")
 )
 TUNING, TRIALS = Path("results/lidc-tuning"), Path("results/lidc-trials")
 COMPARED = {"lidc": (RECORDED, Path("results/lidc-reference")), "phantom": (Path("results/recipes"),)}

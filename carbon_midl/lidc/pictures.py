@@ -1,7 +1,7 @@
 """Pictures of crops: contact sheets and segmentations with the readers' outlines."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,11 +23,9 @@ _BESIDE, _ABOVE = 0.06, 0.18
 
 def contact_sheet(archive: CropArchive, rows: Sequence[int] | NDArray[np.int64], columns: int = 6) -> Figure:
     """Show the crops in ``rows`` with each reader's outline in a colour of its own."""
-    sheet = _Sheet(archive, rows, columns, _reader_handles())
-    for number, row in enumerate(rows):
-        crop = archive.index.iloc[int(row)]
-        sheet.title(number, f"{crop['patient_id'][-4:]} · nodule {crop['nodule']} · slice {crop['slice']}", fontsize=7)
-    return sheet.figure
+    crops = archive.index.iloc[list(rows)].itertuples()
+    titles = [f"{str(crop.patient_id)[-4:]} · nodule {crop.nodule} · slice {crop.slice}" for crop in crops]
+    return _sheet(archive, rows, titles, columns)
 
 
 def segmentations(
@@ -46,12 +44,7 @@ def segmentations(
         scores: Dice of each.
         columns: crops a row of the picture.
     """
-    handles = [*_reader_handles(), Line2D([], [], color=PREDICTION_COLOUR, linewidth=6, alpha=0.5, label="U-Net")]
-    sheet = _Sheet(archive, rows, columns, handles)
-    sheet.tint(predicted)
-    for number, score in enumerate(scores):
-        sheet.title(number, f"Dice {score:.2f}", fontsize=8)
-    return sheet.figure
+    return _sheet(archive, rows, [f"Dice {score:.2f}" for score in scores], columns, predicted)
 
 
 def spread(scores: "pd.Series[float]", count: int) -> NDArray[np.int64]:
@@ -60,55 +53,46 @@ def spread(scores: "pd.Series[float]", count: int) -> NDArray[np.int64]:
     return order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
 
 
-class _Sheet:
+def _sheet(
+    archive: CropArchive,
+    rows: Sequence[int] | NDArray[np.int64],
+    titles: Sequence[str],
+    columns: int,
+    predicted: NDArray[np.bool_] | None = None,
+) -> Figure:
     """Crops side by side with the readers' outlines, in one pair of axes: a pair for each takes ten times as long."""
+    from matplotlib import pyplot as plt
+    from skimage.measure import find_contours
 
-    def __init__(
-        self, archive: CropArchive, rows: Sequence[int] | NDArray[np.int64], columns: int, legend: list[Any]
-    ) -> None:
-        from matplotlib import pyplot as plt
-
-        self._size, lines = archive.size, -(-len(rows) // columns)
-        across, down = round(self._size * (1 + _BESIDE)), round(self._size * (1 + _ABOVE))
-        self._corners = [(number % columns * across, number // columns * down) for number in range(len(rows))]
-        self._shape = (lines * down - (down - self._size), columns * across - (across - self._size))
-        # Placed by hand: a layout engine would draw everything once more.
-        height_in = 1.75 * lines + 0.9
-        self.figure = plt.figure(figsize=(1.6 * columns, height_in))
-        self._axis = self.figure.add_axes((0.01, 0.4 / height_in, 0.98, 1 - 0.9 / height_in))
-        self._axis.set_axis_off()
-        self.figure.legend(handles=legend, loc="lower center", ncols=len(legend), fontsize=8, frameon=False)
-        self._draw(archive.inputs(rows), np.full(self._shape, np.nan), cmap="gray", vmin=0, vmax=1)
-        for (x, y), masks in zip(self._corners, archive.reader_masks(rows), strict=True):
-            self._outline(x, y, masks)
-        if archive.is_phantom:
-            self.figure.suptitle("Phantom: synthetic images around real LIDC-IDRI outlines", fontsize=9, y=0.98)
-            for x, y in self._corners:
-                inside = 0.02 * self._size
-                self._axis.text(x + inside, y + inside, "phantom", color="white", fontsize=6, va="top", alpha=0.8)
-
-    def title(self, number: int, text: str, fontsize: int) -> None:
-        """Write above a crop."""
-        x, y = self._corners[number]
-        self._axis.text(x + self._size / 2, y - 0.03 * self._size, text, fontsize=fontsize, ha="center", va="bottom")
-
-    def tint(self, masks: NDArray[np.bool_]) -> None:
-        """Tint masks, ``(crops, H, W)``."""
-        self._draw(masks[..., None] * np.array(_TINT), np.zeros((*self._shape, 4)))
-
-    def _draw(self, tiles: NDArray[Any], canvas: NDArray[Any], **how: Any) -> None:
-        for (x, y), tile in zip(self._corners, tiles, strict=True):
-            canvas[y : y + self._size, x : x + self._size] = tile
-        self._axis.imshow(canvas, **how)
-
-    def _outline(self, x: float, y: float, masks: NDArray[np.bool_]) -> None:
-        """Draw the border of each reader's mask; a border of pixels on the outline is drawn half a pixel outside."""
-        from skimage.measure import find_contours
-
+    size, lines = archive.size, -(-len(rows) // columns)
+    across, down = round(size * (1 + _BESIDE)), round(size * (1 + _ABOVE))
+    # Placed by hand: a layout engine would draw everything once more.
+    height_in = 1.75 * lines + 0.9
+    figure = plt.figure(figsize=(1.6 * columns, height_in))
+    axis = figure.add_axes((0.01, 0.4 / height_in, 0.98, 1 - 0.9 / height_in))
+    axis.set_axis_off()
+    canvas = np.full((lines * down - (down - size), columns * across - (across - size)), np.nan)
+    tint = np.zeros((*canvas.shape, 4))
+    crops = zip(archive.inputs(rows), archive.reader_masks(rows), titles, strict=True)
+    for number, (image, masks, title) in enumerate(crops):
+        x, y = number % columns * across, number // columns * down
+        canvas[y : y + size, x : x + size] = image
+        if predicted is not None:
+            tint[y : y + size, x : x + size] = predicted[number][..., None] * np.array(_TINT)
         for mask, colour in zip(masks, READER_COLOURS, strict=True):
+            # Along the edges of the pixels, half a pixel outside the middles of those at the border.
             for line in find_contours(np.pad(mask, 1).astype(float), 0.5):
-                self._axis.plot(line[:, 1] - 1 + x, line[:, 0] - 1 + y, color=colour, linewidth=0.9)
-
-
-def _reader_handles() -> list[Any]:
-    return [Line2D([], [], color=colour, label=f"reader {number + 1}") for number, colour in enumerate(READER_COLOURS)]
+                axis.plot(line[:, 1] - 1 + x, line[:, 0] - 1 + y, color=colour, linewidth=0.9)
+        axis.text(x + size / 2, y - 0.03 * size, title, fontsize=7, ha="center", va="bottom")
+        if archive.is_phantom:
+            inside = 0.02 * size
+            axis.text(x + inside, y + inside, "phantom", color="white", fontsize=6, va="top", alpha=0.8)
+    axis.imshow(canvas, cmap="gray", vmin=0, vmax=1)
+    handles = [Line2D([], [], color=colour, label=f"reader {n}") for n, colour in enumerate(READER_COLOURS, start=1)]
+    if predicted is not None:
+        axis.imshow(tint)
+        handles.append(Line2D([], [], color=PREDICTION_COLOUR, linewidth=6, alpha=0.5, label="U-Net"))
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=8, frameon=False)
+    if archive.is_phantom:
+        figure.suptitle("Phantom: synthetic images around real LIDC-IDRI outlines", fontsize=9, y=0.98)
+    return figure

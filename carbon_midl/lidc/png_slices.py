@@ -5,8 +5,6 @@ PNGs with masks of 0 and 255. Each image was scaled to 0–255 on its own, so ab
 """
 
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,24 +24,15 @@ SOURCE = {
     "citation": "Armato et al., Data From LIDC-IDRI, The Cancer Imaging Archive, doi:10.7937/K9/TCIA.2015.LO9QL9SX",
     "note": "each crop was min–max scaled to 0–255 on its own; absolute HU are lost",
 }
-# Decoding PNGs releases the interpreter lock, so a few threads hide the waiting for the disk.
-_THREADS = 4
-_AHEAD = 256
 
 
 class Slice(NamedTuple):
-    """One image of the layout, and where its masks should be."""
+    """One image of the layout."""
 
     patient_id: str
     nodule: int
     slice: int
     image: Path
-
-    @property
-    def layers(self) -> list[Path]:
-        """The paths of the image and of the masks of readers 0 to 3."""
-        nodule = self.image.parent.parent
-        return [self.image, *(nodule / f"mask-{reader}" / self.image.name for reader in range(READERS))]
 
 
 def find_slices(root: Path) -> list[Slice]:
@@ -61,16 +50,13 @@ def find_slices(root: Path) -> list[Slice]:
     if (root / "LIDC-IDRI-slices").is_dir():
         root = root / "LIDC-IDRI-slices"
     slices = []
-    for nodule in sorted(root.glob("LIDC-IDRI-*/nodule-*")):
-        number = _number(nodule, "nodule")
-        images = {path.name: path for path in (nodule / "images").glob("slice-*.png")}
+    for nodule in root.glob("LIDC-IDRI-*/nodule-*"):
         for mask in nodule.glob("mask-*/slice-*.png"):
-            if mask.name not in images:
-                raise InputError(
-                    f"{mask}: mask without image; expected {nodule / 'images' / mask.name}. "
-                    "Restore the image or remove the mask."
-                )
-        slices += [Slice(nodule.parent.name, number, _number(path, "slice"), path) for path in images.values()]
+            if not (image := nodule / "images" / mask.name).exists():
+                raise InputError(f"{mask}: mask without image; expected {image}. Restore the image or remove the mask.")
+        number = _number(nodule, "nodule")
+        images = (nodule / "images").glob("slice-*.png")
+        slices += [Slice(nodule.parent.name, number, _number(path, "slice"), path) for path in images]
     if not slices:
         raise InputError(f"{root}: no slices; expected files like LIDC-IDRI-0001/nodule-0/images/slice-0.png.")
     return sorted(slices)
@@ -90,25 +76,19 @@ def import_slices(root: Path, out: Path) -> int:
     slices = find_slices(root)
     size = len(_read(slices[0].image))
     with CropWriter(out, size, Intensity("per-crop min–max", 0, 255), SOURCE) as crops:
-        for crop, layers in zip(
-            slices, tqdm(_layers(slices), total=len(slices), unit="slice", disable=None), strict=True
-        ):
-            for path, pixels in zip(crop.layers, layers, strict=True):
-                if pixels.shape != (size, size):
+        for patient, nodule, number, path in tqdm(slices, unit="slice", disable=None):
+            layers = []
+            for folder in ("images", *(f"mask-{reader}" for reader in range(READERS))):
+                layer = path.parents[1] / folder / path.name
+                layers.append(_read(layer))
+                if layers[-1].shape != (size, size):
                     raise InputError(
-                        f"{path}: {' × '.join(map(str, pixels.shape))} px, expected {size} × {size} px like "
+                        f"{layer}: {' × '.join(map(str, layers[-1].shape))} px, expected {size} × {size} px like "
                         f"{slices[0].image}. Cut all crops to one square size."
                     )
             image, *masks = layers
-            crops.add(image, np.stack(masks) > 0, patient_id=crop.patient_id, nodule=crop.nodule, slice=crop.slice)
+            crops.add(image, np.stack(masks) > 0, patient_id=patient, nodule=nodule, slice=number)
     return len(slices)
-
-
-def _layers(slices: list[Slice]) -> Iterator[list[NDArray[np.uint8]]]:
-    """Read each slice's image and masks, in order, some slices ahead of whoever takes them."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for first in range(0, len(slices), _AHEAD):
-            yield from pool.map(lambda crop: [_read(path) for path in crop.layers], slices[first : first + _AHEAD])
 
 
 def _read(path: Path) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from carbon_midl.lidc.annotations import Scan, read_scans
-from carbon_midl.lidc.masks import Outlines, outlines_of
+from studies.collection import Outlines, outlines_of
 from tests.lidc.pylidc_repair import import_pylidc
 
 SHARED = Path(__file__).parents[3] / "shared" / "lidc"
@@ -25,6 +25,12 @@ def patients() -> list[str]:
 @pytest.fixture(scope="session")
 def scans(patients: list[str]) -> list[Scan]:
     return read_scans(patients)
+
+
+@pytest.fixture(scope="session")
+def scan(scans: list[Scan]) -> Scan:
+    """That of LIDC-IDRI-0078, with several nodules."""
+    return scans[1]
 
 
 @pytest.fixture(scope="session")

@@ -31,10 +31,7 @@ def slice_dataset(scan: Scan, index: int, hu: NDArray[np.int16] | None = None, s
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID = CTImageStorage
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.Modality = "CT"
-    dataset.Manufacturer = "GE MEDICAL SYSTEMS"
-    dataset.ManufacturerModelName = "LightSpeed Plus"
     dataset.PatientID = scan.patient_id
     dataset.StudyInstanceUID = scan.study_uid
     dataset.SeriesInstanceUID = scan.series_uid
@@ -42,11 +39,9 @@ def slice_dataset(scan: Scan, index: int, hu: NDArray[np.int16] | None = None, s
     dataset.ImagePositionPatient = ["-170.0", "-180.5", f"{scan.slice_z_mm[index]:.9g}"]
     dataset.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
     dataset.PixelSpacing = [f"{scan.pixel_spacing_mm:.9g}"] * 2
-    dataset.SliceThickness = f"{scan.slice_thickness_mm:g}"
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsAllocated = 16
-    dataset.BitsStored = 16
+    dataset.BitsAllocated = dataset.BitsStored = 16
     dataset.HighBit = 15
     dataset.PixelRepresentation = int(signed)
     dataset.RescaleSlope = "1"
@@ -63,15 +58,9 @@ def set_pixels(dataset: FileDataset, stored: NDArray[Any]) -> None:
     dataset["PixelData"].VR = "OW"
 
 
-def touched_slices(scan: Scan, around: int = 0) -> list[int]:
-    """The slices that a nodule touches, and some more on either side."""
-    touched = {
-        index + more
-        for nodule in scan.nodules
-        for index in nodule.slice_indices()
-        for more in range(-around, around + 1)
-    }
-    return sorted(index for index in touched if 0 <= index < len(scan.slice_z_mm))
+def touched_slices(scan: Scan) -> list[int]:
+    """The slices that a nodule touches."""
+    return sorted({index for nodule in scan.nodules for index in nodule.slice_indices()})
 
 
 def write_series(
@@ -88,22 +77,3 @@ def write_series(
         paths[index] = folder / f"1-{number:03d}{suffix}"
         dataset.save_as(paths[index], enforce_file_format=True)
     return paths
-
-
-def compressed(path: Path, out: Path, syntax: str) -> Path:
-    """Write a file again with its pixels compressed; `syntax` is gdcm's name."""
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(out))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
-    return out

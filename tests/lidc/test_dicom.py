@@ -8,25 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
-from pydicom.filewriter import dcmwrite
-from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import Contour, Nodule, Scan, read_scans
-from carbon_midl.lidc.dicom import Fault, read_folder, read_slices
-from tests.lidc.dicom_series import compressed, hu_of, set_pixels, slice_dataset, touched_slices, write_series
+from carbon_midl.lidc.dicom import Fault, read_folder, read_slice
+from tests.lidc.dicom_series import hu_of, set_pixels, slice_dataset, touched_slices, write_series
 
-PATIENT, OTHER = "LIDC-IDRI-0078", "LIDC-IDRI-0001"
 Slices = dict[int, tuple[NDArray[np.int16] | None, list[Fault]]]
-
-
-@pytest.fixture(scope="module")
-def scan() -> Scan:
-    return read_scans([PATIENT])[0]
 
 
 def saved(dataset: FileDataset, path: Path) -> Path:
@@ -38,8 +28,8 @@ def saved(dataset: FileDataset, path: Path) -> Path:
 def slices_in(root: Path, scan: Scan, indices: Iterable[int] | None = None) -> Slices:
     """By index, slices as read (by default those that nodules touch) and the faults of their files."""
     wanted = touched_slices(scan) if indices is None else indices
-    found = read_slices(root, scan, wanted, read_folder(root).series[scan.series_uid])
-    return {index: (hu, faults) for index, hu, faults in found}
+    files = read_folder(root).series[scan.series_uid]
+    return {index: read_slice(root, scan, index, files) for index in wanted}
 
 
 def read(path: Path, scan: Scan, index: int) -> NDArray[np.int16]:
@@ -58,115 +48,42 @@ def faults_in(slices: Slices) -> dict[int, list[Fault]]:
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_hu_are_those_that_were_written(tmp_path: Path, scan: Scan, signed: bool) -> None:
-    hu = read(saved(slice_dataset(scan, 3, signed=signed), tmp_path / "a"), scan, 3)
-    assert hu.dtype == np.int16
-    np.testing.assert_array_equal(hu, hu_of(scan, 3))
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    slope=st.sampled_from([0.5, 1.0, 2.0]),
-    intercept=st.integers(-2000, 1000),
-    signed=st.booleans(),
-    bits=st.integers(10, 16),
-    seed=st.integers(0, 1000),
-)
-def test_rescaling_is_that_of_the_standard(
-    tmp_path_factory: pytest.TempPathFactory,
-    scan: Scan,
-    slope: float,
-    intercept: int,
-    signed: bool,
-    bits: int,
-    seed: int,
-) -> None:
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
-    rng = np.random.default_rng(seed)
-    stored = rng.integers(low, high, (6, 8))
+@pytest.mark.parametrize("slope", [0.5, 1.0, 2.0])
+def test_rescaling_is_that_of_the_standard(tmp_path: Path, scan: Scan, signed: bool, slope: float) -> None:
     dataset = slice_dataset(scan, 0, signed=signed)
-    junk = rng.integers(0, 2**16, stored.shape) & ~(2**bits - 1)  # unused bits may hold anything
-    set_pixels(dataset, (stored & (2**bits - 1)) | junk)
-    dataset.BitsStored, dataset.HighBit = bits, bits - 1
-    dataset.RescaleSlope, dataset.RescaleIntercept = str(slope), str(intercept)
-    hu = read(saved(dataset, tmp_path_factory.mktemp("slice") / "a"), scan, 0)
-    np.testing.assert_array_equal(hu, np.rint(stored * slope + intercept).clip(-1024, 32767))
+    stored = np.random.default_rng(0).integers(-(2**15) if signed else 0, 2**15, (6, 8))
+    set_pixels(dataset, stored)
+    dataset.RescaleSlope, dataset.RescaleIntercept = str(slope), "-1000"
+    hu = read(saved(dataset, tmp_path / "a"), scan, 0)
+    assert hu.dtype == np.int16
+    np.testing.assert_array_equal(hu, np.rint(stored * slope - 1000).clip(-1024, 32767))
 
 
 @pytest.mark.parametrize(
-    ("signed", "stored", "padding", "limit"),
+    ("signed", "stored", "padding"),
     [
-        (True, -2000, None, None),
-        (True, -2000, -2000, None),
-        (True, -2000, 63536, None),
-        (False, 63536, 63536, None),
-        (False, 63536, -2000, None),
-        (True, 30000, 29000, 31000),
-        (True, 30000, 31000, 29000),
+        (True, -2000, None),
+        (True, -2000, -2000),
+        (True, -2000, 63536),
+        (False, 63536, 63536),
+        (False, 63536, -2000),
+        (True, 30000, 30000),
     ],
 )
-def test_padding_is_air(
-    tmp_path: Path, scan: Scan, signed: bool, stored: int, padding: int | None, limit: int | None
-) -> None:
+def test_padding_is_air(tmp_path: Path, scan: Scan, signed: bool, stored: int, padding: int | None) -> None:
     dataset = slice_dataset(scan, 0, signed=signed)
     pixels = np.full((4, 4), 100)
     pixels[0] = stored
     set_pixels(dataset, pixels)
-    for keyword, value in (("PixelPaddingValue", padding), ("PixelPaddingRangeLimit", limit)):
-        if value is not None:
-            dataset.add_new(keyword, "SS" if value < 0 else "US", value)
+    if padding is not None:
+        dataset.add_new("PixelPaddingValue", "SS" if padding < 0 else "US", padding)
     hu = read(saved(dataset, tmp_path / "a"), scan, 0)
     assert (hu[0] == -1024).all()
     assert (hu[1:] == (100 if signed else -924)).all()
 
 
-@pytest.mark.parametrize("signed", [True, False])
-@pytest.mark.parametrize("syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"])
-def test_compressed_slices_are_read(tmp_path: Path, scan: Scan, syntax: str, signed: bool) -> None:
-    pytest.importorskip("gdcm")
-    plain = saved(slice_dataset(scan, 2, signed=signed), tmp_path / "plain")
-    (tmp_path / "out").mkdir()
-    packed = compressed(plain, tmp_path / "out" / "packed", syntax)
-    assert packed.stat().st_size < plain.stat().st_size
-    np.testing.assert_array_equal(read(packed, scan, 2), hu_of(scan, 2))
-
-
-def test_run_lengths_big_endian_and_long_headers_are_read(tmp_path: Path, scan: Scan) -> None:
-    dataset = slice_dataset(scan, 2)
-    dataset.compress(RLELossless, generate_instance_uid=False)
-    np.testing.assert_array_equal(read(saved(dataset, tmp_path / "rle" / "a"), scan, 2), hu_of(scan, 2))
-    dataset = slice_dataset(scan, 2)
-    dataset.private_block(0x0009, "TEST", create=True).add_new(0x10, "OB", b"\1" * 100_000)
-    np.testing.assert_array_equal(read(saved(dataset, tmp_path / "long" / "a"), scan, 2), hu_of(scan, 2))
-    dataset = slice_dataset(scan, 2)
-    dataset.PixelData = hu_of(scan, 2).astype(">i2").tobytes()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-    (tmp_path / "big").mkdir()
-    dcmwrite(tmp_path / "big" / "a", dataset, implicit_vr=False, little_endian=False, force_encoding=True)
-    np.testing.assert_array_equal(read(tmp_path / "big" / "a", scan, 2), hu_of(scan, 2))
-
-
-@pytest.mark.parametrize(
-    ("keyword", "value", "reason"),
-    [
-        ("ImagePositionPatient", None, "ImagePositionPatient is None, expected 3 finite numbers"),
-        ("ImagePositionPatient", ["1", "2"], "expected 3 finite numbers"),
-        ("SeriesInstanceUID", "", "without SeriesInstanceUID"),
-    ],
-)
-def test_a_header_that_places_no_slice_is_unreadable(
-    tmp_path: Path, scan: Scan, keyword: str, value: object, reason: str
-) -> None:
-    dataset = slice_dataset(scan, 2)
-    setattr(dataset, keyword, value)
-    saved(dataset, tmp_path / "a.dcm")
-    (fault,) = read_folder(tmp_path).unreadable
-    assert fault.path == "a.dcm"
-    assert reason in fault.reason
-
-
 def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan) -> None:
-    other = read_scans([OTHER])[0]
+    other = read_scans(["LIDC-IDRI-0001"])[0]
     root = tmp_path / "root"
     write_series(root / "any" / "folder", scan, range(10), suffix="")
     write_series(root / "any" / "folder", other, range(7), suffix=".IMA")
@@ -178,14 +95,26 @@ def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan) -> N
     (root / "LICENSE").write_text("text")
     (root / "fake.dcm").write_text("text")
     (root / "empty.dcm").touch()
-    (root / "cut.dcm").write_bytes(next((root / "any" / "folder").iterdir()).read_bytes()[:700])
+    (root / "cut.dcm").write_bytes(next((root / "any" / "folder").iterdir()).read_bytes()[:560])
+    for keyword, value in (("ImagePositionPatient", ["1", "2"]), ("SeriesInstanceUID", "")):
+        dataset = slice_dataset(scan, 0)
+        setattr(dataset, keyword, value)
+        saved(dataset, root / f"no-{keyword}.dcm")
     (tmp_path / "elsewhere").mkdir()
     shutil.move(root / "DX.dcm", tmp_path / "elsewhere")
     (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     folder = read_folder(root)
     assert {uid: len(files) for uid, files in folder.series.items()} == {scan.series_uid: 10, other.series_uid: 7}
-    assert folder.kinds == {"CT": 17, "DX": 1, "SEG": 1, "SR": 1, "not DICOM": 1, "unreadable": 3}
-    assert [fault.path for fault in folder.unreadable] == ["cut.dcm", "empty.dcm", "fake.dcm"]
+    assert folder.kinds == {"CT": 17, "DX": 1, "SEG": 1, "SR": 1, "not DICOM": 1, "unreadable": 5}
+    assert [fault.path.removesuffix(".dcm") for fault in folder.unreadable] == [
+        *("cut", "empty", "fake", "no-ImagePositionPatient", "no-SeriesInstanceUID")
+    ]
+    assert [fault.reason for fault in folder.unreadable[1:]] == [
+        "not DICOM, though its name says so",
+        "not DICOM, though its name says so",
+        "damaged header (ImagePositionPatient is [1, 2], expected 3 finite numbers)",
+        "damaged header (CT without SeriesInstanceUID)",
+    ]
 
 
 @pytest.mark.parametrize("root", ["nowhere", "."])
@@ -195,9 +124,12 @@ def test_a_folder_of_nothing_is_refused(tmp_path: Path, root: str) -> None:
 
 
 def test_every_slice_is_found_by_its_position_however_close_they_are(tmp_path: Path, scan: Scan) -> None:
+    """Patients who lie the other way round are axial, too."""
     close = replace(scan, slice_z_mm=scan.slice_z_mm[0] + 0.45 * np.arange(len(scan.slice_z_mm)))
     gone = touched_slices(scan)[2]
-    write_series(tmp_path, close)[gone].unlink()
+    turned = ["-1", "0", "0", "0", "-1", "0"]
+    paths = write_series(tmp_path, close, change=lambda one, _: setattr(one, "ImageOrientationPatient", turned))
+    paths[gone].unlink()
     slices = slices_in(tmp_path, close)
     assert faults_in(slices) == {gone: [Fault("", f"no file at z = {close.slice_z_mm[gone]:g} mm")]}
     for index, (hu, _) in slices.items():
@@ -232,12 +164,6 @@ def test_a_file_that_is_not_of_the_scan_is_named_and_the_rest_goes_on(
     assert index == odd
     assert re.search(reason, fault.reason)
     assert fault.path == ("" if keyword == "SeriesInstanceUID" else paths[odd].name)
-
-
-def test_patients_who_lie_the_other_way_round_are_axial(tmp_path: Path, scan: Scan) -> None:
-    turned = ["-1", "0", "0", "0", "-1", "0"]
-    write_series(tmp_path, scan, change=lambda dataset, _: setattr(dataset, "ImageOrientationPatient", turned))
-    assert faults_in(slices_in(tmp_path, scan)) == {}
 
 
 def test_copies_are_one_unless_they_differ(tmp_path: Path, scan: Scan) -> None:

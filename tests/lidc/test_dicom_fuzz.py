@@ -4,7 +4,6 @@ DICOM has no checksum, so what nobody can see is a bit that was flipped inside t
 them into HU. Whatever is read is what pydicom decodes from the same bytes.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -16,24 +15,22 @@ from numpy.random import Generator
 from pydicom.dataset import FileDataset
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
-from carbon_midl.lidc.annotations import Contour, Nodule, Scan, read_scans
-from carbon_midl.lidc.build import CropSettings, cut_scan
+from carbon_midl.lidc.annotations import Contour, Nodule, Scan
+from carbon_midl.lidc.build import cut_scan
 from carbon_midl.lidc.dicom import read_folder
 from tests.lidc.dicom_series import hu_of, slice_dataset
 
+pytestmark = [pytest.mark.exhaustive, pytest.mark.slow]
 SIDE, SLICES = 48, 5
-EXHAUSTIVE = (pytest.mark.exhaustive, pytest.mark.slow)
 NODULE = range(1, 4)
-Mutation = Callable[[bytes, Generator], bytes]
 
 
-@pytest.fixture(scope="module")
-def scan() -> Scan:
+@pytest.fixture
+def short(scan: Scan) -> Scan:
     """A scan of five slices of 48 px, with a nodule on the middle three."""
-    real = read_scans(["LIDC-IDRI-0078"])[0]
     points = np.array([(10, 10), (10, 30), (30, 30), (30, 10)])
-    reading = replace(real.nodules[0].readings[0], contours=tuple(Contour(index, True, points) for index in NODULE))
-    return replace(real, slice_z_mm=real.slice_z_mm[:SLICES], nodules=(Nodule(0, (reading,)),))
+    reading = replace(scan.nodules[0].readings[0], contours=tuple(Contour(index, True, points) for index in NODULE))
+    return replace(scan, slice_z_mm=scan.slice_z_mm[:SLICES], nodules=(Nodule(0, (reading,)),))
 
 
 def content_of(scan: Scan, index: int, encode: str) -> bytes:
@@ -53,32 +50,20 @@ def encoded(dataset: FileDataset) -> bytes:
 
 
 def pixels_at(content: bytes) -> int:
-    return content.index(b"\xe0\x7f\x10\x00")
+    return content.index(b"\xe0\x7f\x10\x00") + 12
 
 
 def truncate(content: bytes, rng: Generator) -> bytes:
     return content[: rng.integers(len(content) if rng.random() < 0.5 else pixels_at(content))]
 
 
-def flip(content: bytes, start: int, stop: int, rng: Generator, count: int) -> bytes:
+def flip_bits(content: bytes, rng: Generator) -> bytes:
+    """In the header or in the pixels."""
+    start, stop = (0, pixels_at(content)) if rng.random() < 0.6 else (pixels_at(content), len(content))
     damaged = bytearray(content)
-    for place in rng.integers(start, stop, count):
+    for place in rng.integers(start, stop, rng.integers(1, 30)):
         damaged[place] ^= 1 << rng.integers(8)
     return bytes(damaged)
-
-
-def flip_header(content: bytes, rng: Generator) -> bytes:
-    return flip(content, 0, pixels_at(content) + 12, rng, int(rng.integers(1, 9)))
-
-
-def flip_pixels(content: bytes, rng: Generator) -> bytes:
-    return flip(content, pixels_at(content) + 12, len(content), rng, int(rng.integers(1, 30)))
-
-
-def overwrite(content: bytes, rng: Generator) -> bytes:
-    start = rng.integers(pixels_at(content))
-    run = rng.bytes(int(rng.integers(1, 65)))
-    return content[:start] + run + content[start + len(run) :]
 
 
 def replace_whole(content: bytes, rng: Generator) -> bytes:
@@ -107,13 +92,13 @@ def wrong_attribute(content: bytes, rng: Generator) -> bytes:
     return encoded(dataset)
 
 
-MUTATIONS: list[Mutation] = [truncate, flip_header, overwrite, flip_pixels, replace_whole, *[wrong_attribute] * 5]
+MUTATIONS = [truncate, flip_bits, flip_bits, replace_whole, *[wrong_attribute] * 4]
 
 
 def check(folder: Path, scan: Scan, victim: int) -> bool:
     """Cut the scan from a folder with one damaged file; whether its slice was read."""
-    crops, left_out = cut_scan(folder, CropSettings(size=64), scan, read_folder(folder).series.get(scan.series_uid, []))
-    images = {crop.slice + NODULE.start: crop.image[12 : 12 + SIDE, 12 : 12 + SIDE] for crop in crops}
+    crops, left_out = cut_scan(folder, 64, scan, read_folder(folder).series[scan.series_uid])
+    images = {place["slice"] + NODULE.start: image[12 : 12 + SIDE, 12 : 12 + SIDE] for image, _, place in crops}
     for index, hu in images.items():
         if index != victim:
             np.testing.assert_array_equal(hu, hu_of(scan, index, SIDE))
@@ -130,20 +115,14 @@ def check(folder: Path, scan: Scan, victim: int) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of values, here in the oracle
-@pytest.mark.parametrize(
-    ("encode", "count"),
-    [
-        *(("explicit", 60), ("implicit", 20), ("rle", 20)),
-        *(pytest.param(*case, marks=EXHAUSTIVE) for case in (("explicit", 1600), ("implicit", 200), ("rle", 200))),
-    ],
-)
+@pytest.mark.parametrize(("encode", "count"), [("explicit", 1600), ("implicit", 200), ("rle", 200)])
 def test_damaged_files_are_refused_or_read_as_what_they_say(
-    tmp_path: Path, scan: Scan, encode: str, count: int
+    tmp_path: Path, short: Scan, encode: str, count: int
 ) -> None:
-    good = {index: content_of(scan, index, encode) for index in range(SLICES)}
+    good = {index: content_of(short, index, encode) for index in range(SLICES)}
     for index, content in good.items():
         (tmp_path / f"{index}.dcm").write_bytes(content)
-    assert check(tmp_path, scan, 2)
+    assert check(tmp_path, short, 2)
     rng = np.random.default_rng(0)
     # pydicom makes something of run lengths for pictures of another size.
     mutations = [one for one in MUTATIONS if encode != "rle" or one is not wrong_attribute]
@@ -152,9 +131,6 @@ def test_damaged_files_are_refused_or_read_as_what_they_say(
         mutate = mutations[number % len(mutations)]
         victim = int(rng.choice(NODULE))
         (tmp_path / f"{victim}.dcm").write_bytes(mutate(good[victim], rng))
-        try:
-            read += check(tmp_path, scan, victim)
-        except AssertionError as error:
-            raise AssertionError(f"number {number}, {getattr(mutate, '__name__', '')}: {error}") from error
+        read += check(tmp_path, short, victim)
         (tmp_path / f"{victim}.dcm").write_bytes(good[victim])
     assert count / 20 < read < count * 19 / 20, "damage of both kinds was tried"

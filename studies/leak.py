@@ -1,6 +1,6 @@
 """What a split by slice is worth to a network: an archive in which every slice passes for a patient of its own.
 
-    python -m benchmarks.leakage data/lidc data/lidc-by-slice
+    python studies/leak.py data/lidc data/lidc-by-slice
     carbon-midl study run studies/lidc-leak.toml
 
 A study splits by patient, and cannot be asked to do otherwise. On this archive its split is one by slice, so neighbours
