@@ -1,6 +1,6 @@
 """Record LIDC-IDRI in numbers for the data chapter, and what a split by slice leaks.
 
-    python studies/collection.py [--out results/lidc-collection]
+    python -m studies.collection [--out results/lidc-collection]
 
 Intervals are 95 % by bootstrap over patients, in the columns ``low`` and ``high``; ``n`` counts values, ``patients``
 patients.
@@ -36,6 +36,7 @@ from carbon_midl.lidc.statistics import ALL_SIZES, COLLECTION, Statistics
 from carbon_midl.measures import Estimate, mean_over_patients, median_over_patients
 from carbon_midl.study.run import describe_environment
 from carbon_midl.training.data import FRACTIONS, split_patients
+from studies import collection_page
 
 FRAME_PX = 128
 """Every consensus lies in the middle of a square of this size, as in a crop; no nodule of the collection is larger."""
@@ -548,6 +549,7 @@ def main() -> None:
     write_json(
         options.out / "manifest.json", {"format": "carbon-midl collection", "version": 1, **describe_environment()}
     )
+    collection_page.write(options.out)
 
 
 if __name__ == "__main__":

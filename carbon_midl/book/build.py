@@ -16,7 +16,7 @@ import yaml
 
 from carbon_midl.book import figures
 from carbon_midl.book.claims import CLAIMS
-from carbon_midl.book.evidence import Evidence, WidthStudy
+from carbon_midl.book.evidence import COLLECTION_PAGE, Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES, SHOWN_PICTURES
@@ -69,6 +69,8 @@ def prepare(shown_dir: Path, root: Path) -> None:
         tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
         for name, table in (tables | {"parameters": parameters(root)}).items():
             write_text(staging / "tables" / f"{name}.csv", as_csv(table))
+        for path in (root / COLLECTION_PAGE).glob("*.csv"):
+            shutil.copy(path, staging / "tables")
         _write_figures(evidence, shown, staging)
         write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
         write_text(staging / "reference" / "commands.md", commands_page())

@@ -43,6 +43,8 @@ PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS = (
     Path("results") / name
     for name in ("published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks")
 )
+COLLECTION_PAGE = COLLECTION / "page"
+"""What ``studies/collection_page.py`` printed of it."""
 TUNING, TRIALS = Path("results/lidc-tuning"), Path("results/lidc-trials")
 COMPARED = {"lidc": (RECORDED, Path("results/lidc-reference")), "phantom": (Path("results/recipes"),)}
 """Comparisons of the recipes, by crops: the studies that each is made from."""

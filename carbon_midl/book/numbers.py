@@ -15,8 +15,7 @@ import pandas as pd
 from carbon_midl import units
 from carbon_midl.book import claims
 from carbon_midl.book.evidence import (
-    BY_PATIENT,
-    BY_SLICE,
+    COLLECTION_PAGE,
     GRIDS,
     TRANSFER,
     Evidence,
@@ -28,12 +27,9 @@ from carbon_midl.book.figures import POLICY_LABELS
 from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.lidc import READERS
-from carbon_midl.lidc.statistics import Statistics
-from carbon_midl.measures import COLLECTION_DRAWS, DRAWS, Interval, mean_over_patients
+from carbon_midl.measures import DRAWS, Interval, mean_over_patients
 from carbon_midl.selection.criteria import PRICE_SHARE, all_criteria
 from carbon_midl.study.results import MANIFEST, named_rows
-from carbon_midl.training.data import FRACTIONS
 from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times
 
 DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
@@ -130,8 +126,7 @@ def book_numbers(evidence: Evidence, shown: WidthStudy) -> dict[str, str]:
         yardstick_numbers, recipe_numbers, transfer_numbers, selection_numbers,
     ):  # fmt: skip
         numbers |= of_evidence(evidence)
-    for of_collection in (lidc_counts, lidc_sizes, lidc_ratings, lidc_agreement, lidc_leak):
-        numbers |= of_collection(evidence.statistics)
+    numbers |= read_json(evidence.root / COLLECTION_PAGE / "numbers.json")
     numbers |= published_numbers(evidence.published) | search_numbers(evidence.search) | shown_numbers(shown)
     return {name: unbroken(text) for name, text in numbers.items()}
 
@@ -357,110 +352,6 @@ def selection_numbers(evidence: Evidence) -> dict[str, str]:
         "criteria_grids": joined(GRIDS).replace("world", "the world"),
         "criteria_grid_ratio": times(intensity[GRIDS[-1]] / intensity[GRIDS[0]]),
         "replay_seeds": plural(int(evidence.replays["draws"].iloc[0]), "seed"),
-    }
-
-
-def lidc_counts(statistics: Statistics) -> dict[str, str]:
-    """Scans, nodules and readings of the collection."""
-    counts = dict(zip(statistics["counts"]["name"], statistics["counts"]["count"], strict=True))
-    names = {
-        "lidc_scans": "scans", "lidc_patients": "patients", "lidc_annotations": "annotations",
-        "lidc_patients_twice": "patients with two scans", "lidc_scans_outlined": "scans with nodules",
-        "lidc_patients_outlined": "patients with nodules", "lidc_nodules": "nodules",
-        "lidc_nodules_several": "nodules of several readers", "lidc_readings": "readings",
-        "lidc_left_out": "readings left out",
-        "lidc_left_out_scans": "scans with readings left out", "lidc_slices": "slices",
-        "lidc_slices_consensus": "slices with consensus", "lidc_outlines": "outlines",
-        "lidc_uneven": "scans of uneven spacing", "lidc_overlapping": "scans of overlapping slices",
-    }  # fmt: skip
-    by_readers = {row.readers: row for row in named_rows(statistics["readers"])}
-    return {
-        **{name: f"{counts[counted]:,}" for name, counted in names.items()},
-        "lidc_draws": f"{COLLECTION_DRAWS:,}",
-        "lidc_example_slices": count(statistics["example"]["slice"].nunique()),
-        "lidc_all_four": percent_interval(by_readers[READERS], "share"),
-        "lidc_only_one": percent_interval(by_readers[1], "share"),
-    }
-
-
-def lidc_sizes(statistics: Statistics) -> dict[str, str]:
-    """How large nodules are, and how thick slices."""
-    quantiles = {row.quantity: row for row in named_rows(statistics["quantiles"])}
-    diameter, slices, area = (quantiles[name] for name in ("diameter, mm", "slices", "outline, px"))
-    smallest, *_, largest = named_rows(statistics["bands"])
-    thickness = statistics["thickness"]
-    return {
-        "lidc_diameter": f"{size(diameter.p50)} mm",
-        "lidc_diameter_range": f"{size(diameter.p5)} to {size(diameter.p95)} mm",
-        "lidc_slices_median": size(slices.p50),
-        "lidc_slices_range": f"{size(slices.p5)} to {size(slices.p95)}",
-        "lidc_area": f"{size(area.p50)} px",
-        "lidc_area_range": f"{size(area.p5)} to {size(area.p95)} px",
-        "lidc_smallest_share": percent_interval(smallest, "share"),
-        "lidc_smallest_unanimous": percent_interval(smallest, "unanimous"),
-        "lidc_largest_unanimous": percent_interval(largest, "unanimous"),
-        "lidc_thickness_range": f"{thickness['thickness_mm'].min():g} to {thickness['thickness_mm'].max():g} mm",
-        "lidc_spacing_range": f"{thickness['spacing_min_mm'].min():.2f} to {thickness['spacing_max_mm'].max():.2f} mm",
-    }
-
-
-def lidc_ratings(statistics: Statistics) -> dict[str, str]:
-    """How far two readers agree in what they rate."""
-    differences = {(row.rating, row.measure): row for row in named_rows(statistics["rating differences"])}
-    exact = differences["malignancy", "exact"]
-    (opposed,) = named_rows(statistics["opposed malignancy"])
-    return {
-        "lidc_rating_pairs": f"{exact.n:,} pairs in {exact.patients:,} patients",
-        "lidc_malignancy_exact": percent_interval(exact),
-        "lidc_malignancy_chance": percent(differences["malignancy", "chance"].estimate),
-        "lidc_malignancy_within_one": percent_interval(differences["malignancy", "within one"]),
-        "lidc_malignancy_opposed": percent_interval(opposed),
-        "lidc_structure_exact": percent(differences["internal_structure", "exact"].estimate),
-        "lidc_structure_chance": percent(differences["internal_structure", "chance"].estimate),
-    }
-
-
-def lidc_agreement(statistics: Statistics) -> dict[str, str]:
-    """How far two readers' outlines agree, and how often a reader draws none."""
-    on_slices, smallest, *_, largest = named_rows(statistics["slice dice"])
-    in_3d, *_ = named_rows(statistics["nodule dice"])
-    silence = {row.question: row for row in named_rows(statistics["silence"])}
-    nodule, anywhere, own, dice = (silence[name] for name in ("nodule", "slice", "slice of own nodule", "dice"))
-    return {
-        "lidc_slice_dice": dice_interval(on_slices, "mean"),
-        "lidc_slice_dice_median": dice_interval(on_slices, "median"),
-        "lidc_slice_pairs": f"{on_slices.pairs:,} pairs, {on_slices.patients:,} patients",
-        "lidc_nodule_dice": dice_interval(in_3d, "mean"),
-        "lidc_nodule_dice_median": dice_interval(in_3d, "median"),
-        "lidc_nodule_pairs": f"{in_3d.pairs:,} pairs, {in_3d.patients:,} patients",
-        "lidc_dice_smallest": dice_interval(smallest, "mean"),
-        "lidc_dice_largest": dice_interval(largest, "mean"),
-        "lidc_silent_nodule": percent_interval(nodule),
-        "lidc_silent_nodule_n": f"{nodule.n:,}",
-        "lidc_silent_slice": percent_interval(anywhere),
-        "lidc_silent_slice_n": f"{anywhere.n:,}",
-        "lidc_silent_own": percent_interval(own),
-        "lidc_silent_own_n": f"{own.n:,}",
-        "lidc_dice_with_silent": dice_interval(dice),
-        "lidc_dice_with_silent_n": f"{dice.n:,}",
-    }
-
-
-def lidc_leak(statistics: Statistics) -> dict[str, str]:
-    """What a copycat reaches on a split by slice and on one by patient."""
-    copycat = {(row.split, row.measure): row for row in named_rows(statistics["copycat"])}
-    by_slice, by_patient = (copycat[split, "dice"] for split in (BY_SLICE, BY_PATIENT))
-    return {
-        "lidc_leak_train": f"{FRACTIONS[0]:.0%}".replace("%", " %"),
-        "lidc_leak_test": f"{FRACTIONS[2]:.0%}".replace("%", " %"),
-        "lidc_leak_splits": count(by_slice.splits),
-        "lidc_leak_neighbour": percent_interval(copycat[BY_SLICE, "neighbour"]),
-        "lidc_leak_nodule": percent_interval(copycat[BY_SLICE, "nodule"]),
-        "lidc_leak_by_slice": dice_interval(by_slice),
-        "lidc_leak_by_slice_n": f"{by_slice.n:,} test slices of {by_slice.patients:,} patients",
-        "lidc_leak_by_patient": dice_interval(by_patient),
-        "lidc_leak_by_patient_n": f"{by_patient.n:,} test slices of {by_patient.patients:,} patients",
-        "lidc_leak_points": significant(100 * (by_slice.estimate - by_patient.estimate), 2),
     }
 
 

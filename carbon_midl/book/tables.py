@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from carbon_midl.book import numbers as w
-from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, Evidence, RecipePair, WidthStudy
+from carbon_midl.book.evidence import Evidence, RecipePair, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.measures import mean_over_patients
 from carbon_midl.study.results import named_rows
@@ -217,91 +217,6 @@ def replay(evidence: Evidence) -> Table:
     return ["Policy", "Chosen F", "Points lost", "Energy"], rows
 
 
-def lidc_readers(evidence: Evidence) -> Table:
-    """Nodules by number of readers."""
-    rows = [
-        [str(row.readers), f"{row.nodules:,}", w.percent_cell(row, "share")]
-        for row in named_rows(evidence.statistics["readers"])
-    ]
-    return ["Readers who outlined it", "Nodules", "Share, % (95 %)"], rows
-
-
-def lidc_sizes(evidence: Evidence) -> Table:
-    """Nodules by size, and how often all four readers outlined one."""
-    rows = [
-        [
-            row.band, f"{row.nodules:,}", f"{row.patients:,}", w.percent_cell(row, "share"),
-            w.percent_cell(row, "unanimous"),
-        ]
-        for row in named_rows(evidence.statistics["bands"])
-    ]  # fmt: skip
-    return ["Diameter", "Nodules", "Patients", "Share, % (95 %)", "By all four, % (95 %)"], rows
-
-
-def lidc_quantiles(evidence: Evidence) -> Table:
-    """How sizes are spread."""
-    rows = [
-        [row.quantity, f"{row.n:,}", *map(w.size, (row.p5, row.p25, row.p50, row.p75, row.p95, row.largest))]
-        for row in named_rows(evidence.statistics["quantiles"])
-    ]
-    return ["", "n", "5 %", "25 %", "Median", "75 %", "95 %", "Largest"], rows
-
-
-def lidc_thickness(evidence: Evidence) -> Table:
-    """Scans by slice thickness, with their pixel spacing."""
-    rows = [
-        [
-            f"{row.thickness_mm:g}", f"{row.scans:,}", w.percent(row.share).removesuffix(" %"), f"{row.spacing_mm:.2f}",
-            f"{row.spacing_min_mm:.2f}–{row.spacing_max_mm:.2f}",
-        ]
-        for row in named_rows(evidence.statistics["thickness"])
-    ]  # fmt: skip
-    return ["Slice thickness (mm)", "Scans", "Share, %", "Pixel, median (mm)", "Range (mm)"], rows
-
-
-def lidc_ratings(evidence: Evidence) -> Table:
-    """How far two readers of one nodule differ in each rating."""
-    rows = []
-    for rating, group in evidence.statistics["rating differences"].groupby("rating", sort=False):
-        found = {row.measure: row for row in named_rows(group)}
-        within_one, gap = found.get("within one"), found.get("difference")
-        rows.append([
-            str(rating).replace("_", " "), w.percent_cell(found["exact"]),
-            w.percent(found["chance"].estimate).removesuffix(" %"),
-            "–" if within_one is None else w.percent_cell(within_one),
-            "–" if gap is None else f"{gap.estimate:.2f} ({gap.low:.2f}–{gap.high:.2f})",
-        ])  # fmt: skip
-    return ["Rating", "Same", "By chance", "Within one", "Apart"], rows
-
-
-def lidc_agreement(evidence: Evidence) -> Table:
-    """Mean and median Dice of two readers, on slices and in 3D, by size."""
-    rows = [
-        [
-            compared, row.size, f"{row.pairs:,}", f"{row.patients:,}", w.dice_cell(row, "mean"),
-            w.dice(row.median),
-        ]
-        for compared, name in (("a slice", "slice dice"), ("the nodule", "nodule dice"))
-        for row in named_rows(evidence.statistics[name])
-    ]  # fmt: skip
-    return ["On", "Diameter", "Pairs", "Patients", "Mean Dice (95 %)", "Median"], rows
-
-
-def lidc_copycat(evidence: Evidence) -> Table:
-    """The copycat's Dice by split and by what it copied."""
-    sources, copycat = evidence.statistics["copycat distance"], evidence.statistics["copycat"]
-    everything = copycat[copycat["measure"] == "dice"].assign(source="all")
-    rows = []
-    for split in (BY_SLICE, BY_PATIENT):
-        (every,) = named_rows(everything[everything["split"] == split])
-        for row in (*named_rows(sources[sources["split"] == split]), every):
-            rows.append([
-                split, row.source, f"{row.n:,}", w.percent(row.n / every.n).removesuffix(" %"), f"{row.patients:,}",
-                w.dice_cell(row),
-            ])  # fmt: skip
-    return ["Split", "Copied from", "Slices", "Share, %", "Patients", "Dice (95 %)"], rows
-
-
 def published_choices(evidence: Evidence) -> Table:
     """The chosen models, a row a data set and model, with the criteria that choose it."""
     rows, by_dataset = [], evidence.published.choices.set_index("dataset")
@@ -333,8 +248,7 @@ TABLES: dict[str, Callable[[Evidence], Table]] = {
     table.__name__.replace("_", "-"): table
     for table in (
         family, trials, study, losses, poster, marginal, everything, yardsticks, sizes, trackers, recipes_lidc,
-        recipes_phantom, runs, criteria, replay, lidc_readers, lidc_sizes, lidc_quantiles, lidc_thickness, lidc_ratings,
-        lidc_agreement, lidc_copycat, published_choices, published_tuned,
+        recipes_phantom, runs, criteria, replay, published_choices, published_tuned,
     )
 }  # fmt: skip
 """By the name that a chapter shows them by."""

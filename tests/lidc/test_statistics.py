@@ -186,7 +186,7 @@ def test_the_command_prints_what_is_recorded_or_says_how_to(
     assert "example" not in printed
     monkeypatch.chdir(tmp_path)
     assert main(["lidc", "statistics"]) == 2
-    assert "python studies/collection.py" in capsys.readouterr().err
+    assert "python -m studies.collection" in capsys.readouterr().err
 
 
 @pytest.mark.slow
