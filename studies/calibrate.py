@@ -5,7 +5,8 @@
 Other work on a machine inflates the energy of a training, not its Dice. So one epoch of each width is trained three
 times with nothing else running (``studies/lidc-calibration.toml``), and the tables of the other studies take theirs
 from there. What the runs themselves recorded stays in ``energy_as_run_kwh``, and calibrating again starts from that.
-Widths that were not calibrated stay as they are, and so does what a run took before and after its training.
+Widths that were not calibrated stay as they are, and so do runs in another number format, since an epoch in bf16 takes
+a third of one in fp32, and what a run took before and after its training.
 """
 
 import hashlib
@@ -27,9 +28,12 @@ def energy_per_epoch(calibration: Path) -> pd.DataFrame:
     """Mean kWh of an epoch by width (rows), in all and by component.
 
     Raises:
-        InputError: a width was trained fewer than three times, or for more than one epoch.
+        InputError: a width was trained fewer than three times, or for more than one epoch, or number formats differ.
     """
     runs = read_results(calibration).runs
+    if runs["precision"].nunique() > 1:
+        formats = ", ".join(sorted(runs["precision"].unique()))
+        raise InputError(f"{calibration}: runs in {formats}; expected one number format. Calibrate on one machine.")
     repeats = runs.groupby("filters").size()
     if (runs["epochs_trained"] != 1).any() or repeats.min() < 3:
         raise InputError(
@@ -39,12 +43,12 @@ def energy_per_epoch(calibration: Path) -> pd.DataFrame:
     return runs.groupby("filters")[["energy_kwh", *COMPONENTS]].mean()
 
 
-def calibrate(results: Path, calibration: Path) -> list[int]:
-    """Rewrite the energies in ``runs.csv`` and ``epochs.csv`` of ``results``, and return the widths left alone."""
+def calibrate(results: Path, calibration: Path) -> list[str]:
+    """Rewrite the energies in ``runs.csv`` and ``epochs.csv`` of ``results``, and return the runs left alone."""
     per_epoch = energy_per_epoch(calibration)
     recorded = read_results(results)
     runs, epochs, manifest = recorded.runs, recorded.epochs, recorded.manifest
-    known = runs["filters"].isin(per_epoch.index)
+    known = runs["filters"].isin(per_epoch.index) & runs["precision"].isin(read_results(calibration).runs["precision"])
     before = runs[AS_RUN] if AS_RUN in runs else runs["energy_kwh"]
     around_kwh = runs["energy_whole_run_kwh"] - runs["energy_kwh"]
     runs[AS_RUN] = before
@@ -76,9 +80,9 @@ def calibrate(results: Path, calibration: Path) -> list[int]:
         write_text(results / name, table.to_csv(index=False))
         manifest["sha256"][name] = hashlib.sha256((results / name).read_bytes()).hexdigest()
     write_json(results / MANIFEST, manifest)
-    return sorted(int(width) for width in runs.loc[~known, "filters"].unique())
+    return [str(run) for run in runs.loc[~known, "run"]]
 
 
 if __name__ == "__main__":
     left = calibrate(Path(sys.argv[1]), Path(sys.argv[2]))
-    print(f"{sys.argv[1]}: calibrated" + (f", but F = {', '.join(map(str, left))}" if left else ""))
+    print(f"{sys.argv[1]}: calibrated" + (f", but for {', '.join(left)}" if left else ""))

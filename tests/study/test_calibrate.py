@@ -16,10 +16,14 @@ def test_calibrated_energies_are_epochs_times_a_quiet_epoch(tmp_path: Path) -> N
     recorded = collected(study)
     calibration = make_study(tmp_path / "quiet", study_toml(seeds=[0, 1, 2], epochs=1))
     collected(calibration)
-    assert calibrate(study.results, calibration.results) == [16]
+    recorded_runs = recorded.runs.assign(precision=["bf16", *["fp32"] * (len(recorded.runs) - 1)])
+    recorded_runs.to_csv(study.results / "runs.csv", index=False)
+    left = calibrate(study.results, calibration.results)
     runs = pd.read_csv(study.results / "runs.csv")
+    assert left == [recorded_runs["run"].iloc[0], *runs.loc[runs["filters"] == 16, "run"]]
+    assert runs["energy_kwh"].iloc[0] == runs["energy_as_run_kwh"].iloc[0]  # another number format
     epoch_kwh = pd.read_csv(calibration.results / "runs.csv").groupby("filters")["energy_kwh"].mean()
-    narrow = runs[runs["filters"] < 16]
+    narrow = runs[(runs["filters"] < 16) & (runs["precision"] == "fp32")]
     assert narrow["energy_kwh"].tolist() == pytest.approx((4 * narrow["filters"].map(epoch_kwh)).tolist())
     assert narrow["energy_method"].str.startswith("estimated, calibrated").all()
     assert runs["energy_as_run_kwh"].tolist() == pytest.approx(recorded.runs["energy_kwh"].astype(float).tolist())
