@@ -21,7 +21,7 @@ settings.load_profile("here")
 
 SIZE = 32
 # Fixtures that take long to make. Tests that use one are slow, and a group that one of pytest-xdist's processes runs.
-GROUPS = {"prepared": "book", "finished": "study"}
+GROUPS = {"prepared": "book", "again": "book", "finished": "study"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -71,9 +71,7 @@ def test_examples_are_commands_with_options_that_exist(example: str) -> None:
         (["search", "x.toml", "--budget-g", "1", "--budget-kwh", "1"], "give one of --budget-g and --budget-kwh"),
     ],
 )
-def test_a_wrong_command_line_is_told_with_the_usage(
-    command: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_command_is_told_with_usage(command: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
     error = capsys.readouterr().err
     assert error.startswith("Usage: carbon-midl ")
@@ -131,25 +129,17 @@ def test_interrupting_is_no_error_of_ours(monkeypatch: pytest.MonkeyPatch, capsy
     assert "goes on from there" in capsys.readouterr().err
 
 
-def test_importing_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, carbon_midl, carbon_midl.cli\n"
-        "heavy = {'torch', 'pylidc', 'pydicom', 'matplotlib', 'pandas', 'carbontracker', 'scipy'} & set(sys.modules)\n"
-        "sys.exit(', '.join(heavy) or None)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stderr == ""
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "module",
-    ["selection.choice", "book.figures", "selection.by_width", "study.share", "book.build"],
+    ("code", "heavy"),
+    [
+        ("import carbon_midl.cli", "torch pylidc pydicom matplotlib pandas carbontracker scipy"),
+        ("from carbon_midl.selection import by_width, choice; from carbon_midl.book import build, figures", "torch"),
+        ("from carbon_midl.study import devices, runner, share; devices.slots()", "torch"),
+        ("import carbon_midl.training, carbon_midl.study.notebook", "pylidc pydicom"),
+        ("from carbon_midl.lidc.annotations import read_scans; read_scans(['LIDC-IDRI-0078'])", "pylidc pydicom torch"),
+    ],
 )
-def test_a_reader_needs_no_torch(module: str) -> None:
-    code = f"import sys, carbon_midl.{module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("module", ["carbon_midl.training", "carbon_midl.study.notebook"])
-def test_training_needs_no_pylidc(module: str) -> None:
-    code = f"import sys, {module}; sys.exit(bool({{'pylidc', 'pydicom'}} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_nothing_heavy_is_loaded_that_is_not_needed(code: str, heavy: str) -> None:
+    code = f"import sys; {code}; sys.exit(' '.join(set({heavy.split()}) & set(sys.modules)) or None)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stderr == ""

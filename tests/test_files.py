@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import new_directory, read_json, replaced, replaced_directory, write_json, write_text
+from carbon_midl.files import new_directory, read_json, replaced, replaced_directory, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -16,14 +16,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failed_directory_leaves_nothing(tmp_path: Path) -> None:
+def test_a_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), new_directory(tmp_path / "archive") as directory:
         (directory / "images.npy").write_text("half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_directory_appears_whole(tmp_path: Path) -> None:
     with new_directory(tmp_path / "deep" / "archive") as directory:
         (directory / "a").write_text("a")
         assert not (tmp_path / "deep" / "archive").exists()
@@ -33,10 +30,7 @@ def test_a_directory_appears_whole(tmp_path: Path) -> None:
 def test_an_occupied_directory_is_refused_and_untouched(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-    with (
-        pytest.raises(InputError, match=r"thesis: already exists.*Choose another place"),
-        new_directory(tmp_path / "thesis"),
-    ):
+    with pytest.raises(InputError, match=r"thesis: already exists.*another place"), new_directory(tmp_path / "thesis"):
         pass
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
@@ -61,11 +55,6 @@ def test_a_crash_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), replaced_directory(tmp_path / "results"):
         raise KeyboardInterrupt
     assert (tmp_path / "results" / "runs.csv").read_text() == "old"
-
-
-def test_json_comes_back(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"kwh": 0.1})
-    assert read_json(tmp_path / "a.json") == {"kwh": 0.1}
 
 
 @pytest.mark.parametrize("content", [b'{"kwh": 0.', b"\xff\xfe\x00"])

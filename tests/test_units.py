@@ -1,6 +1,5 @@
 import pytest
 
-from carbon_midl.footprint.sensors import how_known
 from carbon_midl.units import amount, carbon, count, dice, duration, energy, joined, listed, percent, signed
 
 
@@ -38,15 +37,3 @@ from carbon_midl.units import amount, carbon, count, dice, duration, energy, joi
 )
 def test_numbers_are_written_for_people(text: str, expected: str) -> None:
     assert text == expected
-
-
-@pytest.mark.parametrize(
-    ("methods", "kind"),
-    [
-        (["estimated: TDP × utilisation; estimated: W per GB"], "estimated"),
-        (["measured: RAPL", "measured: RAPL; estimated: W per GB"], "partly estimated"),
-        (["measured: NVML energy counter", "sampled: NVML power"], "measured"),
-    ],
-)
-def test_an_estimate_is_called_one(methods: list[str], kind: str) -> None:
-    assert how_known(*methods) == kind

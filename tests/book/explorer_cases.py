@@ -25,20 +25,13 @@ def criterion_of(name: str, settings: Settings) -> Criterion:
 def candidates_of(study: dict[str, Any]) -> Candidates:
     """The study as the library reads it."""
     rows = [
-        (
-            width["name"],
-            f"{width['name']}-{number}",
-            f"p{patient:03d}",
-            dice,
-            training["energy_kwh"],
-            training["duration_s"],
-        )
+        (width["name"], number, f"p{patient:03d}", dice, training["energy_kwh"], training["duration_s"])
         for width in study["widths"]
         for number, training in enumerate(width["trainings"])
         for patient, dice in enumerate(training["dice"])
     ]
-    names = ["filters", "run", "patient_id", "dice", "energy_kwh", "duration_s"]
-    columns = Columns(replicate="patient_id", training="run", performance="dice")
+    names = ["filters", "seed", "patient_id", "dice", "energy_kwh", "duration_s"]
+    columns = Columns(replicate="patient_id", training="seed", performance="dice")
     return read_candidates(pd.DataFrame(rows, columns=names), columns)
 
 
@@ -54,9 +47,7 @@ def some_study(random: np.random.Generator) -> dict[str, Any]:
     for place in range(int(random.integers(1, 8))):
         trainings = [
             {
-                "energy_kwh": float(
-                    random.choice([1e-4, 1e-3]) if random.random() < 0.2 else random.lognormal(-6, 1.5)
-                ),
+                "energy_kwh": float(random.choice([1e-4, 1e-3, *random.lognormal(-6, 1.5, 8)])),
                 "duration_s": float(random.lognormal(5, 1)),
                 "dice": np.clip(0.6 + 0.02 * place + ease + random.normal(0, 0.05, patients), 0, 1).tolist(),
             }

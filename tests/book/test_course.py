@@ -21,6 +21,7 @@ def pieces(lab: Path) -> list[str]:
     return PYTHON.findall(lab.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
 def test_a_lab_runs_with_its_solutions(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -42,18 +43,13 @@ def test_a_lab_is_a_notebook_with_room_for_answers_and_no_solutions(lab: Path) -
     solutions = re.findall(r"^:::\{dropdown\} Solution(.*?)^:::$", text, re.MULTILINE | re.DOTALL)
     solved = [piece for solution in solutions for piece in PYTHON.findall(solution)]
     assert code.pop(0).split("  #")[0].endswith("\nrefuse_undeclared_parameters()")
-    assert [cell for cell in code if cell != "# your answer"] == [
-        piece.rstrip("\n") for piece in pieces(lab) if piece not in solved
-    ]
+    given = [piece.rstrip("\n") for piece in pieces(lab) if piece not in solved]
+    assert [cell for cell in code if cell != "# your answer"] == given
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert not re.search(r":::|\{doc\}|\{download\}|dropdown", prose)
     # On a line of its own, which a link to Binder is put behind.
     assert re.search(rf"^\{{download\}}`.*labs/{lab.stem}\.ipynb>`$", text, re.MULTILINE)
-
-
-@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
-def test_a_lab_asks_first_and_every_exercise_has_its_solution(lab: Path) -> None:
-    text = lab.read_text(encoding="utf-8")
+    # It asks first, and every exercise has its solution.
     assert re.match(r"# Lab \d: .+\n\n\*\*Question\.\*\* ", text)
     exercises = re.findall(r"^\*\*(\d)\.\*\*", text, re.MULTILINE)
     assert exercises == [str(number) for number in range(1, len(exercises) + 1)]

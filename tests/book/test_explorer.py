@@ -52,9 +52,8 @@ def library_says(explorer: dict[str, Any], settings: Settings) -> tuple[str, Can
 
 def page_says(page: "Page") -> tuple[str, list[float]]:
     cells = page.locator("#explorer-widths tbody tr td:nth-of-type(2) data").all()
-    return page.locator("#explorer").get_attribute("data-chosen") or "", [
-        float(cell.get_attribute("value") or "") for cell in cells
-    ]
+    costs = [float(cell.get_attribute("value") or "") for cell in cells]
+    return page.locator("#explorer").get_attribute("data-chosen") or "", costs
 
 
 def agrees(page: "Page", explorer: dict[str, Any], settings: Settings) -> str:
@@ -83,23 +82,22 @@ def test_it_opens_as_the_chapter_on_selection_chooses(opened: "Page", explorer: 
 
 def test_the_mouse_moves_the_choice(opened: "Page", explorer: dict[str, Any]) -> None:
     opened.locator("button[type=reset]").click()
-    seen = set()
+    seen, there = set(), explorer["start"]
     slider = opened.locator("[data-setting=budget] input[type=range]")
     box = slider.bounding_box()
     assert box is not None
     for share in (0.4, 0.6, 0.75, 0.95):
         slider.click(position={"x": box["width"] * share, "y": box["height"] / 2})
-        budget = float(opened.locator("#explorer-budget").input_value())
-        seen.add(agrees(opened, explorer, {**explorer["start"], "budget": budget}))
+        there = {**there, "budget": float(opened.locator("#explorer-budget").input_value())}
+        seen.add(agrees(opened, explorer, there))
     assert len(seen) >= 3
     opened.locator("#explorer-grid").select_option("NO")
-    assert float(opened.locator("#explorer-intensity").input_value()) == pytest.approx(
-        carbon_intensity("NO").g_per_kwh, rel=1e-3
-    )
-    agrees(opened, explorer, {**explorer["start"], "budget": budget, "grid": "NO"})
+    intensity = float(opened.locator("#explorer-intensity").input_value())
+    assert intensity == pytest.approx(carbon_intensity("NO").g_per_kwh, rel=1e-3)
+    agrees(opened, explorer, {**there, "grid": "NO"})
     opened.locator("[data-setting=pue] input[type=range]").click(position={"x": 1, "y": box["height"] / 2})
     pue = float(opened.locator("#explorer-pue").input_value())
-    agrees(opened, explorer, {**explorer["start"], "budget": budget, "grid": "NO", "pue": pue})
+    agrees(opened, explorer, {**there, "grid": "NO", "pue": pue})
     opened.locator("button[type=reset]").click()
     agrees(opened, explorer, explorer["start"])
     assert "#" not in opened.url
@@ -120,18 +118,10 @@ def test_the_keyboard_reaches_everything_and_does_the_same(opened: "Page", explo
         opened.keyboard.press("Tab")
         reached.append(opened.evaluate(NAME_OF_FOCUSED))
     assert reached == [
-        "Criterion",
-        "Margin: loss of Dice that does not matter",
-        "Margin, slider",
-        "Grid",
-        "Its carbon intensity (g/kWh)",
-        "Carbon intensity, slider",
-        "PUE of the data centre",
-        "PUE, slider",
-        "Embodied share (g CO₂eq an hour)",
-        "Embodied share, slider",
-        "Back to the start",
-    ]
+        "Criterion", "Margin: loss of Dice that does not matter", "Margin, slider",
+        "Grid", "Its carbon intensity (g/kWh)", "Carbon intensity, slider", "PUE of the data centre", "PUE, slider",
+        "Embodied share (g CO₂eq an hour)", "Embodied share, slider", "Back to the start",
+    ]  # fmt: skip
     opened.locator("[data-setting=margin] input[type=range]").focus()
     there = {**explorer["start"], "criterion": "noninferior", "embodied": 2.0}
     seen = {}

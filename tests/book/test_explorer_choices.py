@@ -58,6 +58,7 @@ CHOOSE = """async (cases) => {
 }"""
 
 
+@pytest.mark.slow
 def test_every_choice_is_the_library_s(program: "Page", explorer: dict[str, Any]) -> None:
     random = np.random.default_rng(20)
     studies = [explorer, *(some_study(random) for _ in range(100))]
@@ -117,9 +118,8 @@ def test_each_draw_is_judged_as_by_the_library_and_the_draws_are_like_its_own(
     performance, cost = (np.array([draw[name] for draw in found["draws"]]) for name in ("performance", "cost"))
     for name in CRITERIA:
         criterion = criterion_of(name, settings)
-        assert (
-            found["picks"][name] == pick(criterion.utility(performance, cost, candidates), performance, cost).tolist()
-        ), name
+        picks = pick(criterion.utility(performance, cost, candidates), performance, cost)
+        assert found["picks"][name] == picks.tolist(), name
         theirs = uncertainty(candidates, criterion, 2000).table
         if candidates.counts.max() > 1:
             assert found["shares"][name]["chosen"] == pytest.approx(theirs["chosen_probability"].tolist(), abs=0.06)

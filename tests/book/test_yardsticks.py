@@ -38,7 +38,9 @@ def test_the_bright_piece_nearest_to_the_middle_is_kept() -> None:
     assert not thresholded(image, 1.1).any()
 
 
-def test_the_record_holds_the_slices_that_a_study_scores(discs: CropArchive, tmp_path: Path) -> None:
+def test_the_record_holds_the_slices_that_a_study_scores(
+    discs: CropArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = record_yardsticks(discs, tmp_path / "out", split_seed=3)
     table, read = read_yardsticks(tmp_path / "out")
     assert read == manifest
@@ -46,12 +48,8 @@ def test_the_record_holds_the_slices_that_a_study_scores(discs: CropArchive, tmp
     assert tuple(table.columns) == YARDSTICK_COLUMNS
     assert table["threshold_dice"].mean() > 0.5  # bright discs on a dark ground
     assert manifest["threshold"]["validation_dice"] == pytest.approx(table["threshold_dice"].mean(), abs=0.3)
-
-
-def test_the_script_tells_what_it_found(
-    discs: CropArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["yardsticks.py", str(discs.path), str(tmp_path / "out")])
+    # The script tells what it found.
+    monkeypatch.setattr("sys.argv", ["yardsticks.py", str(discs.path), str(tmp_path / "again")])
     yardsticks.main()
     said = capsys.readouterr().out
     assert "a reader with the other three" in said

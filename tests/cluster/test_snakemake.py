@@ -34,12 +34,8 @@ TEXT = study_toml(filters=[2, 3, 4], crops="phantom = {patients = 5, size = 32}"
 STUDY = "studies/tiny.toml"
 NAMES = ["filters-2-seed-0", "filters-3-seed-0", "filters-4-seed-0"]
 # Two nodes of one machine share a processor, which may have a meter.
-CONFIG = [
-    "--config",
-    f"study={STUDY}",
-    f"carbon_midl={shlex.quote(sys.executable)} -m carbon_midl.cli",
-    "run_options=--share-meter",
-]
+COMMAND = f"carbon_midl={shlex.quote(sys.executable)} -m carbon_midl.cli"
+CONFIG = ["--config", f"study={STUDY}", COMMAND, "run_options=--share-meter"]
 # The same order of sums everywhere, so that results are equal to the last digit.
 HERE = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 _PATIENCE_S = 300
@@ -128,9 +124,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         yield running
 
 
-def test_on_slurm_a_cancelled_job_and_a_drained_node_change_no_result(
-    slurm: Slurm, local: Study, tmp_path: Path
-) -> None:
+def test_on_slurm_a_cancelled_job_and_a_drained_node_change_nothing(slurm: Slurm, local: Study, tmp_path: Path) -> None:
     study = new_root(tmp_path / "root")
     profile = edited_profile(study)
     log = tmp_path / "snakemake.log"

@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,16 +46,17 @@ def test_an_unknown_code_lists_near_matches(where: str, suggestion: str) -> None
     assert suggestion in str(caught.value)
 
 
-@pytest.mark.parametrize("where", [-1.0, float("nan"), float("inf"), "-3", "nan", "", "live:DK", True, None, [1]])
-def test_what_is_no_intensity_is_refused(where: object) -> None:
-    with pytest.raises(InputError, match="intensity"):
-        carbon_intensity(where)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("pue", [0.99, -1, float("nan"), float("inf"), "1.2", None])
-def test_a_pue_below_one_or_not_a_number_is_refused(pue: object) -> None:
-    with pytest.raises(InputError, match="pue"):
-        checked_pue(pue)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("name", "check", "values"),
+    [
+        ("intensity", carbon_intensity, [-1.0, math.nan, math.inf, "-3", "nan", "", "live:DK", True, None, [1]]),
+        ("pue", checked_pue, [0.99, -1, math.nan, math.inf, "1.2", None]),
+    ],
+)
+def test_what_is_no_intensity_or_no_pue_is_refused(name: str, check: Callable[..., object], values: list[Any]) -> None:
+    for value in values:
+        with pytest.raises(InputError, match=name):
+            check(value)
 
 
 def test_pue_and_the_year_agree_with_carbontracker() -> None:

@@ -4,15 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window, carbon_intensity, read_footprint
 from carbon_midl.footprint.record import CarbontrackerFigures
 
 COUNTER = "measured: NVML energy counter"
-energies = st.floats(min_value=0, max_value=1e4)
 
 
 def example() -> FootprintRecord:
@@ -47,11 +44,6 @@ def test_what_goes_through_json_comes_back_the_same() -> None:
         assert FootprintRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
-@given(energies, st.floats(0, 2000), st.floats(1, 3))
-def test_carbon_is_energy_times_pue_times_intensity(kwh: float, g_per_kwh: float, pue: float) -> None:
-    assert example().recost(g_per_kwh, pue).carbon_g(kwh) == pytest.approx(kwh * pue * g_per_kwh)
-
-
 def test_energy_is_of_a_window_s_components_and_of_a_run_s_top_windows() -> None:
     record = example()
     training = record.window("training")
@@ -70,10 +62,6 @@ def test_recosting_changes_factors_and_nothing_else() -> None:
     factors = {"intensity": carbon_intensity("FR"), "pue": 1.0, "pue_source": "given by the user"}
     assert in_france == dataclasses.replace(record, **factors)  # type: ignore[arg-type]
     assert in_france.recost("DK", 1.58) == record == record.recost()
-    with pytest.raises(InputError, match="pue"):
-        record.recost(pue=0.5)
-    with pytest.raises(InputError, match="intensity"):
-        record.recost("nowhere")
 
 
 def test_windows_of_one_name_are_added_up() -> None:
@@ -91,21 +79,15 @@ def test_an_earlier_attempt_counts() -> None:
     assert [window.attempt for window in example().with_earlier(record).windows] == [1] * 4 + [2] * 4 + [3] * 4
 
 
-def test_an_epoch_is_that_of_its_last_attempt() -> None:
-    first = FootprintRecord((window("epoch 1", 0.5), window("epoch 2", 0.5, finished=False)), 3)
-    record = FootprintRecord((window("epoch 2", 0.7), window("epoch 3", 0.5)), 3).with_earlier(first)
-    assert {number: epoch.energy_kwh for number, epoch in record.finished_epochs.items()} == {1: 0.5, 2: 0.7, 3: 0.5}
-    assert record.window("epoch 2").energy_kwh == pytest.approx(1.2)
-    assert record.energy_kwh == pytest.approx(2.2)
-
-
-def test_an_epoch_that_was_saved_in_its_middle_is_added_up_over_its_attempts() -> None:
+@pytest.mark.parametrize(("continues", "second_kwh"), [(False, 0.125), (True, 0.875)])
+def test_an_epoch_is_that_of_its_last_attempt_and_of_those_it_goes_on_from(continues: bool, second_kwh: float) -> None:
     first = FootprintRecord((window("epoch 1", 1.0), window("epoch 2", 0.25, finished=False)), 3)
-    second = FootprintRecord((window("epoch 2", 0.5, finished=False, continues=True),), 3)
-    third = FootprintRecord((window("epoch 2", 0.125, continues=True), window("epoch 3", 1.0)), 3)
+    second = FootprintRecord((window("epoch 2", 0.5, finished=False, continues=continues),), 3)
+    third = FootprintRecord((window("epoch 2", 0.125, continues=continues), window("epoch 3", 1.0)), 3)
     joined = third.with_earlier(second.with_earlier(first))
-    assert (joined.epoch(2).energy_kwh, joined.epoch(2).duration_s) == (0.875, 30.0)
-    assert {number: epoch.energy_kwh for number, epoch in joined.finished_epochs.items()} == {1: 1.0, 2: 0.875, 3: 1.0}
+    epochs_kwh = {number: epoch.energy_kwh for number, epoch in joined.finished_epochs.items()}
+    assert epochs_kwh == {1: 1.0, 2: second_kwh, 3: 1.0}
+    assert (joined.window("epoch 2").energy_kwh, joined.energy_kwh) == (0.875, 2.875)
 
 
 def test_net_energy_needs_idle_power() -> None:
@@ -141,15 +123,10 @@ def test_records_of_earlier_versions_are_read() -> None:
     [
         (("version",), 2, "found version 2, expected 1"),
         (("pue",), 0.3, "pue: input should be greater than or equal to 1, found 0.3; the file is damaged"),
-        (("pue",), "high", "pue"),
         (("epochs_planned",), True, "epochs_planned"),
-        (("windows",), {}, "windows"),
-        (("windows", 0, "duration_s"), -1.0, r"windows\.0\.duration_s"),
         (("windows", 0, "components", 0, "energy_kwh"), float("nan"), r"windows\.0\.components\.0\.energy_kwh"),
         (("intensity", "year"), "2024", r"intensity\.year"),
-        (("intensity", "g_per_kwh"), None, r"intensity\.g_per_kwh"),
         (("carbontracker", "carbon_g"), -2, r"carbontracker\.carbon_g"),
-        (("start_temperature_c",), {"gpu 0": "34"}, r"start_temperature_c\.gpu 0"),
         (("windows", 1), "epoch 1", r"windows\.1"),
     ],
 )
@@ -164,10 +141,8 @@ def test_fields_that_cannot_be_are_named(path: tuple[Any, ...], value: Any, mess
 
 
 def test_a_missing_field_is_named() -> None:
-    for field in ("version", "windows", "epochs_planned"):
-        data = example().to_dict()
-        del data[field]
-        with pytest.raises(InputError, match=f"footprint record: .*{field}"):
-            FootprintRecord.from_dict(data)
-    with pytest.raises(InputError, match="footprint record"):
-        FootprintRecord.from_dict([1, 2])
+    data = example().to_dict()
+    del data["windows"]
+    for damaged, message in ((data, "footprint record: .*windows"), ([1, 2], "footprint record")):
+        with pytest.raises(InputError, match=message):
+            FootprintRecord.from_dict(damaged)

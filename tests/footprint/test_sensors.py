@@ -6,16 +6,7 @@ import pytest
 
 from carbon_midl.footprint import sensors
 from carbon_midl.footprint.meter import FoundSensors
-from carbon_midl.footprint.sensors import (
-    WATTS_PER_GB,
-    CpuEstimate,
-    MemoryEstimate,
-    cpu_name,
-    discover_sensors,
-    find_tdp,
-    processor_count,
-    usable_memory_gb,
-)
+from carbon_midl.footprint.sensors import CpuEstimate, cpu_name, discover_sensors, processor_count, usable_memory_gb
 from tests.footprint.fakes import constant
 
 XEON = "Intel Xeon Gold 6140"  # TDP 140 W
@@ -30,7 +21,7 @@ def test_a_tdp_is_looked_up_as_carbontracker_does(cpu: str) -> None:
     handler = GenericCPU.__new__(GenericCPU)
     handler.cpu_brand = cpu
     handler.cpu_power_data = handler.load_cpu_power_data()
-    found = find_tdp(cpu)
+    found = sensors.find_tdp(cpu)
     assert found is not None
     assert found[0] == pytest.approx(handler.find_matching_tdp(), rel=1e-4)
     assert ("the first of" in found[1]) == (cpu == "AMD EPYC")
@@ -49,8 +40,7 @@ class Process:
     def cpu_times(self) -> SimpleNamespace:
         if self.cpu_s is None:
             raise psutil.NoSuchProcess(1)
-        times = {"user": self.cpu_s - 1, "system": 1.0, "children_user": self.ended_s, "children_system": 0.0}
-        return SimpleNamespace(**times)
+        return SimpleNamespace(user=self.cpu_s - 1, system=1.0, children_user=self.ended_s, children_system=0.0)
 
 
 def test_tdp_times_utilisation_follows_the_cpu_time_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +104,7 @@ def test_memory_is_that_of_the_machine_or_of_the_share_given(tmp_path: Path) -> 
     assert usable_memory_gb(own, root) == pytest.approx(machine_gb)
     (root / "slurm" / "memory.max").write_text(f"{2**28}\n")
     assert usable_memory_gb(own, root) == pytest.approx(0.25)
-    assert MemoryEstimate(16.0).read() == pytest.approx(16 * WATTS_PER_GB)
+    assert sensors.MemoryEstimate(16.0).read() == pytest.approx(16 * sensors.WATTS_PER_GB)
 
 
 def test_estimates_stand_in_only_for_what_nothing_measures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,16 +98,15 @@ def test_epochs_shorter_than_a_sampling_interval(fault: str, epoch_s: float, mon
     assert record.epochs == 200
 
 
-def test_an_epoch_inside_a_drop_out_gets_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_inside_a_drop_out_gets_its_share_but_not_one_after_a_gpu_is_lost_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     flat = SimulatedGpu("GPU-0", power_w=[200.0], silent=[(9.0, 41.0)])
     record, true_kwh = train(monkeypatch, [flat], [10.0] * 5)
     for number in range(1, 6):
         assert record.epoch(number).energy_kwh == pytest.approx(true_kwh(f"epoch {number}"), rel=0.01)
     assert any("readings failed, last with: NVML: GPU is lost" in note for note in record.notes)
-
-
-def test_a_gpu_that_is_lost_for_good_says_what_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    flat = SimulatedGpu("GPU-0", power_w=[200.0], silent=[(25.5, float("inf"))])
+    flat.silent = [(25.5, math.inf)]
     record, true_kwh = train(monkeypatch, [flat], [10.0] * 5)
     assert record.window("training").energy_kwh == pytest.approx(200 * 25 / J_PER_KWH, rel=0.03)
     assert record.epoch(2).energy_kwh == pytest.approx(true_kwh("epoch 2"), rel=0.01)

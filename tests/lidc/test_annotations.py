@@ -1,7 +1,5 @@
 """Scans, ratings, nodules and masks against pylidc itself."""
 
-import subprocess
-import sys
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -13,14 +11,7 @@ from carbon_midl.lidc.annotations import Nodule, Ratings, Scan, patients_with_no
 from carbon_midl.lidc.masks import reader_masks, window_around
 
 
-def test_reading_annotations_needs_no_pylidc_import() -> None:
-    code = (
-        "import sys; from carbon_midl.lidc.annotations import read_scans; read_scans(['LIDC-IDRI-0078']);"
-        "assert not {'pylidc', 'pydicom', 'torch', 'matplotlib'} & set(sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
+@pytest.mark.slow
 def test_scans_ratings_and_nodules_are_those_of_pylidc(pylidc: ModuleType, scans: list[Scan]) -> None:
     for scan in scans:
         theirs = pylidc.query(pylidc.Scan).filter(pylidc.Scan.id == scan.id).one()
@@ -32,18 +23,17 @@ def test_scans_ratings_and_nodules_are_those_of_pylidc(pylidc: ModuleType, scans
         for nodule, cluster in zip(scan.nodules, clusters, strict=True):
             for reading, annotation in zip(nodule.readings, cluster, strict=True):
                 assert reading.ratings == Ratings(*annotation.feature_vals())
+    # Nodules are numbered through a patient's scans.
+    two_scans = [scan for scan in scans if scan.patient_id == "LIDC-IDRI-0132"]
+    assert len(two_scans) == 2
+    assert [n.number for scan in two_scans for n in scan.nodules] == list(range(sum(len(s.nodules) for s in two_scans)))
 
 
 def identifiers(nodules: Iterable[Nodule]) -> list[list[int]]:
     return [[reading.annotation_id for reading in nodule.readings] for nodule in nodules]
 
 
-def test_nodules_are_numbered_through_a_patients_scans(scans: list[Scan]) -> None:
-    two_scans = [scan for scan in scans if scan.patient_id == "LIDC-IDRI-0132"]
-    assert len(two_scans) == 2
-    assert [n.number for scan in two_scans for n in scan.nodules] == list(range(sum(len(s.nodules) for s in two_scans)))
-
-
+@pytest.mark.slow
 def test_masks_are_identical_to_those_of_pylidc(pylidc: ModuleType, scans: list[Scan]) -> None:
     compared = holes = 0
     for scan in scans:
@@ -99,7 +89,6 @@ def test_a_nodule_lies_in_the_middle_of_its_window(scans: list[Scan]) -> None:
     ("patients", "says"),
     [
         (["LIDC-IDRI-0001", "LIDC-IDRI-1"], r"LIDC-IDRI-1' \(did you mean LIDC-IDRI-0001\?\)"),
-        (["lidc-idri-0003"], r"\(did you mean LIDC-IDRI-0003\?\)"),
         (["0078"], r"\(did you mean LIDC-IDRI-0078\?\)"),
         (["LIDC_IDRI-0078x"], r"\(did you mean LIDC-IDRI-0078\?\)"),
         (["mouse"], r"'mouse' not in LIDC-IDRI.*\. Expected identifiers from LIDC-IDRI-0001"),

@@ -80,7 +80,6 @@ def _meta(path: Path, **changes: object) -> None:
     [
         (lambda p: os.truncate(p / "images.npy", 1000), r"images\.npy: missing, truncated"),
         (lambda p: os.truncate(p / "masks.npy", 1000), r"masks\.npy: missing, truncated"),
-        (lambda p: (p / "masks.npy").unlink(), r"masks\.npy: missing"),
         (lambda p: np.save(p / "masks.npy", np.zeros((60, 4, 32, 5), np.uint8)), r"masks\.npy: array of shape"),
         (lambda p: np.save(p / "masks.npy", np.zeros((60, 4, 32, 4), np.int16)), r"masks\.npy: masks of type int16"),
         (lambda p: (p / "index.csv").write_text("patient_id\nx\n"), r"index\.csv: 1 rows with columns patient_id"),

@@ -74,8 +74,7 @@ ATTRIBUTES: dict[str, list[object]] = {
     "SeriesInstanceUID": ["1.2.3", "1.3.6.1.4.1.14519.5.2.1.6279.6001.131939324905446238286154504249"],
     "PatientID": ["LIDC-IDRI-0001", ""],
     "ImagePositionPatient": [["0", "0", "0"], ["-170", "-180.5", "1409.5"], ["-170", "-180.5", "1415.5"]],
-    "Rows": [0, 1, 24, 47, 49, 65535],
-    "Columns": [0, 1, 24, 47, 49, 65535],
+    **{side: [0, 1, 24, 47, 49, 65535] for side in ("Rows", "Columns")},
     "Modality": ["DX", "", "SEG"],
     "BitsStored": [0, 8, 12, 17, 65535],
     "RescaleSlope": ["2", "0", "-1", "1e300"],
@@ -116,9 +115,7 @@ def check(folder: Path, scan: Scan, victim: int) -> bool:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of values, here in the oracle
 @pytest.mark.parametrize(("encode", "count"), [("explicit", 1600), ("implicit", 200), ("rle", 200)])
-def test_damaged_files_are_refused_or_read_as_what_they_say(
-    tmp_path: Path, short: Scan, encode: str, count: int
-) -> None:
+def test_damaged_files_are_refused_or_read_as_they_are(tmp_path: Path, short: Scan, encode: str, count: int) -> None:
     good = {index: content_of(short, index, encode) for index in range(SLICES)}
     for index, content in good.items():
         (tmp_path / f"{index}.dcm").write_bytes(content)

@@ -31,7 +31,8 @@ def made_up(*series: tuple[int, int]) -> pd.DataFrame:
 SERIES = made_up((1, 4), (3, 3), (3, 2))
 
 
-def test_the_index_agrees_with_the_database_and_patients_are_chosen_in_order() -> None:
+@pytest.mark.slow
+def test_the_index_agrees_with_the_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = read_index()
     known = index.set_index("SeriesInstanceUID")
     assert known["PatientID"].to_dict() == series_with_nodules()
@@ -43,12 +44,17 @@ def test_the_index_agrees_with_the_database_and_patients_are_chosen_in_order() -
     chosen = choose(index, patients=["LIDC-IDRI-0132", "LIDC-IDRI-0001", "LIDC-IDRI-0132"])
     assert chosen["PatientID"].tolist() == ["LIDC-IDRI-0001", "LIDC-IDRI-0132", "LIDC-IDRI-0132"]
     assert choose(index, number=3).equals(choose(index, patients=patients_with_nodules()[:3]))
+    assert main(["lidc", "download", str(tmp_path / "ct"), "--all", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("875\n", "883 CT series with", "CC BY 3.0", "10.7937/k9/tcia.2015.lo9ql9sx", "Armato", "With --yes"):
+        assert words in shown
+    assert not (tmp_path / "ct").exists()
 
 
-@pytest.mark.parametrize(("max_gb", "patients"), [(0.41, 1), (0.89, 1), (0.91, 2), (5.0, 3)])
-def test_as_many_whole_patients_as_fit(max_gb: float, patients: int) -> None:
+def test_as_many_whole_patients_as_fit() -> None:
     index = made_up((1, 40_000), (3, 30_000), (3, 20_000), (4, 10_000))  # of 0.4, 0.5 and 0.1 GB
-    assert choose(index, max_gb=max_gb)["PatientID"].nunique() == patients
+    for max_gb, patients in ((0.41, 1), (0.89, 1), (0.91, 2), (5.0, 3)):
+        assert choose(index, max_gb=max_gb)["PatientID"].nunique() == patients
     for too_little in (0.39, 0.0, float("nan")):
         with pytest.raises(InputError, match=rf"max-gb: {too_little:g}, but the first patient alone takes 0\.400 GB"):
             choose(index, max_gb=too_little)
@@ -86,30 +92,24 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     return client
 
 
+@pytest.mark.slow
 def test_the_client_is_asked_for_what_is_missing_in_pylidcs_layout(client: Client, tmp_path: Path) -> None:
     download(tmp_path, SERIES[:1])
     assert (tmp_path / "LIDC-IDRI-0001/1.1/1.2.0/3.dcm").is_file()
     download(tmp_path, SERIES)
     assert client.asked[1] == {
-        "downloadDir": str(tmp_path),
-        "seriesInstanceUID": ["1.2.1", "1.2.2"],
-        "dirTemplate": "%PatientID/%StudyInstanceUID/%SeriesInstanceUID",
-        "use_s5cmd_sync": True,
-        "show_progress_bar": sys.stderr.isatty(),
-    }
+        "downloadDir": str(tmp_path), "seriesInstanceUID": ["1.2.1", "1.2.2"], "use_s5cmd_sync": True,
+        "dirTemplate": "%PatientID/%StudyInstanceUID/%SeriesInstanceUID", "show_progress_bar": sys.stderr.isatty(),
+    }  # fmt: skip
+    # The real client takes that; in a process of its own, for its import configures logging.
+    code = (
+        "import inspect; from idc_index import IDCClient\n"
+        f"assert {set(client.asked[1])} <= set(inspect.signature(IDCClient.download_from_selection).parameters)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert incomplete(tmp_path, SERIES).empty
     (tmp_path / "LIDC-IDRI-0001/1.1/1.2.0/3.dcm").write_bytes(b"")
     assert incomplete(tmp_path, SERIES)["found"].tolist() == ["4 of 4 slices, 0.0 of 0.0 MB"], "one is empty"
-
-
-def test_the_real_client_takes_what_it_is_asked() -> None:
-    """In a process of its own, for the import configures logging."""
-    asked = {"downloadDir", "seriesInstanceUID", "dirTemplate", "use_s5cmd_sync", "show_progress_bar"}
-    code = (
-        "import inspect, idc_index\n"
-        f"assert {asked} <= set(inspect.signature(idc_index.IDCClient.download_from_selection).parameters)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_stays_incomplete_is_named_and_a_full_disk_noticed_before(
@@ -122,14 +122,6 @@ def test_what_stays_incomplete_is_named_and_a_full_disk_noticed_before(
     with pytest.raises(InputError, match=r"GB free on this disk.*fewer patients"):
         download(tmp_path / "b", SERIES)
     assert len(client.asked) == 1
-
-
-def test_a_dry_run_shows_size_licence_and_citation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lidc", "download", str(tmp_path / "ct"), "--all", "--dry-run"]) == 0
-    shown = capsys.readouterr().out
-    for words in ("875\n", "883 CT series with", "CC BY 3.0", "10.7937/k9/tcia.2015.lo9ql9sx", "Armato", "With --yes"):
-        assert words in shown
-    assert not (tmp_path / "ct").exists()
 
 
 @pytest.mark.parametrize("agrees", [True, False])
@@ -164,6 +156,7 @@ def test_without_a_terminal_it_is_refused_but_for_yes(
     assert [options["seriesInstanceUID"] for options in client.asked] == [["1.2.1", "1.2.2"]]
 
 
+@pytest.mark.slow
 def test_an_unreadable_list_and_a_missing_idc_index_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

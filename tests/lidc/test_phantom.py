@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -12,11 +13,16 @@ from carbon_midl.lidc.annotations import Nodule, Scan, read_scans
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.masks import reader_masks, window_around
 from carbon_midl.lidc.phantom import VERSION, open_phantom, render_nodule, render_phantom
+from carbon_midl.measures import mean_over_patients
+from carbon_midl.training.data import select_rows, split_patients
+from carbon_midl.training.fit import begin, fit
+from carbon_midl.training.options import RunOptions
+from carbon_midl.training.scoring import score
 
 Bool = NDArray[np.bool_]
 
 
-@pytest.fixture(scope="module", params=[128, 64])
+@pytest.fixture(scope="module", params=[pytest.param(128, marks=pytest.mark.slow), 64])
 def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CropArchive:
     out = tmp_path_factory.mktemp("phantom") / "crops"
     render_phantom(out, patients=14, seed=3, size=request.param)
@@ -96,6 +102,7 @@ def test_wall_and_organs_keep_out_of_every_nodule(scans: list[Scan]) -> None:
     assert np.mean(np.array(faint) < -500) > 0.95
 
 
+@pytest.mark.slow
 def test_images_follow_the_ratings(scan: Scan, obvious: Nodule) -> None:
     by_texture = [inside_hu(scan, rated(obvious, texture=texture)) for texture in range(1, 6)]
     assert by_texture == sorted(by_texture)
@@ -106,24 +113,15 @@ def test_images_follow_the_ratings(scan: Scan, obvious: Nodule) -> None:
     plain = inside_hu(scan, rated(obvious, subtlety=5))
     assert inside_hu(scan, rated(obvious, subtlety=1)) < plain - 100, "subtle ones are fainter"
     for pattern in range(1, 6):
-        assert inside_hu(scan, rated(obvious, subtlety=5, calcification=pattern)) > plain + 10, (
-            "calcified ones brighter"
-        )
+        calcified = inside_hu(scan, rated(obvious, subtlety=5, calcification=pattern))
+        assert calcified > plain + 10, "calcified ones are brighter"
 
 
 @pytest.mark.parametrize(
     ("patients", "seed", "size", "named"),
-    [
-        (0, 0, 64, "patients: 0"),
-        (876, 0, 64, "patients: 876, expected 1 to 875"),
-        (1, -1, 64, "seed: -1"),
-        (1, 0, 30, "size: 30"),
-        (1, 0, 65, "size: 65"),
-    ],
+    [(876, 0, 64, "patients: 876, expected 1 to 875"), (1, -1, 64, "seed: -1"), (1, 0, 30, "size: 30")],
 )
-def test_bad_options_are_named_and_nothing_is_written(
-    tmp_path: Path, patients: int, seed: int, size: int, named: str
-) -> None:
+def test_bad_options_are_named_before_writing(tmp_path: Path, patients: int, seed: int, size: int, named: str) -> None:
     with pytest.raises(InputError, match=named):
         render_phantom(tmp_path / "out", patients, seed, size)
     assert list(tmp_path.iterdir()) == []
@@ -132,3 +130,19 @@ def test_bad_options_are_named_and_nothing_is_written(
 def test_it_is_rendered_once(tmp_path: Path) -> None:
     first, again = (open_phantom(tmp_path, patients=1, size=32).path / "images.npy" for _ in range(2))
     assert first.stat().st_ino == again.stat().st_ino
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+def test_a_wider_network_segments_the_phantom_better(tmp_path: Path) -> None:
+    """A network of two filters cannot tell nodules from vessels as one of eight does, patient by patient."""
+    archive = open_phantom(tmp_path)
+    dice = {}
+    for filters in (2, 8):
+        options = RunOptions(filters=filters, epochs=8)
+        parts = select_rows(archive, split_patients(archive.patients, options.split_seed), options.readers)
+        training = begin(options)
+        fit(training, archive, parts, options, tmp_path / str(filters))
+        scores = pd.DataFrame(score(training.model, archive, parts.test, options.readers))
+        dice[filters] = scores.groupby("patient_id")["dice"].mean()
+    assert mean_over_patients(dice[8] - dice[2], dice[8].index).low > 0.15

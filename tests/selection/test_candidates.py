@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
@@ -22,13 +22,11 @@ from tests.selection.made_up import write_results
 FACTORS = Factors.of(100, pue=1.5)
 
 
-def runs(widths: tuple[int, ...] = (16, 4, 8), seeds: int = 3) -> pd.DataFrame:
-    rows = [
-        (width, seed, 0.7 + width / 1000 + seed / 100, width / 10 + seed / 100, 36.0 * width)
-        for width in widths
-        for seed in range(seeds)
-    ]
-    return pd.DataFrame(rows, columns=["filters", "seed", "val_dice", "energy_kwh", "duration_s"])
+def runs() -> pd.DataFrame:
+    """Three trainings of each of three widths, which are not in order."""
+    table = pd.MultiIndex.from_product([(16, 4, 8), range(3)], names=["filters", "seed"]).to_frame(index=False)
+    width, luck = table["filters"], table["seed"] / 100
+    return table.assign(val_dice=0.7 + width / 1000 + luck, energy_kwh=width / 10 + luck, duration_s=36.0 * width)
 
 
 def test_a_table_of_runs_is_read_by_default_and_percent_when_told(tmp_path: Path) -> None:
@@ -43,7 +41,7 @@ def test_a_table_of_runs_is_read_by_default_and_percent_when_told(tmp_path: Path
 
 def test_energy_becomes_carbon_by_grid_pue_and_embodied_share() -> None:
     factors = Factors.of("DK", pue=1.2, embodied_g_per_h=5)
-    read = read_candidates(runs((10,), seeds=1), factors=factors)
+    read = read_candidates(runs().assign(energy_kwh=1.0, duration_s=360.0), factors=factors)
     assert read.mean_cost[0] == pytest.approx(1.0 * 1.2 * carbon_intensity("DK").g_per_kwh + 5 * 360 / 3600)
     assert "Denmark" in factors.describe()
     assert "embodied" in factors.describe()
@@ -95,7 +93,7 @@ def test_replicates_are_paired_when_asked_on_those_that_all_have() -> None:
         read_candidates(apart, Columns(paired=True))
 
 
-@pytest.mark.parametrize(("replicate", "paired"), [("seed", False), ("fold", False), ("patient_id", True)])
+@pytest.mark.parametrize(("replicate", "paired"), [("seed", False), ("patient_id", True)])
 def test_only_patients_are_shared_by_nature(replicate: str, paired: bool) -> None:
     table = runs().rename(columns={"seed": replicate})
     assert read_candidates(table, Columns(replicate=replicate)).paired == paired
@@ -129,14 +127,12 @@ def test_repeated_rows_are_refused_and_told_apart() -> None:
         (runs().rename(columns={"energy_kwh": "energy_kWh"}), Columns(), "did you mean 'energy_kWh'"),
         (runs().drop(columns="seed"), Columns(), "no column 'seed' for the replicate; known are filters, val_dice"),
         (runs().iloc[:0], Columns(), "no row has a candidate"),
-        (runs().assign(energy_kwh=np.nan), Columns(), "no row has a candidate"),
         (runs().assign(energy_kwh=-0.5), Columns(), "holds '-0.5' in data row 1; expected .* that is not negative"),
         (runs().assign(energy_kwh="much"), Columns(), "holds 'much' in data row 1; expected a finite number"),
         (runs().assign(energy_kwh=np.inf), Columns(), "holds 'inf' in data row 1"),
         (runs().assign(val_dice=-0.1), Columns(), "holds '-0.1' in data row 1"),
         (runs().assign(val_dice=71.0), Columns(), "performance up to 71; expected 0 to 1.*--percent"),
         (runs().assign(val_dice=0.5), Columns(percent=True), "up to 0.5; expected 0 to 100"),
-        (runs().assign(val_dice=171.0), Columns(percent=True), "up to 171; expected 0 to 100"),
         (runs(), Columns(unit="kwh"), "unit: found 'kwh'; expected one of kWh"),
     ],
 )
@@ -157,11 +153,7 @@ def test_factors_that_cannot_be_or_do_not_apply_are_refused() -> None:
             read_candidates(lacking).recosted(Factors.of(embodied_g_per_h=1))
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
-        read_candidates(tmp_path / "none.csv")
-
-
+@settings(max_examples=25)
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.floats(0, 1), st.floats(0, 1e6)),
@@ -232,7 +224,11 @@ def test_a_study_is_paired_over_its_patients(study: Path, as_results: bool) -> N
     assert (choice.chosen, choice.runner_up) == ("8", "16")
 
 
-def test_slices_that_name_no_part_are_all_test(study: Path) -> None:
+def test_what_has_no_validation_slices_is_left_out_and_slices_that_name_no_part_are_all_test(study: Path) -> None:
+    rewritten(study, lambda slices: slices[(slices["filters"] != 16) | (slices["part"] == "test")])
+    read = read_candidates(study)
+    assert read.names == ("4", "8")
+    assert read.notes[1] == "Candidates without any complete row: 16."
     tested = Columns(performance="test_dice_patients")
     before = read_candidates(study, tested)
     rewritten(study, lambda slices: slices[slices["part"] == "test"].drop(columns="part"))
@@ -241,13 +237,6 @@ def test_slices_that_name_no_part_are_all_test(study: Path) -> None:
     assert (read.performance_name, read.paired) == ("val_dice", False)
     np.testing.assert_allclose(read.mean_performance, [0.55, 0.65, 0.75])
     assert read.notes[0].startswith("By seed, on val_dice of runs.csv, and not by patient")
-
-
-def test_runs_without_validation_slices_are_left_out_and_named(study: Path) -> None:
-    rewritten(study, lambda slices: slices[(slices["filters"] != 16) | (slices["part"] == "test")])
-    read = read_candidates(study)
-    assert read.names == ("4", "8")
-    assert read.notes[1] == "Candidates without any complete row: 16."
 
 
 BY_TRAINING = Columns(candidate=("model",), replicate="patient", training="seed", performance="dice")
@@ -299,19 +288,14 @@ def test_patients_that_a_training_lacks_are_left_out_and_counted() -> None:
     read = read_candidates(frame, BY_TRAINING)
     assert read.performance.shape == (2, PATIENTS - 1, 2)
     assert read.notes == ("3 rows left out: not every training has that patient.",)
-    lonely = frame[~((frame["model"] == "b") & (frame["patient"] != "p0"))]
-    assert read_candidates(lonely, BY_TRAINING).performance.shape == (2, 1, 2)
     with pytest.raises(InputError, match="no patient is shared by all 4 trainings"):
         read_candidates(frame[(frame["model"] == "a") == (frame["patient"] == "p1")], BY_TRAINING)
 
 
-def test_a_single_training_is_told() -> None:
+def test_a_single_training_is_told_and_one_with_two_costs_refused() -> None:
     read = read_candidates(table(0.0, {"a": 1, "b": 2}), BY_TRAINING)
     assert "what another seed would change is left out" in read.notes[0]
     assert np.isfinite(read.lower_limits(1, 0.95)).all()
-
-
-def test_a_training_with_two_costs_is_refused() -> None:
     frame = table(0.0, {"a": 2, "b": 2})
     frame.loc[5, "energy_kwh"] = 1.0
     with pytest.raises(InputError, match="a training of candidate a has another cost on another patient"):

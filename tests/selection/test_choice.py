@@ -9,14 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_midl.selection.candidates import Candidates, Columns, Factors, read_candidates
-from carbon_midl.selection.choice import (
-    across_factors,
-    choose,
-    leave_one_out,
-    pick,
-    side_by_side,
-    uncertainty,
-)
+from carbon_midl.selection.choice import across_factors, choose, leave_one_out, pick, side_by_side, uncertainty
 from carbon_midl.selection.criteria import CRITERIA, Best, Budget, Criterion, Marginal, Pepr, all_criteria
 from carbon_midl.selection.frontier import on_frontier
 from tests.selection.made_up import EVERY, by_criterion, candidates, random_candidates
@@ -48,9 +41,7 @@ def enumerated(made: Candidates, criterion: Criterion) -> tuple[np.ndarray, np.n
 
 @by_criterion
 @pytest.mark.parametrize(("paired", "count", "replicates"), [(True, 5, 4), (False, 3, 2)])
-def test_probabilities_are_those_of_all_possible_draws(
-    criterion: Criterion, paired: bool, count: int, replicates: int
-) -> None:
+def test_probabilities_are_those_of_all_draws(criterion: Criterion, paired: bool, count: int, replicates: int) -> None:
     made = random_candidates(5, count, replicates, paired)
     draws = 20_000
     table = uncertainty(made, criterion, draws).table
@@ -80,9 +71,7 @@ def test_a_single_replicate_gives_no_probability(criterion: Criterion) -> None:
 
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.booleans(), st.sampled_from(EVERY), st.integers(1, 12), st.integers(2, 6))
-def test_what_must_hold_for_any_table(
-    seed: int, paired: bool, criterion: Criterion, count: int, replicates: int
-) -> None:
+def test_what_holds_for_any_table(seed: int, paired: bool, criterion: Criterion, count: int, replicates: int) -> None:
     made = random_candidates(seed, count, replicates, paired)
     sure = uncertainty(made, criterion, 200)
     table = sure.table
@@ -111,22 +100,15 @@ def test_what_would_be_chosen_without_another() -> None:
     assert leave_one_out(candidates([0.6], [1.0]), Best()) == {}
 
 
-@pytest.fixture
-def two_models() -> Candidates:
+def test_a_budget_in_grams_goes_further_on_a_clean_grid_and_an_embodied_share_can_turn_ranks() -> None:
     table = pd.DataFrame({"model": ["a", "b"], "acc": [0.6, 0.7], "kwh": [1.0, 2.0], "duration_s": [36000.0, 3600.0]})
     columns = Columns(candidate=("model",), replicate="none", performance="acc", cost="kwh", unit="kWh")
-    return read_candidates(table, columns)
-
-
-def test_a_budget_in_grams_goes_further_on_a_clean_grid(two_models: Candidates) -> None:
+    two_models = read_candidates(table, columns)
     places = {"clean": Factors.of(20, 1.0), "middling": Factors.of(100, 1.0), "dirty": Factors.of(800, 1.0)}
     table = across_factors(two_models, Budget(150), places).set_index("label")
     assert table["chosen"].fillna("none").tolist() == ["b", "a", "none"]
     assert "no candidate within 150 gCO2eq" in str(table.loc["dirty", "reason"])
     assert table["g_per_kwh"].tolist() == [20, 100, 800]
-
-
-def test_an_embodied_share_can_turn_the_ranks_of_cost(two_models: Candidates) -> None:
     places = {"without": Factors.of(100, 1.0), "with": Factors.of(100, 1.0, embodied_g_per_h=30)}
     table = across_factors(two_models, Marginal(5.0), places)
     assert table["chosen"].tolist() == ["a", "b"]

@@ -122,6 +122,8 @@ def test_a_training_that_is_behind_after_as_much_energy_ends() -> None:
     assert policy.goes_on(bad.up_to(1), [good])
     assert not policy.goes_on(bad.up_to(2), [good])
     assert policy.goes_on(good.up_to(2), [bad])
+    # A last survivor is trained on in one step.
+    assert names_of(SuccessiveHalving(2, 1).steps([good.up_to(1), bad.up_to(1)]), [good, bad]) == [("good", 8)]
 
 
 def curve(name: str, size: float, *performance: float, cost: float = 1.0) -> Trial:
@@ -132,13 +134,9 @@ def names_of(steps: list[Step], trials: list[Trial]) -> list[tuple[str, int]]:
     return [(trials[step.trial].name, step.until) for step in steps]
 
 
-def test_a_full_sweep_trains_all_from_the_smallest_up() -> None:
+def test_a_full_sweep_trains_all_from_the_smallest_up_and_early_stopping_waits_as_long_as_it_says() -> None:
     full = [curve("wide", 4, 0.1, 0.2), curve("narrow", 1, 0.1, 0.2)]
     assert names_of(FullSweep().steps(untrained(full)), full) == [("narrow", 2), ("wide", 2)]
-    assert [trial.trained for trial in search(FullSweep(), full)] == [2, 2]
-
-
-def test_early_stopping_waits_as_long_as_it_says() -> None:
     full = [curve("a", 1, 0.5, 0.6, 0.6, 0.59, 0.7, 0.8)]
     assert search(EarlyStopping(2), full)[0].trained == 4
     assert search(EarlyStopping(3), full)[0].trained == 6
@@ -155,13 +153,6 @@ def test_halving_gives_equal_energy_and_keeps_half() -> None:
     trained = {trial.name: trial.trained for trial in search(SuccessiveHalving(eta=2, first=1), full)}
     # 2.5 units: two cheap epochs or one dear (at least one); 5: both good ones; 10: the better of them.
     assert trained == {"cheap good": 4, "cheap bad": 2, "dear good": 1, "dear bad": 1}
-
-
-def test_a_last_survivor_is_trained_on_in_one_step() -> None:
-    full = [curve("good", 1, *[0.5 + 0.05 * k for k in range(8)]), curve("bad", 1, *[0.1] * 8)]
-    policy = SuccessiveHalving(eta=2, first=1)
-    trials = [trial.up_to(1) for trial in full]
-    assert names_of(policy.steps(trials), full) == [("good", 8)]
 
 
 def test_screening_sees_a_curve_that_is_about_to_overtake() -> None:

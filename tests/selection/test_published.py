@@ -10,18 +10,7 @@ import pytest
 from carbon_midl.book.evidence import PUBLISHED, PublishedCurves, read_published
 from carbon_midl.errors import InputError
 from carbon_midl.selection.replay import Summary
-from studies.published_curves import (
-    LEAST,
-    cheapest_within,
-    choices,
-    curves_of,
-    drawn,
-    grid,
-    per_epoch_to_best,
-    readings,
-    summaries,
-    up_to_best,
-)
+from studies import published_curves as study
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "pepr" / "pepr-lidc-derma.csv"
@@ -43,42 +32,29 @@ def published(record: PublishedCurves) -> dict[str, pd.DataFrame]:
 
 def test_the_tuned_policies_are_those_that_the_rule_takes(record: PublishedCurves) -> None:
     for name, rows in record.policies.groupby("dataset"):
+        assert list(rows["policy"]) == [policy.describe() for policy in study.grid()]
         found = [Summary(*row) for row in rows[list(Summary._fields)].itertuples(index=False)]
-        chosen = found[cheapest_within(found, LEAST)]
+        chosen = found[study.cheapest_within(found, study.LEAST)]
         own = record.tuned[record.tuned["tuned_on"] == name]
         assert set(own["policy"]) == {chosen.policy}
         assert own.loc[own["on"] == name, "share"].iloc[0] == chosen.share
         assert own["draws_seed"].nunique() == 2  # tested on other draws than those it was chosen on
-
-
-def test_a_rule_that_nothing_keeps_to_is_refused(record: PublishedCurves) -> None:
-    hasty = record.policies[record.policies["within"] < LEAST]
+    hasty = record.policies[record.policies["within"] < study.LEAST]
     with pytest.raises(InputError, match="none keeps the regret within the tolerance"):
-        cheapest_within([Summary(*row) for row in hasty[list(Summary._fields)].itertuples(index=False)])
-
-
-def test_every_policy_of_the_grid_was_replayed_on_both_sets(record: PublishedCurves) -> None:
-    expected = [policy.describe() for policy in grid()]
-    for _, rows in record.policies.groupby("dataset"):
-        assert list(rows["policy"]) == expected
+        study.cheapest_within([Summary(*row) for row in hasty[list(Summary._fields)].itertuples(index=False)])
 
 
 @pytest.mark.shared
 def test_choices_and_convergence_follow_from_the_published_table(
     record: PublishedCurves, published: dict[str, pd.DataFrame]
 ) -> None:
-    pd.testing.assert_frame_equal(choices(published), record.choices, rtol=1e-9)
-    pd.testing.assert_frame_equal(readings(published), record.convergence, rtol=1e-9)
-
-
-@pytest.mark.shared
-def test_a_replayed_policy_gives_the_recorded_numbers(
-    record: PublishedCurves, published: dict[str, pd.DataFrame]
-) -> None:
-    draws = drawn(curves_of(published["derma"]), record.manifest["tuning_draws"], seed=0)
-    place = next(k for k, policy in enumerate(grid()) if policy.name == "halving")
+    pd.testing.assert_frame_equal(study.choices(published), record.choices, rtol=1e-9)
+    pd.testing.assert_frame_equal(study.readings(published), record.convergence, rtol=1e-9)
+    # And so does a policy that is replayed.
+    draws = study.drawn(study.curves_of(published["derma"]), record.manifest["tuning_draws"], seed=0)
+    place = next(k for k, policy in enumerate(study.grid()) if policy.name == "halving")
     row = record.policies[record.policies["dataset"] == "derma"].iloc[place]
-    (found,) = summaries(draws, [grid()[place]])
+    (found,) = study.summaries(draws, [study.grid()[place]])
     assert found.policy == row["policy"]
     for name in Summary._fields[1:]:
         assert getattr(found, name) == pytest.approx(row[name], rel=1e-9), name
@@ -87,9 +63,9 @@ def test_a_replayed_policy_gives_the_recorded_numbers(
 @pytest.mark.shared
 def test_the_published_cost_to_convergence_falls_with_the_epoch(published: dict[str, pd.DataFrame]) -> None:
     for table in published.values():
-        divided = per_epoch_to_best(table["energy"].to_numpy() * 1000, table["conv_idx"].to_numpy())
+        divided = study.per_epoch_to_best(table["energy"].to_numpy() * 1000, table["conv_idx"].to_numpy())
         assert divided == pytest.approx(table["energy_conv"].to_numpy(), rel=1e-9)  # Wh
-        spent = up_to_best(table["energy"].to_numpy() * 1000, table["conv_idx"].to_numpy(), 10)
+        spent = study.up_to_best(table["energy"].to_numpy() * 1000, table["conv_idx"].to_numpy(), 10)
         late = table["conv_idx"] == 10
         assert spent[late] == pytest.approx(1000 * table.loc[late, "energy"].to_numpy())
         assert late.any()

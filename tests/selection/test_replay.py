@@ -11,16 +11,7 @@ from hypothesis import strategies as st
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.selection.policies import (
-    POLICIES,
-    FullSweep,
-    Policy,
-    Step,
-    SuccessiveHalving,
-    Trial,
-    Widen,
-    described,
-)
+from carbon_midl.selection.policies import POLICIES, FullSweep, Policy, Step, SuccessiveHalving, Trial, Widen, described
 from carbon_midl.selection.replay import Curves, curves_of_study, replay, replay_study, summarise
 from carbon_midl.study.results import read_results
 from studies.published_curves import drawn, grid
@@ -71,16 +62,6 @@ def test_a_policy_that_asks_for_the_past_is_refused() -> None:
 
     with pytest.raises(InputError, match="asks to train c0 from epoch 0 to 0"):
         replay(curves_like(0), Backwards())
-
-
-def test_draws_are_of_the_candidates_repeatable_and_without_doubles() -> None:
-    curves = curves_like(2, count=30)
-    first, again = drawn(curves, 50, seed=3), drawn(curves, 50, seed=3)
-    assert first == again
-    assert all(len(set(names_of(part))) == len(part) <= 30 for part in first)
-    # Of n drawn n times, (1 - 1/n)^n are left out on average.
-    assert np.mean([len(part) for part in first]) == pytest.approx(30 * (1 - (1 - 1 / 30) ** 30), rel=0.05)
-    assert set(first[0].trials) <= set(curves.trials)
 
 
 def test_a_summary_counts_what_stays_within_the_tolerance() -> None:
@@ -134,9 +115,6 @@ def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) ->
     assert " 0.0000 [0.0000, 0.0000]  100%    100.0% [100.0%, 100.0%]" in lines[1]
     assert len(lines) == 2 + len(POLICIES)
     assert lines[-1].startswith("Seeds, each a search: 3. Regret: mean and range of 95 % in test Dice;")
-
-
-def test_a_policy_with_its_options_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, RECIPES, "--candidate", "recipe,filters", "--policy", "halving", "--option", "eta=3")
     assert (code, len(out.splitlines())) == (0, 3)
     assert "successive halving in energy, one of 3" in out

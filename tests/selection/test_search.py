@@ -86,9 +86,7 @@ def test_a_search_trains_as_asked_and_tests_its_choice_alone(
 
 
 @pytest.mark.slow
-def test_a_budget_ends_the_search(
-    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_budget_ends_it(study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(study.parent.parent)
     assert main(["search", str(study), "--policy", "full", "--budget-kwh", "1e-9"]) == 0
     out = capsys.readouterr().out

@@ -100,14 +100,9 @@ def _window(
 def _slice(random: np.random.Generator, patient: str, number: int) -> dict[str, Any]:
     crop = np.random.default_rng([int(patient[-4:]), number])  # the same in every run
     wanted, predicted = (generator.random((1, 8, 8)) < 0.5 for generator in (crop, random))
+    pixels = {"target_px": wanted, "predicted_px": predicted, "overlap_px": wanted & predicted}
     return {
-        "patient_id": patient,
-        "nodule": 0,
-        "slice": number,
-        "readers_with_mask": 4,
-        "target_px": int(wanted.sum()),
-        "predicted_px": int(predicted.sum()),
-        "overlap_px": int((wanted & predicted).sum()),
-        "dice": float(dice(predicted, wanted)[0]),
-        "readers_dice": crop.uniform(0.6, 0.9),
-    }
+        "patient_id": patient, "nodule": 0, "slice": number, "readers_with_mask": 4,
+        **{name: int(mask.sum()) for name, mask in pixels.items()},
+        "dice": float(dice(predicted, wanted)[0]), "readers_dice": crop.uniform(0.6, 0.9),
+    }  # fmt: skip

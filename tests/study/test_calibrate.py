@@ -33,10 +33,6 @@ def test_calibrated_energies_are_epochs_times_a_quiet_epoch(tmp_path: Path) -> N
     before = (study.results / "runs.csv").read_bytes()
     calibrate(study.results, calibration.results)
     assert (study.results / "runs.csv").read_bytes() == before
-
-
-def test_a_calibration_is_three_trainings_of_one_epoch(tmp_path: Path) -> None:
-    study = make_study(tmp_path)
-    collected(study)
+    # A calibration is three trainings of one epoch.
     with pytest.raises(InputError, match=r"2 runs of F = 2; expected three of one epoch"):
         calibrate(study.results, study.results)

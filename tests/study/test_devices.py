@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,11 +82,6 @@ def test_a_gpu_is_what_a_run_sees(monkeypatch: pytest.MonkeyPatch) -> None:
             slots(wrong)
 
 
-def test_a_runner_does_not_wait_for_torch() -> None:
-    code = "import sys; from carbon_midl.study import devices, runner; devices.slots()"
-    subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], check=True)
-
-
 @pytest.mark.usefixtures("gpus")
 def test_another_runner_is_kept_from_a_metered_device_by_whatever_name(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = pytest.raises(InputError, match=r"training on the default device, whose meter would count both")
@@ -103,9 +97,7 @@ def test_another_runner_is_kept_from_a_metered_device_by_whatever_name(monkeypat
 
 
 @pytest.mark.usefixtures("gpus")
-def test_ahead_is_a_second_place_and_refused_where_the_start_would_be_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_ahead_is_a_second_place_and_refused_where_it_would_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert slots(ahead=True) == [Slot("", {}, True)] * 2
     with pytest.raises(InputError, match="--share-meter does not"):
         slots(share_meter=True, ahead=True)

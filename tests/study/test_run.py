@@ -21,13 +21,8 @@ def test_the_fingerprint_follows_options_and_crops(discs: CropArchive) -> None:
     assert first["crops"] == discs.fingerprint[:12]
 
 
-def test_a_finished_run_is_not_written_over(discs: CropArchive, tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds a finished run \(result\.json\)"):
-        prepare_run(tmp_path, QUICK, discs)
-
-
-def test_an_unfinished_run_with_other_options_is_not_taken_for_this_one(discs: CropArchive, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_finished_run_and_one_of_other_options_are_not_written_over(discs: CropArchive, tmp_path: Path) -> None:
     training = begin(QUICK)
     wanted = training_fingerprint(QUICK, discs)
     save_checkpoint(tmp_path / "checkpoint.safetensors", wanted, Progress(), training.model, training.optimiser)
@@ -36,6 +31,10 @@ def test_an_unfinished_run_with_other_options_is_not_taken_for_this_one(discs: C
     assert prepare_run(tmp_path, limited, discs).checkpoint is not None
     with pytest.raises(InputError, match=r"holds an unfinished run \(checkpoint\.safetensors\) with other options"):
         prepare_run(tmp_path, QUICK.model_copy(update={"epochs": 2}), discs)
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "result.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds a finished run \(result\.json\)"):
+        prepare_run(tmp_path / "done", QUICK, discs)
 
 
 def test_a_second_run_of_the_same_name_gets_a_directory_of_its_own(tmp_path: Path) -> None:
@@ -61,21 +60,17 @@ def test_a_run_is_written_by_one_process_which_may_open_it_again(discs: CropArch
 def test_explaining_and_moving_code_leaves_its_fingerprint() -> None:
     before = """
 from carbon_midl.lidc.crops import CropArchive
-
 LIMIT = 0.5
-
-
 def scale(values: list) -> list:
     return [value * LIMIT for value in values]
 """
     after = """
-\"\"\"What the module is for.\"\"\"
+'What the module is for.'
 from carbon_midl.data import CropArchive
-
 def scale(
     values: list,  # in kWh
 ) -> list:
-    \"\"\"Half of each value.\"\"\"
+    'Half of each value.'
     return [value * LIMIT for value in values]
 LIMIT = .5
 """

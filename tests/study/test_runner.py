@@ -44,6 +44,10 @@ def test_every_run_leaves_what_it_should(finished: tuple[Study, str]) -> None:
         asked = yaml.safe_load((directory / "parameters.yaml").read_text())
         assert planned.options.model_dump() == result["options"] == {name: asked[name] for name in result["options"]}
         assert sorted(sum(result["split"].values(), [])) == CropArchive.open(study.root / "data/discs").patients
+    # What is done is not done again.
+    before = {path: path.stat().st_mtime_ns for path in study.directory.glob("filters-*/*") if path.name != ".lock"}
+    assert run(study).count("done before") == 2
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_the_tables_follow_from_the_runs(finished: tuple[Study, str]) -> None:
@@ -63,13 +67,6 @@ def test_the_tables_follow_from_the_runs(finished: tuple[Study, str]) -> None:
         assert epochs_kwh <= row["energy_kwh"] <= row["energy_whole_run_kwh"]
     assert results.manifest["split"] == {"train": 6, "validation": 2, "test": 2}
     assert results.manifest["hardware"]["cpu"]
-
-
-def test_what_is_done_is_not_done_again(finished: tuple[Study, str]) -> None:
-    study, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in study.directory.glob("filters-*/*") if path.name != ".lock"}
-    assert run(study).count("done before") == 2
-    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_another_grid_and_abandoned_attempts_count_in_what_is_done(tmp_path: Path) -> None:
@@ -100,16 +97,13 @@ def test_only_results_of_todays_options_are_collected(finished: tuple[Study, str
     assert pd.read_csv(study.results / "runs.csv")["run"].tolist() == [study.runs[1].name]
 
 
-def test_crops_too_small_are_refused_before_any_run(discs: CropArchive, tmp_path: Path) -> None:
-    study = make_root(tmp_path / "root", study_toml().replace("depth = 2", "depth = 7"), discs)
+def test_crops_too_small_and_a_place_that_cannot_be_written_to_are_named_before_any_run(
+    discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = make_root(tmp_path / "small", study_toml().replace("depth = 2", "depth = 7"), discs)
     with pytest.raises(InputError, match="crops of 32 × 32 px"):
         run(study)
     assert not list(study.directory.glob("filters-*"))
-
-
-def test_a_place_that_cannot_be_written_to_is_named(
-    discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     study = make_root(tmp_path / "root", study_toml(), discs)
     study.directory.parent.mkdir()
     study.directory.touch()  # nobody, not even root, can write beneath a file
@@ -117,9 +111,7 @@ def test_a_place_that_cannot_be_written_to_is_named(
     assert str(study.directory) in capsys.readouterr().err
 
 
-def test_a_failing_run_is_named_and_the_others_go_on(
-    discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failing_run_stops_no_other(discs: CropArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = make_root(tmp_path / "root", study_toml(epochs=1), discs)
     notebook = study.root / "notebooks" / "train_unet.ipynb"
     content = nbformat.read(notebook, as_version=4)
@@ -133,13 +125,12 @@ def test_a_failing_run_is_named_and_the_others_go_on(
     assert failed.exists()
     assert pd.read_csv(study.results / "runs.csv")["run"].tolist() == ["filters-3-seed-0"]
     assert json.loads((study.results / "manifest.json").read_text())["runs_left_out"] == ["filters-2-seed-0"]
+    # Whoever makes every run alone collects at the end.
     before = (study.results / "runs.csv").stat().st_mtime_ns
     assert main(["study", "run", str(study.path), "--only", "filters-3-seed-0"]) == 0
     assert "1 run on 60 discs crops" in (told := capsys.readouterr().err)
     assert "filters-3-seed-0         done before" in told
-    assert (
-        study.results / "runs.csv"
-    ).stat().st_mtime_ns == before  # whoever makes every run alone collects at the end
+    assert (study.results / "runs.csv").stat().st_mtime_ns == before
     assert main(["study", "run", str(study.path), "--only", "filters-4-seed-0"]) == 2
     assert "no run 'filters-4-seed-0'" in capsys.readouterr().err
 

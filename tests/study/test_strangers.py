@@ -53,12 +53,8 @@ def test_what_cannot_be_ends_with_a_sentence_whichever_way_papermill_gets_it(roo
     before = set(root.iterdir())
     ended = papermill(root, "output", "run", "filtres", 64, "augment", "flase", more=more)
     assert ended.returncode == 1
-    for unknown, known in (
-        ("filtres", "filters"),
-        ("epoch", "epochs"),
-        ("seeds", "seed"),
-        ("pausafter", "pause_after"),
-    ):
+    known_by = {"filtres": "filters", "epoch": "epochs", "seeds": "seed", "pausafter": "pause_after"}
+    for unknown, known in known_by.items():
         assert f"unknown option '{unknown}'; did you mean '{known}'?" in ended.stderr
     assert "'filters' is 'sixteen': input should be a valid integer." in ended.stderr
     assert "'augment' is 'flase': input should be a valid boolean." in ended.stderr

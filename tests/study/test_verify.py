@@ -32,20 +32,16 @@ def change(directory: Path, file: str, edit: Callable[[Any], Any]) -> None:
     path.write_bytes(gzip.compress(edited) if file == S else edited)
 
 
-def cell(row: int, column: str, value: str | Callable[[str], object]) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    def edit(table: pd.DataFrame) -> pd.DataFrame:
-        table.loc[row - 1, column] = value if isinstance(value, str) else str(value(table[column].iloc[row - 1]))
-        return table
-
-    return edit
+def cell(row: int, column: str, value: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda table: table.assign(**{column: table[column].where(table.index != row - 1, value)})
 
 
 def millionth(column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    return cell(6, column, lambda text: float(text) * (1 + 1e-6))
+    return lambda table: cell(6, column, str(float(table[column][5]) * (1 + 1e-6)))(table)
 
 
 def one_more(column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    return cell(6, column, lambda text: int(text) + 1)
+    return lambda table: cell(6, column, str(int(table[column][5]) + 1))(table)
 
 
 def said(**values: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

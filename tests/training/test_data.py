@@ -27,14 +27,11 @@ def test_the_split_depends_on_the_seed_and_not_on_the_order(seed: int, order: li
     assert split_patients(patients, seed) != split_patients(patients, seed + 1)
 
 
-def test_a_patient_in_two_parts_is_named() -> None:
+def test_splits_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="patient b is in 'train' and in 'test'"):
         Split(train=("a", "b"), validation=("c",), test=("b",))
     with pytest.raises(InputError, match="no patients in part 'test'"):
         Split(train=("a",), validation=("c",), test=())
-
-
-def test_splits_that_cannot_be() -> None:
     with pytest.raises(InputError, match="2 patients"):
         split_patients(["a", "b", "a"], 0)
     with pytest.raises(InputError, match="fractions"):

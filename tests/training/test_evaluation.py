@@ -91,6 +91,7 @@ def test_crops_that_the_network_cannot_read_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400), st.integers(0, 400), st.floats(0, 1)), min_size=1))
 def test_every_figure_is_a_mean_of_what_it_says(rows: list[tuple[int, int, int, float]]) -> None:
     table = pd.DataFrame(rows, columns=["patient_id", "target_px", "predicted_px", "share"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
@@ -32,8 +33,8 @@ def go_on(archive: CropArchive, options: RunOptions, directory: Path, stop_at: t
     return training
 
 
-def same(one: Training, other: Training) -> bool:
-    pairs = zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
+def same(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
 
@@ -42,9 +43,7 @@ def without_times(training: Training) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("recipe", [pytest.param("reference", marks=pytest.mark.slow), "efficient"])
-def test_weights_are_bit_identical_to_an_uninterrupted_training(
-    discs: CropArchive, tmp_path: Path, recipe: str
-) -> None:
+def test_weights_are_those_of_an_uninterrupted_training(discs: CropArchive, tmp_path: Path, recipe: str) -> None:
     options = OPTIONS.model_copy(update={"recipe": recipe})
     whole = go_on(discs, options, tmp_path / "whole", None)
     for stop in [(1, 2), (1, 3), (1, 4), (2, 5), (3, 1), (4, 2)]:
@@ -52,12 +51,10 @@ def test_weights_are_bit_identical_to_an_uninterrupted_training(
             go_on(discs, options, tmp_path / "broken", stop)
         assert left.value.code == 128 + signal.SIGTERM
     resumed = go_on(discs, options, tmp_path / "broken", None)
-    assert same(whole, resumed)
+    assert same(whole.model, resumed.model)
     assert without_times(whole) == without_times(resumed)
     kept, _ = load_model(tmp_path / "broken")
-    assert all(
-        torch.equal(a, b) for a, b in zip(kept.state_dict().values(), whole.model.state_dict().values(), strict=True)
-    )
+    assert same(whole.model, kept)
 
 
 def test_ctrl_c_saves_too_and_handlers_are_put_back(discs: CropArchive, tmp_path: Path) -> None:
@@ -84,7 +81,7 @@ def test_a_finished_training_is_not_trained_further(discs: CropArchive, tmp_path
     first = go_on(discs, OPTIONS, tmp_path, None)
     again = go_on(discs, OPTIONS, tmp_path, None)
     assert without_times(first) == without_times(again)
-    assert same(first, again)
+    assert same(first.model, again.model)
 
 
 def test_damaged_and_foreign_checkpoints_are_named(discs: CropArchive, tmp_path: Path) -> None:
