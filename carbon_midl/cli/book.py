@@ -17,8 +17,8 @@ SHOWN = Path("studies/demo.toml")
 
 @book.command(
     epilog=examples(
-        "carbon-midl book build                              # with the demo study, once run",
-        "carbon-midl book build --study studies/mine.toml    # with yours in the appendix",
+        "carbon-midl book build",
+        "carbon-midl book build --study studies/mine.toml   # yours in the appendix",
     )
 )
 def build(

@@ -37,7 +37,7 @@ GRAMS_PER_UNIT = {CARBON_UNIT: 1.0, "g": 1.0}
 KWH_PER_UNIT = {"kWh": 1.0, "Wh": 1e-3, "MJ": 1 / 3.6, "J": 1 / 3.6e6}
 """Units of a cost that is taken for energy, and turned into carbon."""
 PATIENT, RUN, DURATION = "patient_id", "run", "duration_s"
-"""Columns of a recorded study: the patient, the run, which is a training, and how long that took."""
+"""Columns of a recorded study for the patient, the run, which is a training, and how long that took."""
 VALIDATION_DICE, TEST_DICE = "val_dice_patients", "test_dice_patients"
 """Means over the patients of either part, each patient's over their slices."""
 

@@ -35,7 +35,7 @@ COLUMNS = {
         "text": "run",
         "a whole number": "filters seed epoch",
         "a number": "val_dice duration_s energy_kwh",
-        "a number or nothing": "train_loss",
+        "a number or nothing": "train_loss val_loss",
     },
     SLICES: {
         "text": "run patient_id",
