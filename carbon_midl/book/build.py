@@ -20,7 +20,6 @@ from carbon_midl.book.evidence import COLLECTION_PAGE, Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES, SHOWN_PICTURES
-from carbon_midl.book.reference import commands_page, parameters
 from carbon_midl.book.tables import SHOWN_TABLES, TABLES, as_csv
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
@@ -34,6 +33,7 @@ LINES_QUOTED = 40
 """Of a build that failed without a warning."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+_TITLE, _HEADING = re.compile(r"^# .*$", re.MULTILINE), re.compile(r"^#+ (.*)$", re.MULTILINE)
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SOLUTION = re.compile(r"^:::\{dropdown\} Solution.*?^:::$", re.MULTILINE | re.DOTALL)
 _TO_ANSWER = "```python\n# your answer\n```"
@@ -67,7 +67,7 @@ def prepare(shown_dir: Path, root: Path) -> None:
         write_json(staging / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
         tables = {name: table(evidence) for name, table in TABLES.items()}
         tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
-        for name, table in (tables | {"parameters": parameters(root)}).items():
+        for name, table in tables.items():
             write_text(staging / "tables" / f"{name}.csv", as_csv(table))
         for path in (root / COLLECTION_PAGE).glob("*.csv"):
             shutil.copy(path, staging / "tables")
@@ -89,8 +89,6 @@ def _write_figures(evidence: Evidence, shown: WidthStudy, out: Path) -> None:
         figures.save_pair(picture.draw, picture.data, out / "figures", name, picture.size_in)
         write_text(out / "data" / f"{name}.csv", picture.data.to_csv(index=False))
     write_text(out / "code" / "figures.py", inspect.getsource(figures))
-    card = pictures["dice-carbon"]
-    figures.save_card(card.draw, card.data, out / "card.png", "How much carbon is a point of Dice worth?")
 
 
 def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:
@@ -117,31 +115,21 @@ def run_page(notebook: Path, title: str) -> str:
     except Exception as error:  # nbformat raises whatever its JSON reader and validator raise
         raise InputError(f"{notebook}: not a readable notebook ({error}). Run the study again.") from None
     content.metadata.pop("widgets", None)
-    heading, titled = "", False
+    heading = ""
     for cell in content.cells:
         if cell.cell_type == "markdown":
-            lines = cell.source.splitlines()
-            for number, line in enumerate(lines):
-                if line.startswith("#"):
-                    heading = line.lstrip("#").strip()
-                    if line.startswith("# "):
-                        lines[number] = f"## {heading}" if titled else f"# {title}"
-                        titled = True
-            cell.source = "\n".join(lines)
+            heading = (_HEADING.findall(cell.source) or [heading])[-1]
+            cell.source = _TITLE.sub(f"# {title}", cell.source)
         elif cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _is_shown(output)]
             image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
-            image.setdefault("alt", f"Output of the run {title}{f', section {heading}' if heading else ''}")
-    if not titled:
-        content.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
+            image.setdefault("alt", f"Output of the run {title}, section {heading}")
     return str(nbformat.writes(content))
 
 
 def _is_shown(output: dict[str, Any]) -> bool:
-    if output["output_type"] == "stream":
-        return bool(output["name"] == "stdout")
     data = output.get("data", {})
-    return WIDGET not in data and "<script" not in str(data.get("text/html", ""))
+    return output.get("name") != "stderr" and WIDGET not in data and "<script" not in str(data.get("text/html", ""))
 
 
 def lab_notebook(text: str) -> str:
@@ -167,6 +155,17 @@ def write_labs(course: Path, out: Path) -> None:
     """Write each ``lab-*.md`` of ``course`` as a notebook into ``out``."""
     for page in sorted(course.glob("lab-*.md")):
         write_text(out / f"{page.stem}.ipynb", lab_notebook(page.read_text(encoding="utf-8")))
+
+
+def commands_page() -> str:
+    """Every command of ``carbon-midl`` with its options, as typer writes it in Markdown.
+
+    Typer runs as a program of its own: the book does not know the command line.
+    """
+    about = ["carbon_midl.cli", "utils", "docs", "--name", "carbon-midl", "--title", "Command line"]
+    typer = [sys.executable, "-X", "utf8", "-m", "typer"]
+    page = subprocess.run([*typer, *about], check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+    return page.replace("\b\n", "")  # keeps a terminal from wrapping the examples
 
 
 def build(root: Path, address: str = "", repository: str = "") -> Path:
@@ -232,11 +231,8 @@ def print_paper(root: Path, html: Path) -> bytes:
             command = [browser, *options, f"--print-to-pdf={printed}", page.resolve().as_uri()]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if not printed.is_file():
-                raise InputError(
-                    f"{page}: {browser} did not print it: {done.stderr.strip()[-200:] or 'no reason given'}"
-                )
-            described = PdfReader(printed).metadata
-            title = ((described and described.title) or chapter).partition(" — ")[0]
-            writer.append(printed, outline_item=title, import_outline=False)
+                raise InputError(f"{page}: {browser} did not print it: {done.stderr.strip()[-200:]}")
+            title = getattr(PdfReader(printed).metadata, "title", None) or chapter
+            writer.append(printed, outline_item=title.partition(" — ")[0], import_outline=False)
     writer.write(paper)
     return paper.getvalue()

@@ -7,8 +7,8 @@ import pandas as pd
 
 from carbon_midl.book import figures
 from carbon_midl.book.evidence import Evidence, WidthStudy
-from carbon_midl.book.numbers import DATASETS
 from carbon_midl.lidc.statistics import ALL_SIZES
+from carbon_midl.selection.by_width import learning
 from carbon_midl.study.results import named_rows
 
 
@@ -67,7 +67,7 @@ def policies(evidence: Evidence) -> Picture:
     tested = record.tuned[record.tuned["on"] != record.tuned["tuned_on"]]
     tested = tested.assign(dataset=tested["on"], name=tested["policy"].map(names), role="tested")
     table = pd.concat([record.policies[columns].assign(role="grid"), tested[[*columns, "role"]]], ignore_index=True)
-    return Picture(figures.policies, table.assign(dataset=table["dataset"].map(DATASETS)), (5.6, 4.2))
+    return Picture(figures.policies, table.assign(dataset=table["dataset"].map(figures.DATASETS)), (5.6, 4.2))
 
 
 def search_trail(evidence: Evidence) -> Picture:
@@ -83,7 +83,7 @@ PICTURES: dict[str, Callable[[Evidence], Picture]] = {
     "growth": lambda evidence: Picture(figures.growth, evidence.systems, (5.6, 4.0)),
     "unet": unet,
     "dice-carbon": lambda evidence: Picture(figures.dice_carbon, evidence.widths),
-    "learning": lambda evidence: Picture(figures.learning, evidence.learning),
+    "learning": lambda evidence: Picture(figures.learning, learning(evidence.results)),
     "selection-price": lambda evidence: Picture(figures.selection_price, evidence.price, (5.6, 2.9)),
     "dice-size": lambda evidence: Picture(figures.dice_size, evidence.sizes, (5.6, 4.1)),
     "choice-probability": choice_probability,
@@ -98,6 +98,6 @@ PICTURES: dict[str, Callable[[Evidence], Picture]] = {
 """Of the chapters."""
 SHOWN_PICTURES: dict[str, Callable[[WidthStudy], Picture]] = {
     "shown-dice-carbon": lambda study: Picture(figures.dice_carbon, study.widths),
-    "shown-learning": lambda study: Picture(figures.learning, study.learning),
+    "shown-learning": lambda study: Picture(figures.learning, learning(study.results)),
 }
 """Of the study in the appendix."""
