@@ -8,7 +8,7 @@
 from pathlib import Path
 
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION_PAGE
-from carbon_midl.book.numbers import cell, dice_interval, percent_interval, size
+from carbon_midl.book.numbers import cell, dice_interval, percent_interval
 from carbon_midl.book.tables import Table, as_csv
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import READERS
@@ -28,6 +28,11 @@ def write(collection: Path) -> None:
     write_json(out / "numbers.json", numbers)
     for name, table in TABLES.items():
         write_text(out / f"{name}.csv", as_csv(table(statistics)))
+
+
+def size(value: float) -> str:
+    """A size that may be a whole number: ``4``, ``5.50``, ``1,898``."""
+    return f"{value:,.0f}" if value == round(value) else significant(value)
 
 
 def counts_numbers(statistics: Statistics) -> dict[str, str]:

@@ -22,12 +22,11 @@ from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.pictures import PICTURES, SHOWN_PICTURES
 from carbon_midl.book.tables import SHOWN_TABLES, TABLES, as_csv
 from carbon_midl.errors import InputError
-from carbon_midl.files import write_json, write_text
+from carbon_midl.files import replaced_directory, write_json, write_text
 from carbon_midl.selection.by_width import read_widths
 from carbon_midl.study.results import Results, named_rows
 
 GENERATED = Path("book/_generated")
-STAGING = Path("book/_build/prepared")
 BUILT = Path("book/_build")
 LINES_QUOTED = 40
 """Of a build that failed without a warning."""
@@ -59,36 +58,25 @@ def prepare(shown_dir: Path, root: Path) -> None:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
     evidence, shown = Evidence.read(root), WidthStudy(read_widths(shown_dir / "results"))
-    generated, staging = root / GENERATED, root / STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        _write_runs(shown.results, shown_dir, staging / "runs")
-        write_json(staging / "numbers.json", book_numbers(evidence, shown))
-        write_json(staging / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
-        tables = {name: table(evidence) for name, table in TABLES.items()}
-        tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
-        for name, table in tables.items():
-            write_text(staging / "tables" / f"{name}.csv", as_csv(table))
-        for path in (root / COLLECTION_PAGE).glob("*.csv"):
-            shutil.copy(path, staging / "tables")
-        _write_figures(evidence, shown, staging)
-        write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
-        write_text(staging / "reference" / "commands.md", commands_page())
-        write_labs(root / "book" / "course", staging / "labs")
-        shutil.rmtree(generated, ignore_errors=True)
-        staging.rename(generated)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _write_figures(evidence: Evidence, shown: WidthStudy, out: Path) -> None:
-    """Write each figure light and dark, its data, and the code that draws them all."""
+    tables = {name: table(evidence) for name, table in TABLES.items()}
+    tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
     pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
     pictures |= {name: picture(shown) for name, picture in SHOWN_PICTURES.items()}
-    for name, picture in pictures.items():
-        figures.save_pair(picture.draw, picture.data, out / "figures", name, picture.size_in)
-        write_text(out / "data" / f"{name}.csv", picture.data.to_csv(index=False))
-    write_text(out / "code" / "figures.py", inspect.getsource(figures))
+    with replaced_directory(root / GENERATED) as out:
+        _write_runs(shown.results, shown_dir, out / "runs")
+        write_json(out / "numbers.json", book_numbers(evidence, shown))
+        write_json(out / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
+        for name, table in tables.items():
+            write_text(out / "tables" / f"{name}.csv", as_csv(table))
+        for path in (root / COLLECTION_PAGE).glob("*.csv"):
+            shutil.copy(path, out / "tables")
+        for name, picture in pictures.items():
+            figures.save_pair(picture.draw, picture.data, out / "figures", name, picture.size_in)
+            write_text(out / "data" / f"{name}.csv", picture.data.to_csv(index=False))
+        write_text(out / "code" / "figures.py", inspect.getsource(figures))
+        write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
+        write_text(out / "reference" / "commands.md", commands_page())
+        write_labs(root / "book" / "course", out / "labs")
 
 
 def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:
@@ -187,24 +175,23 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         raise InputError(
             f"{root / GENERATED}: not prepared. Run 'make book', which records the study and prepares the book."
         )
-    staging, book = root / BUILT / "next", root / BUILT / "html"
-    shutil.rmtree(staging, ignore_errors=True)
+    book = root / BUILT / "html"
+    book.parent.mkdir(exist_ok=True)
     start = "from jupyter_book.cli.main import main; main()"  # this interpreter's Jupyter Book, whatever PATH says
-    options = ["--path-output", str(staging), "-n", "-W", "--keep-going", "-q"]
-    command = [sys.executable, "-c", start, "build", str(root), *options]
-    told = {"CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository}
-    environment = os.environ | {"PYTHONUTF8": "1"} | told
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
-    built = staging / "_build" / "html"
-    try:
+    environment = os.environ | {
+        "PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=book.parent) as staging:
+        options = ["--path-output", staging, "-n", "-W", "--keep-going", "-q"]
+        command = [sys.executable, "-c", start, "build", str(root), *options]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
+        built = Path(staging) / "_build" / "html"
         if done.returncode or not (built / "index.html").is_file():
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-LINES_QUOTED:]
             raise InputError("The book does not build:\n" + "\n".join(problems))
         shutil.rmtree(book, ignore_errors=True)
         built.rename(book)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return book / "index.html"
 
 

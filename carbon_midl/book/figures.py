@@ -19,6 +19,11 @@ from carbon_midl.study.results import named_rows
 
 SIZE_IN = (5.6, 3.9)
 """Small on purpose: at the width of a phone the 10 pt labels stay legible."""
+STYLE: dict[str, Any] = {
+    "axes.grid": True, "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.labelsize": 10.5, "xtick.labelsize": 10, "ytick.labelsize": 10,
+    "legend.fontsize": 9.5, "legend.frameon": False, "font.sans-serif": ["DejaVu Sans"], "svg.hashsalt": "carbon-midl",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,28 +93,14 @@ def save_pair(
     as a comment), and equal data give equal files.
     """
     for theme in (LIGHT, DARK):
-        with matplotlib.rc_context(_style(theme)):
+        style = dict(sns.axes_style("ticks"))
+        style |= dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], theme.foreground)
+        style |= {"axes.edgecolor": theme.muted, "grid.color": theme.grid} | STYLE
+        with matplotlib.rc_context(style):
             figure = Figure(figsize=size_in, layout="constrained")
             draw(figure.subplots(), data, theme)
             with replaced(directory / f"{name}.{theme.name}.svg") as path:
                 figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-
-
-def _style(theme: Theme) -> dict[Any, Any]:
-    style = dict(sns.axes_style("ticks"))
-    style |= dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], theme.foreground)
-    style |= dict.fromkeys(["xtick.labelsize", "ytick.labelsize"], 10)
-    style |= dict.fromkeys(["axes.spines.top", "axes.spines.right", "legend.frameon"], False)
-    return style | {
-        "axes.edgecolor": theme.muted,
-        "axes.grid": True,
-        "grid.color": theme.grid,
-        "grid.linewidth": 0.6,
-        "axes.labelsize": 10.5,
-        "legend.fontsize": 9.5,
-        "font.sans-serif": ["DejaVu Sans"],
-        "svg.hashsalt": "carbon-midl",
-    }
 
 
 def readable_on(colour: tuple[float, float, float]) -> str:

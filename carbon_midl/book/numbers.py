@@ -65,11 +65,6 @@ def points_interval(row: Any) -> str:
     return interval(lambda difference: signed(100 * difference), row).replace(" (", " points (")
 
 
-def size(value: float) -> str:
-    """A size that may be a whole number: ``4``, ``5.50``, ``1,898``."""
-    return f"{value:,.0f}" if value == round(value) else significant(value)
-
-
 def grams(value: float) -> str:
     """``1.13 g CO₂eq``."""
     return f"{carbon(value)} CO₂eq"
