@@ -19,7 +19,6 @@ from carbon_midl.book.claims import CLAIMS
 from carbon_midl.book.evidence import COLLECTION_PAGE, Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
-from carbon_midl.book.pictures import PICTURES, SHOWN_PICTURES
 from carbon_midl.book.tables import SHOWN_TABLES, TABLES, as_csv
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced_directory, write_json, write_text
@@ -60,8 +59,6 @@ def prepare(shown_dir: Path, root: Path) -> None:
     evidence, shown = Evidence.read(root), WidthStudy(read_widths(shown_dir / "results"))
     tables = {name: table(evidence) for name, table in TABLES.items()}
     tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
-    pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
-    pictures |= {name: picture(shown) for name, picture in SHOWN_PICTURES.items()}
     with replaced_directory(root / GENERATED) as out:
         _write_runs(shown.results, shown_dir, out / "runs")
         write_json(out / "numbers.json", book_numbers(evidence, shown))
@@ -70,9 +67,11 @@ def prepare(shown_dir: Path, root: Path) -> None:
             write_text(out / "tables" / f"{name}.csv", as_csv(table))
         for path in (root / COLLECTION_PAGE).glob("*.csv"):
             shutil.copy(path, out / "tables")
-        for name, picture in pictures.items():
-            figures.save_pair(picture.draw, picture.data, out / "figures", name, picture.size_in)
-            write_text(out / "data" / f"{name}.csv", picture.data.to_csv(index=False))
+        for study, pictures in ((evidence, figures.PICTURES), (shown, figures.SHOWN_PICTURES)):
+            for name, picture in pictures.items():
+                data = picture.table(study)
+                figures.save_pair(picture, data, out / "figures", name)
+                write_text(out / "data" / f"{name}.csv", data.to_csv(index=False))
         write_text(out / "code" / "figures.py", inspect.getsource(figures))
         write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
         write_text(out / "reference" / "commands.md", commands_page())

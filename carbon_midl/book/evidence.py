@@ -1,6 +1,5 @@
 """Everything that the book's claims, numbers, tables and figures are made from, read and computed once."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -208,8 +207,8 @@ class Evidence(WidthStudy):
     @cached_property
     def transfer(self) -> dict[tuple[str, str], Any]:
         """Phantom and real crops crosswise: a row of the record by what was trained on and what was tested on."""
-        (table,) = _tables(self.root / TRANSFER, ["summary.csv"], "python studies/transfer.py data/lidc")
-        return {(row.trained_on, row.tested_on): row for row in named_rows(table)}
+        tables = _tables(self.root / TRANSFER, "python studies/transfer.py data/lidc", "summary.csv")
+        return {(row.trained_on, row.tested_on): row for row in named_rows(tables["summary"])}
 
     @cached_property
     def whole_price(self) -> pd.DataFrame:
@@ -244,10 +243,10 @@ def machine(hardware: dict[str, Any]) -> str:
     return joined(sorted(names)) if names else "CPU"
 
 
-def _tables(directory: Path, names: Iterable[str], command: str) -> list[pd.DataFrame]:
-    """Read what a script recorded; an `InputError` names a missing table and the command that records it."""
+def _tables(directory: Path, command: str, *names: str) -> dict[str, pd.DataFrame]:
+    """Read what a script recorded, by name; an `InputError` names a missing table and the command that records it."""
     try:
-        return [read_csv(directory / name) for name in names]
+        return {name.partition(".")[0]: read_csv(directory / name) for name in names}
     except InputError as error:
         raise InputError(f"{error} Record it with: {command}") from None
 
@@ -264,9 +263,9 @@ class PublishedCurves(NamedTuple):
 
 def read_published(directory: Path) -> PublishedCurves:
     """Read the record of the published curves; a missing file is an `InputError`."""
-    names = (f"{name}.csv" for name in PublishedCurves._fields[:-1])
-    tables = _tables(directory, names, "python -m studies.published_curves TABLE")
-    return PublishedCurves(*tables, manifest=read_json(directory / MANIFEST))
+    names = ("policies.csv", "tuned.csv", "choices.csv", "convergence.csv")
+    tables = _tables(directory, "python -m studies.published_curves TABLE", *names)
+    return PublishedCurves(**tables, manifest=read_json(directory / MANIFEST))
 
 
 class RecordedSearch(NamedTuple):
@@ -289,8 +288,8 @@ class RecordedSearch(NamedTuple):
 
 def read_search(directory: Path) -> RecordedSearch:
     """Read the record of the live search; a missing file is an `InputError`."""
-    tables = _tables(directory, ["trail.csv", SWEEP], "python -m benchmarks.search RESULTS SEARCH")
-    return RecordedSearch(*tables, outcome=read_json(directory / "search.json"))
+    tables = _tables(directory, "python -m benchmarks.search RESULTS SEARCH", "trail.csv", SWEEP)
+    return RecordedSearch(**tables, outcome=read_json(directory / "search.json"))
 
 
 class RecipePair(NamedTuple):
@@ -356,7 +355,7 @@ def read_yardsticks(directory: Path, results: Results) -> pd.DataFrame:
     Raises:
         InputError: a file is missing, or was recorded on other slices than the results.
     """
-    (table,) = _tables(directory, ["slices.csv.gz"], f"python studies/yardsticks.py data/lidc {directory}")
+    table = _tables(directory, f"python studies/yardsticks.py data/lidc {directory}", "slices.csv.gz")["slices"]
     made, own, options = read_json(directory / MANIFEST), results.manifest["crops"], results.manifest["options"]
     if (made["crops"]["fingerprint"], made["split_seed"], made["readers"]) != (
         own["fingerprint"], options.get("split_seed"), options["readers"],

@@ -1,9 +1,12 @@
-"""How the book's figures are drawn: each from one tidy table, as SVG for a light page and for a dark one."""
+"""The book's figures: each is drawn from one tidy table, as SVG for a light page and for a dark one.
+
+Their tables, and all figures by name, are at the end. Chapters have the captions and alternative texts.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,7 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.files import replaced
+from carbon_midl.lidc.statistics import ALL_SIZES
+from carbon_midl.selection import by_width
 from carbon_midl.study.results import named_rows
 
 SIZE_IN = (5.6, 3.9)
@@ -81,12 +87,16 @@ READER_DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX"
 PER_CENT = PercentFormatter(1, decimals=0, symbol=" %")
 
-Draw = Callable[[Axes, pd.DataFrame, Theme], None]
+
+class Picture(NamedTuple):
+    """How a figure is drawn, from which table, and its size in inches."""
+
+    draw: Callable[[Axes, pd.DataFrame, Theme], None]
+    table: Callable[[Any], pd.DataFrame]
+    size_in: tuple[float, float] = SIZE_IN
 
 
-def save_pair(
-    draw: Draw, data: pd.DataFrame, directory: Path, name: str, size_in: tuple[float, float] = SIZE_IN
-) -> None:
+def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) -> None:
     """Draw ``data`` twice, to ``<name>.light.svg`` and ``<name>.dark.svg`` in ``directory``.
 
     The background is transparent, labels are paths (no font is needed to show them; the label itself stays in the file
@@ -97,8 +107,8 @@ def save_pair(
         style |= dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], theme.foreground)
         style |= {"axes.edgecolor": theme.muted, "grid.color": theme.grid} | STYLE
         with matplotlib.rc_context(style):
-            figure = Figure(figsize=size_in, layout="constrained")
-            draw(figure.subplots(), data, theme)
+            figure = Figure(figsize=picture.size_in, layout="constrained")
+            picture.draw(figure.subplots(), data, theme)
             with replaced(directory / f"{name}.{theme.name}.svg") as path:
                 figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
 
@@ -230,14 +240,10 @@ def lidc_sizes(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     by_bin = table.assign(bin=table["diameter_mm"].clip(upper=last)).pivot_table(
         "nodules", "bin", "readers", aggfunc="sum", fill_value=0
     )
-    below = pd.Series(0, index=by_bin.index)
-    for readers, colour in zip(by_bin.columns[::-1], sns.color_palette(theme.ramp, len(by_bin.columns)), strict=True):
-        axes.bar(
-            by_bin.index + 0.5, by_bin[readers], 0.9, below,
-            color=colour, edgecolor=theme.page, linewidth=0.5, label=str(readers),
-        )  # fmt: skip
-        below = below + by_bin[readers]
-    axes.set_xticks([*range(0, last, 5), last + 0.5], [*map(str, range(0, last, 5)), f"{last}+"])
+    colours = sns.color_palette(theme.ramp, by_bin.shape[1])
+    by_bin = by_bin.reindex(range(last + 1), fill_value=0)[by_bin.columns[::-1]]
+    by_bin.plot.bar(stacked=True, ax=axes, width=0.9, color=colours, edgecolor=theme.page, linewidth=0.5, rot=0)
+    axes.set_xticks([*np.arange(0, last, 5) - 0.5, last], [*map(str, range(0, last, 5)), f"{last}+"])
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="Diameter (mm)", ylabel="Nodules")
     axes.legend(title="Readers", loc="upper right")
@@ -269,7 +275,8 @@ def _stacked_bars(axes: Axes, shares: pd.DataFrame, theme: Theme, label: Callabl
     colours = sns.color_palette(theme.ramp, shares.shape[1])
     shares = shares.fillna(0)
     shares.plot.barh(stacked=True, ax=axes, color=colours, edgecolor=theme.page, width=0.7, legend=False)
-    for bars, (column, parts), colour in zip(axes.containers, shares.items(), colours, strict=True):
+    bar_containers: Any = axes.containers
+    for bars, (column, parts), colour in zip(bar_containers, shares.items(), colours, strict=True):
         labels = [label(column, part) for part in parts]
         axes.bar_label(bars, labels, label_type="center", color=readable_on(colour), fontsize=9.5)
     axes.invert_yaxis()
@@ -382,3 +389,78 @@ def _plain_log(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def unet_levels(evidence: Evidence) -> pd.DataFrame:
+    """The network's levels."""
+    size, levels = int(evidence.results.manifest["crops"]["size"]), range(evidence.depth)
+    return pd.DataFrame({"level": levels}).assign(
+        filters=["F" if level == 0 else f"{2**level} F" for level in levels],
+        pixels=[f"{size // 2**level} × {size // 2**level}" for level in levels],
+    )
+
+
+def probabilities(study: WidthStudy) -> pd.DataFrame:
+    """Probability of choice by criterion and width."""
+    _, likely = study.choices
+    return likely.assign(filters=likely["candidate"].astype(int)).drop(columns="candidate")
+
+
+def rating_shares(evidence: Evidence) -> pd.DataFrame:
+    """The distributions of the nine ratings."""
+    table = evidence.statistics["rating counts"]
+    return table.assign(rating=table["rating"].str.replace("_", " "))
+
+
+def agreement(evidence: Evidence) -> pd.DataFrame:
+    """Dice of two readers by size of the nodule."""
+    kinds = {"on a slice both outlined": "slice dice", "over the whole nodule": "nodule dice"}
+    parts = [evidence.statistics[name].assign(compared=compared) for compared, name in kinds.items()]
+    return pd.concat(parts, ignore_index=True).query("size != @ALL_SIZES")
+
+
+def copycat(evidence: Evidence) -> pd.DataFrame:
+    """The copycat's Dice under both splits, with the means and that of two readers."""
+    means, slice_dice, table = (evidence.statistics[name] for name in ("copycat", "slice dice", "copycat dice"))
+    by_split = means[means["measure"] == "dice"].set_index("split")["estimate"]
+    readers = float(slice_dice.set_index("size")["mean"][ALL_SIZES])
+    return table.assign(mean=table["split"].map(by_split), readers=readers)
+
+
+def replayed(evidence: Evidence) -> pd.DataFrame:
+    """Reliability against price of every policy."""
+    record, columns = evidence.published, ["dataset", "name", "policy", "share", "within"]
+    names = dict(zip(record.policies["policy"], record.policies["name"], strict=True))
+    tested = record.tuned[record.tuned["on"] != record.tuned["tuned_on"]]
+    tested = tested.assign(dataset=tested["on"], name=tested["policy"].map(names), role="tested")
+    table = pd.concat([record.policies[columns].assign(role="grid"), tested[[*columns, "role"]]], ignore_index=True)
+    return table.assign(dataset=table["dataset"].map(DATASETS))
+
+
+def trail(evidence: Evidence) -> pd.DataFrame:
+    """What the recorded search did, step by step."""
+    record = evidence.search
+    table = record.trail[record.trail["state"] == "done"]
+    full_sweep_kwh = float(record.sweep["energy_whole_run_kwh"].sum())
+    return table.assign(chosen=table["candidate"] == record.outcome["chosen"], full_sweep_kwh=full_sweep_kwh)
+
+
+PICTURES = {
+    "growth": Picture(growth, lambda evidence: evidence.systems, (5.6, 4.0)),
+    "unet": Picture(unet, unet_levels, (5.6, 3.6)),
+    "dice-carbon": Picture(dice_carbon, lambda study: study.widths),
+    "learning": Picture(learning, lambda study: by_width.learning(study.results)),
+    "selection-price": Picture(selection_price, lambda evidence: evidence.price, (5.6, 2.9)),
+    "dice-size": Picture(dice_size, lambda evidence: evidence.sizes, (5.6, 4.1)),
+    "choice-probability": Picture(choice_probability, probabilities, (5.6, 3.4)),
+    "lidc-sizes": Picture(lidc_sizes, lambda evidence: evidence.statistics["diameters"]),
+    "lidc-ratings": Picture(lidc_ratings, rating_shares, (5.6, 4.2)),
+    "lidc-outlines": Picture(lidc_outlines, lambda evidence: evidence.statistics["example"], (5.6, 4.0)),
+    "lidc-agreement": Picture(lidc_agreement, agreement, (5.6, 3.7)),
+    "lidc-leak": Picture(lidc_leak, copycat),
+    "policies": Picture(policies, replayed, (5.6, 4.2)),
+    "search-trail": Picture(search_trail, trail),
+}
+"""Of the chapters."""
+SHOWN_PICTURES = {f"shown-{name}": PICTURES[name] for name in ("dice-carbon", "learning")}
+"""Of the study in the appendix."""
