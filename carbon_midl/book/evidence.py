@@ -123,8 +123,7 @@ class WidthStudy:
             across_factors(self.candidates, criterion, factors).assign(name=criterion.name)
             for criterion in all_criteria(self.candidates)
         ]
-        table = pd.concat(tables, ignore_index=True).rename(columns={"label": "grid"})
-        return table[["name", "grid", "g_per_kwh", "chosen"]]
+        return pd.concat(tables, ignore_index=True).rename(columns={"label": "grid"})
 
     @cached_property
     def replays(self) -> pd.DataFrame:

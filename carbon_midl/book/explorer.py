@@ -6,7 +6,7 @@ grids, embodied shares and criteria. Nothing is chosen here; the page does that 
 """
 
 import json
-import math
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +115,9 @@ def grams(candidates: Candidates, factors: Factors) -> dict[str, float]:
     }
 
 
-def rounded_up(value: float, digits: int = 3) -> float:
-    """To so many significant digits and not below ``value``, so that what fitted a budget still fits."""
-    if value <= 0:
-        return value
-    unit = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
-    found = float(f"{math.ceil(value / unit) * unit:.{digits}g}")
-    return found if found >= value else float(f"{found + unit:.{digits}g}")
+def rounded_up(value: float) -> float:
+    """To three significant digits and not below ``value``, so that what fitted a budget still fits."""
+    return float(Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(value))
 
 
 def explorer_page(root: Path, data: dict[str, Any]) -> str:
