@@ -8,13 +8,7 @@
 from pathlib import Path
 
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION_PAGE
-from carbon_midl.book.numbers import (
-    dice_cell,
-    dice_interval,
-    percent_cell,
-    percent_interval,
-    size,
-)
+from carbon_midl.book.numbers import cell, dice_interval, percent_interval
 from carbon_midl.book.tables import Table, as_csv
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import READERS
@@ -34,6 +28,11 @@ def write(collection: Path) -> None:
     write_json(out / "numbers.json", numbers)
     for name, table in TABLES.items():
         write_text(out / f"{name}.csv", as_csv(table(statistics)))
+
+
+def size(value: float) -> str:
+    """A size that may be a whole number: ``4``, ``5.50``, ``1,898``."""
+    return f"{value:,.0f}" if value == round(value) else significant(value)
 
 
 def counts_numbers(statistics: Statistics) -> dict[str, str]:
@@ -143,7 +142,8 @@ def leak_numbers(statistics: Statistics) -> dict[str, str]:
 def readers_table(statistics: Statistics) -> Table:
     """Nodules by number of readers."""
     rows = [
-        [str(row.readers), f"{row.nodules:,}", percent_cell(row, "share")] for row in named_rows(statistics["readers"])
+        [str(row.readers), f"{row.nodules:,}", cell(percent_interval(row, "share"))]
+        for row in named_rows(statistics["readers"])
     ]
     return ["Readers who outlined it", "Nodules", "Share, % (95 %)"], rows
 
@@ -152,8 +152,8 @@ def sizes_table(statistics: Statistics) -> Table:
     """Nodules by size, and how often all four readers outlined one."""
     rows = [
         [
-            row.band, f"{row.nodules:,}", f"{row.patients:,}", percent_cell(row, "share"),
-            percent_cell(row, "unanimous"),
+            row.band, f"{row.nodules:,}", f"{row.patients:,}", cell(percent_interval(row, "share")),
+            cell(percent_interval(row, "unanimous")),
         ]
         for row in named_rows(statistics["bands"])
     ]  # fmt: skip
@@ -188,9 +188,9 @@ def ratings_table(statistics: Statistics) -> Table:
         found = {row.measure: row for row in named_rows(group)}
         within_one, gap = found.get("within one"), found.get("difference")
         rows.append([
-            str(rating).replace("_", " "), percent_cell(found["exact"]),
+            str(rating).replace("_", " "), cell(percent_interval(found["exact"])),
             percent(found["chance"].estimate).removesuffix(" %"),
-            "–" if within_one is None else percent_cell(within_one),
+            "–" if within_one is None else cell(percent_interval(within_one)),
             "–" if gap is None else f"{gap.estimate:.2f} ({gap.low:.2f}–{gap.high:.2f})",
         ])  # fmt: skip
     return ["Rating", "Same", "By chance", "Within one", "Apart"], rows
@@ -200,7 +200,7 @@ def agreement_table(statistics: Statistics) -> Table:
     """Mean and median Dice of two readers, on slices and in 3D, by size."""
     rows = [
         [
-            compared, row.size, f"{row.pairs:,}", f"{row.patients:,}", dice_cell(row, "mean"),
+            compared, row.size, f"{row.pairs:,}", f"{row.patients:,}", cell(dice_interval(row, "mean")),
             dice(row.median),
         ]
         for compared, name in (("a slice", "slice dice"), ("the nodule", "nodule dice"))
@@ -219,7 +219,7 @@ def copycat_table(statistics: Statistics) -> Table:
         for row in (*named_rows(sources[sources["split"] == split]), every):
             rows.append([
                 split, row.source, f"{row.n:,}", percent(row.n / every.n).removesuffix(" %"), f"{row.patients:,}",
-                dice_cell(row),
+                cell(dice_interval(row)),
             ])  # fmt: skip
     return ["Split", "Copied from", "Slices", "Share, %", "Patients", "Dice (95 %)"], rows
 

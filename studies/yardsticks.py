@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from carbon_midl.book.evidence import YARDSTICK_COLUMNS, YARDSTICK_FORMAT, read_yardsticks
+from carbon_midl.book.evidence import SLICE
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc import READERS
@@ -26,6 +27,7 @@ from carbon_midl.training.data import scored_target, split_patients
 
 LEVELS = tuple(np.arange(0.2, 0.96, 0.05).round(2).tolist())
 """Levels to choose from, on the scale of a network's input, 0 to 1."""
+COLUMNS = (*SLICE, "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
 _MAJORITY = 2
 _CHUNK = 512
 
@@ -104,7 +106,7 @@ def record_yardsticks(
         level = max(by_level, key=lambda one: by_level[one])
         rows, wanted = parts["test"]
         table = archive.index.iloc[rows].reset_index(drop=True)
-        scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in YARDSTICK_COLUMNS[4:]}
+        scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in COLUMNS[4:]}
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             masks = archive.reader_masks(chunk)
@@ -113,9 +115,10 @@ def record_yardsticks(
             scores["reader_dice"].append(against_the_others(masks))
             scores["readers_dice"].append(readers_dice(masks))
         table = table.assign(**{name: np.concatenate(values) for name, values in scores.items()})
-        write_gzipped(staging / "slices.csv.gz", table.loc[:, list(YARDSTICK_COLUMNS)].to_csv(index=False))
+        write_gzipped(staging / "slices.csv.gz", table.loc[:, list(COLUMNS)].to_csv(index=False))
         manifest = {
-            **YARDSTICK_FORMAT,
+            "format": "carbon-midl yardsticks",
+            "version": 1,
             "crops": {"fingerprint": archive.fingerprint, "kind": archive.source["kind"]},
             "split_seed": split_seed,
             "readers": readers,
@@ -135,8 +138,9 @@ def main() -> None:
     parser.add_argument("--split-seed", type=int, default=0, help="of the study's split (default: %(default)s)")
     parser.add_argument("--readers", default="at least 2", help="the study's target (default: %(default)s)")
     options = parser.parse_args()
-    record_yardsticks(CropArchive.open(options.archive), options.out, options.split_seed, options.readers)
-    table, manifest = read_yardsticks(options.out)
+    archive = CropArchive.open(options.archive)
+    manifest = record_yardsticks(archive, options.out, options.split_seed, options.readers)
+    table = pd.read_csv(options.out / "slices.csv.gz")
     print(f"{manifest['slices']:,} test slices of {manifest['patients']:,} patients; mean Dice of")
     print(f"  a reader with the other three  {table['reader_dice'].mean():.3f}")
     print(f"  pairs of readers               {table['readers_dice'].mean():.3f}")

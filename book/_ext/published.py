@@ -1,24 +1,37 @@
-"""Sphinx extension: what a book needs once it has an address: canonical links, a card for who shares it, a site map.
+"""Sphinx extension: what a book needs once it is published.
 
-The address is in the environment variable ``CARBON_MIDL_BOOK_ADDRESS``; without it there is none of them, since all of
-them need it in full.
+With an address, in the environment variable ``CARBON_MIDL_BOOK_ADDRESS``, it has canonical links, a site map, and a
+card for who shares a page; all of them need it in full. With a repository, in ``CARBON_MIDL_REPOSITORY`` as
+``OWNER/NAME`` on GitHub, its labs open on Binder: ``.binder`` says what Binder installs, and writes the labs as
+notebooks into ``labs``.
 """
 
 import os
+import re
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-CARD = "book/_generated/card.png"
+LABS = "book/course/lab-"
+_NOTEBOOK = re.compile(r"^\{download\}`.*/(lab-[a-z-]+\.ipynb)>`$", re.MULTILINE)
 
 
-def set_address(app: Sphinx, config: Config) -> None:
-    """Tell Sphinx and its extensions the address, and let it copy the card."""
-    config.html_baseurl = os.environ["CARBON_MIDL_BOOK_ADDRESS"].rstrip("/") + "/"
-    config.html_extra_path = [*config.html_extra_path, CARD]
-    config.sitemap_url_scheme, config.sitemap_excludes = "{link}", ["search.html"]
-    config.ogp_site_url, config.ogp_type, config.ogp_image = config.html_baseurl, "article", "card.png"
-    config.ogp_social_cards = {"enable": False}
+def configure(app: Sphinx, config: Config) -> None:
+    """Tell Sphinx and its extensions the address and the repository; pages are read again when that is another one."""
+    config.lab_repository = os.environ.get("CARBON_MIDL_REPOSITORY", "")
+    if address := os.environ.get("CARBON_MIDL_BOOK_ADDRESS"):
+        config.html_baseurl = config.ogp_site_url = address.rstrip("/") + "/"
+        config.ogp_type, config.ogp_image, config.ogp_social_cards = "article", "_static/card.png", {"enable": False}
+        config.sitemap_url_scheme, config.sitemap_excludes = "{link}", ["search.html"]
+
+
+def offer_binder(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put a link to Binder beside that to a lab's notebook."""
+    repository = app.config.lab_repository
+    if repository and page.startswith(LABS):
+        # https://mybinder.readthedocs.io/en/latest/howto/user_interface.html
+        binder = rf"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=labs/\1"
+        source[0] = _NOTEBOOK.sub(rf"\g<0> · [Open it on Binder]({binder}), without installing anything", source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -26,5 +39,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     if os.environ.get("CARBON_MIDL_BOOK_ADDRESS"):
         app.setup_extension("sphinx_sitemap")
         app.setup_extension("sphinxext.opengraph")
-        app.connect("config-inited", set_address, priority=100)
+    app.add_config_value("lab_repository", "", "env", str)
+    app.connect("config-inited", configure, priority=100)
+    app.connect("source-read", offer_binder)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

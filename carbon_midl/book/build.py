@@ -19,21 +19,19 @@ from carbon_midl.book.claims import CLAIMS
 from carbon_midl.book.evidence import COLLECTION_PAGE, Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
-from carbon_midl.book.pictures import PICTURES, SHOWN_PICTURES
-from carbon_midl.book.reference import commands_page, parameters
 from carbon_midl.book.tables import SHOWN_TABLES, TABLES, as_csv
 from carbon_midl.errors import InputError
-from carbon_midl.files import write_json, write_text
+from carbon_midl.files import replaced_directory, write_json, write_text
 from carbon_midl.selection.by_width import read_widths
 from carbon_midl.study.results import Results, named_rows
 
 GENERATED = Path("book/_generated")
-STAGING = Path("book/_build/prepared")
 BUILT = Path("book/_build")
 LINES_QUOTED = 40
 """Of a build that failed without a warning."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+_TITLE, _HEADING = re.compile(r"^# .*$", re.MULTILINE), re.compile(r"^#+ (.*)$", re.MULTILINE)
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SOLUTION = re.compile(r"^:::\{dropdown\} Solution.*?^:::$", re.MULTILINE | re.DOTALL)
 _TO_ANSWER = "```python\n# your answer\n```"
@@ -59,38 +57,25 @@ def prepare(shown_dir: Path, root: Path) -> None:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
     evidence, shown = Evidence.read(root), WidthStudy(read_widths(shown_dir / "results"))
-    generated, staging = root / GENERATED, root / STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        _write_runs(shown.results, shown_dir, staging / "runs")
-        write_json(staging / "numbers.json", book_numbers(evidence, shown))
-        write_json(staging / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
-        tables = {name: table(evidence) for name, table in TABLES.items()}
-        tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
-        for name, table in (tables | {"parameters": parameters(root)}).items():
-            write_text(staging / "tables" / f"{name}.csv", as_csv(table))
+    tables = {name: table(evidence) for name, table in TABLES.items()}
+    tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
+    with replaced_directory(root / GENERATED) as out:
+        _write_runs(shown.results, shown_dir, out / "runs")
+        write_json(out / "numbers.json", book_numbers(evidence, shown))
+        write_json(out / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
+        for name, table in tables.items():
+            write_text(out / "tables" / f"{name}.csv", as_csv(table))
         for path in (root / COLLECTION_PAGE).glob("*.csv"):
-            shutil.copy(path, staging / "tables")
-        _write_figures(evidence, shown, staging)
-        write_text(staging / "explorer.html", explorer_page(root, explorer_data(evidence)))
-        write_text(staging / "reference" / "commands.md", commands_page())
-        write_labs(root / "book" / "course", staging / "labs")
-        shutil.rmtree(generated, ignore_errors=True)
-        staging.rename(generated)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _write_figures(evidence: Evidence, shown: WidthStudy, out: Path) -> None:
-    """Write each figure light and dark, its data, and the code that draws them all."""
-    pictures = {name: picture(evidence) for name, picture in PICTURES.items()}
-    pictures |= {name: picture(shown) for name, picture in SHOWN_PICTURES.items()}
-    for name, picture in pictures.items():
-        figures.save_pair(picture.draw, picture.data, out / "figures", name, picture.size_in)
-        write_text(out / "data" / f"{name}.csv", picture.data.to_csv(index=False))
-    write_text(out / "code" / "figures.py", inspect.getsource(figures))
-    card = pictures["dice-carbon"]
-    figures.save_card(card.draw, card.data, out / "card.png", "How much carbon is a point of Dice worth?")
+            shutil.copy(path, out / "tables")
+        for study, pictures in ((evidence, figures.PICTURES), (shown, figures.SHOWN_PICTURES)):
+            for name, picture in pictures.items():
+                data = picture.table(study)
+                figures.save_pair(picture, data, out / "figures", name)
+                write_text(out / "data" / f"{name}.csv", data.to_csv(index=False))
+        write_text(out / "code" / "figures.py", inspect.getsource(figures))
+        write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
+        write_text(out / "reference" / "commands.md", commands_page())
+        write_labs(root / "book" / "course", out / "labs")
 
 
 def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:
@@ -117,31 +102,21 @@ def run_page(notebook: Path, title: str) -> str:
     except Exception as error:  # nbformat raises whatever its JSON reader and validator raise
         raise InputError(f"{notebook}: not a readable notebook ({error}). Run the study again.") from None
     content.metadata.pop("widgets", None)
-    heading, titled = "", False
+    heading = ""
     for cell in content.cells:
         if cell.cell_type == "markdown":
-            lines = cell.source.splitlines()
-            for number, line in enumerate(lines):
-                if line.startswith("#"):
-                    heading = line.lstrip("#").strip()
-                    if line.startswith("# "):
-                        lines[number] = f"## {heading}" if titled else f"# {title}"
-                        titled = True
-            cell.source = "\n".join(lines)
+            heading = (_HEADING.findall(cell.source) or [heading])[-1]
+            cell.source = _TITLE.sub(f"# {title}", cell.source)
         elif cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _is_shown(output)]
             image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
-            image.setdefault("alt", f"Output of the run {title}{f', section {heading}' if heading else ''}")
-    if not titled:
-        content.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
+            image.setdefault("alt", f"Output of the run {title}, section {heading}")
     return str(nbformat.writes(content))
 
 
 def _is_shown(output: dict[str, Any]) -> bool:
-    if output["output_type"] == "stream":
-        return bool(output["name"] == "stdout")
     data = output.get("data", {})
-    return WIDGET not in data and "<script" not in str(data.get("text/html", ""))
+    return output.get("name") != "stderr" and WIDGET not in data and "<script" not in str(data.get("text/html", ""))
 
 
 def lab_notebook(text: str) -> str:
@@ -169,6 +144,17 @@ def write_labs(course: Path, out: Path) -> None:
         write_text(out / f"{page.stem}.ipynb", lab_notebook(page.read_text(encoding="utf-8")))
 
 
+def commands_page() -> str:
+    """Every command of ``carbon-midl`` with its options, as typer writes it in Markdown.
+
+    Typer runs as a program of its own: the book does not know the command line.
+    """
+    about = ["carbon_midl.cli", "utils", "docs", "--name", "carbon-midl", "--title", "Command line"]
+    typer = [sys.executable, "-X", "utf8", "-m", "typer"]
+    page = subprocess.run([*typer, *about], check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+    return page.replace("\b\n", "")  # keeps a terminal from wrapping the examples
+
+
 def build(root: Path, address: str = "", repository: str = "") -> Path:
     """Build ``book/_build/html`` from scratch and return its first page; a failed build leaves the earlier book.
 
@@ -188,24 +174,23 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         raise InputError(
             f"{root / GENERATED}: not prepared. Run 'make book', which records the study and prepares the book."
         )
-    staging, book = root / BUILT / "next", root / BUILT / "html"
-    shutil.rmtree(staging, ignore_errors=True)
+    book = root / BUILT / "html"
+    book.parent.mkdir(exist_ok=True)
     start = "from jupyter_book.cli.main import main; main()"  # this interpreter's Jupyter Book, whatever PATH says
-    options = ["--path-output", str(staging), "-n", "-W", "--keep-going", "-q"]
-    command = [sys.executable, "-c", start, "build", str(root), *options]
-    told = {"CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository}
-    environment = os.environ | {"PYTHONUTF8": "1"} | told
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
-    built = staging / "_build" / "html"
-    try:
+    environment = os.environ | {
+        "PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=book.parent) as staging:
+        options = ["--path-output", staging, "-n", "-W", "--keep-going", "-q"]
+        command = [sys.executable, "-c", start, "build", str(root), *options]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
+        built = Path(staging) / "_build" / "html"
         if done.returncode or not (built / "index.html").is_file():
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-LINES_QUOTED:]
             raise InputError("The book does not build:\n" + "\n".join(problems))
         shutil.rmtree(book, ignore_errors=True)
         built.rename(book)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return book / "index.html"
 
 
@@ -232,11 +217,8 @@ def print_paper(root: Path, html: Path) -> bytes:
             command = [browser, *options, f"--print-to-pdf={printed}", page.resolve().as_uri()]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if not printed.is_file():
-                raise InputError(
-                    f"{page}: {browser} did not print it: {done.stderr.strip()[-200:] or 'no reason given'}"
-                )
-            described = PdfReader(printed).metadata
-            title = ((described and described.title) or chapter).partition(" — ")[0]
-            writer.append(printed, outline_item=title, import_outline=False)
+                raise InputError(f"{page}: {browser} did not print it: {done.stderr.strip()[-200:]}")
+            title = getattr(PdfReader(printed).metadata, "title", None) or chapter
+            writer.append(printed, outline_item=title.partition(" — ")[0], import_outline=False)
     writer.write(paper)
     return paper.getvalue()

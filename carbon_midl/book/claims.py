@@ -77,7 +77,7 @@ def meets_aim(record: PublishedCurves, dataset: str) -> bool:
 
 def network_against_reader(evidence: Evidence) -> Interval:
     """The best width's Dice less a reader's, on the slices that all four readers outlined."""
-    slices = evidence.yardsticks.by_all_four
+    slices = evidence.yardsticks.dropna(subset="reader_dice")
     best = max(evidence.bootstrap.widths, key=lambda width: slices[width].mean())
     return Interval(*mean_over_patients(slices[best] - slices["reader_dice"], slices["patient_id"])[:3])
 

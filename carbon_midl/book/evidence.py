@@ -1,6 +1,5 @@
 """Everything that the book's claims, numbers, tables and figures are made from, read and computed once."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +11,12 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
-from carbon_midl.measures import (
-    Estimate,
-    Interval,
-    PatientBootstrap,
-    mean_over_patients,
-    patient_dice,
-)
+from carbon_midl.measures import Estimate, Interval, PatientBootstrap, mean_over_patients, patient_dice
 from carbon_midl.selection.by_width import (
     by_size,
     by_width,
     cheapest_and_dearest,
     draw_bootstrap,
-    learning,
     marginal_costs,
     read_widths,
 )
@@ -33,16 +25,15 @@ from carbon_midl.selection.choice import across_factors, side_by_side
 from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.replay import replay_study
 from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
-from carbon_midl.training.network import unet_size
 from carbon_midl.units import joined
 
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
-FACTS = Path("book/data")
 PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS = (
     Path("results") / name
     for name in ("published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks")
 )
+TRAINING_COMPUTE = Path("book/data/training-compute.csv")
 COLLECTION_PAGE = COLLECTION / "page"
 """What ``studies/collection_page.py`` printed of it."""
 TUNING, TRIALS = Path("results/lidc-tuning"), Path("results/lidc-trials")
@@ -50,18 +41,13 @@ COMPARED = {"lidc": (RECORDED, Path("results/lidc-reference")), "phantom": (Path
 """Comparisons of the recipes, by crops: the studies that each is made from."""
 BY_SLICE, BY_PATIENT = "by slice", "by patient"
 SWEEP = "sweep.csv"
-PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
-"""The widths of the MIDL 2021 poster."""
 GRIDS = ("NO", "FR", "DK", "GB", "DE", "US", "world", "PL")
 """National averages on which the study is costed again, from clean to not."""
 CHOICE_DRAWS = 4000
-SYSTEMS = {"training-compute.csv": ("system", "published", "training_compute_flop")}
 VARIED = ("learning_rate", "augment")
 """What the trials differ in."""
 RECIPES = ("reference", "efficient")
 SLICE = ["patient_id", "nodule", "slice"]
-YARDSTICK_FORMAT = {"format": "carbon-midl yardsticks", "version": 1}
-YARDSTICK_COLUMNS = (*SLICE, "readers_with_mask", "threshold_dice", "reader_dice", "readers_dice")
 
 
 @dataclass(frozen=True)
@@ -112,11 +98,6 @@ class WidthStudy:
         return by_size(self.results)
 
     @cached_property
-    def learning(self) -> pd.DataFrame:
-        """Best validation Dice so far against carbon so far."""
-        return learning(self.results)
-
-    @cached_property
     def price(self) -> pd.DataFrame:
         """Carbon of all runs of a width, training and evaluation, and its share of the whole selection."""
         carbon_g = self.results.runs.groupby("filters")["carbon_whole_run_g"].sum()
@@ -142,8 +123,7 @@ class WidthStudy:
             across_factors(self.candidates, criterion, factors).assign(name=criterion.name)
             for criterion in all_criteria(self.candidates)
         ]
-        table = pd.concat(tables, ignore_index=True).rename(columns={"label": "grid"})
-        return table[["name", "grid", "g_per_kwh", "chosen"]]
+        return pd.concat(tables, ignore_index=True).rename(columns={"label": "grid"})
 
     @cached_property
     def replays(self) -> pd.DataFrame:
@@ -155,30 +135,26 @@ class WidthStudy:
         """Levels of the U-Net."""
         return int(self.results.manifest["options"].get("depth", 4))
 
-    @cached_property
-    def family(self) -> pd.DataFrame:
-        """Parameters and multiply-accumulates of the poster's widths, at the study's crop size."""
-        size = int(self.results.manifest["crops"]["size"])
-        rows = [(width, *unet_size(width, depth=self.depth, size=size)) for width in PAPER_WIDTHS]
-        return pd.DataFrame(rows, columns=["filters", "parameters", "macs"])
-
 
 @dataclass(frozen=True)
 class Evidence(WidthStudy):
-    """The study that the chapters speak of, the facts cited beside it, and all else that was recorded."""
+    """The study that the chapters speak of, and all else that was recorded."""
 
-    systems: pd.DataFrame
     root: Path
 
     @classmethod
     def read(cls, root: Path) -> "Evidence":
-        """Read the recorded study and the table of training compute of the repository ``root``.
+        """Read the recorded study of the repository ``root``, and all else once it is asked for.
 
         Raises:
-            InputError: a file is missing or lacks a column.
+            InputError: a file is missing or damaged.
         """
-        facts = read_tables(root / FACTS, SYSTEMS, "It comes with the repository; restore it.")
-        return cls(read_widths(root / RECORDED), facts["training-compute"], root)
+        return cls(read_widths(root / RECORDED), root)
+
+    @cached_property
+    def systems(self) -> pd.DataFrame:
+        """Training compute of well-known systems."""
+        return read_csv(self.root / TRAINING_COMPUTE)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -209,26 +185,20 @@ class Evidence(WidthStudy):
     @cached_property
     def recipes(self) -> dict[str, list["RecipePair"]]:
         """Both recipes compared, width by width, by crops."""
-        return {
-            crops: read_recipes(*(self.root / directory for directory in directories))
-            for crops, directories in COMPARED.items()
-        }
+        return {crops: read_recipes(*(self.root / part for part in parts)) for crops, parts in COMPARED.items()}
 
     @cached_property
-    def yardsticks(self) -> "Yardsticks":
-        """Readers, a threshold and the networks on the same test slices."""
-        return read_yardsticks(self.root / YARDSTICKS).beside(self.results)
+    def yardsticks(self) -> pd.DataFrame:
+        """Test slices with the Dice of a reader, of pairs of readers, of a threshold and of each width."""
+        return read_yardsticks(self.root / YARDSTICKS, self.results)
 
     @cached_property
     def leak(self) -> tuple[Estimate, Estimate]:
         """Test Dice, over slices, of one and the same training on a split by slice and on one by patient."""
         leak, trials = read_results(self.root / LEAK), read_results(self.root / TRIALS)
-        (made,) = named_rows(leak.runs)
-        options = {name: leak.manifest["options"][name] for name in VARIED}
-        alike = {"filters": made.filters, "seed": made.seed, **options}
-        (run,) = trials.runs.loc[(trials.runs[list(alike)] == pd.Series(alike)).all(axis=1), "run"]
+        alike = leak.runs[["filters", "seed"]].assign(**{name: leak.manifest["options"][name] for name in VARIED})
         leaky, honest = leak.slices_of("test"), trials.slices_of("test")
-        honest = honest[honest["run"] == run]
+        honest = honest[honest["run"] == trials.runs.merge(alike)["run"].item()]
         # The archive for the leak names its patients by slice; the patient is the first part.
         patients = leaky["patient_id"].str.rsplit("-", n=2).str[0]
         return mean_over_patients(leaky["dice"], patients), mean_over_patients(honest["dice"], honest["patient_id"])
@@ -236,19 +206,16 @@ class Evidence(WidthStudy):
     @cached_property
     def transfer(self) -> dict[tuple[str, str], Any]:
         """Phantom and real crops crosswise: a row of the record by what was trained on and what was tested on."""
-        columns = ("trained_on", "tested_on", "dice", "dice_low", "dice_high", "share", "share_low", "share_high")
-        way_out = "Record it with: python studies/transfer.py data/lidc"
-        table = read_tables(self.root / TRANSFER, {"summary.csv": columns}, way_out)["summary"]
-        return {(row.trained_on, row.tested_on): row for row in named_rows(table)}
+        tables = _tables(self.root / TRANSFER, "python studies/transfer.py data/lidc", "summary.csv")
+        return {(row.trained_on, row.tested_on): row for row in named_rows(tables["summary"])}
 
     @cached_property
     def whole_price(self) -> pd.DataFrame:
         """What each study took that was recorded on these crops, attempts without a result too, a row a study."""
-        own = self.results
-        studies = {own.manifest["study"]: own}
+        studies = {self.results.manifest["study"]: self.results}
         for path in sorted((self.root / "results").glob(f"*/{MANIFEST}")):
             manifest = read_json(path)
-            if manifest.get("format") == FORMAT and _collection(manifest) == _collection(own.manifest):
+            if manifest.get("format") == FORMAT and _collection(manifest) == _collection(self.results.manifest):
                 studies.setdefault(manifest["study"], read_results(path.parent))
         rows = []
         for study in studies.values():
@@ -275,27 +242,12 @@ def machine(hardware: dict[str, Any]) -> str:
     return joined(sorted(names)) if names else "CPU"
 
 
-def read_tables(directory: Path, columns: Mapping[str, Sequence[str]], way_out: str) -> dict[str, pd.DataFrame]:
-    """Read tables of a directory, by the names of their files without what comes behind the point.
-
-    Args:
-        directory: with the tables as CSV.
-        columns: that each table must have, by its file's name.
-        way_out: what to do where one is missing or not whole, as a sentence.
-
-    Raises:
-        InputError: a file is missing, is not CSV, or lacks a column.
-    """
-    tables = {}
-    for name, expected in columns.items():
-        try:
-            table = read_csv(directory / name)
-        except InputError as error:
-            raise InputError(f"{error} {way_out}") from None
-        if missing := [column for column in expected if column not in table.columns]:
-            raise InputError(f"{directory / name}: no column {', '.join(missing)}. {way_out}")
-        tables[name.partition(".")[0]] = table
-    return tables
+def _tables(directory: Path, command: str, *names: str) -> dict[str, pd.DataFrame]:
+    """Read what a script recorded, by name; an `InputError` names a missing table and the command that records it."""
+    try:
+        return {name.partition(".")[0]: read_csv(directory / name) for name in names}
+    except InputError as error:
+        raise InputError(f"{error} Record it with: {command}") from None
 
 
 class PublishedCurves(NamedTuple):
@@ -310,9 +262,8 @@ class PublishedCurves(NamedTuple):
 
 def read_published(directory: Path) -> PublishedCurves:
     """Read the record of the published curves; a missing file is an `InputError`."""
-    names = [f"{name}.csv" for name in ("policies", "tuned", "choices", "convergence")]
-    way_out = "Record it with: python -m studies.published_curves TABLE"
-    tables = read_tables(directory, dict.fromkeys(names, ()), way_out)
+    names = ("policies.csv", "tuned.csv", "choices.csv", "convergence.csv")
+    tables = _tables(directory, "python -m studies.published_curves TABLE", *names)
     return PublishedCurves(**tables, manifest=read_json(directory / MANIFEST))
 
 
@@ -336,8 +287,7 @@ class RecordedSearch(NamedTuple):
 
 def read_search(directory: Path) -> RecordedSearch:
     """Read the record of the live search; a missing file is an `InputError`."""
-    way_out = "Record it with: python -m benchmarks.search RESULTS SEARCH"
-    tables = read_tables(directory, dict.fromkeys(["trail.csv", SWEEP], ()), way_out)
+    tables = _tables(directory, "python -m benchmarks.search RESULTS SEARCH", "trail.csv", SWEEP)
     return RecordedSearch(**tables, outcome=read_json(directory / "search.json"))
 
 
@@ -345,7 +295,7 @@ class RecipePair(NamedTuple):
     """One width under both recipes.
 
     The difference of Dice, ``efficient`` minus ``reference``, is paired over patients; its interval is over patients
-    and seeds. Shares are ``efficient`` divided by ``reference`` of the same seed: mean, smallest and largest.
+    and seeds. Shares of energy are ``efficient`` divided by ``reference`` of the same seed: mean, smallest and largest.
     """
 
     filters: int
@@ -357,7 +307,6 @@ class RecipePair(NamedTuple):
     reference_kwh: float
     efficient_kwh: float
     energy_share: tuple[float, float, float]
-    duration_share: tuple[float, float, float]
 
 
 def read_recipes(*directories: Path) -> list[RecipePair]:
@@ -369,81 +318,50 @@ def read_recipes(*directories: Path) -> list[RecipePair]:
     Raises:
         InputError: results cannot be read, or no width was trained under both recipes.
     """
-    studies = {directory.name: read_results(directory) for directory in directories}
+    studies = list(enumerate(map(read_results, directories)))
     # Two studies may call their runs alike.
-    runs, slices = (
-        pd.concat([table(study).assign(run=f"{name}/" + table(study)["run"]) for name, study in studies.items()])
-        for table in (lambda study: study.runs, lambda study: study.slices_of("test"))
-    )
+    runs = pd.concat([study.runs.assign(source=number) for number, study in studies])
+    slices = pd.concat([study.slices_of("test").assign(source=number) for number, study in studies])
     both = runs.groupby(["filters", "seed"])["recipe"].transform("nunique") == len(RECIPES)
     if not both.any():
         raise InputError(
             f"{', '.join(map(str, directories))}: no width was trained under both recipes with one seed; "
             f"there is {', '.join(sorted(runs['recipe'].unique()))} only."
         )
-    scored = slices.drop(columns=["filters", "seed"]).merge(
-        runs.loc[both, ["run", "filters", "seed", "recipe"]], on="run"
-    )
     pairs = []
     for filters, of_width in runs[both].groupby("filters"):
-        chosen = scored[scored["filters"] == filters]
         # The bootstrap compares widths; here what is compared is the recipe, at one width.
-        bootstrap = PatientBootstrap.draw(patient_dice(chosen.assign(filters=chosen["recipe"].map(RECIPES.index))))
-        by_seed = of_width.pivot(index="seed", columns="recipe", values=["energy_kwh", "duration_s"])
-        energy_share, duration_share = (
-            (float(share.mean()), float(share.min()), float(share.max()))
-            for share in (
-                by_seed[what]["efficient"] / by_seed[what]["reference"] for what in ("energy_kwh", "duration_s")
-            )
-        )
-        mean_kwh = by_seed["energy_kwh"].mean()
+        recipe = of_width[["source", "run"]].assign(filters=of_width["recipe"].map(RECIPES.index))
+        scored = slices.drop(columns="filters").merge(recipe, on=["source", "run"])
+        bootstrap = PatientBootstrap.draw(patient_dice(scored))
+        kwh = of_width.pivot(index="seed", columns="recipe", values="energy_kwh")
+        share = kwh["efficient"] / kwh["reference"]
         pairs.append(
             RecipePair(
-                int(str(filters)), len(by_seed), bootstrap.patients, bootstrap.dice(0), bootstrap.dice(1),
-                bootstrap.difference(0, 1), float(mean_kwh["reference"]), float(mean_kwh["efficient"]), energy_share,
-                duration_share,
+                int(str(filters)), len(kwh), bootstrap.patients, bootstrap.dice(0), bootstrap.dice(1),
+                bootstrap.difference(0, 1), float(kwh["reference"].mean()), float(kwh["efficient"].mean()),
+                (float(share.mean()), float(share.min()), float(share.max())),
             )
         )  # fmt: skip
     return pairs
 
 
-class Yardsticks(NamedTuple):
-    """Test slices with the Dice of a reader against the others, of pairs of readers, and of a threshold."""
-
-    slices: pd.DataFrame
-    manifest: dict[str, Any]
-
-    def beside(self, results: Results) -> "Yardsticks":
-        """With a column for each width: its Dice on the slice, mean over its trainings.
-
-        Raises:
-            InputError: the yardsticks were recorded on other slices.
-        """
-        own, options = results.manifest, results.manifest["options"]
-        recorded_on = (self.manifest["crops"]["fingerprint"], self.manifest["split_seed"], self.manifest["readers"])
-        if recorded_on != (own["crops"]["fingerprint"], options.get("split_seed"), options["readers"]):
-            raise InputError(
-                f"{YARDSTICKS}: of other crops, another split or target than {results.where}. Record them again: "
-                "python studies/yardsticks.py data/lidc"
-            )
-        by_width = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
-        return self._replace(slices=self.slices.merge(by_width.reset_index(), on=SLICE, validate="one_to_one"))
-
-    @property
-    def by_all_four(self) -> pd.DataFrame:
-        """The slices that all four readers outlined."""
-        return self.slices[self.slices["reader_dice"].notna()]
-
-
-def read_yardsticks(directory: Path) -> Yardsticks:
+def read_yardsticks(directory: Path, results: Results) -> pd.DataFrame:
     """Read what ``studies/yardsticks.py`` recorded of readers and a threshold on the test slices.
 
+    Beside them is a column for each width: its Dice on the slice, mean over its trainings.
+
     Raises:
-        InputError: a file is missing, of another version, or lacks a column.
+        InputError: a file is missing, or was recorded on other slices than the results.
     """
-    manifest = read_json(directory / MANIFEST)
-    if not isinstance(manifest, dict) or not YARDSTICK_FORMAT.items() <= manifest.items():
-        version = YARDSTICK_FORMAT["version"]
-        raise InputError(f"{directory / MANIFEST}: not of yardsticks, version {version}. Record them again.")
-    way_out = f"Record them with: python studies/yardsticks.py data/lidc {directory}"
-    return Yardsticks(read_tables(directory, {"slices.csv.gz": YARDSTICK_COLUMNS}, way_out)["slices"], manifest)
+    table = _tables(directory, f"python studies/yardsticks.py data/lidc {directory}", "slices.csv.gz")["slices"]
+    made, own, options = read_json(directory / MANIFEST), results.manifest["crops"], results.manifest["options"]
+    if (made["crops"]["fingerprint"], made["split_seed"], made["readers"]) != (
+        own["fingerprint"], options.get("split_seed"), options["readers"],
+    ):  # fmt: skip
+        raise InputError(
+            f"{directory}: of other crops, another split or target than {results.where}. Record them again: "
+            "python studies/yardsticks.py data/lidc"
+        )
+    by_width = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
+    return table.merge(by_width.reset_index(), on=SLICE, validate="one_to_one")

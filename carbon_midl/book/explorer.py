@@ -6,7 +6,7 @@ grids, embodied shares and criteria. Nothing is chosen here; the page does that 
 """
 
 import json
-import math
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 from carbon_midl.book.evidence import WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS
 from carbon_midl.book.numbers import n_text
-from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import (
     EMBODIED_KG,
     LOCAL_LIFETIME_YEARS,
@@ -27,6 +26,7 @@ from carbon_midl.footprint.grid import (
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.selection.candidates import Candidates, Factors
 from carbon_midl.selection.criteria import CRITERIA, NonInferior, all_criteria
+from carbon_midl.study.results import named_rows
 
 CLEAN_GRID, DIRTY_GRID = "NO", "PL"
 """Between their carbon intensities, and half as much again, the slider of the budget has room."""
@@ -38,8 +38,7 @@ PROGRAM = Path("book/_static/explorer.js")
 
 def explorer_data(study: WidthStudy) -> dict[str, Any]:
     """Everything the page needs, as JSON holds it."""
-    candidates = study.candidates
-    factors = candidates.factors
+    candidates, factors = study.candidates, study.candidates.factors
     assert factors is not None, "the book costs candidates from their energy"
     places = {"World": WORLD, **national_averages()}
     return {
@@ -68,21 +67,14 @@ def explorer_data(study: WidthStudy) -> dict[str, Any]:
 
 def widths(study: WidthStudy) -> list[dict[str, Any]]:
     """By width: the interval of its Dice, and each training's energy, time and Dice by patient."""
-    candidates = study.candidates
-    assert candidates.energy_kwh is not None, "the book costs candidates from their energy"
-    assert candidates.duration_s is not None, "a recorded study has durations"
     found = []
-    for place, name in enumerate(candidates.names):
-        _, low, high = study.bootstrap.dice(int(name))
+    for place, row in enumerate(named_rows(study.widths)):
+        runs = study.results.runs[study.results.runs["filters"] == row.filters]
         trainings = [
-            {
-                "energy_kwh": float(candidates.energy_kwh[place, 0, training]),
-                "duration_s": float(candidates.duration_s[place, 0, training]),
-                "dice": candidates.performance[place, :, training].tolist(),
-            }
-            for training in range(candidates.trainings[place])
+            {"energy_kwh": run.energy_kwh, "duration_s": run.duration_s, "dice": dice.tolist()}
+            for run, dice in zip(named_rows(runs), study.candidates.performance[place].T, strict=False)
         ]
-        found.append({"name": name, "low": low, "high": high, "trainings": trainings})
+        found.append({"name": str(row.filters), "low": row.dice_low, "high": row.dice_high, "trainings": trainings})
     return found
 
 
@@ -101,7 +93,7 @@ def start(candidates: Candidates, factors: Factors) -> dict[str, Any]:
     here = factors.intensity.g_per_kwh
     grids = [average.place for average in (WORLD, *national_averages().values()) if average.g_per_kwh == here]
     return {
-        "grid": grids[0] if grids else f"{here:g}",
+        "grid": [*grids, f"{here:g}"][0],
         "pue": factors.pue,
         "embodied": 0.0,
         "criterion": START,
@@ -114,43 +106,26 @@ def start(candidates: Candidates, factors: Factors) -> dict[str, Any]:
 
 def grams(candidates: Candidates, factors: Factors) -> dict[str, float]:
     """From where to where a budget makes a difference, on clean grids and dirty ones."""
-    clean, dirty = (carbon_intensity(place).g_per_kwh for place in (CLEAN_GRID, DIRTY_GRID))
-    here = factors.intensity.g_per_kwh
-    low = np.nanmin(candidates.mean_cost) * min(1.0, clean / here) / 1.5
-    high = np.nanmax(candidates.mean_cost) * max(1.0, dirty / here) * 1.5
-    return {"low": float(low), "high": float(high)}
+    clean, dirty = (
+        carbon_intensity(place).g_per_kwh / factors.intensity.g_per_kwh for place in (CLEAN_GRID, DIRTY_GRID)
+    )
+    return {
+        "low": float(np.nanmin(candidates.mean_cost) * min(1.0, clean) / 1.5),
+        "high": float(np.nanmax(candidates.mean_cost) * max(1.0, dirty) * 1.5),
+    }
 
 
-def rounded_up(value: float, digits: int = 3) -> float:
-    """To so many significant digits and not below ``value``, so that what fitted a budget still fits."""
-    if value <= 0:
-        return value
-    unit = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
-    found = float(f"{math.ceil(value / unit) * unit:.{digits}g}")
-    return found if found >= value else float(f"{found + unit:.{digits}g}")
+def rounded_up(value: float) -> float:
+    """To three significant digits and not below ``value``, so that what fitted a budget still fits."""
+    return float(Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(value))
 
 
 def explorer_page(root: Path, data: dict[str, Any]) -> str:
-    """The markup with its data and program.
-
-    Args:
-        root: the repository.
-        data: of :func:`explorer_data`.
-
-    Raises:
-        InputError: a file is missing.
-    """
+    """The markup of the repository ``root`` with its program and the data of :func:`explorer_data`."""
     # In a script's text "</script" would end it; "\u003c" is the same to a reader of JSON.
     embedded = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    markup, program = ((root / path).read_text(encoding="utf-8") for path in (MARKUP, PROGRAM))
     return (
-        _read(root / MARKUP)
-        + f'<script type="application/json" id="explorer-data">{embedded}</script>\n'
-        + f'<script type="module">\n{_read(root / PROGRAM)}</script>\n'
+        f'{markup}<script type="application/json" id="explorer-data">{embedded}</script>\n'
+        f'<script type="module">\n{program}</script>\n'
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. It comes with the repository; restore it.") from None

@@ -1,25 +1,35 @@
-"""How the book's figures are drawn: each from one tidy table, as SVG for a light page and for a dark one."""
+"""The book's figures: each is drawn from one tidy table, as SVG for a light page and for a dark one.
 
-from collections.abc import Callable
+Their tables, and all figures by name, are at the end. Chapters have the captions and alternative texts.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.files import replaced
+from carbon_midl.lidc.statistics import ALL_SIZES
+from carbon_midl.selection import by_width
 from carbon_midl.study.results import named_rows
 
 SIZE_IN = (5.6, 3.9)
 """Small on purpose: at the width of a phone the 10 pt labels stay legible."""
+STYLE: dict[str, Any] = {
+    "axes.grid": True, "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.labelsize": 10.5, "xtick.labelsize": 10, "ytick.labelsize": 10,
+    "legend.fontsize": 9.5, "legend.frameon": False, "font.sans-serif": ["DejaVu Sans"], "svg.hashsalt": "carbon-midl",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,71 +81,36 @@ POLICY_LABELS = {
     "screened-halving": "screened halving",
     "widen": "widening",
 }
-SMALLEST_LABELLED_SHARE = 0.06
-"""Of a bar's part that has room for a digit."""
+DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
+"""Of the published curves."""
 READER_DASHES = ("-", "--", "-.", ":")
+MARKERS = "osD^vPX"
+PER_CENT = PercentFormatter(1, decimals=0, symbol=" %")
 
-Draw = Callable[[Axes, pd.DataFrame, Theme], None]
+
+class Picture(NamedTuple):
+    """How a figure is drawn, from which table, and its size in inches."""
+
+    draw: Callable[[Axes, pd.DataFrame, Theme], None]
+    table: Callable[[Any], pd.DataFrame]
+    size_in: tuple[float, float] = SIZE_IN
 
 
-def save_pair(
-    draw: Draw, data: pd.DataFrame, directory: Path, name: str, size_in: tuple[float, float] = SIZE_IN
-) -> None:
+def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) -> None:
     """Draw ``data`` twice, to ``<name>.light.svg`` and ``<name>.dark.svg`` in ``directory``.
 
     The background is transparent, labels are paths (no font is needed to show them; the label itself stays in the file
     as a comment), and equal data give equal files.
     """
     for theme in (LIGHT, DARK):
-        with matplotlib.rc_context(_style(theme)):
-            figure = Figure(figsize=size_in, layout="constrained")
-            draw(figure.subplots(), data, theme)
+        style = dict(sns.axes_style("ticks"))
+        style |= dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], theme.foreground)
+        style |= {"axes.edgecolor": theme.muted, "grid.color": theme.grid} | STYLE
+        with matplotlib.rc_context(style):
+            figure = Figure(figsize=picture.size_in, layout="constrained")
+            picture.draw(figure.subplots(), data, theme)
             with replaced(directory / f"{name}.{theme.name}.svg") as path:
                 figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-
-
-def save_card(draw: Draw, data: pd.DataFrame, path: Path, title: str) -> None:
-    """Draw ``data`` under a title as a PNG of 1200 × 630 px, the size that is shown beside a shared link."""
-    large = {"font.size": 18, "axes.labelsize": 18, "xtick.labelsize": 16, "ytick.labelsize": 16}
-    with matplotlib.rc_context(_style(LIGHT) | large):
-        layout = ConstrainedLayoutEngine(w_pad=0.5, h_pad=0.3)
-        figure = Figure(figsize=(12, 6.3), dpi=100, layout=layout, facecolor=LIGHT.page)
-        draw(figure.subplots(), data, LIGHT)
-        figure.suptitle(title, fontsize=30, color=LIGHT.foreground)
-        with replaced(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
-
-
-def _style(theme: Theme) -> dict[Any, Any]:
-    style = dict(sns.axes_style("ticks"))
-    for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color"):
-        style[key] = theme.foreground
-    return style | {
-        "axes.edgecolor": theme.muted,
-        "axes.facecolor": "none",
-        "figure.facecolor": "none",
-        "axes.grid": True,
-        "grid.color": theme.grid,
-        "grid.linewidth": 0.6,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.labelsize": 10.5,
-        "xtick.labelsize": 10,
-        "ytick.labelsize": 10,
-        "legend.fontsize": 9.5,
-        "legend.frameon": False,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "svg.fonttype": "path",
-        "svg.hashsalt": "carbon-midl",
-        "svg.id": None,
-    }
-
-
-def width_colours(widths: list[int], theme: Theme) -> dict[int, tuple[float, float, float]]:
-    """One colour a width, ordered like the widths and clear of the page's own colour."""
-    return dict(zip(widths, sns.color_palette(theme.ramp, len(widths)), strict=True))
 
 
 def readable_on(colour: tuple[float, float, float]) -> str:
@@ -167,11 +142,7 @@ def unet(axes: Axes, levels: pd.DataFrame, theme: Theme) -> None:
     colours = sns.color_palette(theme.ramp, last + 1)
 
     def arrow(start: tuple[float, float], end: tuple[float, float], colour: str, style: str = "-") -> None:
-        axes.add_patch(
-            FancyArrowPatch(
-                start, end, arrowstyle="-|>", mutation_scale=10, color=colour, linestyle=style, linewidth=1.2
-            )
-        )
+        axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linestyle": style})
 
     for row in named_rows(levels):
         level = int(row.level)
@@ -221,29 +192,25 @@ def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 def learning(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Best validation Dice so far against carbon so far, one line a run (columns of ``learning``)."""
-    widths = sorted(int(width) for width in table["filters"].unique())
-    colours, dashes = width_colours(widths, theme), ["-", "--", ":", "-."]
-    for number, width in enumerate(widths):
-        style: dict[str, Any] = {"linestyle": dashes[number % len(dashes)], "color": colours[width], "linewidth": 1.7}
-        for _, run in table[table["filters"] == width].groupby("run"):
-            axes.plot(run["carbon_g"], run["best_val_dice"], **style)
-        axes.plot([], [], **style, label=f"F = {width}")
+    table = table.sort_values("filters", kind="stable")
+    table["width"] = [f"F = {width}" for width in table["filters"]]
+    sns.lineplot(
+        table, x="carbon_g", y="best_val_dice", units="run", estimator=None, hue="width", style="width",
+        palette=theme.ramp, linewidth=1.7, ax=axes,
+    )  # fmt: skip
     axes.set(
         xscale="log", xlabel="Carbon spent on training so far (gCO₂eq, log scale)", ylabel="Best validation Dice so far"
     )
     _plain_log(axes)
-    axes.legend(loc="lower right", ncols=1 if len(widths) < 5 else 2)
+    axes.legend(loc="lower right", ncols=1 if table["width"].nunique() < 5 else 2)
 
 
 def selection_price(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Carbon of all runs of a width, training and evaluation (``filters``, ``carbon_g``, ``share``)."""
-    table = table.sort_values("filters", ascending=False, ignore_index=True)
-    axes.barh(table.index, table["carbon_g"], color=theme.accents[0], height=0.62, edgecolor="none")
-    for row in named_rows(table):
-        axes.annotate(
-            f"{row.share:.0%}", (row.carbon_g, row.Index), (5, 0), textcoords="offset points", va="center", fontsize=10
-        )
-    axes.set_yticks(table.index, [f"F = {width}" for width in table["filters"]])
+    table = table.sort_values("filters", ascending=False)
+    widths = [f"F = {width}" for width in table["filters"]]
+    bars = axes.barh(widths, table["carbon_g"], color=theme.accents[0], height=0.62, edgecolor="none")
+    axes.bar_label(bars, [f"{share:.0%}" for share in table["share"]], padding=5, fontsize=10)
     axes.grid(visible=False, axis="y")
     axes.set(xlabel="Carbon footprint of all runs of the width (gCO₂eq)")
     axes.margins(x=0.14)
@@ -251,28 +218,15 @@ def selection_price(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 def dice_size(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Dice by size of the nodule and width, with the readers' own agreement (columns of ``by_size``)."""
-    widths = sorted(int(width) for width in table["filters"].unique())
-    colours, markers = width_colours(widths, theme), "osD^vPX"
-    labels = list(dict.fromkeys(table["size"]))
-    step = 0.7 / max(len(widths), 2)
-    for number, width in enumerate(widths):
-        rows = table[table["filters"] == width].set_index("size").reindex(labels)
-        x = [position + (number - (len(widths) - 1) / 2) * step for position in range(len(labels))]
-        axes.errorbar(
-            x, rows["dice"], yerr=[rows["dice"] - rows["dice_low"], rows["dice_high"] - rows["dice"]],
-            fmt=markers[number % len(markers)], color=colours[width], markersize=6,
-            elinewidth=1.3, label=f"F = {width}",
-        )  # fmt: skip
-    readers = table.drop_duplicates("size").set_index("size")["readers_dice"].reindex(labels)
-    axes.hlines(
-        readers, [i - 0.42 for i in range(len(labels))], [i + 0.42 for i in range(len(labels))],
-        color=theme.accents[1], linewidth=2, label="readers",
-    )  # fmt: skip
-    axes.set_xticks(range(len(labels)), labels)
-    axes.grid(visible=False, axis="x")
+    readers = table.drop_duplicates("size")["readers_dice"]
+    table = table.rename(columns={"dice": "mean", "dice_low": "low", "dice_high": "high"})
+    groups = {f"F = {width}": rows for width, rows in table.groupby("filters")}
+    _side_by_side(axes, groups, sns.color_palette(theme.ramp, len(groups)), 0.7 / max(len(groups), 2))
+    places = np.arange(len(readers))
+    axes.hlines(readers, places - 0.42, places + 0.42, color=theme.accents[1], linewidth=2, label="readers")
     axes.set(xlabel="Area of the nodule in the slice", ylabel="Test Dice")
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=min(len(widths) + 1, 5), columnspacing=1.1,
+        loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=min(len(groups) + 1, 5), columnspacing=1.1,
         handletextpad=0.4,
     )  # fmt: skip
 
@@ -286,14 +240,10 @@ def lidc_sizes(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     by_bin = table.assign(bin=table["diameter_mm"].clip(upper=last)).pivot_table(
         "nodules", "bin", "readers", aggfunc="sum", fill_value=0
     )
-    below = pd.Series(0, index=by_bin.index)
-    for readers, colour in zip(by_bin.columns[::-1], sns.color_palette(theme.ramp, len(by_bin.columns)), strict=True):
-        axes.bar(
-            by_bin.index + 0.5, by_bin[readers], 0.9, below,
-            color=colour, edgecolor=theme.page, linewidth=0.5, label=str(readers),
-        )  # fmt: skip
-        below = below + by_bin[readers]
-    axes.set_xticks([*range(0, last, 5), last + 0.5], [*map(str, range(0, last, 5)), f"{last}+"])
+    colours = sns.color_palette(theme.ramp, by_bin.shape[1])
+    by_bin = by_bin.reindex(range(last + 1), fill_value=0)[by_bin.columns[::-1]]
+    by_bin.plot.bar(stacked=True, ax=axes, width=0.9, color=colours, edgecolor=theme.page, linewidth=0.5, rot=0)
+    axes.set_xticks([*np.arange(0, last, 5) - 0.5, last], [*map(str, range(0, last, 5)), f"{last}+"])
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="Diameter (mm)", ylabel="Nodules")
     axes.legend(title="Readers", loc="upper right")
@@ -301,49 +251,38 @@ def lidc_sizes(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 def lidc_ratings(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """How often each value was given, a bar a rating (``rating``, ``value``, ``share``)."""
-    ratings = list(dict.fromkeys(table["rating"]))
-    values = range(1, int(table["value"].max()) + 1)
-    shares = table.pivot_table("share", "rating", "value", fill_value=0).reindex(index=ratings, columns=values)
-
-    def label(value: int, share: float) -> str:
-        return str(value) if share >= SMALLEST_LABELLED_SHARE else ""
-
-    _stacked_bars(axes, shares, theme, label, height=0.72, linewidth=0.5)
+    shares = table.pivot_table("share", "rating", "value").reindex(table["rating"].unique())
+    _stacked_bars(axes, shares, theme, lambda value, share: str(value) if share >= 0.06 else "")
     axes.set(xlabel="Share of readings")
 
 
 def choice_probability(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Stacked bars, one a criterion: how probably each width is chosen (``name``, ``filters``, ``probability``)."""
-    names = [name for name in CRITERION_LABELS if name in set(table["name"])]
-    likely = table.pivot_table("probability", "name", "filters").reindex(index=names)
+    likely = table.pivot_table("probability", "name", "filters")
+    likely = likely.reindex([name for name in CRITERION_LABELS if name in likely.index]).rename(CRITERION_LABELS)
 
     def label(width: int, share: float) -> str:
         if share < 0.08:
             return ""  # no room for two digits
         return f"F = {width}" if share > 0.17 else str(width)
 
-    _stacked_bars(axes, likely, theme, label, height=0.7, linewidth=0.6)
-    axes.set_yticks(range(len(names)), [CRITERION_LABELS[name] for name in names])
+    _stacked_bars(axes, likely, theme, label)
     axes.set(xlabel="Share of draws in which the width is chosen")
 
 
-def _stacked_bars(
-    axes: Axes, shares: pd.DataFrame, theme: Theme, label: Callable[[Any, float], str], **bar: Any
-) -> None:
+def _stacked_bars(axes: Axes, shares: pd.DataFrame, theme: Theme, label: Callable[[Any, float], str]) -> None:
     """A bar a row, of a part a column, from the top; parts are labelled by column and share."""
-    shares, left = shares.fillna(0), pd.Series(0.0, index=shares.index)
-    for (column, share), colour in zip(shares.items(), sns.color_palette(theme.ramp, shares.shape[1]), strict=True):
-        axes.barh(shares.index, share, left=left, color=colour, edgecolor=theme.page, **bar)
-        for place, part in enumerate(share):
-            axes.text(
-                left.iloc[place] + part / 2, place, label(column, part),
-                ha="center", va="center", color=readable_on(colour), fontsize=9.5,
-            )  # fmt: skip
-        left = left + share
+    colours = sns.color_palette(theme.ramp, shares.shape[1])
+    shares = shares.fillna(0)
+    shares.plot.barh(stacked=True, ax=axes, color=colours, edgecolor=theme.page, width=0.7, legend=False)
+    bar_containers: Any = axes.containers
+    for bars, (column, parts), colour in zip(bar_containers, shares.items(), colours, strict=True):
+        labels = [label(column, part) for part in parts]
+        axes.bar_label(bars, labels, label_type="center", color=readable_on(colour), fontsize=9.5)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    _per_cent(axes.xaxis)
-    axes.set(xlim=(0, 1))
+    axes.xaxis.set_major_formatter(PER_CENT)
+    axes.set(xlim=(0, 1), ylabel="")
 
 
 def lidc_outlines(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
@@ -369,20 +308,22 @@ def lidc_outlines(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 
 def lidc_agreement(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Mean Dice of two readers by size of the nodule (``compared``, ``size``, ``mean``, ``low``, ``high``)."""
-    sizes = list(dict.fromkeys(table["size"]))
-    kinds = list(dict.fromkeys(table["compared"]))
-    for number, kind in enumerate(kinds):
-        rows = table[table["compared"] == kind].set_index("size").reindex(sizes)
-        axes.errorbar(
-            [position + 0.24 * (number - (len(kinds) - 1) / 2) for position in range(len(sizes))], rows["mean"],
-            yerr=[rows["mean"] - rows["low"], rows["high"] - rows["mean"]],
-            fmt="osD"[number], color=theme.accents[number], markersize=6.5, elinewidth=1.5, capsize=3, label=kind,
-        )  # fmt: skip
-    axes.set_xticks(range(len(sizes)), sizes)
-    axes.grid(visible=False, axis="x")
+    _side_by_side(axes, dict(iter(table.groupby("compared", sort=False))), theme.accents, 0.24)
     axes.set(xlabel="Diameter of the nodule", ylabel="Dice of two readers")
     axes.margins(x=0.08, y=0.12)
     axes.legend(loc="upper left")
+
+
+def _side_by_side(axes: Axes, groups: dict[Any, pd.DataFrame], colours: Sequence[Any], step: float) -> None:
+    """Means with their intervals by size, so far apart, of each group (``size``, ``mean``, ``low``, ``high``)."""
+    for number, (label, rows) in enumerate(groups.items()):
+        places = np.arange(len(rows)) + step * (number - (len(groups) - 1) / 2)
+        axes.errorbar(
+            places, rows["mean"], [rows["mean"] - rows["low"], rows["high"] - rows["mean"]], label=label,
+            fmt=MARKERS[number % len(MARKERS)], color=colours[number], markersize=6, elinewidth=1.4,
+        )  # fmt: skip
+    axes.set_xticks(range(len(rows)), rows["size"])
+    axes.grid(visible=False, axis="x")
 
 
 def lidc_leak(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
@@ -394,7 +335,7 @@ def lidc_leak(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
         axes.stairs(rows["share"], edges, color=colour, fill=True, alpha=0.16)
         axes.axvline(rows["mean"].iloc[0], color=colour, linewidth=1.6, linestyle=("--", ":")[number])
     axes.axvline(table["readers"].iloc[0], color=theme.foreground, linewidth=1.4, label="two readers, mean")
-    _per_cent(axes.yaxis)
+    axes.yaxis.set_major_formatter(PER_CENT)
     axes.set(xlabel="Dice of the copycat on a test slice", ylabel="Share of test slices", xlim=(0, 1))
     axes.legend(loc="upper left")
 
@@ -402,48 +343,33 @@ def lidc_leak(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
 def policies(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Reliability against price of policies (``dataset``, ``name``, ``share``, ``within``, ``role``).
 
-    ``role`` is "grid", or "tuned" and "tested" for a policy that was chosen on one data set and tested on another.
+    ``role`` is "grid", or "tested" for a policy that was chosen on one data set and tested on another.
     """
-    colours = dict(zip(POLICY_LABELS, (theme.foreground, *theme.accents), strict=True))
-    datasets = sorted(table["dataset"].unique().tolist())
-    markers = dict(zip(datasets, "osD^", strict=False))
     axes.add_patch(Rectangle((0, 0.9), 0.2, 0.1, facecolor=theme.accents[2], alpha=0.16, edgecolor="none"))
-    grid = table[table["role"] == "grid"]
-    for (dataset, name), rows in grid.groupby(["dataset", "name"]):
-        axes.plot(
-            rows["share"], rows["within"], markers[str(dataset)], color=colours[str(name)], markersize=5, alpha=0.75,
-            markeredgewidth=0,
-        )  # fmt: skip
-    for dataset, rows in table[table["role"] == "tested"].groupby("dataset"):
-        axes.plot(
-            rows["share"], rows["within"], markers[str(dataset)], markersize=11, markerfacecolor="none",
-            markeredgecolor=theme.foreground, markeredgewidth=1.6, linestyle="none",
-        )  # fmt: skip
-    for name, label in POLICY_LABELS.items():
-        axes.plot([], [], "o", color=colours[name], label=label, markersize=6)
-    for dataset in datasets:
-        axes.plot([], [], markers[dataset], color=theme.muted, markerfacecolor="none", label=dataset, markersize=6)
-    _per_cent(axes.xaxis)
-    _per_cent(axes.yaxis)
+    colours = dict(zip(POLICY_LABELS.values(), (theme.foreground, *theme.accents), strict=True))
+    table = table.assign(policy=table["name"].map(POLICY_LABELS)).sort_values("dataset")
+    shown: dict[str, Any] = {"x": "share", "y": "within", "style": "dataset", "markers": ["o", "s"], "ax": axes}
+    grid, tested = (table[table["role"] == role] for role in ("grid", "tested"))
+    sns.scatterplot(grid, hue="policy", palette=colours, s=28, alpha=0.75, linewidth=0, **shown)
+    axes.legend(loc="center right", handletextpad=0.3, labelspacing=0.3)
+    sns.scatterplot(tested, s=120, facecolor="none", edgecolor=theme.foreground, linewidth=1.6, legend=False, **shown)
+    axes.xaxis.set_major_formatter(PER_CENT)
+    axes.yaxis.set_major_formatter(PER_CENT)
     axes.set(
         xlim=(0, 1.04), ylim=(-0.04, 1.04), xlabel="Energy of the search, share of the full sweep's",
         ylabel="Draws with a regret of at most half a point",
     )  # fmt: skip
-    axes.legend(loc="center right", handletextpad=0.3, labelspacing=0.3)
 
 
 def search_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     """Validation Dice after each step against the energy of the search so far, a line a candidate."""
-    names = list(dict.fromkeys(table["candidate"]))
-    colours = sns.color_palette(theme.ramp, len(names))
-    chosen = table.loc[table["chosen"], "candidate"].iloc[0]
-    for number, name in enumerate(names):
-        rows = table[table["candidate"] == name]
-        axes.plot(
-            1000 * rows["energy_so_far_kwh"], rows["val_dice"], "osD^vPX"[number % 7] + "-", color=colours[number],
-            markersize=6, linewidth=2.2 if name == chosen else 1.2,
-            label=f"{name}, chosen" if name == chosen else name,
-        )  # fmt: skip
+    names = table["candidate"] + np.where(table["chosen"], ", chosen", "")
+    markers = dict(zip(names.unique(), MARKERS, strict=False))
+    table = table.assign(name=names, energy_wh=1000 * table["energy_so_far_kwh"])
+    sns.lineplot(
+        table, x="energy_wh", y="val_dice", hue="name", style="name", markers=markers, dashes=False, palette=theme.ramp,
+        size="name", sizes={name: 2.2 if "chosen" in name else 1.2 for name in names.unique()}, ax=axes,
+    )  # fmt: skip
     full_wh = 1000 * table["full_sweep_kwh"].iloc[0]
     axes.axvline(full_wh, color=theme.accents[1], linestyle="--", linewidth=1.5)
     axes.annotate(
@@ -456,11 +382,6 @@ def search_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
 
-def _per_cent(axis: Axis) -> None:
-    """Write the axis of a share in per cent."""
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
-
-
 def _plain_log(axes: Axes) -> None:
     """Write a logarithmic x axis in plain numbers, also where it spans less than a decade."""
     low, high = axes.get_xlim()
@@ -468,3 +389,78 @@ def _plain_log(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def unet_levels(evidence: Evidence) -> pd.DataFrame:
+    """The network's levels."""
+    size, levels = int(evidence.results.manifest["crops"]["size"]), range(evidence.depth)
+    return pd.DataFrame({"level": levels}).assign(
+        filters=["F" if level == 0 else f"{2**level} F" for level in levels],
+        pixels=[f"{size // 2**level} × {size // 2**level}" for level in levels],
+    )
+
+
+def probabilities(study: WidthStudy) -> pd.DataFrame:
+    """Probability of choice by criterion and width."""
+    _, likely = study.choices
+    return likely.assign(filters=likely["candidate"].astype(int)).drop(columns="candidate")
+
+
+def rating_shares(evidence: Evidence) -> pd.DataFrame:
+    """The distributions of the nine ratings."""
+    table = evidence.statistics["rating counts"]
+    return table.assign(rating=table["rating"].str.replace("_", " "))
+
+
+def agreement(evidence: Evidence) -> pd.DataFrame:
+    """Dice of two readers by size of the nodule."""
+    kinds = {"on a slice both outlined": "slice dice", "over the whole nodule": "nodule dice"}
+    parts = [evidence.statistics[name].assign(compared=compared) for compared, name in kinds.items()]
+    return pd.concat(parts, ignore_index=True).query("size != @ALL_SIZES")
+
+
+def copycat(evidence: Evidence) -> pd.DataFrame:
+    """The copycat's Dice under both splits, with the means and that of two readers."""
+    means, slice_dice, table = (evidence.statistics[name] for name in ("copycat", "slice dice", "copycat dice"))
+    by_split = means[means["measure"] == "dice"].set_index("split")["estimate"]
+    readers = float(slice_dice.set_index("size")["mean"][ALL_SIZES])
+    return table.assign(mean=table["split"].map(by_split), readers=readers)
+
+
+def replayed(evidence: Evidence) -> pd.DataFrame:
+    """Reliability against price of every policy."""
+    record, columns = evidence.published, ["dataset", "name", "policy", "share", "within"]
+    names = dict(zip(record.policies["policy"], record.policies["name"], strict=True))
+    tested = record.tuned[record.tuned["on"] != record.tuned["tuned_on"]]
+    tested = tested.assign(dataset=tested["on"], name=tested["policy"].map(names), role="tested")
+    table = pd.concat([record.policies[columns].assign(role="grid"), tested[[*columns, "role"]]], ignore_index=True)
+    return table.assign(dataset=table["dataset"].map(DATASETS))
+
+
+def trail(evidence: Evidence) -> pd.DataFrame:
+    """What the recorded search did, step by step."""
+    record = evidence.search
+    table = record.trail[record.trail["state"] == "done"]
+    full_sweep_kwh = float(record.sweep["energy_whole_run_kwh"].sum())
+    return table.assign(chosen=table["candidate"] == record.outcome["chosen"], full_sweep_kwh=full_sweep_kwh)
+
+
+PICTURES = {
+    "growth": Picture(growth, lambda evidence: evidence.systems, (5.6, 4.0)),
+    "unet": Picture(unet, unet_levels, (5.6, 3.6)),
+    "dice-carbon": Picture(dice_carbon, lambda study: study.widths),
+    "learning": Picture(learning, lambda study: by_width.learning(study.results)),
+    "selection-price": Picture(selection_price, lambda evidence: evidence.price, (5.6, 2.9)),
+    "dice-size": Picture(dice_size, lambda evidence: evidence.sizes, (5.6, 4.1)),
+    "choice-probability": Picture(choice_probability, probabilities, (5.6, 3.4)),
+    "lidc-sizes": Picture(lidc_sizes, lambda evidence: evidence.statistics["diameters"]),
+    "lidc-ratings": Picture(lidc_ratings, rating_shares, (5.6, 4.2)),
+    "lidc-outlines": Picture(lidc_outlines, lambda evidence: evidence.statistics["example"], (5.6, 4.0)),
+    "lidc-agreement": Picture(lidc_agreement, agreement, (5.6, 3.7)),
+    "lidc-leak": Picture(lidc_leak, copycat),
+    "policies": Picture(policies, replayed, (5.6, 4.2)),
+    "search-trail": Picture(search_trail, trail),
+}
+"""Of the chapters."""
+SHOWN_PICTURES = {f"shown-{name}": PICTURES[name] for name in ("dice-carbon", "learning")}
+"""Of the study in the appendix."""

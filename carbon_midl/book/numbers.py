@@ -5,6 +5,7 @@ How an estimate with its interval is printed comes first; tables print theirs th
 
 import math
 import re
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,26 +15,18 @@ import pandas as pd
 
 from carbon_midl import units
 from carbon_midl.book import claims
-from carbon_midl.book.evidence import (
-    COLLECTION_PAGE,
-    GRIDS,
-    TRANSFER,
-    Evidence,
-    PublishedCurves,
-    RecordedSearch,
-    WidthStudy,
-)
-from carbon_midl.book.figures import POLICY_LABELS
+from carbon_midl.book.evidence import COLLECTION_PAGE, GRIDS, TRANSFER, YARDSTICKS, Evidence, WidthStudy
+from carbon_midl.book.figures import DATASETS, POLICY_LABELS
 from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.measures import DRAWS, Interval, mean_over_patients
+from carbon_midl.measures import DRAWS, mean_over_patients
 from carbon_midl.selection.criteria import PRICE_SHARE, all_criteria
 from carbon_midl.study.results import MANIFEST, named_rows
 from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times
 
-DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
 BUILD = Path("results/book-build/footprint.json")
+PARTS = ("train", "validation", "test")
 NBSP = "\N{NO-BREAK SPACE}"
 energy, carbon, duration = (partial(form, page=True) for form in (units.energy, units.carbon, units.duration))
 
@@ -44,49 +37,32 @@ def unbroken(text: str) -> str:
     return re.sub(r"(?<=\d) (?=(?:%|mg|g|kg|Wh|kWh|min|s|h|px)(?![\w/]))", NBSP, text)
 
 
-def interval(row: Any, name: str = "estimate") -> Interval:
-    """The named estimate of a row of a table with the limits beside it, ``median_low`` or, without such, ``low``."""
+def interval(form: Callable[[float], str], row: Any, name: str = "estimate") -> str:
+    """The named estimate of a row with the limits beside it, ``median_low`` or, without such, ``low``.
+
+    With the form ``dice`` it is ``0.701 (0.650 to 0.748)``, with ``percent`` it is ``34.4 % (32.2 to 36.5 %)``.
+    """
     prefix = f"{name}_" if hasattr(row, f"{name}_low") else ""
-    return Interval(getattr(row, name), getattr(row, f"{prefix}low"), getattr(row, f"{prefix}high"))
-
-
-def dice_interval(row: Any, name: str = "estimate") -> str:
-    """``0.701 (0.650 to 0.748)``."""
-    estimate, low, high = map(dice, interval(row, name))
-    return f"{estimate} ({low} to {high})"
-
-
-def dice_cell(row: Any, name: str = "estimate") -> str:
-    """``0.779 (0.773–0.785)``, for a table."""
-    return dice_interval(row, name).replace(" to ", "–")
-
-
-def percent_interval(row: Any, name: str = "estimate") -> str:
-    """``34.4 % (32.2 to 36.5 %)``."""
-    estimate, low, high = map(percent, interval(row, name))
+    estimate, low, high = (form(getattr(row, part)) for part in (name, f"{prefix}low", f"{prefix}high"))
     return f"{estimate} ({low.removesuffix(' %')} to {high})"
 
 
-def percent_cell(row: Any, name: str = "estimate") -> str:
-    """``34.4 (32.2–36.5)``, for a column of a table whose header says that it is in per cent."""
-    return percent_interval(row, name).replace(" %", "").replace(" to ", "–")
+dice_interval, percent_interval = partial(interval, dice), partial(interval, percent)
+
+
+def cell(text: str) -> str:
+    """An interval for a column of a table, whose header says if it is in per cent: ``34.4 (32.2–36.5)``."""
+    return text.replace(" %", "").replace(" to ", "–")
 
 
 def signed_percent_interval(row: Any) -> str:
     """``+0.6 % (−1.2 to +2.4 %)``."""
-    estimate, low, high = (signed(100 * value) for value in interval(row))
-    return f"{estimate} % ({low} to {high} %)"
+    return interval(lambda fraction: f"{signed(100 * fraction)} %", row)
 
 
 def points_interval(row: Any) -> str:
     """``+1.2 points (+0.4 to +2.0)`` of a difference in Dice, a point being 0.01."""
-    estimate, low, high = (signed(100 * value) for value in interval(row))
-    return f"{estimate} points ({low} to {high})"
-
-
-def size(value: float) -> str:
-    """A size that may be a whole number: ``4``, ``5.50``, ``1,898``."""
-    return f"{value:,.0f}" if value == round(value) else significant(value)
+    return interval(lambda difference: signed(100 * difference), row).replace(" (", " points (")
 
 
 def grams(value: float) -> str:
@@ -120,15 +96,12 @@ def book_numbers(evidence: Evidence, shown: WidthStudy) -> dict[str, str]:
         evidence: what the chapters speak of.
         shown: the study of the appendix.
     """
-    numbers: dict[str, str] = {}
-    for of_evidence in (
-        growth_numbers, crops_numbers, training_numbers, energy_numbers, result_numbers, price_numbers,
-        yardstick_numbers, recipe_numbers, transfer_numbers, selection_numbers,
-    ):  # fmt: skip
-        numbers |= of_evidence(evidence)
-    numbers |= read_json(evidence.root / COLLECTION_PAGE / "numbers.json")
-    numbers |= published_numbers(evidence.published) | search_numbers(evidence.search) | shown_numbers(shown)
-    return {name: unbroken(text) for name, text in numbers.items()}
+    parts = (
+        growth_numbers(evidence), experiment_numbers(evidence), energy_numbers(evidence), result_numbers(evidence),
+        yardstick_numbers(evidence), selection_numbers(evidence),
+        read_json(evidence.root / COLLECTION_PAGE / "numbers.json"), search_numbers(evidence), shown_numbers(shown),
+    )  # fmt: skip
+    return {name: unbroken(text) for part in parts for name, text in part.items()}
 
 
 def growth_numbers(evidence: Evidence) -> dict[str, str]:
@@ -147,40 +120,25 @@ def growth_numbers(evidence: Evidence) -> dict[str, str]:
     }
 
 
-def crops_numbers(evidence: Evidence) -> dict[str, str]:
-    """The crops and their split."""
-    manifest = evidence.results.manifest
-    crops, split, slices = manifest["crops"], manifest["split"], manifest["slices"]
+def experiment_numbers(evidence: Evidence) -> dict[str, str]:
+    """The crops and their split, the candidates, their training, the machine, and the trials before."""
+    manifest, runs, widths = evidence.results.manifest, evidence.results.runs, evidence.bootstrap.widths
+    crops, slices, options, versions = (manifest[part] for part in ("crops", "slices", "options", "versions"))
+    first, last = (datetime.fromisoformat(manifest["dates"][key]).date() for key in ("first", "last"))
+    gains, steps = claims.augmentation_gains(evidence), claims.step_sizes(evidence)
+    # Trials with the very parameters and crops of the study, which the first part of the fingerprint stands for.
+    trials, first_runs = (
+        table.assign(key=table["fingerprint"].str.rpartition("-")[0]) for table in (evidence.trials, runs)
+    )
+    both = trials.merge(first_runs, on=["key", "filters"], suffixes=("", "_first"))
+    again: dict[int, Any] = {row.filters: row for row in named_rows(both)}
     return {
         "crops_patients": f"{crops['patients']:,}",
         "crops_slices": f"{crops['slices']:,}",
         "without_target": f"{slices['without_target']:,}",
         "crop_size": f"{crops['size']} × {crops['size']}",
-        "split_train": f"{split['train']:,}",
-        "split_validation": f"{split['validation']:,}",
-        "split_test": f"{split['test']:,}",
-        "train_slices": f"{slices['train']:,}",
-        "validation_slices": f"{slices['validation']:,}",
-        "test_slices": f"{slices['test']:,}",
-    }
-
-
-def training_numbers(evidence: Evidence) -> dict[str, str]:
-    """The candidates, their training, the machine, and the trials before."""
-    manifest, runs, widths = evidence.results.manifest, evidence.results.runs, evidence.bootstrap.widths
-    options, versions = manifest["options"], manifest["versions"]
-    first, last = (datetime.fromisoformat(manifest["dates"][key]).date() for key in ("first", "last"))
-    gains = claims.augmentation_gains(evidence)
-    steps = claims.step_sizes(evidence)
-    again = {
-        row.filters: (row, made)
-        for row in named_rows(evidence.trials)
-        for made in named_rows(
-            runs[(runs["fingerprint"].str.rsplit("-", n=1).str[0] == row.fingerprint.rpartition("-")[0])]
-        )
-    }
-    (rerun, rerun_first), (rerun_cpu, rerun_cpu_first) = again[16], again[4]
-    return {
+        **{f"split_{part}": f"{manifest['split'][part]:,}" for part in PARTS},
+        **{f"{part}_slices": f"{slices[part]:,}" for part in PARTS},
         "widths": joined(widths),
         "widths_count": count(len(widths)),
         "width_narrowest": str(widths[0]),
@@ -200,10 +158,10 @@ def training_numbers(evidence: Evidence) -> dict[str, str]:
         "step_size_points": significant(100 * float(steps[1e-3] - steps[3e-3]), 2),
         "augmentation_points": joined([f"{signed(100 * gain)} points" for gain in gains]),
         "augmentation_widths": joined(list(gains.index.get_level_values("filters"))),
-        "rerun_dice": dice(rerun.test_dice_patients),
-        "rerun_first": dice(rerun_first.test_dice_patients),
-        "rerun_cpu_dice": dice(rerun_cpu.test_dice_patients),
-        "rerun_cpu_first": dice(rerun_cpu_first.test_dice_patients),
+        "rerun_dice": dice(again[16].test_dice_patients),
+        "rerun_first": dice(again[16].test_dice_patients_first),
+        "rerun_cpu_dice": dice(again[4].test_dice_patients),
+        "rerun_cpu_first": dice(again[4].test_dice_patients_first),
     }
 
 
@@ -230,14 +188,18 @@ def energy_numbers(evidence: Evidence) -> dict[str, str]:
 
 
 def result_numbers(evidence: Evidence) -> dict[str, str]:
-    """Dice and carbon of the cheapest, the best and the dearest width, and what follows."""
+    """Dice and carbon of the cheapest, the best and the dearest width, and what all of it took."""
     bootstrap, carbon_g, best = evidence.bootstrap, evidence.carbon_g, evidence.best
-    cheapest, dearest = evidence.extremes
+    runs, (cheapest, dearest) = evidence.results.runs, evidence.extremes
     to_best, to_dearest = (100 * (carbon_g[width] / carbon_g[cheapest] - 1) for width in (best, dearest))
-    gain = bootstrap.relative_difference(cheapest, best)
-    seed_sd = evidence.results.runs.groupby("filters")["test_dice_patients"].std()
-    step = next(row for row in named_rows(evidence.steps) if (row.first, row.second) == (8, 16))
-    price, low, high = map(carbon, interval(step, "g_per_point"))
+    # What a per cent more Dice costs; the more Dice, the cheaper.
+    price, most, least = (to_best / (100 * gain) for gain in bootstrap.relative_difference(cheapest, best))
+    seed_sd = runs.groupby("filters")["test_dice_patients"].std()
+    (step,) = named_rows(evidence.steps.query("first == 8 and second == 16"))
+    everything, abandoned = evidence.whole_price, evidence.results.manifest["abandoned"]
+    one_run_g = runs.groupby("filters")["carbon_whole_run_g"].mean()
+    total_g = float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
+    build = read_footprint(evidence.root / BUILD)
     return {
         "cheapest": f"F = {cheapest}",
         "dearest": f"F = {dearest}",
@@ -247,28 +209,15 @@ def result_numbers(evidence: Evidence) -> dict[str, str]:
         "gain_points": points_interval(bootstrap.difference(cheapest, dearest)),
         "gain_to_best": points_interval(bootstrap.difference(cheapest, best)).replace("+", ""),
         "carbon_to_best": f"{significant(to_best, 2)} %",
-        "price_to_best": f"{significant(to_best / (100 * gain.estimate), 2)} %",
-        "price_to_best_interval": (
-            f"{significant(to_best / (100 * gain.high), 2)} to {significant(to_best / (100 * gain.low), 2)} %"
-        ),
+        "price_to_best": f"{significant(price, 2)} %",
+        "price_to_best_interval": f"{significant(least, 2)} to {significant(most, 2)} %",
         "extra_to_dearest": f"{significant(to_dearest)} %",
         "relative_to_dearest": signed_percent_interval(bootstrap.relative_difference(cheapest, dearest)),
         "could_be_best": joined(evidence.candidates.could_be_best),
         "seed_sd": f"{100 * seed_sd.min():.1f} to {100 * seed_sd.max():.1f}",
         "width_points": significant(100 * float(evidence.widths["dice"].max() - evidence.widths["dice"].min()), 2),
-        "step_price": f"{price} ({low} to {high})",
+        "step_price": interval(carbon, step, "g_per_point"),
         "draws": f"{DRAWS:,}",
-    }
-
-
-def price_numbers(evidence: Evidence) -> dict[str, str]:
-    """What the whole selection took, everything on these crops, and a build of the book."""
-    runs, everything, abandoned = evidence.results.runs, evidence.whole_price, evidence.results.manifest["abandoned"]
-    one_run_g = runs.groupby("filters")["carbon_whole_run_g"].mean().to_dict()
-    cheapest, dearest = evidence.extremes
-    total_g = float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
-    build = read_footprint(evidence.root / BUILD)
-    return {
         "abandoned_carbon": grams(abandoned["carbon_g"]),
         "abandoned_attempts": f"{count(int(abandoned['attempts']))} attempts",
         "total_energy": energy(float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]),
@@ -287,48 +236,36 @@ def price_numbers(evidence: Evidence) -> dict[str, str]:
 
 
 def yardstick_numbers(evidence: Evidence) -> dict[str, str]:
-    """A reader, the best network and a threshold on the same slices; a network under both splits."""
-    slices, manifest = evidence.yardsticks
-    four = evidence.yardsticks.by_all_four
+    """Beside the networks: readers, a threshold, both splits, both recipes, and training on the phantom."""
+    slices = evidence.yardsticks
+    four = slices.dropna(subset="reader_dice")
     best = max(evidence.bootstrap.widths, key=lambda width: four[width].mean())
     reader, network = (mean_over_patients(four[column], four["patient_id"]) for column in ("reader_dice", best))
     by_slice, by_patient = evidence.leak
+    narrowest, *_, widest = evidence.recipes["lidc"]
+    on_phantoms = evidence.recipes["phantom"][0]
+    transferred = read_json(evidence.root / TRANSFER / MANIFEST)
+    real, phantom = evidence.transfer["real", "real"], evidence.transfer["phantom", "real"]
     return {
         "reader_slices": f"{reader.n:,}",
         "reader_patients": f"{reader.patients:,}",
         "reader_dice": dice_interval(reader),
         "network_dice": dice_interval(network),
         "network_against_reader": points_interval(claims.network_against_reader(evidence)),
-        "threshold": f"{manifest['threshold']['level']:g}",
+        "threshold": f"{read_json(evidence.root / YARDSTICKS / MANIFEST)['threshold']['level']:g}",
         "threshold_dice": dice_interval(mean_over_patients(slices["threshold_dice"], slices["patient_id"])),
         "leak_by_slice": dice_interval(by_slice),
         "leak_by_patient": dice_interval(by_patient),
         "leak_by_slice_n": f"{by_slice.n:,}",
         "leak_by_patient_n": f"{by_patient.n:,}",
-    }
-
-
-def recipe_numbers(evidence: Evidence) -> dict[str, str]:
-    """The recipes at the ends of the widths that were trained by both."""
-    on_ct, on_phantoms = evidence.recipes["lidc"], evidence.recipes["phantom"]
-    narrowest, widest = on_ct[0], on_ct[-1]
-    return {
         "recipes_n": plural(narrowest.patients, "test patient"),
-        "recipes_phantom_n": f"{plural(on_phantoms[0].patients, 'test patient')}, {on_phantoms[0].seeds} seeds a width",
+        "recipes_phantom_n": f"{plural(on_phantoms.patients, 'test patient')}, {on_phantoms.seeds} seeds a width",
         "recipes_narrowest": str(narrowest.filters),
         "recipes_widest": str(widest.filters),
         "recipes_narrowest_reference": energy(narrowest.reference_kwh),
         "recipes_widest_efficient": energy(widest.efficient_kwh),
-    }
-
-
-def transfer_numbers(evidence: Evidence) -> dict[str, str]:
-    """What training on the phantom is worth on CT."""
-    manifest = read_json(evidence.root / TRANSFER / MANIFEST)
-    real, phantom = evidence.transfer["real", "real"], evidence.transfer["phantom", "real"]
-    return {
-        "transfer_filters": str(manifest["filters"]),
-        "transfer_training": str(manifest["training_patients"]),
+        "transfer_filters": str(transferred["filters"]),
+        "transfer_training": str(transferred["training_patients"]),
         "transfer_patients": str(real.patients),
         "transfer_slices": f"{real.slices:,}",
         "transfer_seeds": plural(real.seeds, "seed"),
@@ -342,22 +279,22 @@ def selection_numbers(evidence: Evidence) -> dict[str, str]:
     """The criteria and policies on the study's candidates."""
     criteria: dict[str, Any] = {criterion.name: criterion for criterion in all_criteria(evidence.candidates)}
     intensity = evidence.choices_on_grids.drop_duplicates("grid").set_index("grid")["g_per_kwh"]
-    stability = sorted(claims.repeated(evidence).values())
     return {
         "criteria_budget": grams(criteria["budget"].limit),
         "criteria_price": grams(criteria["marginal"].limit),
         "criteria_price_share": f"{100 * PRICE_SHARE:g} %",
         "criteria_margin": dice(criteria["noninferior"].margin),
-        "criteria_least_sure": percent(stability[0]),
+        "criteria_least_sure": percent(min(claims.repeated(evidence).values())),
         "criteria_grids": joined(GRIDS).replace("world", "the world"),
         "criteria_grid_ratio": times(intensity[GRIDS[-1]] / intensity[GRIDS[0]]),
         "replay_seeds": plural(int(evidence.replays["draws"].iloc[0]), "seed"),
     }
 
 
-def published_numbers(record: PublishedCurves) -> dict[str, str]:
-    """What was recorded of the published curves."""
-    manifest = record.manifest
+def search_numbers(evidence: Evidence) -> dict[str, str]:
+    """Searches on the published curves, and the recorded one beside the full sweep."""
+    record, manifest = evidence.published, evidence.published.manifest
+    search, outcome, sweep = evidence.search, evidence.search.outcome, evidence.search.sweep
     models, epochs = (sorted(map(int, manifest[name].values())) for name in ("models", "epochs"))
     numbers = {
         "published_models": span(models[0], models[-1]),
@@ -369,31 +306,25 @@ def published_numbers(record: PublishedCurves) -> dict[str, str]:
     }
     for name in DATASETS:
         choices = record.choices[record.choices["dataset"] == name]
-        cheapest = min(named_rows(choices), key=lambda row: row.cost)
+        cheapest = choices.sort_values("cost").iloc[0]
         (convergence,) = named_rows(record.convergence[record.convergence["dataset"] == name])
-        rank, low, high = (signed(value, 2) for value in interval(convergence, "spearman"))
-        lost = 100 * float(choices["performance"].max() - cheapest.performance)
         tested = claims.tested_elsewhere(record, name)
         numbers |= {
-            f"published_{name}_cheapest_share": percent(cheapest.share_of_best),
-            f"published_{name}_cheapest_lost": significant(lost, 2),
-            f"published_{name}_spearman": f"{rank} ({low} to {high})",
+            f"published_{name}_cheapest_share": percent(cheapest["share_of_best"]),
+            f"published_{name}_cheapest_lost": significant(
+                100 * (choices["performance"].max() - cheapest["performance"]), 2
+            ),
+            f"published_{name}_spearman": interval(partial(signed, decimals=2), convergence, "spearman"),
             f"published_{name}_within": percent(tested["within"]),
             f"published_{name}_share": percent_interval(tested, "share"),
         }
-    return numbers
-
-
-def search_numbers(record: RecordedSearch) -> dict[str, str]:
-    """What the recorded search did, beside the full sweep."""
-    outcome, sweep = record.outcome, record.sweep
-    return {
+    return numbers | {
         "search_candidates": count(len(outcome["candidates"])),
         "search_steps": count(outcome["steps"]),
         "search_policy": POLICY_LABELS[outcome["policy"]],
-        "search_chosen": str(record.chosen.filters),
-        "search_best": str(record.best.filters),
-        "search_lost": significant(100 * (record.best.val_dice - record.chosen.val_dice), 2),
+        "search_chosen": str(search.chosen.filters),
+        "search_best": str(search.best.filters),
+        "search_lost": significant(100 * (search.best.val_dice - search.chosen.val_dice), 2),
         "search_energy": energy(outcome["energy_kwh"]),
         "search_carbon": grams(outcome["carbon_g"]),
         "sweep_energy": energy(float(sweep["energy_whole_run_kwh"].sum())),

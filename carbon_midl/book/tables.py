@@ -1,52 +1,63 @@
 """The book's printed tables: a header row and rows of text."""
 
-import csv
-import io
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pandas as pd
 
 from carbon_midl.book import numbers as w
-from carbon_midl.book.evidence import Evidence, RecipePair, WidthStudy
-from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
+from carbon_midl.book.evidence import Evidence, WidthStudy
+from carbon_midl.book.figures import CRITERION_LABELS, DATASETS, POLICY_LABELS
 from carbon_midl.measures import mean_over_patients
 from carbon_midl.study.results import named_rows
-from carbon_midl.training.network import training_bytes
+from carbon_midl.training.network import training_bytes, unet_size
 
 Table = tuple[list[str], list[list[str]]]
+NOTEBOOK = Path("notebooks/train_unet.ipynb")
+PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
+"""The widths of the MIDL 2021 poster."""
 
 
 def as_csv(table: Table) -> str:
     """A printed table as CSV with its header row."""
     header, rows = table
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
+    return pd.DataFrame(rows, columns=header).to_csv(index=False)
+
+
+def parameters(root: Path) -> Table:
+    """The notebook's parameters: name, type, default and meaning, as the parameters cell in ``root`` has them."""
+    notebook = nbformat.read(root / NOTEBOOK, as_version=4)
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    # A line: name: type = default  # meaning
+    rows = [list(map(str.strip, re.split(r": | = |  # ", line, maxsplit=3))) for line in cell.source.splitlines()]
+    return ["Parameter", "Type", "Default", "Meaning"], rows
 
 
 def family(evidence: Evidence) -> Table:
-    """The model family by width."""
-    first, manifest = evidence.family.iloc[0], evidence.results.manifest
-    batch, depth, size = int(manifest["options"]["batch_size"]), evidence.depth, int(manifest["crops"]["size"])
+    """The model family by width, with parameters and multiply-accumulates at the study's crop size."""
+    manifest, depth = evidence.results.manifest, evidence.depth
+    batch, size = int(manifest["options"]["batch_size"]), int(manifest["crops"]["size"])
+    sizes = {width: unet_size(width, depth=depth, size=size) for width in PAPER_WIDTHS}
     rows = [
         [
-            str(row.filters), f"{row.parameters:,}", w.significant(row.macs / 1e9),
-            f"{w.significant(row.macs / first.macs)} ×",
-            w.significant(training_bytes(row.filters, batch, depth, size) / 1e6),
+            str(width), f"{own.parameters:,}", w.significant(own.macs / 1e9),
+            f"{w.significant(own.macs / sizes[PAPER_WIDTHS[0]].macs)} ×",
+            w.significant(training_bytes(width, batch, depth, size) / 1e6),
         ]
-        for row in named_rows(evidence.family)
+        for width, own in sizes.items()
     ]  # fmt: skip
-    against = f"against F = {first.filters:.0f}"
-    return ["Width F", "Parameters", "GMAC a crop", against, "Memory, MB"], rows
+    return ["Width F", "Parameters", "GMAC a crop", f"against F = {PAPER_WIDTHS[0]}", "Memory, MB"], rows
 
 
 def study(evidence: WidthStudy) -> Table:
     """The whole study, one row a width."""
     rows = [
         [
-            str(row.filters), w.dice_cell(row, "dice"),
+            str(row.filters), w.cell(w.dice_interval(row, "dice")),
             w.carbon(row.carbon_g), w.carbon(row.carbon_to_best_g), w.energy(row.energy_kwh),
             w.duration(row.duration_s), f"{w.dice(row.seed_dice_min)}–{w.dice(row.seed_dice_max)}",
         ]
@@ -74,17 +85,8 @@ def trials(evidence: Evidence) -> Table:
     return ["F", "Step size", "Augmented", "Machine", "Dice", "Energy", "How known"], rows
 
 
-def recipes_lidc(evidence: Evidence) -> Table:
-    """Both recipes on CT."""
-    return _recipes(evidence.recipes["lidc"])
-
-
-def recipes_phantom(evidence: Evidence) -> Table:
-    """Both recipes on phantoms."""
-    return _recipes(evidence.recipes["phantom"])
-
-
-def _recipes(pairs: list[RecipePair]) -> Table:
+def recipes(evidence: Evidence, crops: str) -> Table:
+    """Both recipes on CT ("lidc") or on phantoms ("phantom")."""
     rows = [
         [
             str(pair.filters), w.dice(pair.reference.estimate), w.dice(pair.efficient.estimate),
@@ -92,18 +94,18 @@ def _recipes(pairs: list[RecipePair]) -> Table:
             f"{w.significant(1000 * pair.reference_kwh)} → {w.significant(1000 * pair.efficient_kwh)}",
             "–".join(dict.fromkeys(w.percent(part).removesuffix(" %") for part in pair.energy_share[1:])),
         ]
-        for pair in pairs
+        for pair in evidence.recipes[crops]
     ]  # fmt: skip
     return ["F", "Reference", "Efficient", "Difference (95 %)", "Energy, Wh", "Share, %"], rows
 
 
 def yardsticks(evidence: Evidence) -> Table:
     """Readers, networks and a threshold, on the slices that all four readers outlined and on all."""
-    every, four = evidence.yardsticks.slices, evidence.yardsticks.by_all_four
+    every, four = evidence.yardsticks, evidence.yardsticks.dropna(subset="reader_dice")
 
     def cell(slices: pd.DataFrame, column: Any) -> str:
-        known = slices[slices[column].notna()]
-        return w.dice_cell(mean_over_patients(known[column], known["patient_id"]))
+        known = slices.dropna(subset=column)
+        return w.cell(w.dice_interval(mean_over_patients(known[column], known["patient_id"])))
 
     rows = [
         ["A reader, with the others", cell(four, "reader_dice"), "–"],
@@ -132,8 +134,7 @@ def marginal(evidence: WidthStudy) -> Table:
     for row in named_rows(evidence.steps):
         whole = row.Index == len(evidence.steps) - 1
         step = f"F = {row.first:.0f} → {row.second:.0f}" + (", overall" if whole else "")
-        gain = f"{w.signed(row.points)} ({w.signed(row.points_low)} to {w.signed(row.points_high)})"
-        rows.append([step, w.carbon(row.carbon_g), gain, _price(row)])
+        rows.append([step, w.carbon(row.carbon_g), w.interval(w.signed, row, "points"), _price(row)])
     return ["Step", "Extra CO₂eq", "Dice points (95 %)", "CO₂eq a point (95 %)"], rows
 
 
@@ -144,7 +145,7 @@ def _price(row: Any) -> str:
         return "no price: Dice does not rise"
     if math.isinf(row.g_per_point_high):
         return f"no gain shown; at least {w.carbon(row.g_per_point_low)}"
-    return f"{w.carbon(row.g_per_point)} ({w.carbon(row.g_per_point_low)} to {w.carbon(row.g_per_point_high)})"
+    return w.interval(w.carbon, row, "g_per_point")
 
 
 def sizes(evidence: Evidence) -> Table:
@@ -220,7 +221,7 @@ def replay(evidence: Evidence) -> Table:
 def published_choices(evidence: Evidence) -> Table:
     """The chosen models, a row a data set and model, with the criteria that choose it."""
     rows, by_dataset = [], evidence.published.choices.set_index("dataset")
-    for name, label in w.DATASETS.items():
+    for name, label in DATASETS.items():
         for model, group in by_dataset.loc[name].groupby("chosen", sort=False):
             row: Any = group.iloc[0]
             labels = ", ".join(CRITERION_LABELS[one] for one in group["name"]).replace("best Dice", "best accuracy")
@@ -235,7 +236,7 @@ def published_tuned(evidence: Evidence) -> Table:
     """The policies that were chosen on one data set, there and on the other."""
     rows = [
         [
-            f"{w.DATASETS[row.tuned_on]}: {row.policy}", w.DATASETS[row.on], w.percent(row.within),
+            f"{DATASETS[row.tuned_on]}: {row.policy}", DATASETS[row.on], w.percent(row.within),
             f"{w.significant(100 * row.regret, 2)} ({w.significant(100 * row.regret_high, 2)})",
             w.percent(row.share),
         ]
@@ -245,10 +246,14 @@ def published_tuned(evidence: Evidence) -> Table:
 
 
 TABLES: dict[str, Callable[[Evidence], Table]] = {
+    "parameters": lambda evidence: parameters(evidence.root),
+    "recipes-lidc": lambda evidence: recipes(evidence, "lidc"),
+    "recipes-phantom": lambda evidence: recipes(evidence, "phantom"),
+} | {
     table.__name__.replace("_", "-"): table
     for table in (
-        family, trials, study, losses, poster, marginal, everything, yardsticks, sizes, trackers, recipes_lidc,
-        recipes_phantom, runs, criteria, replay, published_choices, published_tuned,
+        family, trials, study, losses, poster, marginal, everything, yardsticks, sizes, trackers, runs, criteria,
+        replay, published_choices, published_tuned,
     )
 }  # fmt: skip
 """By the name that a chapter shows them by."""

@@ -90,8 +90,8 @@ def test_only_a_book_with_an_address_has_a_site_map_and_binder(prepared: Path, b
     assert locations == {f"https://example.org/carbon/book/{page}.html" for page in ("index", "course/lab-budget")}
     head = (html / "book" / "index.html").read_text()
     assert '<link rel="canonical" href="https://example.org/carbon/book/index.html"' in head
-    assert '<meta property="og:image" content="https://example.org/carbon/card.png" />' in head
-    assert (html / "card.png").read_bytes().startswith(b"\x89PNG")
+    assert '<meta property="og:image" content="https://example.org/carbon/_static/card.png" />' in head
+    assert (html / "_static" / "card.png").read_bytes().startswith(b"\x89PNG")
     binder = "https://mybinder.org/v2/gh/someone/carbon-midl/HEAD?labpath=labs/lab-budget.ipynb"
     assert f'href="{binder}"' in (html / "book" / "course" / "lab-budget.html").read_text()
     # A book without an address names none.

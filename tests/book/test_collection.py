@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from carbon_midl.book.evidence import COLLECTION_PAGE
-from carbon_midl.book.pictures import PICTURES
+from carbon_midl.book.figures import PICTURES
 from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
 from studies.collection_page import write
 from tests.book.conftest import ROOT

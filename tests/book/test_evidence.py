@@ -137,11 +137,11 @@ def test_a_transfer_without_a_side_is_refused() -> None:
 
 
 def test_networks_and_readers_stand_on_the_same_slices(evidence: Evidence) -> None:
-    slices, four = evidence.results.slices, evidence.yardsticks.by_all_four
+    slices, four = evidence.results.slices, evidence.yardsticks.dropna(subset="reader_dice")
     for width, scores in slices[slices["readers_with_mask"] == 4].groupby("filters"):
         mean = scores.groupby(["patient_id", "nodule", "slice"])["dice"].mean().mean()
         assert four[width].mean() == pytest.approx(mean)
-    assert len(evidence.yardsticks.slices) == slices.groupby("run").size().iloc[0]
+    assert len(evidence.yardsticks) == slices.groupby("run").size().iloc[0]
 
 
 def test_yardsticks_of_other_patients_are_refused(evidence: Evidence, tmp_path: Path) -> None:
@@ -149,7 +149,10 @@ def test_yardsticks_of_other_patients_are_refused(evidence: Evidence, tmp_path: 
     path = tmp_path / "other" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split_seed": 1}))
     with pytest.raises(InputError, match="another split or target"):
-        read_yardsticks(tmp_path / "other").beside(evidence.results)
+        read_yardsticks(tmp_path / "other", evidence.results)
+    (tmp_path / "other" / "slices.csv.gz").unlink()
+    with pytest.raises(InputError, match=r"no such file.*python studies/yardsticks\.py data/lidc"):
+        read_yardsticks(tmp_path / "other", evidence.results)
 
 
 def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidence) -> None:

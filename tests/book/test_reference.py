@@ -6,7 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from carbon_midl.book.reference import commands_page, parameters
+from carbon_midl.book.build import commands_page
+from carbon_midl.book.tables import parameters
 from carbon_midl.study.parameters import NotebookParameters
 from tests.book.conftest import ROOT
 
