@@ -212,20 +212,18 @@ class Evidence(WidthStudy):
     @cached_property
     def whole_price(self) -> pd.DataFrame:
         """What each study took that was recorded on these crops, attempts without a result too, a row a study."""
-        studies = {self.results.manifest["study"]: self.results}
+        rows = []
         for path in sorted((self.root / "results").glob(f"*/{MANIFEST}")):
             manifest = read_json(path)
-            if manifest.get("format") == FORMAT and _collection(manifest) == _collection(self.results.manifest):
-                studies.setdefault(manifest["study"], read_results(path.parent))
-        rows = []
-        for study in studies.values():
-            abandoned = study.manifest["abandoned"]
-            machines = sorted({machine(one["hardware"]) for one in study.manifest["environments"]})
+            if manifest.get("format") != FORMAT or _collection(manifest) != _collection(self.results.manifest):
+                continue
+            runs, abandoned = read_results(path.parent).runs, manifest["abandoned"]
             rows.append({
-                "title": study.manifest["title"], "runs": len(study.runs), "attempts": abandoned["attempts"],
-                "machine": joined(machines), "known": how_known(*study.runs["energy_method"].unique()),
-                "energy_kwh": float(study.runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
-                "carbon_g": float(study.runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
+                "title": manifest["title"], "runs": len(runs), "attempts": abandoned["attempts"],
+                "machine": joined(sorted({machine(one["hardware"]) for one in manifest["environments"]})),
+                "known": how_known(*runs["energy_method"].unique()),
+                "energy_kwh": float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
+                "carbon_g": float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
             })  # fmt: skip
         return pd.DataFrame(rows)
 

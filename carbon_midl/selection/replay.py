@@ -23,7 +23,7 @@ from carbon_midl.selection.policies import POLICIES, Policy, Trial
 from carbon_midl.study.results import Results, read_results
 
 TOLERANCE = 0.005
-"""Regret that does not matter: half a point."""
+"""Half a point of regret does not matter."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ def test_calibrated_energies_are_epochs_times_a_quiet_epoch(tmp_path: Path) -> N
     before = (study.results / "runs.csv").read_bytes()
     calibrate(study.results, calibration.results)
     assert (study.results / "runs.csv").read_bytes() == before
-    # A calibration is three trainings of one epoch.
+    # A calibration is three trainings of one epoch, in one number format.
+    with pytest.raises(InputError, match=r"runs in bf16, fp32; expected one number format"):
+        calibrate(study.results, study.results)
+    recorded.runs.assign(precision="fp32").to_csv(study.results / "runs.csv", index=False)
     with pytest.raises(InputError, match=r"2 runs of F = 2; expected three of one epoch"):
         calibrate(study.results, study.results)
