@@ -54,8 +54,10 @@ NODULE = Path("slices/LIDC-IDRI-0010/nodule-3")
 IMAGE = NODULE / "images/slice-4.png"
 
 
-def paint(value: int) -> None:
-    Image.new("L", (16, 16), value).save(NODULE / "mask-0/slice-4.png")
+def paint(value: int) -> Path:
+    mask = NODULE / "mask-0/slice-4.png"
+    Image.new("L", (16, 16), value).save(mask)
+    return mask
 
 
 def test_letter_case_and_leading_zeros_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
