@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 app = Typer()
 
+Separator = Annotated[str | None, Option(help="of a CSV file's cells", show_default="recognised")]
+Decimal = Annotated[Literal[".", ","] | None, Option(help="mark in a CSV file", show_default="recognised")]
+Encoding = Annotated[str | None, Option(help="of a CSV file, such as cp1252", show_default="UTF-8, UTF-16")]
 CandidateColumns = Annotated[str, Option(metavar="COLUMN[,…]", help="columns that name a candidate together")]
 
 # Option, the criterion it belongs to, what that calls it, and whether it is needed there.
@@ -86,6 +89,9 @@ def select(
     performance: Annotated[str, Option(help="column, 0 to 1, larger is better", show_default="validation Dice")] = "",
     percent: Annotated[bool, Option("--percent", help="the performance is in percent")] = False,
     where: Annotated[list[str] | None, Option(metavar="COLUMN=VALUE", help="keep only such rows")] = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
     paired: Annotated[bool, Option("--paired", help="all share the replicates, as folds; patients always")] = False,
     draws: Annotated[int, Option(min=1, help="of the bootstrap")] = 10_000,
     grids: Annotated[str | None, Option(metavar="A,B,…", help="also choose on these grids, as DK,PL,world")] = None,
@@ -110,7 +116,9 @@ def select(
     if wrong := [text for text in where or [] if "=" not in text]:
         raise InputError(f"--where: found {wrong[0]!r}; expected COLUMN=VALUE.")
     rows = dict(text.split("=", 1) for text in where or [])
-    columns = Columns(names, replicate, training, performance, cost, unit, percent, paired)
+    columns = Columns(
+        names, replicate, training, performance, cost, unit, percent, paired, separator, decimal, encoding
+    )
     recosted = any(given is not None for given in (grid, pue, embodied_g_per_h))
     factors = _factors(grid, pue, embodied_g_per_h) if recosted else None
     candidates = read_candidates(table, columns, factors, rows)
@@ -259,35 +267,54 @@ def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
         "carbon-midl replay runs/demo/results",
         "carbon-midl replay results/recipes --candidate recipe,filters",
         "carbon-midl replay runs/demo/results --policy halving --option eta=3",
+        "carbon-midl replay models.csv --candidate model --size params \\",
+        "  --cost kwh --curve 'val_[0-9]+'",
     )
 )
 def replay(
-    study: Annotated[Path | None, Argument(metavar="STUDY", help="directory of a recorded study")] = None,
+    table: Annotated[Path | None, Argument(metavar="TABLE", help="recorded study's directory, or CSV file")] = None,
     list_policies: Annotated[bool, Option("--policies", help="list the policies and their options, and end")] = False,
     policy: Annotated[str | None, Option(help="replay this one", show_default="each with default options")] = None,
     option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     candidate: CandidateColumns = "filters",
+    size: Annotated[str | None, Option(help="CSV: column known before training, growing with cost")] = None,
+    cost: Annotated[str | None, Option(help="CSV: column of the cost of the whole training")] = None,
+    curve: Annotated[str | None, Option(help="CSV: regular expression of the epochs' columns")] = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
 ) -> None:
     """Replay on recorded curves how a search goes.
 
-    Each seed is a search, which decides by validation Dice and energy of each epoch. Every epoch that a policy asks for
-    is taken from the recorded learning curves, and the chosen candidate is trained to its end. Regret: mean test Dice
-    of the full sweep's choice minus that of the policy's; cost: of the search, as share of the full sweep's.
+    Each seed of a recorded study is a search, which decides by validation Dice and energy of each epoch. Every epoch
+    that a policy asks for is taken from the recorded learning curves, and the chosen candidate is trained to its end.
+    Regret: mean test Dice of the full sweep's choice minus that of the policy's; cost: of the search, as share of the
+    full sweep's.
+
+    A CSV file has a row a candidate and a column an epoch, and is one search; the regret is in the best of a curve.
     """
+    from carbon_midl.selection.candidates import read_table
     from carbon_midl.selection.policies import POLICIES, described, policy_of
-    from carbon_midl.selection.replay import TOLERANCE, replay_study
+    from carbon_midl.selection.replay import TOLERANCE, curves_of_table, replay_all, replay_study
 
     if list_policies:
         print(f"policies:\n{described()}", end="")
         return
-    if study is None:
-        raise InputError("STUDY: missing; expected the directory of a recorded study, as runs/demo/results.")
+    if table is None:
+        raise InputError("TABLE: missing; expected the directory of a recorded study, or a CSV file.")
     if option and policy is None:
         raise InputError("--option: belongs to --policy NAME, and there is none.")
     policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
-    table = replay_study(study, tuple(candidate.split(",")), policies, by_test=True)
+    names = tuple(candidate.split(","))
+    if table.is_dir():
+        found = replay_study(table, names, policies, by_test=True)
+    elif size and cost and curve:
+        rows_of_models = read_table(table, separator, decimal, encoding)
+        found = replay_all([curves_of_table(rows_of_models, names, size, cost, curve)], policies)
+    else:
+        raise InputError(f"{table}: a CSV file needs --size, --cost and --curve. See: carbon-midl replay --help")
     rows = [("policy", "regret", "within", "cost", "chosen")]
-    for row in _records(table):
+    for row in _records(found):
         regret, share = f"{row['regret']:.4f}", f"{row['share']:.1%}"
         if row["draws"] > 1:
             regret += f" [{row['regret_low']:.4f}, {row['regret_high']:.4f}]"
@@ -295,6 +322,7 @@ def replay(
         rows.append((row["policy"], regret, f"{row['within']:.0%}", share, row["chosen"]))
     print_table(rows)
     print(
-        f"Seeds, each a search: {table['draws'].iloc[0]}. Regret: mean and range of 95 % in test Dice; within: share "
+        f"Seeds, each a search: {found['draws'].iloc[0]}. Regret: mean and range of 95 % in "
+        f"{'test Dice' if table.is_dir() else 'the best of a curve'}; within: share "
         f"of searches with a regret of at most {TOLERANCE:g}; cost: share of the full sweep's; chosen: by any seed."
     )

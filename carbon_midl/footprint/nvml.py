@@ -96,7 +96,7 @@ def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> 
     missing: list[str] = []
     try:
         nvml.nvmlInit()
-        for number, (handle, is_instance) in enumerate(_visible_boards(nvml, environment)):
+        for number, (handle, is_instance) in enumerate(_visible_boards(nvml, environment, missing)):
             for counts in (True, False):
                 with suppress(SensorError):
                     sensors.append(GpuSensor(nvml, handle, f"gpu {number}", is_instance, counts))
@@ -111,8 +111,10 @@ def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> 
     return FoundSensors(tuple(sensors), tuple(missing))
 
 
-def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> list[tuple[Any, bool]]:
+def _visible_boards(nvml: Any, environment: Mapping[str, str], missing: list[str]) -> list[tuple[Any, bool]]:
     """Handles of the boards that a program may use, in CUDA's order, and whether it may use only an instance of each.
+
+    One that is there and does not answer, as a GPU that has fallen off the bus, is named in ``missing``.
 
     Where torch uses CUDA in this process it knows them by UUID, be they boards or MIG instances. Else they are those of
     `CUDA_VISIBLE_DEVICES`, by UUID or by an index. That is taken for NVML's, which is CUDA's, too, under
@@ -129,7 +131,11 @@ def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> list[tuple[Any
         spellings = [(str(index),) for index in range(nvml.nvmlDeviceGetCount())]
     boards: dict[str, tuple[Any, bool]] = {}
     for names in spellings:
-        board = next((board for board in (_board(nvml, name) for name in names) if board is not None), None)
+        try:
+            board = next((board for board in (_board(nvml, name) for name in names) if board is not None), None)
+        except nvml.NVMLError as error:
+            missing.append(f"GPU {names[0]}: {error}")
+            continue
         if board is None:
             break  # as for CUDA, the first entry that names no device ends the list
         boards.setdefault(nvml.nvmlDeviceGetUUID(board[0]), board)
@@ -137,7 +143,7 @@ def _visible_boards(nvml: Any, environment: Mapping[str, str]) -> list[tuple[Any
 
 
 def _board(nvml: Any, name: str) -> tuple[Any, bool] | None:
-    with suppress(nvml.NVMLError):
+    with suppress(nvml.NVMLError_NotFound, nvml.NVMLError_InvalidArgument):
         if name.isdecimal():
             return nvml.nvmlDeviceGetHandleByIndex(int(name)), False
         handle = nvml.nvmlDeviceGetHandleByUUID(name)

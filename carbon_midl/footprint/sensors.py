@@ -4,9 +4,11 @@ RAPL, the energy counters of Intel and recent AMD processors, is read through Li
 https://docs.kernel.org/power/powercap/powercap.html. They count each package, and some the memory (DRAM) beside it.
 """
 
+import os
 import platform
 import re
-from collections.abc import Sequence
+import resource
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +29,12 @@ _RAPL_INTERVAL_S = 10.0
 # No package draws more; a counter that was reset looks like a wrap, and stands out by this.
 _MAX_PACKAGE_POWER_W = 1000.0
 _CPUINFO = Path("/proc/cpuinfo")
+# Dies of one package with counters closer than this show one counter, as on Zen 1 and 2; two would drift apart.
+_SAME_COUNTER_UJ = 1_000_000
+# What a kernel writes around a processor's model, and a table of processors does not.
+_AROUND_MODEL = re.compile(
+    r"\((?:R|TM)\)|@.*|\b\d+th Gen\b|\bCPU\b|\b\d+-Core\b|\bProcessor\b|\b(?:with|w/) Radeon.*", re.IGNORECASE
+)
 
 
 def is_estimate(method: str) -> bool:
@@ -80,7 +88,6 @@ class RaplSensor(Sensor):
         self._ranges_uj = {zone / "energy_uj": int((zone / "max_energy_range_uj").read_text()) for zone in zones}
         self._last_uj = {counter: int(counter.read_text()) for counter in self._ranges_uj}
         self._total_uj = 0
-        self.counts = any(self._last_uj.values())  #: a counter of a virtual machine may stand at zero.
 
     def read(self) -> float:
         """Joules since the sensor was made.
@@ -103,12 +110,17 @@ def find_rapl(cpu: str, root: Path = Path("/sys/class/powercap")) -> FoundSensor
     try:
         # intel-rapl-mmio:* counts the same packages a second time, and psys a whole laptop: neither is added.
         names = {zone: (zone / "name").read_text().strip() for zone in sorted(root.glob("intel-rapl:*"))}
-        packages = [zone for zone, name in names.items() if name.startswith("package")]
+        packages = _distinct_counters({zone: name for zone, name in names.items() if name.startswith("package")})
         memories = [zone for zone, name in names.items() if name == "dram"]
-        sensor = RaplSensor("cpu", cpu, "all processor packages, with whatever else runs on them", packages)
-        if sensor.counts:
+        if counting := [zone for zone in packages if int((zone / "energy_uj").read_text())]:
+            at_zero = [names[zone] for zone in packages if zone not in counting]
+            coverage = "all processor packages, with whatever else runs on them"
+            sensor = RaplSensor(
+                "cpu", cpu, coverage if not at_zero else f"{len(counting)} processor packages", counting
+            )
             memory = RaplSensor("memory", "DRAM", "memory beside all processor packages", memories)
-            return FoundSensors((sensor, memory) if memories else (sensor,))
+            missing = [f"RAPL: {', '.join(at_zero)}: the counter stands at zero, so its energy is not counted"]
+            return FoundSensors((sensor, memory) if memories else (sensor,), tuple(missing if at_zero else ()))
         reason = f"no processor package counts its energy under {root}"
         if packages:
             reason = "the counters of the processor packages stand at zero, as in some virtual machines"
@@ -122,6 +134,18 @@ def find_rapl(cpu: str, root: Path = Path("/sys/class/powercap")) -> FoundSensor
     except (OSError, ValueError) as error:
         reason = str(error)
     return FoundSensors(missing=(f"RAPL: {reason}",))
+
+
+def _distinct_counters(packages: dict[Path, str]) -> list[Path]:
+    """The zones without those that show the counter of another die of their package once more."""
+    kept: dict[Path, tuple[str, int]] = {}
+    for zone, name in packages.items():
+        package, die, _ = name.partition("-die-")
+        counter_uj = int((zone / "energy_uj").read_text())
+        shown = [uj for other, uj in kept.values() if other == package]
+        if not (die and any(abs(counter_uj - uj) < _SAME_COUNTER_UJ for uj in shown)):
+            kept[zone] = package, counter_uj
+    return list(kept)
 
 
 class CpuEstimate(Sensor):
@@ -178,8 +202,12 @@ class CpuEstimate(Sensor):
         for process in [self._process, *self._process.children(recursive=True)]:
             with suppress(psutil.Error):  # it has ended in this moment
                 times = process.cpu_times()
-                # Children that have ended and were waited for are counted by their parent, where the system does that.
+                # Children that have ended and were waited for are counted by their parent, where psutil is told: on
+                # macOS it is not, and then those of this program alone are known.
                 ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+                if process is self._process:
+                    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+                    ended_s = ended.ru_utime + ended.ru_stime
                 total_s += times.user + times.system + ended_s
         return total_s
 
@@ -205,18 +233,22 @@ class MemoryEstimate(Sensor):
 def find_tdp(cpu: str) -> tuple[float, str] | None:
     """TDP of a processor in W, and in words where it comes from; None where carbontracker's table does not list it.
 
-    As carbontracker looks it up: the very name, else the first entry that contains the name without its frequency. An
-    entry such as "27.29.5" it reads as the middle of 27.29 and 27.5.
+    Looked up by the model, without what a kernel writes around it; else the first entry that contains it, as
+    carbontracker does. An entry such as "27.29.5" it reads as the middle of 27.29 and 27.5.
     """
     table = {row["Name"]: row["TDP"] for row in carbontracker_table("cpu_power.csv")}
-    model = cpu.split("@")[0].strip()
-    names = [cpu] if cpu in table else [name for name in table if model and model in name]
+    model = _model(cpu)
+    names = [name for name in table if _model(name) == model] or [name for name in table if model and model in name]
     if not names:
         return None
     whole, *ends = table[names[0]].split(".")
     tdp_w = sum(float(f"{whole}.{end}") for end in ends) / len(ends) if ends else float(whole)
     first = f", the first of {len(names)} that contain the name" if len(names) > 1 else ""
     return tdp_w, f"the TDP of {tdp_w:g} W of {names[0]!r} in carbontracker's table{first}"
+
+
+def _model(cpu: str) -> str:
+    return " ".join(_AROUND_MODEL.sub(" ", cpu).split())
 
 
 def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
@@ -240,14 +272,26 @@ def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
     return [value.strip() for value in re.findall(rf"^{key}[ \t]*:(.*\S.*)$", text, re.MULTILINE)]
 
 
-def usable_memory_gb(own_cgroup: Path = Path("/proc/self/cgroup"), cgroup_root: Path = Path("/sys/fs/cgroup")) -> float:
+def usable_memory_gb(
+    own_cgroup: Path = Path("/proc/self/cgroup"),
+    cgroup_root: Path = Path("/sys/fs/cgroup"),
+    environment: Mapping[str, str] = os.environ,
+) -> float:
     """GB (of 2^30 bytes) of this machine, or of the share that a container or scheduler gives this program."""
     limits = [psutil.virtual_memory().total]
     with suppress(OSError):
-        # This program's control group (version 2) and those around it may each have a limit.
-        for relative in re.findall(r"^0::/(.*)$", own_cgroup.read_text(), re.MULTILINE):
-            folder = cgroup_root / relative
-            for group in (folder, *folder.parents):
+        # This program's control group and those around it may each have a limit: in version 2, and in 1 by controller.
+        for controllers, relative in re.findall(r"^\d+:(.*?):/(.*)$", own_cgroup.read_text(), re.MULTILINE):
+            if controllers not in ("", "memory"):
+                continue
+            root, file = (
+                (cgroup_root / controllers, "memory.limit_in_bytes") if controllers else (cgroup_root, "memory.max")
+            )
+            for group in (root / relative, *(root / relative).parents):
                 with suppress(OSError, ValueError):  # the root has no such file, and "max" is no limit
-                    limits.append(int((group / "memory.max").read_text()))
-    return min(limits) / 2**30
+                    limits.append(int((group / file).read_text()))
+    with suppress(KeyError, ValueError):  # MB, of a job of SLURM
+        limits.append(int(environment["SLURM_MEM_PER_NODE"]) * 2**20)
+    with suppress(KeyError, ValueError):
+        limits.append(int(environment["SLURM_MEM_PER_CPU"]) * int(environment["SLURM_CPUS_ON_NODE"]) * 2**20)
+    return min(limit for limit in limits if limit > 0) / 2**30

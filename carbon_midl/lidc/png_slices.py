@@ -4,6 +4,7 @@
 PNGs with masks of 0 and 255. Each image was scaled to 0–255 on its own, so absolute HU are lost.
 """
 
+import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -26,23 +27,31 @@ SOURCE = {
 }
 
 
+_LAYERS = ("images", *(f"mask-{reader}" for reader in range(READERS)))
+_WRITTEN = ((0, 255), (0, 1))
+"""Values that a mask may have."""
+
+
 class Slice(NamedTuple):
-    """One image of the layout."""
+    """One slice of the layout, its image before its masks."""
 
     patient_id: str
     nodule: int
     slice: int
-    image: Path
+    layers: tuple[Path, ...]
 
 
 def find_slices(root: Path) -> list[Slice]:
     """List the slices under ``root``, ordered by patient, nodule and slice number.
 
+    Letter case and leading zeros of names do not matter.
+
     Args:
         root: the directory that holds the patients, or its parent.
 
     Raises:
-        InputError: no such directory, no slices, or a mask without image.
+        InputError: no such directory, no slices, a folder with nodules that is called as no patient is, two files of
+            one number, or an image without all masks, or the reverse.
     """
     root = Path(root)
     if not root.is_dir():
@@ -50,16 +59,43 @@ def find_slices(root: Path) -> list[Slice]:
     if (root / "LIDC-IDRI-slices").is_dir():
         root = root / "LIDC-IDRI-slices"
     slices = []
-    for nodule in root.glob("LIDC-IDRI-*/nodule-*"):
-        for mask in nodule.glob("mask-*/slice-*.png"):
-            if not (image := nodule / "images" / mask.name).exists():
-                raise InputError(f"{mask}: mask without image; expected {image}. Restore the image or remove the mask.")
-        number = _number(nodule, "nodule")
-        images = (nodule / "images").glob("slice-*.png")
-        slices += [Slice(nodule.parent.name, number, _number(path, "slice"), path) for path in images]
+    for patient in sorted({nodule.parent for nodule in root.glob("*/[nN]odule-*")}):
+        if not re.fullmatch(r"LIDC-IDRI-\d{4}", patient.name):
+            raise InputError(
+                f"{patient}: has nodules, and is not called as a patient is, such as LIDC-IDRI-0001. A patient under "
+                "two names would be in training and in test. Rename or move the folder."
+            )
+        for nodule, folder in _numbered(patient, "nodule", "").items():
+            layers = [_numbered(folder / layer, "slice", ".png") for layer in _LAYERS]
+            for layer, found in zip(_LAYERS, layers, strict=True):
+                if lacking := sorted(set(layers[0]) - set(found)):
+                    raise InputError(
+                        f"{folder / layer / layers[0][lacking[0]].name}: no such file; every image needs masks of four "
+                        "readers, all black where a reader marked nothing."
+                    )
+                if alone := sorted(set(found) - set(layers[0])):
+                    raise InputError(f"{found[alone[0]]}: mask without image. Restore the image or remove the mask.")
+            slices += [
+                Slice(patient.name, nodule, number, tuple(layer[number] for layer in layers)) for number in layers[0]
+            ]
     if not slices:
         raise InputError(f"{root}: no slices; expected files like LIDC-IDRI-0001/nodule-0/images/slice-0.png.")
     return sorted(slices)
+
+
+def _numbered(folder: Path, kind: str, suffix: str) -> dict[int, Path]:
+    """What is called ``kind``-NUMBER in a folder, by number."""
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob("*")):
+        name = path.name.lower()
+        if not name.startswith(f"{kind}-") or (suffix and not name.endswith(suffix)):
+            continue
+        if not (match := re.fullmatch(rf"{kind}-(\d+){re.escape(suffix)}", name)):
+            raise InputError(f"{path}: expected a name like {kind}-0{suffix}.")
+        if (number := int(match[1])) in found:
+            raise InputError(f"{path}: has the number of {found[number].name}, too. Remove or rename one of them.")
+        found[number] = path
+    return found
 
 
 def import_slices(root: Path, out: Path) -> int:
@@ -71,24 +107,46 @@ def import_slices(root: Path, out: Path) -> int:
 
     Raises:
         InputError: what ``find_slices`` raises; a file that is no greyscale PNG; a crop that is not square or of
-            another size than the first; a missing mask. Nothing is written then.
+            another size than the first; a mask that is not black and white, or is inverted; one image under two
+            patients. Nothing is written then.
     """
     slices = find_slices(root)
-    size = len(_read(slices[0].image))
+    size = len(_read(slices[0].layers[0]))
+    owners: dict[bytes, Slice] = {}
     with CropWriter(out, size, Intensity("per-crop min–max", 0, 255), SOURCE) as crops:
-        for patient, nodule, number, path in tqdm(slices, unit="slice", disable=None):
-            layers = []
-            for folder in ("images", *(f"mask-{reader}" for reader in range(READERS))):
-                layer = path.parents[1] / folder / path.name
-                layers.append(_read(layer))
-                if layers[-1].shape != (size, size):
+        for found in tqdm(slices, unit="slice", disable=None):
+            layers = [_read(path) for path in found.layers]
+            for path, layer in zip(found.layers, layers, strict=True):
+                if layer.shape != (size, size):
                     raise InputError(
-                        f"{layer}: {' × '.join(map(str, layers[-1].shape))} px, expected {size} × {size} px like "
-                        f"{slices[0].image}. Cut all crops to one square size."
+                        f"{path}: {' × '.join(map(str, layer.shape))} px, expected {size} × {size} px like "
+                        f"{slices[0].layers[0]}. Cut all crops to one square size."
                     )
+                if path is not found.layers[0]:
+                    _check_mask(layer, path)
             image, *masks = layers
-            crops.add(image, np.stack(masks) > 0, patient_id=patient, nodule=nodule, slice=number)
+            first = owners.setdefault(hashlib.sha256(image.tobytes()).digest(), found)
+            if first.patient_id != found.patient_id and np.ptp(image):
+                raise InputError(
+                    f"{found.layers[0]}: the same image as {first.layers[0]}, of another patient, who would be in "
+                    "training and in test. Remove the copy."
+                )
+            crops.add(image, np.stack(masks) > 0, patient_id=found.patient_id, nodule=found.nodule, slice=found.slice)
     return len(slices)
+
+
+def _check_mask(mask: NDArray[np.uint8], path: Path) -> None:
+    values = np.unique(mask)
+    if not any(set(values.tolist()) <= set(allowed) for allowed in _WRITTEN):
+        grey = values[(values > 0) & (values < 255)][0]
+        raise InputError(
+            f"{path}: has pixels of {grey}; expected 0 and 255 alone. A mask that was resized with interpolation is "
+            "grey at its border: resize it by nearest neighbour."
+        )
+    if mask[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+        raise InputError(
+            f"{path}: white in all four corners, so it looks inverted; expected the nodule white on black."
+        )
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -97,16 +155,5 @@ def _read(path: Path) -> NDArray[np.uint8]:
             if image.mode not in ("L", "1"):
                 raise InputError(f"{path}: PNG of mode {image.mode}, expected 8-bit greyscale.")
             return np.asarray(image.convert("L"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; every image needs masks of four readers, all black where a reader marked nothing."
-        ) from None
     except (OSError, SyntaxError) as error:
         raise InputError(f"{path}: not a readable PNG ({error}). Restore it or leave its slice out.") from None
-
-
-def _number(path: Path, kind: str) -> int:
-    match = re.fullmatch(rf"{kind}-(\d+)", path.stem)
-    if match is None:
-        raise InputError(f"{path}: expected a name like {kind}-0.")
-    return int(match[1])

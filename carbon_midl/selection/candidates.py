@@ -2,7 +2,8 @@
 
 How gaps are handled:
 
-- A row without a candidate, a replicate, a performance or a cost is left out, and counted in ``notes``.
+- A row without a candidate, a replicate, a performance or a cost is left out, and counted in ``notes`` by what it
+  lacks. In a file, only an empty cell is missing: ``NA`` and ``None`` are names like others.
 - Numbers of replicates may differ; each candidate's mean is over its own, and candidates are treated as independent.
 - Replicates are *paired* where they are patients, or where ``paired`` says that all candidates share them, as folds of
   one split; equal seeds share nothing. Only those that every candidate has are kept then, comparisons are made
@@ -12,6 +13,9 @@ Energy becomes carbon at one intensity for all. A grid's intensity changes throu
 with that of the hour ranks candidates by when they ran as well as by what they used; energy does not.
 """
 
+import csv
+import gzip
+import io
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +36,7 @@ from carbon_midl.training.options import suggestion
 from carbon_midl.units import listed
 
 CARBON_UNIT = "gCO2eq"
-GRAMS_PER_UNIT = {CARBON_UNIT: 1.0, "g": 1.0}
+GRAMS_PER_UNIT = {CARBON_UNIT: 1.0, "g": 1.0, "mg": 1e-3, "kg": 1e3}
 """Units of a cost that is taken for carbon."""
 KWH_PER_UNIT = {"kWh": 1.0, "Wh": 1e-3, "MJ": 1 / 3.6, "J": 1 / 3.6e6}
 """Units of a cost that is taken for energy, and turned into carbon."""
@@ -40,6 +44,13 @@ PATIENT, RUN, DURATION = "patient_id", "run", "duration_s"
 """Columns of a recorded study for the patient, the run, which is a training, and how long that took."""
 VALIDATION_DICE, TEST_DICE = "val_dice_patients", "test_dice_patients"
 """Means over the patients of either part, each patient's over their slices."""
+SEPARATORS = ",;\t|"
+LEAST_G_PER_H = 0.05
+"""Less than this no computer emits: 10 W on a grid of 5 g/kWh."""
+_NO_NUMBER = ["", "na", "n/a", "nan", "null", "none"]
+"""Cells of a column of numbers that say there is none."""
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,7 @@ class Columns:
             of another column.
         percent: the performance is in percent.
         paired: all candidates share the replicates; those that some lack are left out. Patients are always shared.
+        separator, decimal, encoding: how a file is written, where `read_table` does not recognise it.
     """
 
     candidate: tuple[str, ...] = ("filters",)
@@ -202,6 +214,47 @@ class Columns:
     unit: str | None = None
     percent: bool = False
     paired: bool = False
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+
+
+def read_table(
+    path: Path, separator: str | None = None, decimal: str | None = None, encoding: str | None = None
+) -> pd.DataFrame:
+    """Read anybody's CSV file (``.gz`` too), each cell as text; only an empty cell is missing.
+
+    What is not said is recognised: the separator from the header, UTF-8 or UTF-16 from the first bytes.
+
+    Raises:
+        InputError: the file cannot be read or decoded, or a column's name stands twice in its header.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        text = content.decode(encoding or ("utf-16" if marked else "utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a table as CSV.") from None
+    except (OSError, LookupError) as error:
+        raise InputError(f"{path}: not readable ({error}).") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not {error.encoding} at byte {error.start}. Name the encoding; Excel on Windows writes cp1252 "
+            "(--encoding cp1252)."
+        ) from None
+    head = text.partition("\n")[0]
+    separator = separator or max(SEPARATORS, key=lambda one: (head.count(one), one == ","))
+    names = next(csv.reader([head], delimiter=separator), [])
+    if twice := [name for name in names if names.count(name) > 1]:
+        places = " and ".join(str(place) for place, name in enumerate(names, start=1) if name == twice[0])
+        raise InputError(f"{path}: column {twice[0]!r} stands twice in the header, at {places}. Rename one of them.")
+    options = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""], "skipinitialspace": True}
+    table = read_csv(io.BytesIO(text.encode()), str(path), **options)
+    if decimal == ",":
+        table = table.apply(
+            lambda cells: cells.where(~cells.str.fullmatch(_DECIMAL_COMMA, na=False), cells.str.replace(",", "."))
+        )
+    return table
 
 
 def read_candidates(
@@ -258,7 +311,7 @@ def _rows(
     if isinstance(table, pd.DataFrame):
         return table.reset_index(drop=True), "table", by_seed
     if isinstance(table, Path) and not table.is_dir():
-        return read_csv(table), str(table), by_seed
+        return read_table(table, columns.separator, columns.decimal, columns.encoding), str(table), by_seed
     results = read_results(table) if isinstance(table, Path) else table
     performance = columns.performance or VALIDATION_DICE
     if columns.replicate not in ("", PATIENT) or performance not in (VALIDATION_DICE, TEST_DICE):
@@ -299,6 +352,11 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
             f"{origin}: performance up to {highest:g}; expected 0 to {most}, as Dice or accuracy. Scale it; what is in "
             "percent, and nothing else, is read with --percent."
         )
+    if columns.percent and (fractions := performance[(performance > 0) & (performance <= 1)]).size:
+        raise InputError(
+            f"{origin}: performance of {fractions[0]:g} beside {highest:g}; expected percent in all rows (--percent). "
+            "Scale those that are fractions."
+        )
     tidy["performance"] = performance / most
     default_unit = "kWh" if columns.cost == Columns.cost else ""
     unit = default_unit if columns.unit is None else columns.unit
@@ -306,6 +364,8 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
     if unit not in known and unit.lower() in [name.lower() for name in known]:
         raise InputError(f"unit: found {unit!r}; expected one of {', '.join(known)}, or that of another resource.")
     tidy["cost"] = numbers(frame, columns.cost, "cost", origin) * known.get(unit, 1.0)
+    if unit in GRAMS_PER_UNIT:
+        _check_grams(tidy["cost"], frame, columns.cost, unit, origin)
     if unit in KWH_PER_UNIT:
         tidy["energy_kwh"] = tidy["cost"]
         if DURATION in frame:
@@ -313,11 +373,29 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
     return tidy, {} if unit in known else {"cost_name": columns.cost, "unit": unit}
 
 
+def _check_grams(cost_g: "pd.Series[float]", frame: pd.DataFrame, name: str, unit: str, origin: str) -> None:
+    """Refuse carbon that no computer could have kept to, where the table says how long it ran."""
+    seconds = next((column for column in (DURATION, "duration") if column in frame), None)
+    if seconds is None:
+        return
+    per_hour = cost_g / numbers(frame, seconds, "duration", origin) * 3600
+    if (low := (per_hour > 0) & (per_hour < LEAST_G_PER_H)).any():
+        row = int(low.to_numpy().argmax())
+        raise InputError(
+            f"{origin}: column {name!r} holds {frame[name].iloc[row]} in data row {row + 1}; in {unit}, that is "
+            f"{per_hour.iloc[row]:.2g} g in an hour, less than any computer emits. Is it another unit, as codecarbon's "
+            "kilograms (--unit kg)?"
+        )
+
+
 def _complete(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str]) -> pd.DataFrame:
     """The rows that lack nothing, of replicates that every candidate has in all its trainings where they are shared."""
-    rows = tidy.dropna(subset=["candidate", "patient", "training", "performance", "cost"])
+    roles = {"candidate": "candidate", "patient": "replicate", "training": "training", "performance": "performance"}
+    missing = {role: int(tidy[name].isna().sum()) for name, role in (roles | {"cost": "cost"}).items()}
+    rows = tidy.dropna(subset=[*roles, "cost"])
     if left_out := len(tidy) - len(rows):
-        notes.append(f"{left_out} of {len(tidy)} rows left out: without candidate, replicate, performance or cost.")
+        lacking = ", ".join(f"{role} in {count}" for role, count in missing.items() if count)
+        notes.append(f"{left_out} of {len(tidy)} rows left out: no {lacking}.")
     if rows.empty:
         raise InputError(f"{origin}: no row has a candidate, a replicate, a performance and a cost.")
     if gone := [name for name in tidy["candidate"].dropna().unique() if name not in set(rows["candidate"])]:
@@ -348,7 +426,7 @@ def _arrays(tidy: pd.DataFrame, columns: Columns, origin: str) -> tuple[tuple[st
     """The candidates' names, and rows as arrays (candidates, patients, trainings), each axis in the order of names."""
     names = list(dict.fromkeys(tidy["candidate"]))
     with suppress(ValueError):  # as they first appear where they are no numbers
-        names.sort(key=float)
+        names.sort(key=lambda name: float(name) if name.strip().lower() not in ("nan", "inf") else float("name"))
     training = tidy.groupby("candidate")["training"].transform(lambda one: pd.factorize(one, sort=True)[0])
     tidy = tidy.assign(candidate=tidy["candidate"].map(names.index), training=training)
     cells = tidy.pivot(index=["candidate", "patient"], columns="training")
@@ -382,7 +460,7 @@ def column(table: pd.DataFrame, name: str, role: str, origin: str) -> "pd.Series
 
 def numbers(table: pd.DataFrame, name: str, role: str, origin: str) -> np.ndarray:
     """The column as floats, NaN where a cell is empty; an `InputError` where one is no finite number of 0 or more."""
-    cells = column(table, name, role, origin)
+    cells = _with_points(column(table, name, role, origin), f"{origin}: column {name!r} ({role})")
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     wrong = cells.notna().to_numpy() & ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
@@ -394,12 +472,32 @@ def numbers(table: pd.DataFrame, name: str, role: str, origin: str) -> np.ndarra
     return values
 
 
+def _with_points(cells: "pd.Series[Any]", where: str) -> "pd.Series[Any]":
+    """Cells with decimal commas as numbers are written elsewhere; others as they are."""
+    if pd.api.types.is_numeric_dtype(cells):
+        return cells
+    texts = cells.astype("string").str.strip()
+    texts = texts.mask(texts.str.lower().isin(_NO_NUMBER))
+    if (percent := texts.str.endswith("%").fillna(False)).any():
+        first = texts[percent].iloc[0]
+        raise InputError(f"{where} holds {first!r}; expected a number. Leave out the sign, and say --percent.")
+    with_comma = texts[texts.str.contains(",", na=False)]
+    if with_comma.empty:
+        return texts
+    if not with_comma.str.fullmatch(_DECIMAL_COMMA).all() or with_comma.str.fullmatch(_THOUSANDS).all():
+        raise InputError(
+            f"{where} holds {with_comma.iloc[0]!r}, where the comma may part decimals or thousands. For decimals, say "
+            "--decimal ','; marks of thousands have to go."
+        )
+    return texts.str.replace(",", ".")
+
+
 def labels(table: pd.DataFrame, names: Sequence[str], role: str, origin: str) -> "pd.Series[str]":
     """The columns as text, joined by " / "; missing where one of them is."""
 
     def text(value: object) -> str:
-        # A column of whole numbers with a gap in it is read as floats.
-        return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+        # In a data frame, a column of whole numbers with a gap in it holds floats.
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
     joined, *rest = (column(table, name, role, origin).map(text, na_action="ignore") for name in names)
     for part in rest:

@@ -8,6 +8,7 @@ Two numbers say how good a policy is:
 - share: cost of the policy's steps and of finishing the chosen candidate, divided by the full sweep's.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.measures import interval
-from carbon_midl.selection.candidates import RUN, TEST_DICE, labels
+from carbon_midl.selection.candidates import RUN, TEST_DICE, labels, numbers, read_table
 from carbon_midl.selection.policies import POLICIES, Policy, Trial
 from carbon_midl.study.results import Results, read_results
 
@@ -67,6 +68,45 @@ def curves_of_study(study: Path | Results, candidate: Sequence[str] = ("filters"
     return {
         seed: Curves(tuple(trials[seed]), tuple(tested[one.name] for one in trials[seed])) for seed in sorted(trials)
     }
+
+
+def curves_of_table(
+    table: Path | pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str
+) -> Curves:
+    """Read curves from a table with a row a candidate and a column an epoch.
+
+    Args:
+        table: CSV file or data frame.
+        candidate: columns that name it together.
+        size: column of what is known before training, such as the number of parameters.
+        cost: column of the whole training's cost; every epoch is taken to cost the same share of it, since that is
+            all such a table says.
+        performance: regular expression that the names of the epochs' columns match. They are put in the order of the
+            last number in their names, wherever they stand.
+
+    Raises:
+        InputError: a column is missing, no column matches, two are of one epoch, a candidate occurs twice, or a cell
+            cannot be.
+    """
+    frame, origin = (table, "table") if isinstance(table, pd.DataFrame) else (read_table(table), str(table))
+    matching = [str(name) for name in frame.columns if re.fullmatch(performance, str(name))]
+    epochs = {int(found[-1]): name for name in matching if (found := re.findall(r"\d+", name))}
+    if not epochs or len(epochs) < len(matching):
+        raise InputError(
+            f"{origin}: {len(matching)} columns match {performance!r}, of {len(epochs)} epochs by the last number in "
+            "their names; expected one an epoch, such as val_1, val_2."
+        )
+    names = labels(frame, tuple(candidate), "candidate", origin)
+    if names.isna().any() or names.duplicated().any():
+        raise InputError(f"{origin}: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
+    sizes, costs = numbers(frame, size, "size", origin), numbers(frame, cost, "cost", origin) / len(epochs)
+    scores = [numbers(frame, epochs[epoch], "performance after an epoch", origin) for epoch in sorted(epochs)]
+    return Curves(
+        tuple(
+            Trial(str(name), float(size), len(epochs), tuple(map(float, row)), (float(cost),) * len(epochs))
+            for name, size, row, cost in zip(names, sizes, zip(*scores, strict=True), costs, strict=True)
+        )
+    )
 
 
 class Replay(NamedTuple):
@@ -161,9 +201,14 @@ def replay_study(
     by_seed = list(curves_of_study(study, candidate).values())
     searched = [curves if by_test else replace(curves, score=None) for curves in by_seed]
     searched = [curves for curves in searched if len(curves) == max(map(len, by_seed))]
+    return replay_all(searched, policies)
+
+
+def replay_all(searches: Sequence[Curves], policies: Sequence[Policy] | None = None) -> pd.DataFrame:
+    """Each policy on each search: a row a policy, as in `replay_study`."""
     rows = []
     for policy in policies or [kind() for kind in POLICIES.values()]:
-        replays = [replay(curves, policy) for curves in searched]
+        replays = [replay(curves, policy) for curves in searches]
         choices = ", ".join(dict.fromkeys(one.chosen for one in replays))
         rows.append({"name": policy.name} | summarise(replays, policy)._asdict() | {"chosen": choices})
     return pd.DataFrame(rows)

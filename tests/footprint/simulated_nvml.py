@@ -25,6 +25,7 @@ class SimulatedGpu:
     silent: Sequence[tuple[float, float]] = ()  # stretches of time, (from, to), in which NVML gives errors
     resets_s: Sequence[float] = ()  # moments at which the counter starts again from zero
     jumps: Sequence[tuple[float, float]] = ()  # moments and joules by which the counter jumps
+    lost: bool = False  # it has fallen off the bus
     offset_j: float = 123_456.0  # what the counter stood at when the clock was 0
 
     def __post_init__(self) -> None:
@@ -66,6 +67,12 @@ class SimulatedNvml:
     class NVMLError(Exception):
         pass
 
+    class NVMLError_NotFound(NVMLError):
+        pass
+
+    class NVMLError_InvalidArgument(NVMLError):
+        pass
+
     def __init__(
         self,
         clock: Callable[[], float],
@@ -94,14 +101,16 @@ class SimulatedNvml:
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> SimulatedGpu:
         if index >= len(self.gpus):
-            raise self.NVMLError("Invalid Argument")
+            raise self.NVMLError_InvalidArgument
+        if self.gpus[index].lost:
+            raise self.NVMLError("GPU is lost")
         return self.gpus[index]
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any:
         if uuid in self._instances:
             return uuid
         if uuid not in (gpu.uuid for gpu in self.gpus):
-            raise self.NVMLError("Not Found")
+            raise self.NVMLError_NotFound
         return next(gpu for gpu in self.gpus if gpu.uuid == uuid)
 
     def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, migDevice: str) -> SimulatedGpu:

@@ -27,6 +27,7 @@ def write_layout(root: Path, size: int = 16) -> dict[tuple[str, int, int], tuple
             image = generator.integers(0, 256, (size, size)).astype(np.uint8)
             masks = generator.random((4, size, size)) < 0.3
             masks[number % 4] = False
+            masks[:, [0, 0, -1, -1], [0, -1, 0, -1]] = False
             folder = root / patient / f"nodule-{nodule}"
             layers = {f"mask-{reader}": mask.astype(np.uint8) * 255 for reader, mask in enumerate(masks)}
             for name, pixels in {"images": image, **layers}.items():
@@ -53,6 +54,19 @@ NODULE = Path("slices/LIDC-IDRI-0010/nodule-3")
 IMAGE = NODULE / "images/slice-4.png"
 
 
+def paint(value: int) -> Path:
+    mask = NODULE / "mask-0/slice-4.png"
+    Image.new("L", (16, 16), value).save(mask)
+    return mask
+
+
+def test_letter_case_and_leading_zeros_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_layout(Path("slices"))
+    IMAGE.rename(IMAGE.with_name("Slice-004.PNG"))
+    assert import_slices(Path("slices"), Path("crops")) == 15
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -65,7 +79,19 @@ IMAGE = NODULE / "images/slice-4.png"
         (lambda: Image.new("RGB", (16, 16)).save(IMAGE), "PNG of mode RGB"),
         (lambda: NODULE.rename(NODULE.with_name("nodule-x")), "nodule-x: expected a name like nodule-0"),
         (lambda: shutil.rmtree("slices"), "slices: no such directory"),
-        (lambda: [path.rename(f"slices/{path.name[-4:]}") for path in Path("slices").iterdir()], "no slices; expected"),
+        (
+            lambda: [path.rename(f"slices/{path.name[-4:]}") for path in Path("slices").iterdir()],
+            "not called as a patient",
+        ),
+        (lambda: [shutil.rmtree(path) for path in Path("slices").iterdir()], "no slices; expected"),
+        (lambda: shutil.copytree(NODULE.parent, f"{NODULE.parent} - Copy"), "- Copy: has nodules, and is not called"),
+        (lambda: shutil.copytree(NODULE.parent, "slices/LIDC-IDRI-0999"), r"the same image as .*, of another patient"),
+        (
+            lambda: shutil.copy(IMAGE, IMAGE.with_name("slice-04.png")),
+            r"slice-4\.png: has the number of slice-04\.png, too",
+        ),
+        (lambda: paint(128), "has pixels of 128; expected 0 and 255 alone"),
+        (lambda: paint(255), "white in all four corners, so it looks inverted"),
     ],
 )
 def test_bad_files_are_named_and_nothing_is_written(

@@ -123,7 +123,7 @@ def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "STUDY: missing"),
+        ((), "TABLE: missing"),
         ((RECIPES, "--option", "eta=2"), "--option: belongs to --policy"),
         ((RECIPES, "--candidate", "recipe,filters", "--policy", "halvng"), "found 'halvng'; expected one of full"),
         ((RECIPES,), "several runs of one seed are called '4'"),
