@@ -351,7 +351,11 @@ def policies(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     shown: dict[str, Any] = {"x": "share", "y": "within", "style": "dataset", "markers": ["o", "s"], "ax": axes}
     grid, tested = (table[table["role"] == role] for role in ("grid", "tested"))
     sns.scatterplot(grid, hue="policy", palette=colours, s=28, alpha=0.75, linewidth=0, **shown)
-    axes.legend(loc="center right", handletextpad=0.3, labelspacing=0.3)
+    handles, labels = axes.get_legend_handles_labels()
+    for handle in handles[-2:]:  # of the data sets; seaborn's own colour is lost on a dark page
+        handle.set(markerfacecolor=theme.muted, markeredgecolor=theme.muted)
+    named = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label not in table.columns]
+    axes.legend(*zip(*named, strict=True), loc="center right", handletextpad=0.3, labelspacing=0.3)
     sns.scatterplot(tested, s=120, facecolor="none", edgecolor=theme.foreground, linewidth=1.6, legend=False, **shown)
     axes.xaxis.set_major_formatter(PER_CENT)
     axes.yaxis.set_major_formatter(PER_CENT)
