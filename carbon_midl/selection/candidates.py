@@ -46,7 +46,7 @@ VALIDATION_DICE, TEST_DICE = "val_dice_patients", "test_dice_patients"
 """Means over the patients of either part, each patient's over their slices."""
 SEPARATORS = ",;\t|"
 LEAST_G_PER_H = 0.05
-"""Less than this no computer emits: 10 W on a grid of 5 g/kWh."""
+"""No computer emits less; it is 10 W on a grid of 5 g/kWh."""
 _NO_NUMBER = ["", "na", "n/a", "nan", "null", "none"]
 """Cells of a column of numbers that say there is none."""
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
