@@ -35,7 +35,7 @@ DEFAULT_PUE_SOURCE = "world average of data centres, Uptime Institute Global Dat
 LOCAL_LIFETIME_YEARS = 5.0
 """Usual for servers of one's own; in the cloud it is 3 (Green Algorithms)."""
 EMBODIED_KG = {"NVIDIA H100 80GB HBM3": 164.0, "NVIDIA A100 80GB PCIe": 181.0}
-"""kgCO2e of making a GPU, by its name in NVML: an eighth of 1,312 kg, NVIDIA HGX H100 product carbon footprint; Hubblo
+"""kgCO2e of making a GPU, by its name in NVML; an eighth of 1,312 kg, NVIDIA HGX H100 product carbon footprint; Hubblo
 and ADEME, A100 PCIe."""
 _S_PER_YEAR = 365.25 * 24 * 3600
 

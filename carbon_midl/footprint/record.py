@@ -69,7 +69,7 @@ class Window:
 
     @property
     def method(self) -> str:
-        """How the figures were obtained, each method once, such as "measured: RAPL; estimated: W per GB"."""
+        """How the figures were obtained, each method once, joined by semicolons."""
         return "; ".join(dict.fromkeys(part.method for part in self.components))
 
     def component_kwh(self, component: str) -> float | None:

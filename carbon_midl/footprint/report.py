@@ -74,7 +74,7 @@ class Compute:
 
     @property
     def energy(self) -> str:
-        """The energy with what it is, such as "3.1 Wh (measured: RAPL)", or "an estimated 3.1 Wh (…)"."""
+        """The energy with how it is known, in one phrase."""
         if not self.methods:
             return f"{energy(self.energy_kwh)} (method not recorded)"
         amount, how, kind = energy(self.energy_kwh), "; ".join(self.methods), how_known(*self.methods)
