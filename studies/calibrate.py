@@ -17,38 +17,40 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json, write_text
-from carbon_midl.study.results import EPOCHS, MANIFEST, RUNS, read_results
+from carbon_midl.study.results import EPOCHS, MANIFEST, RUNS, Results, read_results
 
 METHOD = "estimated, calibrated: epochs × energy of an epoch on a quiet machine"
 AS_RUN = "energy_as_run_kwh"
 COMPONENTS = ["energy_cpu_kwh", "energy_gpu_kwh", "energy_memory_kwh"]
 
 
-def energy_per_epoch(calibration: Path) -> pd.DataFrame:
+def energy_per_epoch(calibration: Results) -> pd.DataFrame:
     """Mean kWh of an epoch by width (rows), in all and by component.
 
     Raises:
         InputError: a width was trained fewer than three times, or for more than one epoch, or number formats differ.
     """
-    runs = read_results(calibration).runs
+    runs = calibration.runs
     if runs["precision"].nunique() > 1:
         formats = ", ".join(sorted(runs["precision"].unique()))
-        raise InputError(f"{calibration}: runs in {formats}; expected one number format. Calibrate on one machine.")
+        raise InputError(
+            f"{calibration.where}: runs in {formats}; expected one number format. Calibrate on one machine."
+        )
     repeats = runs.groupby("filters").size()
     if (runs["epochs_trained"] != 1).any() or repeats.min() < 3:
         raise InputError(
-            f"{calibration}: {repeats.min()} runs of F = {repeats.idxmin()}; expected three of one epoch for each "
-            "width. Run studies/lidc-calibration.toml with nothing else running."
+            f"{calibration.where}: {repeats.min()} runs of F = {repeats.idxmin()}; expected three of one epoch for "
+            "each width. Run studies/lidc-calibration.toml with nothing else running."
         )
     return runs.groupby("filters")[["energy_kwh", *COMPONENTS]].mean()
 
 
 def calibrate(results: Path, calibration: Path) -> list[str]:
     """Rewrite the energies in ``runs.csv`` and ``epochs.csv`` of ``results``, and return the runs left alone."""
-    per_epoch = energy_per_epoch(calibration)
-    recorded = read_results(results)
+    recorded, quiet = read_results(results), read_results(calibration)
+    per_epoch = energy_per_epoch(quiet)
     runs, epochs, manifest = recorded.runs, recorded.epochs, recorded.manifest
-    known = runs["filters"].isin(per_epoch.index) & runs["precision"].isin(read_results(calibration).runs["precision"])
+    known = runs["filters"].isin(per_epoch.index) & runs["precision"].isin(quiet.runs["precision"])
     before = runs[AS_RUN] if AS_RUN in runs else runs["energy_kwh"]
     around_kwh = runs["energy_whole_run_kwh"] - runs["energy_kwh"]
     runs[AS_RUN] = before
@@ -69,11 +71,10 @@ def calibrate(results: Path, calibration: Path) -> list[str]:
     epochs[AS_RUN] = epochs[AS_RUN] if AS_RUN in epochs else epochs["energy_kwh"]
     calibrated_kwh = epochs["run"].map(epoch_kwh.set_axis(runs["run"]))
     epochs.loc[epochs["run"].isin(runs.loc[known, "run"]), "energy_kwh"] = calibrated_kwh
-    machine = read_results(calibration).manifest
     manifest["sensors"] = sorted(runs["energy_method"].unique())
     manifest["calibration"] = {
-        "study": machine["study"],
-        "hardware": machine["hardware"],
+        "study": quiet.manifest["study"],
+        "hardware": quiet.manifest["hardware"],
         "epoch_kwh": {str(width): float(kwh) for width, kwh in per_epoch["energy_kwh"].items()},
     }
     for name, table in ((RUNS, runs), (EPOCHS, epochs)):

@@ -294,6 +294,7 @@ class RecipePair(NamedTuple):
 
     The difference of Dice, ``efficient`` minus ``reference``, is paired over patients; its interval is over patients
     and seeds. Shares of energy are ``efficient`` divided by ``reference`` of the same seed: mean, smallest and largest.
+    ``known`` says whether the energies were measured.
     """
 
     filters: int
@@ -305,6 +306,7 @@ class RecipePair(NamedTuple):
     reference_kwh: float
     efficient_kwh: float
     energy_share: tuple[float, float, float]
+    known: str
 
 
 def read_recipes(*directories: Path) -> list[RecipePair]:
@@ -338,7 +340,7 @@ def read_recipes(*directories: Path) -> list[RecipePair]:
             RecipePair(
                 int(str(filters)), len(kwh), bootstrap.patients, bootstrap.dice(0), bootstrap.dice(1),
                 bootstrap.difference(0, 1), float(kwh["reference"].mean()), float(kwh["efficient"].mean()),
-                (float(share.mean()), float(share.min()), float(share.max())),
+                (float(share.mean()), float(share.min()), float(share.max())), how_known(*of_width["energy_method"]),
             )
         )  # fmt: skip
     return pairs

@@ -191,9 +191,7 @@ def result_numbers(evidence: Evidence) -> dict[str, str]:
     """Dice and carbon of the cheapest, the best and the dearest width, and what all of it took."""
     bootstrap, carbon_g, best = evidence.bootstrap, evidence.carbon_g, evidence.best
     runs, (cheapest, dearest) = evidence.results.runs, evidence.extremes
-    to_best, to_dearest = (100 * (carbon_g[width] / carbon_g[cheapest] - 1) for width in (best, dearest))
-    # What a per cent more Dice costs; the more Dice, the cheaper.
-    price, most, least = (to_best / (100 * gain) for gain in bootstrap.relative_difference(cheapest, best))
+    price, least, most = claims.price(evidence, best)
     seed_sd = runs.groupby("filters")["test_dice_patients"].std()
     (step,) = named_rows(evidence.steps.query("first == 8 and second == 16"))
     everything, abandoned = evidence.whole_price, evidence.results.manifest["abandoned"]
@@ -208,10 +206,10 @@ def result_numbers(evidence: Evidence) -> dict[str, str]:
         "carbon_ratio": times(carbon_g[dearest] / carbon_g[cheapest]),
         "gain_points": points_interval(bootstrap.difference(cheapest, dearest)),
         "gain_to_best": points_interval(bootstrap.difference(cheapest, best)).replace("+", ""),
-        "carbon_to_best": f"{significant(to_best, 2)} %",
+        "carbon_to_best": f"{significant(claims.extra_carbon(evidence, best), 2)} %",
         "price_to_best": f"{significant(price, 2)} %",
         "price_to_best_interval": f"{significant(least, 2)} to {significant(most, 2)} %",
-        "extra_to_dearest": f"{significant(to_dearest)} %",
+        "extra_to_dearest": f"{significant(claims.extra_carbon(evidence, dearest))} %",
         "relative_to_dearest": signed_percent_interval(bootstrap.relative_difference(cheapest, dearest)),
         "could_be_best": joined(evidence.candidates.could_be_best),
         "seed_sd": f"{100 * seed_sd.min():.1f} to {100 * seed_sd.max():.1f}",
@@ -237,10 +235,8 @@ def result_numbers(evidence: Evidence) -> dict[str, str]:
 
 def yardstick_numbers(evidence: Evidence) -> dict[str, str]:
     """Beside the networks: readers, a threshold, both splits, both recipes, and training on the phantom."""
-    slices = evidence.yardsticks
-    four = slices.dropna(subset="reader_dice")
-    best = max(evidence.bootstrap.widths, key=lambda width: four[width].mean())
-    reader, network = (mean_over_patients(four[column], four["patient_id"]) for column in ("reader_dice", best))
+    slices, four = evidence.yardsticks, claims.beside_readers(evidence)
+    reader, network = (mean_over_patients(four[f"{who}_dice"], four["patient_id"]) for who in ("reader", "network"))
     by_slice, by_patient = evidence.leak
     narrowest, *_, widest = evidence.recipes["lidc"]
     on_phantoms = evidence.recipes["phantom"][0]
@@ -329,6 +325,7 @@ def search_numbers(evidence: Evidence) -> dict[str, str]:
         "search_carbon": grams(outcome["carbon_g"]),
         "sweep_energy": energy(float(sweep["energy_whole_run_kwh"].sum())),
         "sweep_carbon": grams(float(sweep["carbon_whole_run_g"].sum())),
+        "search_known": how_known(*sweep["energy_method"].unique()),
         "search_patients": str(int(sweep["test_patients"].max())),
     }
 
@@ -349,5 +346,5 @@ def shown_numbers(shown: WidthStudy) -> dict[str, str]:
         "shown_carbon": grams(float(runs["carbon_whole_run_g"].sum())),
         "shown_known": how_known(*runs["energy_method"].unique()),
         "shown_best": str(shown.best),
-        "shown_could_be_best": joined(shown.candidates.could_be_best or ["any"]),
+        "shown_could_be_best": joined(shown.candidates.could_be_best),
     }

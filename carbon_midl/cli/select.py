@@ -306,7 +306,17 @@ def replay(
         raise InputError("--option: belongs to --policy NAME, and there is none.")
     policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
     names = tuple(candidate.split(","))
+    of_file = {
+        "size": size,
+        "cost": cost,
+        "curve": curve,
+        "separator": separator,
+        "decimal": decimal,
+        "encoding": encoding,
+    }
     if table.is_dir():
+        if given := [f"--{name}" for name, value in of_file.items() if value is not None]:
+            raise InputError(f"{', '.join(given)}: of a CSV file, and {table} is a recorded study.")
         found = replay_study(table, names, policies, by_test=True)
     elif size and cost and curve:
         rows_of_models = read_table(table, separator, decimal, encoding)

@@ -250,10 +250,7 @@ def read_table(
         raise InputError(f"{path}: column {twice[0]!r} stands twice in the header, at {places}. Rename one of them.")
     options = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""], "skipinitialspace": True}
     table = read_csv(io.BytesIO(text.encode()), str(path), **options)
-    if decimal == ",":
-        table = table.apply(
-            lambda cells: cells.where(~cells.str.fullmatch(_DECIMAL_COMMA, na=False), cells.str.replace(",", "."))
-        )
+    table.attrs["decimal"] = decimal  # for `numbers`, which knows what is one
     return table
 
 
@@ -313,6 +310,8 @@ def _rows(
     if isinstance(table, Path) and not table.is_dir():
         return read_table(table, columns.separator, columns.decimal, columns.encoding), str(table), by_seed
     results = read_results(table) if isinstance(table, Path) else table
+    if columns.separator or columns.decimal or columns.encoding:
+        raise InputError(f"separator, decimal, encoding: of a CSV file, and {results.where} is a recorded study.")
     performance = columns.performance or VALIDATION_DICE
     if columns.replicate not in ("", PATIENT) or performance not in (VALIDATION_DICE, TEST_DICE):
         return results.runs, results.where, by_seed
@@ -426,7 +425,9 @@ def _arrays(tidy: pd.DataFrame, columns: Columns, origin: str) -> tuple[tuple[st
     """The candidates' names, and rows as arrays (candidates, patients, trainings), each axis in the order of names."""
     names = list(dict.fromkeys(tidy["candidate"]))
     with suppress(ValueError):  # as they first appear where they are no numbers
-        names.sort(key=lambda name: float(name) if name.strip().lower() not in ("nan", "inf") else float("name"))
+        values = {name: float(name) for name in names}
+        if all(map(math.isfinite, values.values())):
+            names.sort(key=values.__getitem__)
     training = tidy.groupby("candidate")["training"].transform(lambda one: pd.factorize(one, sort=True)[0])
     tidy = tidy.assign(candidate=tidy["candidate"].map(names.index), training=training)
     cells = tidy.pivot(index=["candidate", "patient"], columns="training")
@@ -460,20 +461,21 @@ def column(table: pd.DataFrame, name: str, role: str, origin: str) -> "pd.Series
 
 def numbers(table: pd.DataFrame, name: str, role: str, origin: str) -> np.ndarray:
     """The column as floats, NaN where a cell is empty; an `InputError` where one is no finite number of 0 or more."""
-    cells = _with_points(column(table, name, role, origin), f"{origin}: column {name!r} ({role})")
+    where = f"{origin}: column {name!r} ({role})"
+    cells = _with_points(column(table, name, role, origin), table.attrs.get("decimal"), where)
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     wrong = cells.notna().to_numpy() & ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"{origin}: column {name!r} ({role}) holds '{cells.iloc[row]}' in data row {row + 1}; expected a finite "
-            "number that is not negative. Leave the cell empty where there is none."
+            f"{where} holds '{cells.iloc[row]}' in data row {row + 1}; expected a finite number that is not negative. "
+            "Leave the cell empty where there is none."
         )
     return values
 
 
-def _with_points(cells: "pd.Series[Any]", where: str) -> "pd.Series[Any]":
-    """Cells with decimal commas as numbers are written elsewhere; others as they are."""
+def _with_points(cells: "pd.Series[Any]", decimal: str | None, where: str) -> "pd.Series[Any]":
+    """Cells with points for decimals; the mark is recognised where it is not said."""
     if pd.api.types.is_numeric_dtype(cells):
         return cells
     texts = cells.astype("string").str.strip()
@@ -484,7 +486,8 @@ def _with_points(cells: "pd.Series[Any]", where: str) -> "pd.Series[Any]":
     with_comma = texts[texts.str.contains(",", na=False)]
     if with_comma.empty:
         return texts
-    if not with_comma.str.fullmatch(_DECIMAL_COMMA).all() or with_comma.str.fullmatch(_THOUSANDS).all():
+    ambiguous = decimal is None and with_comma.str.fullmatch(_THOUSANDS).all()
+    if decimal == "." or ambiguous or not with_comma.str.fullmatch(_DECIMAL_COMMA).all():
         raise InputError(
             f"{where} holds {with_comma.iloc[0]!r}, where the comma may part decimals or thousands. For decimals, say "
             "--decimal ','; marks of thousands have to go."

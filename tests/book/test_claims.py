@@ -53,8 +53,8 @@ def with_losses(column: str, width: int, more: float) -> Callable[[Evidence], di
     return change
 
 
-def with_recipes(**fields: Any) -> Callable[[Evidence], dict[str, Any]]:
-    return lambda e: {"recipes": e.recipes | {"lidc": [pair._replace(**fields) for pair in e.recipes["lidc"]]}}
+def with_recipes(crops: str = "lidc", **fields: Any) -> Callable[[Evidence], dict[str, Any]]:
+    return lambda e: {"recipes": e.recipes | {crops: [pair._replace(**fields) for pair in e.recipes[crops]]}}
 
 
 def with_choices(evidence: Evidence, **columns: Any) -> dict[str, Any]:
@@ -78,8 +78,10 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "could-be-best": lambda _: {"candidates": SimpleNamespace(could_be_best=["16", "24"])},
     "sixteen-is-cheapest-of-the-best": lambda e: {"carbon_g": e.carbon_g | {24: 0.1}},
     "four-to-sixteen-gains": with_difference(-0.001, 0.02, 0.04),
+    "price-is-less-than-a-fiftieth": lambda e: {"carbon_g": e.carbon_g | {16: 10.0}},
     "nothing-gained-beyond-sixteen": with_difference(-0.01, 0.001, 0.02),
     "ends-are-not-told-apart": with_difference(0.001, 0.01, 0.02),
+    "poster-s-rate-is-not-excluded": lambda e: {"carbon_g": e.carbon_g | {64: 100.0}},
     "one-step-gains": lambda e: {"steps": e.steps.assign(points_low=0.1)},
     "small-nodules-gain-most": lambda e: {
         "sizes": e.sizes.assign(dice=e.sizes["dice"].where(e.sizes["filters"] > 4, 0.6))
@@ -96,6 +98,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "recipes-have-equal-dice": with_recipes(difference=Interval(-0.02, -0.03, -0.01)),
     "efficient-takes-half": with_recipes(energy_share=(0.6, 0.6, 0.6)),
     "recipe-outweighs-width": with_recipes(efficient_kwh=1.0),
+    "recipes-on-phantoms-are-estimated": with_recipes("phantom", known="measured"),
     "network-like-a-reader": lambda e: {"yardsticks": e.yardsticks.assign(reader_dice=e.yardsticks["reader_dice"] / 2)},
     "copycat-gains-by-the-leak": lambda e: {
         "statistics": e.statistics | {"copycat": e.statistics["copycat"].assign(estimate=0.5)}
@@ -108,6 +111,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "choices-of-eight-waver": lambda e: with_choices(e, probability=0.95),
     "grid-moves-the-price-alone": lambda e: {"choices_on_grids": e.choices_on_grids.assign(chosen="16")},
     "no-policy-is-safe": lambda e: {"replays": e.replays.assign(within=1.0)},
+    "best-width-misses-the-bar-itself": lambda e: with_runs(e, val_dice=0.7),
     "policy-tuned-on-derma-meets-the-aim": lambda e: with_tuned(e, within=0.5),
     "policy-tuned-on-lidc-misses-it": lambda e: with_tuned(e, within=1.0),
     "search-lost-more-than-tolerated": lambda e: {

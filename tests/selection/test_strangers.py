@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates, Columns, read_candidates, read_table
 from carbon_midl.selection.policies import ScreenedHalving
@@ -63,6 +64,7 @@ def test_separator_decimal_mark_and_encoding_are_recognised_or_said(
         ('model,seed,dice,kwh\na,0,0.8,"1,234"\n', {}, "may part decimals or thousands"),
         ("model,seed,dice,kwh,duration\na,0,0.8,0.0012,100\n", {"unit": "g"}, "0.043 g in an hour, less than any"),
         ("model,seed,dice,kwh\ngr\xf6\xdf,0,0.8,1\n", {"encoding": "no-such"}, "unknown encoding"),
+        ("model;seed;dice;kwh\na;0;0,8;1\n", {"decimal": "."}, "may part decimals or thousands"),
     ],
 )
 def test_what_cannot_be_meant_is_asked_back(tmp_path: Path, text: str, columns: dict[str, object], words: str) -> None:
@@ -74,6 +76,13 @@ def test_what_cannot_be_meant_is_asked_back(tmp_path: Path, text: str, columns: 
 def test_another_encoding_is_named_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not utf-8 at byte 19\. .*--encoding cp1252"):
         read_table(write(tmp_path / "t.csv", "model,seed,dice\ngro\xdf,0,0.8\n", "latin-1"))
+
+
+def test_a_file_s_layout_is_not_that_of_a_study() -> None:
+    recorded = Path(__file__).parents[2] / "results" / "recipes"
+    with pytest.raises(InputError, match=r"of a CSV file, and .*recipes is a recorded study"):
+        read_candidates(recorded, Columns(candidate=("recipe", "filters"), decimal=","))
+    assert main(["replay", str(recorded), "--candidate", "recipe,filters", "--size", "macs"]) == 2
 
 
 def test_kilograms_are_a_unit(tmp_path: Path) -> None:
