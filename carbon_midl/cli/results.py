@@ -47,12 +47,11 @@ def verify(where: Annotated[Path, Argument(metavar="DIR", help="a study's result
 def pack(
     where: Annotated[Path, Argument(metavar="STUDY_OR_DIR", help="a study's file, or its results")],
     out: Annotated[Path, Option(help="the packed file, such as lidc.zip")],
-    weights: Annotated[bool, Option("--weights", help="take each run's weights along, from runs/")] = False,
 ) -> None:
     """Put a study's results into one file to share.
 
     The results are verified first. The file is a zip that describes itself as an RO-Crate 1.1, which repositories such
-    as Zenodo read, with the study's file from `studies/`, and authors and licence from the nearest CITATION.cff.
+    as Zenodo read, with the study's file from `studies/` and the nearest CITATION.cff, which names authors and licence.
     """
     from carbon_midl.study.results import read_results
     from carbon_midl.study.share import find_above, pack
@@ -66,7 +65,7 @@ def pack(
     read = read_results(where)
     study = study or find_above(where, f"studies/{read.manifest['study']}.toml")
     citation = find_above(where, "CITATION.cff")
-    pack(read, out, study, citation, weights)
+    pack(read, out, study, citation)
     print(f"{out}: {len(read.runs)} runs, {out.stat().st_size:,} bytes, RO-Crate 1.1")
     if citation is None:
         print(f"No authors and no licence: there is no CITATION.cff near {where}.")

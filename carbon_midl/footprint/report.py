@@ -139,14 +139,7 @@ def to_markdown(compute: Compute, location: str | None = None) -> str:
 
 
 def compute_of_run(directory: Path) -> Compute:
-    """What a run used.
-
-    Args:
-        directory: with ``result.json``, or with ``footprint.json`` of a run that is unfinished.
-
-    Raises:
-        InputError: there is no such record, or it is damaged.
-    """
+    """What a run used, by its directory; it may be unfinished."""
     record, finished = read_footprint(directory), (directory / RESULT).is_file()
     result = read_json(directory / RESULT) if finished else {}
     options, environment = result.get("options", {}), result.get("environment", {})

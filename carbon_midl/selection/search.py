@@ -114,11 +114,11 @@ class Search:
         """Held by the process that trains a candidate."""
         return FileLock(self.study.directory / f".{run.name}.lock", timeout)
 
-    def experiment(self, run: PlannedRun, **parameters: Any) -> Experiment:
-        """Prepare to train a candidate, by the study's parameters but for those that are given."""
+    def experiment(self, run: PlannedRun) -> Experiment:
+        """Prepare to train a candidate by the study's parameters."""
         footprint = self.study.footprint
         return open_experiment(
-            **run.options.model_dump() | parameters,
+            **run.options.model_dump(),
             crops=str(self.archive.path.absolute()),
             output=str((self.study.directory / run.name).absolute()),
             pue=footprint.pue,
@@ -248,27 +248,25 @@ def _train(search: Search, run: PlannedRun, say: Callable[[str], None], trial: o
 
     def after_epoch(experiment: Experiment) -> None:
         report(experiment)
+        if len(dice) == run.options.epochs:  # only the chosen candidate is tested
+            raise TrainingPaused("trained to its end")
         trials = search.trials()
         if not search.policy.goes_on(trials.pop(search.runs.index(run)), trials):
             raise TrainingPaused(f"ended by the policy after epoch {len(dice)}")
         left_kwh, mean_kwh = search.limit_kwh - search.spent_kwh(), experiment.footprint.energy_kwh / len(dice)
-        if len(dice) < run.options.epochs and mean_kwh > left_kwh:
+        if mean_kwh > left_kwh:
             raise TrainingPaused(f"ended by the budget after epoch {len(dice)}")
 
     try:
-        # It pauses after its last epoch: only the chosen candidate is tested.
-        experiment = search.experiment(run, pause_after=run.options.epochs)
+        experiment = search.experiment(run)
         experiment.after_epoch = after_epoch
         experiment.train()
         raise AssertionError("a training in a search pauses after its last epoch")
     except TrainingPaused as paused:
-        report(experiment)  # one that goes on from its last checkpoint pauses at once
         best = search.trials()[search.runs.index(run)].best
-        to_its_end = len(dice) == run.options.epochs
-        reason = "trained to its end" if to_its_end else str(paused)
-        trial.set_user_attr("reason", reason)
-        say(f"{run.name}: {reason}, validation Dice {best:.3f}, {1000 * experiment.footprint.energy_kwh:.3g} Wh")
-        if not to_its_end:
+        trial.set_user_attr("reason", str(paused))
+        say(f"{run.name}: {paused}, validation Dice {best:.3f}, {1000 * experiment.footprint.energy_kwh:.3g} Wh")
+        if len(dice) < run.options.epochs:
             raise optuna.TrialPruned from None
         return best
     except InputError as error:

@@ -27,9 +27,7 @@ SIZE_LABELS = ("under 30 px", "30–99 px", "100–299 px", "300 px and more")
 def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArchive]:
     """Open a network, on the device, and the crops to segment.
 
-    Raises:
-        InputError: either cannot be opened, or the crops are too small or have another intensity scale than those that
-            the network was trained on, so that the same tissue has other values.
+    `InputError` where these are too small or have another intensity scale than those that it was trained on.
     """
     from carbon_midl.training.recipes import Efficient, device
 
@@ -48,11 +46,7 @@ def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArch
 
 
 def unseen_rows(model: Path, archive: CropArchive) -> tuple[NDArray[np.int64], str]:
-    """Return the rows of patients that the network was not trained or chosen on, and how many patients these are.
-
-    Raises:
-        InputError: the network was trained or chosen on every patient of the archive.
-    """
+    """Return the rows of patients that the network was not trained or chosen on, and in words how many these are."""
     result = model_path(model).parent / RESULT
     everyone = np.arange(len(archive))
     if not result.is_file():
@@ -73,9 +67,6 @@ def write_predictions(
     ``masks.npy``: ``(n, H, W)`` bool, true where the probability exceeds one half; ``index.csv``: one row per crop,
     with the number of pixels in its mask; ``probabilities.npy``: ``(n, H, W)`` float16, on request; ``meta.json``:
     network and crops.
-
-    Raises:
-        InputError: model or crops cannot be used, or ``out`` is not empty.
     """
     from carbon_midl.training.scoring import probabilities
 
@@ -110,9 +101,6 @@ def evaluate(scores: "pd.DataFrame") -> "pd.DataFrame":
     slices; ``dice_patients`` over patients of each one's mean over slices; ``sensitivity``, the share of the target's
     pixels in the mask; ``precision``, the share of the mask's pixels in the target, over slices whose mask is not
     empty; ``dice`` by the target's area. Columns: ``estimate``, ``low``, ``high``, ``n`` (slices) and ``patients``.
-
-    Raises:
-        InputError: the table has no slices.
     """
     import pandas as pd
 

@@ -88,14 +88,11 @@ def test_a_nodule_lies_in_the_middle_of_its_window(scans: list[Scan]) -> None:
 @pytest.mark.parametrize(
     ("patients", "says"),
     [
-        (["LIDC-IDRI-0001", "LIDC-IDRI-1"], r"LIDC-IDRI-1' \(did you mean LIDC-IDRI-0001\?\)"),
-        (["0078"], r"\(did you mean LIDC-IDRI-0078\?\)"),
-        (["LIDC_IDRI-0078x"], r"\(did you mean LIDC-IDRI-0078\?\)"),
-        (["mouse"], r"'mouse' not in LIDC-IDRI.*\. Expected identifiers from LIDC-IDRI-0001"),
+        (["LIDC-IDRI-0001", "mouse"], r"patients: 'mouse' not in LIDC-IDRI.*\. Expected identifiers from LIDC-IDRI-0"),
         ([f"mouse {number}x" for number in range(30)], "and 25 more not in LIDC-IDRI"),
         (["LIDC-IDRI-0028"], "'LIDC-IDRI-0028' not in LIDC-IDRI, or without an outlined nodule"),
     ],
 )
-def test_unknown_patients_are_named_with_the_one_meant(patients: list[str], says: str) -> None:
+def test_unknown_patients_are_named(patients: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         read_scans(patients)
