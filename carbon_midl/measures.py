@@ -78,33 +78,31 @@ def interval(estimate: float, drawn: np.ndarray) -> Interval:
     return Interval(float(estimate), float(low), float(high))
 
 
-def mean_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = COLLECTION_DRAWS) -> Estimate:
+def mean_over_patients(values: ArrayLike, patients: ArrayLike) -> Estimate:
     """Estimate the mean of ``(n,)`` values, every value counting alike, however many a patient has.
 
     The ``(n,)`` patients of the values are drawn again, with replacement.
     """
     numbers, codes, count = _by_patient(values, patients)
-    weights = patient_draws(count, draws)
+    weights = patient_draws(count)
     sums, sizes = np.bincount(codes, numbers, count), np.bincount(codes, minlength=count)
     return Estimate(*interval(numbers.mean(), (weights @ sums) / (weights @ sizes)), len(numbers), count)
 
 
-def median_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = COLLECTION_DRAWS) -> Estimate:
+def median_over_patients(values: ArrayLike, patients: ArrayLike) -> Estimate:
     """Estimate the median (of an even number, the lower of the two middle values); else as `mean_over_patients`."""
     numbers, codes, count = _by_patient(values, patients)
     order = np.argsort(numbers, kind="stable")
     numbers, codes = numbers[order], codes[order]
-    medians = np.empty(draws)
-    for draw, weights in enumerate(patient_draws(count, draws)):
-        below = weights[codes].cumsum()
-        medians[draw] = numbers[np.searchsorted(below, below[-1] / 2)]
+    below = (weights[codes].cumsum() for weights in patient_draws(count))
+    medians = np.array([numbers[np.searchsorted(counts, counts[-1] / 2)] for counts in below])
     return Estimate(*interval(numbers[(len(numbers) - 1) // 2], medians), len(numbers), count)
 
 
 @lru_cache(maxsize=8)
-def patient_draws(patients: int, draws: int = COLLECTION_DRAWS) -> NDArray[np.float64]:
-    """How often each patient is in each draw, ``(draws, patients)``; always the same for equal arguments."""
-    return _patient_draws(np.random.default_rng(0), patients, draws)
+def patient_draws(patients: int) -> NDArray[np.float64]:
+    """How often each patient is in each of `COLLECTION_DRAWS` draws, ``(draws, patients)``; always the same."""
+    return _patient_draws(np.random.default_rng(0), patients, COLLECTION_DRAWS)
 
 
 def _patient_draws(generator: np.random.Generator, patients: int, draws: int) -> NDArray[np.float64]:

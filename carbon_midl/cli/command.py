@@ -5,6 +5,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from carbon_midl.units import in_columns
+
 
 class Command(TyperCommand):
     """A command that takes several patients after one ``--patients``.
@@ -36,7 +38,4 @@ def examples(*lines: str) -> str:
 
 def print_table(rows: Iterable[Sequence[str]]) -> None:
     """Print rows of cells, each column as wide as its widest cell."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n".join(in_columns(list(rows))))

