@@ -1,6 +1,7 @@
 """What the commands share: options with several values or none, examples in the help, tables in columns."""
 
-from collections.abc import Iterable, Sequence
+import signal
+from collections.abc import Sequence
 from typing import Any
 
 from typer.core import TyperCommand
@@ -36,6 +37,12 @@ def examples(*lines: str) -> str:
     return "\n".join(["Examples:", "", "\b", *(f"    {line}" for line in lines)])
 
 
-def print_table(rows: Iterable[Sequence[str]]) -> None:
+def end_like_ctrl_c() -> None:
+    """Handle a scheduler's or terminal's request to end like Ctrl-C, so that what runs is stopped, too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows of cells, each column as wide as its widest cell."""
-    print("\n".join(in_columns(list(rows))))
+    print("\n".join(in_columns(rows)))

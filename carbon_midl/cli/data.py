@@ -1,7 +1,6 @@
 """``carbon-midl lidc`` and ``crops``: scans and annotations of LIDC-IDRI, and crops of them."""
 
 import os
-import signal
 import sys
 from pathlib import Path
 from textwrap import shorten
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option, Typer, confirm
 
-from carbon_midl.cli.command import Command, examples
+from carbon_midl.cli.command import Command, end_like_ctrl_c, examples
 from carbon_midl.errors import InputError
 
 if TYPE_CHECKING:
@@ -219,8 +218,7 @@ def build(
     from carbon_midl.lidc.dicom import read_folder
     from carbon_midl.lidc.masks import check_size
 
-    # A scheduler's request to end is handled like Ctrl-C: processes end, and nothing half-written stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()  # processes end, and nothing half-written stays
     check_size(size)
     if not dry_run:
         refuse_occupied(out)

@@ -2,14 +2,13 @@
 
 import json
 import os
-import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, BadParameter, Option, Typer
 
-from carbon_midl.cli.command import examples, print_table
+from carbon_midl.cli.command import end_like_ctrl_c, examples, print_table
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import carbon_intensity
 from carbon_midl.units import carbon, duration, energy
@@ -50,15 +49,9 @@ def run(
     from carbon_midl.study.runner import run_study
     from carbon_midl.study.spec import read_study
 
-    _end_like_ctrl_c()
+    end_like_ctrl_c()
     named = [name.strip() for name in devices.split(",")] if devices else []
     run_study(read_study(file), slots(named, jobs, share_meter, ahead), only)
-
-
-def _end_like_ctrl_c() -> None:
-    """Handle a scheduler's or terminal's request to end like Ctrl-C: the run's notebook is stopped, too."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
 
 
 @study.command()
@@ -194,7 +187,7 @@ def search(
     from carbon_midl.selection.search import plan_search, run_search
 
     planned = plan_search(study, chosen_policy, archive, seed, budget_kwh, name, place.metered_alone)
-    _end_like_ctrl_c()
+    end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
     print(f"{study.title}: {len(planned.runs)} candidates, {chosen_policy.describe()}{within}", flush=True)
     with reserved([place]):

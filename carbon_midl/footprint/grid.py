@@ -57,7 +57,7 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
     >>> carbon_intensity("world").g_per_kwh, carbon_intensity("FR").year, carbon_intensity(50).source
     (473.0, 2024, 'given by the user')
 
-    That is "world", a country code of two letters (ISO 3166-1) for the national yearly average that ships with
+    A place is "world", a country code of two letters (ISO 3166-1) for the national yearly average that ships with
     carbontracker, or a number in gCO2eq/kWh. `InputError` lists near matches of a code that is not known.
     """
     if isinstance(where, bool) or not isinstance(where, str | int | float):

@@ -156,7 +156,7 @@ def machine_lock(name: str) -> Path:
 
 @contextmanager
 def gpu_lock(boards: Sequence[str], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep other trainings from these `visible_boards`, once those that are on them, `on_wait`, have finished."""
+    """Wait until no training is on these `visible_boards`, said once by `on_wait`, and keep others off them."""
     # In one order, so that two who want the same two boards do not wait for each other.
     paths = [machine_lock(f"{board}-training") for board in sorted(set(boards))]
     if any(is_locked(path) for path in paths):

@@ -38,7 +38,7 @@ class Slice(NamedTuple):
 
 
 def find_slices(root: Path) -> list[Slice]:
-    """List the slices under ``root``, which holds the patients, or its child, by patient, nodule and slice number.
+    """List the slices by patient, nodule and number; ``root`` is the directory of the patients, or its parent.
 
     Letter case and leading zeros of names do not matter. `InputError` names what the layout does not have.
     """
