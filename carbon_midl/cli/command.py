@@ -1,32 +1,9 @@
-"""What the commands share: options with several values or none, examples in the help, tables in columns."""
+"""What the commands share: examples in the help, how a request to end is taken, tables in columns."""
 
 import signal
 from collections.abc import Sequence
-from typing import Any
-
-from typer.core import TyperCommand
 
 from carbon_midl.units import in_columns
-
-
-class Command(TyperCommand):
-    """A command that takes several patients after one ``--patients``.
-
-    Typer knows options of one value only; the arguments are written out for it.
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments once ``--patients A B`` is ``--patients A --patients B``."""
-        end = args.index("--") if "--" in args else len(args)
-        written: list[str] = []
-        option = ""
-        for arg in args[:end]:
-            if arg.startswith("-"):
-                option = arg
-            elif option == "--patients" and written[-1] != option:
-                written.append(option)
-            written.append(arg)
-        return super().parse_args(ctx, written + args[end:])
 
 
 def examples(*lines: str) -> str:
