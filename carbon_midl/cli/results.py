@@ -47,6 +47,7 @@ def verify(where: Annotated[Path, Argument(metavar="DIR", help="a study's result
 def pack(
     where: Annotated[Path, Argument(metavar="STUDY_OR_DIR", help="a study's file, or its results")],
     out: Annotated[Path, Option(help="the packed file, such as lidc.zip")],
+    weights: Annotated[bool, Option("--weights", help="take each run's weights along, from runs/")] = False,
 ) -> None:
     """Put a study's results into one file to share.
 
@@ -65,7 +66,7 @@ def pack(
     read = read_results(where)
     study = study or find_above(where, f"studies/{read.manifest['study']}.toml")
     citation = find_above(where, "CITATION.cff")
-    pack(read, out, study, citation)
+    pack(read, out, study, citation, weights)
     print(f"{out}: {len(read.runs)} runs, {out.stat().st_size:,} bytes, RO-Crate 1.1")
     if citation is None:
         print(f"No authors and no licence: there is no CITATION.cff near {where}.")

@@ -19,6 +19,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import compressed, replaced
 from carbon_midl.study.results import EPOCHS, MANIFEST, PART, RUNS, SLICES, TABLES, Results, distinct
 from carbon_midl.study.spec import read_study
+from carbon_midl.training.checkpoint import WEIGHTS
 from carbon_midl.training.network import unet_size
 from carbon_midl.training.options import BUILT_IN, fingerprinted
 
@@ -198,7 +199,9 @@ def find_above(directory: Path, name: str) -> Path | None:
     return next((parent / name for parent in (directory, *directory.parents) if (parent / name).is_file()), None)
 
 
-def pack(results: Results, out: Path, study: Path | None = None, citation: Path | None = None) -> None:
+def pack(
+    results: Results, out: Path, study: Path | None = None, citation: Path | None = None, weights: bool = False
+) -> None:
     """Write results into one zip file, an RO-Crate 1.1 (https://w3id.org/ro/crate/1.1), which repositories read.
 
     Args:
@@ -206,13 +209,16 @@ def pack(results: Results, out: Path, study: Path | None = None, citation: Path 
         out: the zip file, written whole or not at all.
         study: the study's file, to include.
         citation: a file with authors and licence in the Citation File Format, to include.
+        weights: whether to include each run's weights from beside ``study``, as ``RUN.safetensors``.
 
     Raises:
-        InputError: the results disagree with themselves, or ``study`` plans other runs.
+        InputError: the results disagree with themselves, or ``study`` plans other runs or is missing for the weights.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
 
+    if weights and study is None:
+        raise InputError("--weights: the runs are found by the study's file. Name that file in place of the results.")
     check_shareable(results)
     manifest, files = results.manifest, dict(results.files)
     if study is not None:
@@ -223,6 +229,10 @@ def pack(results: Results, out: Path, study: Path | None = None, citation: Path 
                 "the study was run with, or pack them where it is not near."
             )
         files["study.toml"] = study.read_bytes()
+        for run in results.runs["run"] if weights else ():
+            if not (path := planned.directory / run / WEIGHTS).is_file():
+                raise InputError(f"{path}: no such file. Pack where the runs were made, or leave out --weights.")
+            files[f"{run}.safetensors"] = path.read_bytes()
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms["sha256"] = "https://schema.org/sha256"  # 1.1 has no term for a hash
     crate.name = f"{manifest['title']} (study {manifest['study']})"
@@ -233,7 +243,7 @@ def pack(results: Results, out: Path, study: Path | None = None, citation: Path 
         if licence := re.search(rb"^license: *[\"']?([\w.+-]+)", files["CITATION.cff"], re.MULTILINE):
             crate.license = f"https://spdx.org/licenses/{licence[1].decode()}"
     for name, content in files.items():
-        kind, text = _ABOUT[name]
+        kind, text = _ABOUT.get(name, ("application/octet-stream", "Weights of a run, as safetensors"))
         about = {"name": name, "description": text, "encodingFormat": kind, "sha256": _sha256(content)}
         crate.add_file(io.BytesIO(content), name, properties=about, record_size=True)
     crops = manifest["crops"]["fingerprint"]

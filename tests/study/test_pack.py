@@ -48,10 +48,15 @@ def test_packed_from_the_command_line_with_what_lies_near(tmp_path: Path, capsys
     assert "6 runs" in shown
     assert "No authors and no licence" in shown
     (tmp_path / "CITATION.cff").write_text(CITATION)
-    assert main(["results", "pack", str(study.results), "--out", str(out)]) == 0
+    assert main(["results", "pack", str(study.results), "--out", str(out), "--weights"]) == 2
+    assert "weights.safetensors: no such file" in capsys.readouterr().err
+    for run in study.runs:
+        (study.directory / run.name / "weights.safetensors").write_bytes(run.name.encode())
+    assert main(["results", "pack", str(study.results), "--out", str(out), "--weights"]) == 0
     assert "No " not in capsys.readouterr().out
     with zipfile.ZipFile(out) as packed:
         assert {"study.toml", "CITATION.cff"} < set(packed.namelist())
+        assert all(packed.read(f"{run.name}.safetensors") == run.name.encode() for run in study.runs)
     assert main(["results", "verify", str(out)]) == 0
     out.write_bytes(out.read_bytes()[:500])
     assert main(["results", "verify", str(out)]) == 2
