@@ -152,10 +152,10 @@ def collect(file: StudyFile) -> None:
         "carbon-midl search studies/demo.toml --status",
     )
 )
-def search(
+def search(  # long, since its options are its signature
     file: StudyFile,
     policy: Annotated[
-        str, Option(help="full, early-stopping, halving, screened-halving or widen; `replay --policies` explains them")
+        str, Option(help="full, early-stopping, halving, screened-halving or widen; see `replay --help`")
     ] = "screened-halving",
     option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     budget_g: Annotated[float | None, Option(help="gCO2eq of the whole search, by the study's grid")] = None,
@@ -199,10 +199,7 @@ def search(
     if show_status:
         if not (planned.study.directory / JOURNAL).exists():
             raise InputError(f"{planned.study.directory}: no search was begun here. Begin it without --status.")
-        trail = trail_table(planned)
-        if len(trail):
-            shown = ["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]
-            print(trail[shown].to_string(index=False, float_format="{:.4g}".format))
+        print(trail_table(planned).to_string(index=False, float_format="{:.4g}".format))
         return
     _end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
@@ -215,5 +212,5 @@ def search(
         f"{tested['dice']:.3f} over {tested['slices']:.0f} slices.\n"
         f"Used: {energy(outcome['energy_kwh'])} before PUE, {carbon(outcome['carbon_g'])}; training all in full was "
         f"predicted to take {energy(full_kwh)}, {carbon(full_g)}.\n"
-        f"Runner-up: {outcome['runner_up']}. Trail: {planned.study.directory}"
+        f"Trail: {planned.study.directory}"
     )
