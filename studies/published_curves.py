@@ -99,7 +99,7 @@ def main() -> None:
             "version": 1,
             "source": "raghavian/MIA-Energy (MIT licence), data/full_data_pepr.csv; Selvan et al., arXiv:2403.12562",
             "sha256": hashlib.sha256(options.table.read_bytes()).hexdigest(),
-            "models": {name: len(part) for name, part in curves.items()},
+            "models": {name: len(part.trials) for name, part in curves.items()},
             "epochs": {name: part.trials[0].epochs for name, part in curves.items()},
             "tolerance": TOLERANCE,
             "least": LEAST,
@@ -121,7 +121,7 @@ def curves_of(table: pd.DataFrame) -> Curves:
 def drawn(curves: Curves, draws: int, seed: int = 0) -> list[Curves]:
     """Draws of the candidates, in the table's order."""
     generator = np.random.default_rng(seed)
-    each = [np.unique(generator.integers(len(curves), size=len(curves))) for _ in range(draws)]
+    each = [np.unique(generator.integers(len(curves.trials), size=len(curves.trials))) for _ in range(draws)]
     return [Curves(tuple(curves.trials[index] for index in places)) for places in each]
 
 

@@ -199,7 +199,8 @@ def search(  # long, since its options are its signature
     if show_status:
         if not (planned.study.directory / JOURNAL).exists():
             raise InputError(f"{planned.study.directory}: no search was begun here. Begin it without --status.")
-        print(trail_table(planned).to_string(index=False, float_format="{:.4g}".format))
+        if len(trail := trail_table(planned)):
+            print(trail.to_string(index=False, float_format="{:.4g}".format))
         return
     _end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
