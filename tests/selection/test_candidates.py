@@ -133,9 +133,10 @@ def test_tables_that_cannot_be_are_refused(table: pd.DataFrame, columns: Columns
 
 
 def test_factors_that_cannot_be_or_do_not_apply_are_refused() -> None:
-    for name, value in (("embodied_g_per_h", -1), ("pue", 0.5)):
-        with pytest.raises(InputError, match=name[:3]):
-            Factors.of(**{name: value})
+    with pytest.raises(InputError, match="embodied"):
+        Factors.of(embodied_g_per_h=-1)
+    with pytest.raises(InputError, match="pue"):
+        Factors.of(pue=0.5)
     with pytest.raises(InputError, match="do not apply"):
         read_candidates(runs(), Columns(unit="g"), FACTORS)
     for lacking in (runs().drop(columns="duration_s"), runs().assign(duration_s=[np.nan, *[60.0] * 8])):

@@ -108,13 +108,10 @@ def test_the_knee_is_the_point_highest_above_the_line() -> None:
     assert math.isnan(choose(dominated, Knee()).scores["c"])
 
 
-@pytest.mark.parametrize(
-    ("performance", "cost"),
-    [([0.5, 0.51, 0.9], [1.0, 9.0, 10.0]), ([0.5, 0.9], [1.0, 10.0]), ([0.9, 0.5], [1.0, 10.0])],
-)
-def test_a_frontier_without_a_knee_leaves_the_cheapest(performance: list[float], cost: list[float]) -> None:
-    choice = choose(candidates(performance, cost), Knee())
-    assert (choice.chosen, choice.scores["a"]) == ("a", 0)
+def test_a_frontier_without_a_knee_leaves_the_cheapest() -> None:
+    for performance in ([0.5, 0.51, 0.9], [0.5, 0.9], [0.9, 0.5]):
+        choice = choose(candidates(performance, [1.0, 9.0, 10.0][: len(performance)]), Knee())
+        assert (choice.chosen, choice.scores["a"]) == ("a", 0)
 
 
 def test_the_marginal_criterion_stops_before_the_step_that_is_too_dear() -> None:

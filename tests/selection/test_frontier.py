@@ -19,12 +19,9 @@ def random_table(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 
 def test_the_frontier_is_that_of_the_definition_on_many_random_tables() -> None:
     generator = np.random.default_rng(0)
-    duplicates = 0
     for _ in range(5000):
         performance, cost = random_table(generator)
         np.testing.assert_array_equal(on_frontier(performance, cost), ~dominated(performance, cost))
-        duplicates += len(np.unique([performance, cost], axis=1).T) < len(cost)
-    assert duplicates >= 100
 
 
 def test_many_sets_at_once_are_the_same_as_one_by_one() -> None:

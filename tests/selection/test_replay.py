@@ -94,22 +94,17 @@ def test_a_seed_that_lacks_a_candidate_is_no_search_of_the_study() -> None:
     assert sorted(curves_of_study(replace(results, runs=runs))) == sorted({*runs["seed"]} - {1})
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = main(["replay", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, RECIPES, "--candidate", "recipe,filters")
-    assert code == 0
-    lines = out.splitlines()
+    command = ["replay", str(RECIPES), "--candidate", "recipe,filters"]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("full sweep")
     assert " 0.0000 [0.0000, 0.0000]  100%    100.0% [100.0%, 100.0%]" in lines[1]
     assert len(lines) == 2 + len(POLICIES)
     assert lines[-1].startswith("Seeds, each a search: 3. Regret: mean and range of 95 % in test Dice;")
-    code, out, _ = run(capsys, RECIPES, "--candidate", "recipe,filters", "--policy", "halving", "--option", "eta=3")
-    assert (code, len(out.splitlines())) == (0, 3)
+    assert main([*command, "--policy", "halving", "--option", "eta=3"]) == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == 3
     assert "successive halving in energy, one of 3" in out
 
 
@@ -122,6 +117,5 @@ def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) ->
     ],
 )
 def test_bad_input_is_named(arguments: tuple[object, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, *arguments)
-    assert code == 2
-    assert words in " ".join(err.split())
+    assert main(["replay", *map(str, arguments)]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
