@@ -101,11 +101,11 @@ def curves_of_table(table: pd.DataFrame, candidate: Sequence[str], size: str, co
 
 
 class Replay(NamedTuple):
-    """One search on recorded curves."""
+    """One search on recorded curves: whom it chose, the regret of that, and the search's share of the cost, 0–1."""
 
-    chosen: str  #: name of the candidate.
-    regret: float  #: score that the choice gives away against the full sweep's choice.
-    share: float  #: cost of the search, the chosen candidate's whole training included, of the full sweep's; 0–1.
+    chosen: str
+    regret: float
+    share: float
 
 
 def replay(curves: Curves, policy: Policy) -> Replay:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.measures import PatientBootstrap, drawn_means, patient_dice
 from carbon_midl.selection.candidates import Columns, Factors, is_test, read_candidates
 from carbon_midl.selection.choice import choose
@@ -35,14 +34,6 @@ def test_a_table_of_runs_is_read_by_default_and_percent_when_told(tmp_path: Path
         assert (read.names, read.paired, read.notes) == (("4", "8", "16"), False, ())
         np.testing.assert_allclose(read.mean_performance, [0.714, 0.718, 0.726])
         np.testing.assert_allclose(read.mean_cost, np.array([0.41, 0.81, 1.61]) * 150)
-
-
-def test_energy_becomes_carbon_by_grid_pue_and_embodied_share() -> None:
-    factors = Factors.of("DK", pue=1.2, embodied_g_per_h=5)
-    read = read_candidates(runs().assign(energy_kwh=1.0, duration_s=360.0), factors=factors)
-    assert read.mean_cost[0] == pytest.approx(1.0 * 1.2 * carbon_intensity("DK").g_per_kwh + 5 * 360 / 3600)
-    assert "Denmark" in factors.describe()
-    assert "embodied" in factors.describe()
 
 
 @pytest.mark.parametrize(
@@ -258,6 +249,8 @@ def test_another_grid_and_fewer_candidates_keep_their_trainings() -> None:
     np.testing.assert_allclose(read.mean_performance, frame.groupby("model")["dice"].mean())
     other = read.recosted(Factors.of(100.0, 1.0, embodied_g_per_h=6.0)).without(0)
     assert other.trainings.tolist() == [3, 2]
+    assert other.factors is not None
+    assert other.factors.describe().endswith("PUE 1, 6 gCO2eq embodied per hour of use")
     assert other.mean_cost[0] == pytest.approx((0.002 + 1e-5) * 100 + 0.1)
     assert drawn_means(other.performance, other.cost, draws=500)[1].min() >= 0.2
     np.testing.assert_allclose(other.cost[0], [[0.3, 0.301, 0.302]])

@@ -1,6 +1,6 @@
 """Policies replayed on recorded curves, and the action ``replay``."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,15 @@ def test_all_policies_on_a_recorded_study(capsys: pytest.CaptureFixture[str]) ->
     out = capsys.readouterr().out
     assert len(out.splitlines()) == 3
     assert "successive halving in energy, one of 3" in out
+
+
+def test_the_help_names_every_policy_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "--help"]) == 0
+    listed = " ".join(capsys.readouterr().out.split()).split("defaults of their options: ")[1]
+    for name, kind in POLICIES.items():
+        said = listed.split(f"- {name}: ")[1].split(" - ")[0]
+        for option in fields(kind):  # type: ignore[arg-type]
+            assert f"{option.name}={option.default:g}" in said
 
 
 @pytest.mark.parametrize(
