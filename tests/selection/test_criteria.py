@@ -165,10 +165,11 @@ def test_a_single_replicate_has_no_interval(paired: bool) -> None:
 def test_with_many_replicates_the_limit_is_a_quantile_of_the_bootstrap_whoever_else_is_there() -> None:
     made = random_candidates(3, replicates=60)
     limits = lower_limits(made.performance, 2)
-    differences = (made.performance - made.performance[2])[:, :, 0]
+    others = [0, 1, 3, 4, 5]
+    differences = (made.performance[others] - made.performance[2])[:, :, 0]
     low = ttest_1samp(differences, 0, axis=1, alternative="greater").confidence_interval(0.95).low
     # The two agree for many replicates; the difference is small beside the interval.
-    assert (np.abs(limits - low) <= 0.1 * np.abs(low - differences.mean(axis=1)))[[0, 1, 3, 4, 5]].all()
+    assert (np.abs(limits[others] - low) <= 0.1 * np.abs(low - differences.mean(axis=1))).all()
     np.testing.assert_array_equal(lower_limits(made.performance[[2, 5, 3]], 0), limits[[2, 5, 3]])
 
 
