@@ -236,11 +236,11 @@ Policies, with the defaults of their options:
 
 \b
 - full: every candidate, for all its epochs
-- early-stopping: every candidate, until patience=5 epochs bring no improvement
-- halving: equal energy for all survivors, at first that of first=1 mean epochs;
-  one of eta=2 goes on, to eta times as much
-- screened-halving: one of screen=4 passes first=2 mean epochs, then halving by
-  eta=1.5, with trend=0.5 of what the curves promise
+- early-stopping: every candidate until patience=5 epochs bring no improvement
+- halving: equal energy for all survivors, at first that of first=1 mean
+  epochs; one of eta=2 goes on, to eta times as much
+- screened-halving: one of screen=4 passes first=2 mean epochs, then halving
+  by eta=1.5, with trend=0.5 of what the curves promise
 - widen: from the smallest up, stage=1 at once, each with patience=5, while a
   doubling of the cost gains at least gain=0.005
 
