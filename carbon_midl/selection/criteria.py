@@ -174,8 +174,12 @@ class Pepr(Criterion):
         return performance / (1 + scaled(cost))
 
     def describe(self, candidates: Candidates) -> str:
-        """PePR with its resource, which is C for carbon."""
-        return "PePR-C" if candidates.unit == CARBON_UNIT else f"PePR of {candidates.cost_name}"
+        """PePR with the letter of its resource."""
+        if candidates.unit == CARBON_UNIT:
+            return "PePR-C"
+        words = {"energy": "E", "mem": "M", "time": "T"}
+        letters = [letter for word, letter in words.items() if word in candidates.cost_name.lower()]
+        return f"PePR-{letters[0]}" if letters else f"PePR of {candidates.cost_name}"
 
 
 class Knee(Criterion):

@@ -95,7 +95,8 @@ def test_weighted_sum_and_pepr() -> None:
     assert choice.scores == pytest.approx({"a": 0.6, "b": 0.79 / (1 + 9 / 99), "c": 0.4})
     assert choice.criterion == "PePR-C"
     assert "; PePR: 0.724. Runner-up is" in choice.reason
-    assert choose(replace(made, cost_name="num_param", unit=""), Pepr()).criterion == "PePR of num_param"
+    for name, expected in {"memM": "PePR-M", "energy_kwh": "PePR-E", "num_param": "PePR of num_param"}.items():
+        assert choose(replace(made, cost_name=name, unit=""), Pepr()).criterion == expected
 
 
 def test_the_knee_is_the_point_highest_above_the_line() -> None:

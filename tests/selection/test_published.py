@@ -71,8 +71,7 @@ def test_no_row_of_the_published_table_is_in_the_record(record: PublishedCurves)
     """Only what follows from it: of its 131 models no more are named than criteria choose."""
     text = "".join(path.read_text() for path in (ROOT / PUBLISHED).iterdir())
     assert not re.search(r"test_0\d|num_param|train_time", text)
-    named = {*record.choices["chosen"], *record.convergence.filter(like="pepr_").to_numpy().ravel()}
-    assert len(named) < 12
+    assert len({*record.choices["chosen"], *record.convergence.filter(like="pepr_").to_numpy().ravel()}) < 12
 
 
 def test_a_missing_record_says_how_it_is_made(tmp_path: Path) -> None:
