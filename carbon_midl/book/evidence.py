@@ -16,14 +16,13 @@ from carbon_midl.selection.by_width import (
     by_size,
     by_width,
     cheapest_and_dearest,
-    draw_bootstrap,
     marginal_costs,
     read_widths,
 )
 from carbon_midl.selection.candidates import TEST_DICE, Candidates, Columns, Factors, read_candidates
-from carbon_midl.selection.choice import across_factors, side_by_side
+from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
-from carbon_midl.selection.replay import replay_study
+from carbon_midl.selection.replay import Curves, curves_of_study, replay_all
 from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
 from carbon_midl.units import joined
 
@@ -59,7 +58,7 @@ class WidthStudy:
     @cached_property
     def bootstrap(self) -> PatientBootstrap:
         """Bootstrap over the test patients and the trainings."""
-        return draw_bootstrap(self.results)
+        return PatientBootstrap.draw(patient_dice(self.results.slices_of("test")))
 
     @cached_property
     def widths(self) -> pd.DataFrame:
@@ -118,17 +117,18 @@ class WidthStudy:
     @cached_property
     def choices_on_grids(self) -> pd.DataFrame:
         """What every criterion chooses on other grids: a row a criterion and grid."""
-        factors = {place: Factors.of(place, float(self.results.runs["pue"].iloc[0])) for place in GRIDS}
-        tables = [
-            across_factors(self.candidates, criterion, factors).assign(name=criterion.name)
-            for criterion in all_criteria(self.candidates)
-        ]
-        return pd.concat(tables, ignore_index=True).rename(columns={"label": "grid"})
+        rows = []
+        for grid in GRIDS:
+            factors = Factors.of(grid, float(self.results.runs["pue"].iloc[0]))
+            there = self.candidates.recosted(factors)
+            for criterion in all_criteria(self.candidates):  # a budget and a price stay as many grams
+                rows.append((criterion.name, grid, factors.intensity.g_per_kwh, choice_of(there, criterion)))
+        return pd.DataFrame(rows, columns=["name", "grid", "g_per_kwh", "chosen"])
 
     @cached_property
     def replays(self) -> pd.DataFrame:
-        """Every policy on the study's learning curves, a row a policy, over its seeds."""
-        return replay_study(self.results)
+        """Every policy on the study's learning curves, a row a policy, over its seeds; regret in validation Dice."""
+        return replay_all(Curves(curves.trials) for curves in curves_of_study(self.results).values())
 
     @cached_property
     def depth(self) -> int:

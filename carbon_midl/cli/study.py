@@ -144,10 +144,10 @@ def collect(file: StudyFile) -> None:
         "carbon-midl search studies/lidc.toml --policy widen --budget-g 20",
     )
 )
-def search(
+def search(  # long, since its options are its signature
     file: StudyFile,
     policy: Annotated[
-        str, Option(help="full, early-stopping, halving, screened-halving or widen; `replay --policies` explains them")
+        str, Option(help="full, early-stopping, halving, screened-halving or widen; see `replay --help`")
     ] = "screened-halving",
     option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     budget_g: Annotated[float | None, Option(help="gCO2eq of the whole search, by the study's grid")] = None,
@@ -198,5 +198,5 @@ def search(
         f"{tested['dice']:.3f} over {tested['slices']:.0f} slices.\n"
         f"Used: {energy(outcome['energy_kwh'])} before PUE, {carbon(outcome['carbon_g'])}; training all in full was "
         f"predicted to take {energy(full_kwh)}, {carbon(full_g)}.\n"
-        f"Runner-up: {outcome['runner_up']}. Trail: {planned.study.directory}"
+        f"Trail: {planned.study.directory}"
     )

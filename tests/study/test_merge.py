@@ -9,7 +9,8 @@ import pytest
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.selection.by_width import by_width, draw_bootstrap, read_widths
+from carbon_midl.measures import PatientBootstrap, patient_dice
+from carbon_midl.selection.by_width import by_width, read_widths
 from carbon_midl.study.results import TABLES, Results, read_results
 from carbon_midl.study.share import merge, verify
 from carbon_midl.study.spec import Study
@@ -113,7 +114,8 @@ def test_merged_results_are_read_as_any(made_up: Study, tmp_path: Path, capsys: 
     assert main(command) == 0
     assert "6 runs of 2 parts" in capsys.readouterr().out
     results = read_widths(out)
-    assert by_width(results, draw_bootstrap(results))["runs"].tolist() == [2, 2, 2]
+    bootstrap = PatientBootstrap.draw(patient_dice(results.slices_of("test")))
+    assert by_width(results, bootstrap)["runs"].tolist() == [2, 2, 2]
     assert main(command) == 2
     assert "already exists" in capsys.readouterr().err
 
