@@ -19,7 +19,7 @@ from carbon_midl.book.claims import CLAIMS
 from carbon_midl.book.evidence import COLLECTION_PAGE, Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
-from carbon_midl.book.tables import SHOWN_TABLES, TABLES, as_csv
+from carbon_midl.book.tables import SHOWN_TABLES, TABLES
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced_directory, write_json, write_text
 from carbon_midl.selection.by_width import read_widths
@@ -56,7 +56,7 @@ def prepare(shown_dir: Path, root: Path) -> None:
     Raises:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
-    evidence, shown = Evidence.read(root), WidthStudy(read_widths(shown_dir / "results"))
+    evidence, shown = Evidence(root), WidthStudy(read_widths(shown_dir / "results"))
     tables = {name: table(evidence) for name, table in TABLES.items()}
     tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
     with replaced_directory(root / GENERATED) as out:
@@ -64,7 +64,7 @@ def prepare(shown_dir: Path, root: Path) -> None:
         write_json(out / "numbers.json", book_numbers(evidence, shown))
         write_json(out / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
         for name, table in tables.items():
-            write_text(out / "tables" / f"{name}.csv", as_csv(table))
+            write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
         for path in (root / COLLECTION_PAGE).glob("*.csv"):
             shutil.copy(path, out / "tables")
         for study, pictures in ((evidence, figures.PICTURES), (shown, figures.SHOWN_PICTURES)):
