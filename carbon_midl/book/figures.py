@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from carbon_midl.book import claims
 from carbon_midl.book.evidence import Evidence
 from carbon_midl.files import replaced
 from carbon_midl.lidc.statistics import ALL_SIZES
@@ -359,10 +360,11 @@ def search_trail(axes: Axes, table: pd.DataFrame) -> None:
     """Validation Dice after each step against the energy of the search so far, a line a candidate."""
     names = table["candidate"] + np.where(table["chosen"], ", chosen", "")
     markers = dict(zip(names.unique(), MARKERS, strict=False))
+    thick = {name: 2.2 if name.endswith("chosen") else 1.2 for name in markers}
     table = table.assign(name=names, energy_wh=1000 * table["energy_so_far_kwh"])
     sns.lineplot(
-        table, x="energy_wh", y="val_dice", hue="name", style="name", markers=markers, dashes=False,
-        palette=rcParams["image.cmap"], size="name", sizes={name: 2.2 if "chosen" in name else 1.2 for name in names.unique()}, ax=axes,
+        table, x="energy_wh", y="val_dice", hue="name", style="name", size="name", markers=markers, sizes=thick,
+        dashes=False, palette=rcParams["image.cmap"], ax=axes,
     )  # fmt: skip
     full_wh = 1000 * table["full_sweep_kwh"].iloc[0]
     axes.axvline(full_wh, color="C1", linestyle="--", linewidth=1.5)
@@ -387,7 +389,7 @@ def _plain_log(axes: Axes) -> None:
 
 def unet_levels(evidence: Evidence) -> pd.DataFrame:
     """The network's levels."""
-    size, levels = int(evidence.results.manifest["crops"]["size"]), range(evidence.depth)
+    size, levels = int(evidence.manifest["crops"]["size"]), range(evidence.depth)
     return pd.DataFrame({"level": levels}).assign(
         filters=["F" if level == 0 else f"{2**level} F" for level in levels],
         pixels=[f"{size // 2**level} × {size // 2**level}" for level in levels],
@@ -403,10 +405,8 @@ def agreement(evidence: Evidence) -> pd.DataFrame:
 
 def copycat(evidence: Evidence) -> pd.DataFrame:
     """The copycat's Dice under both splits, with the means and that of two readers."""
-    means, slice_dice, table = (evidence.statistics[name] for name in ("copycat", "slice dice", "copycat dice"))
-    by_split = means[means["measure"] == "dice"].set_index("split")["estimate"]
-    readers = float(slice_dice.set_index("size")["mean"][ALL_SIZES])
-    return table.assign(mean=table["split"].map(by_split), readers=readers)
+    table, readers = evidence.statistics["copycat dice"], evidence.statistics["slice dice"].set_index("size")["mean"]
+    return table.assign(mean=table["split"].map(claims.copycat(evidence)), readers=readers[ALL_SIZES])
 
 
 def replayed(evidence: Evidence) -> pd.DataFrame:
