@@ -38,6 +38,7 @@ def explorer_data(study: WidthStudy) -> dict[str, Any]:
     """Everything the page needs, as JSON holds it."""
     cost, criteria, here = study.candidates.mean_cost, study.criteria, study.factors.intensity.g_per_kwh
     places = {"World": WORLD, **national_averages()}
+    device, device_kg = next(iter(EMBODIED_KG.items()))
     clean, dirty = (carbon_intensity(grid).g_per_kwh / here for grid in (CLEAN_GRID, DIRTY_GRID))
     return {
         "title": study.manifest["title"],
@@ -47,15 +48,11 @@ def explorer_data(study: WidthStudy) -> dict[str, Any]:
         "widths": widths(study),
         "below": below(study.candidates),
         "grids": [
-            {"code": average.place, "name": name, "g_per_kwh": average.g_per_kwh, "year": average.year}
-            for name, average in places.items()
+            {"code": average.place, "name": name, "g_per_kwh": average.g_per_kwh} for name, average in places.items()
         ],
-        "devices": [
-            {"name": name, "years": LOCAL_LIFETIME_YEARS, "g_per_h": embodied_g(total_kg, 3600.0)}
-            for name, total_kg in EMBODIED_KG.items()
-        ],
+        "device": {"name": device, "years": LOCAL_LIFETIME_YEARS, "g_per_h": embodied_g(device_kg, 3600.0)},
         "criteria": [
-            {"name": name, "label": label, "assumption": criteria[name].assumption, "source": criteria[name].source}
+            {"name": name, "label": label, "assumption": criteria[name].assumption}
             for name, label in CRITERION_LABELS.items()
         ],
         # What a reader finds: the settings of the chapter on selection, in at most three digits.
