@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import nbformat
 
@@ -26,7 +25,6 @@ from carbon_midl.study.results import Results, named_rows
 GENERATED = Path("book/_generated")
 LINES_QUOTED = 40
 """Of a build that failed without a warning."""
-WIDGET = "application/vnd.jupyter.widget-view+json"
 _TITLE, _HEADING = re.compile(r"^# .*$", re.MULTILINE), re.compile(r"^#+ (.*)$", re.MULTILINE)
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SOLUTION = re.compile(r"^:::\{dropdown\} Solution.*?^:::$", re.MULTILINE | re.DOTALL)
@@ -90,29 +88,22 @@ def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:
 def run_page(notebook: Path, title: str) -> str:
     """An executed notebook under another title, made fit for an offline book.
 
-    Widgets would load a script from the network, progress bars are noise on paper, and a picture needs an alternative
-    text: its cell's own (``metadata.mystnb.image.alt``), or else one made from the heading above it.
+    A picture needs an alternative text: its cell's own (``metadata.mystnb.image.alt``), or else one made from the
+    heading above it. Progress bars and widgets, which would load a script, are left out by Sphinx (``_config.yml``).
     """
     try:
         content = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its JSON reader and validator raise
         raise InputError(f"{notebook}: not a readable notebook ({error}). Run the study again.") from None
-    content.metadata.pop("widgets", None)
     heading = ""
     for cell in content.cells:
         if cell.cell_type == "markdown":
             heading = (_HEADING.findall(cell.source) or [heading])[-1]
             cell.source = _TITLE.sub(f"# {title}", cell.source)
         elif cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _is_shown(output)]
             image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
             image.setdefault("alt", f"Output of the run {title}, section {heading}")
     return str(nbformat.writes(content))
-
-
-def _is_shown(output: dict[str, Any]) -> bool:
-    data = output.get("data", {})
-    return output.get("name") != "stderr" and WIDGET not in data and "<script" not in str(data.get("text/html", ""))
 
 
 def lab_notebook(text: str) -> str:

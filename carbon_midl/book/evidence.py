@@ -92,32 +92,47 @@ class Evidence(WidthStudy):
         self.root = root
         self.depth = int(self.manifest["options"].get("depth", 4))  # levels of the U-Net
         self.sizes = by_size(self.results)
+        self.seed_sd = self.runs.groupby("filters")["test_dice_patients"].std()
         # Carbon of all runs of a width, training and evaluation, and its share of the whole selection.
         self.price = self.runs.groupby("filters")["carbon_whole_run_g"].sum().rename("carbon_g").reset_index()
         self.price["share"] = self.price["carbon_g"] / self.price["carbon_g"].sum()
+        abandoned = self.manifest["abandoned"]
+        self.total_kwh = float(self.runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]
+        self.total_g = float(self.runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
+        tracked = self.runs.rename(columns={"carbontracker_energy_before_pue_kwh": "theirs_kwh"})
+        self.tracked = tracked.dropna(subset="theirs_kwh").eval("ratio = theirs_kwh / energy_kwh")
         factors = {grid: Factors.of(grid, self.factors.pue) for grid in GRIDS}
         self.choices_on_grids = pd.concat(
             across_factors(self.candidates, criterion, factors).assign(name=name)
             for name, criterion in self.criteria.items()
         )
         self.replays = replay_study(self.results)
-        self.systems = read_csv(root / TRAINING_COMPUTE)
+
+        # Beside the study.
         self.statistics = read_statistics(root / COLLECTION)
-        self.published, self.search = (read_record(root, record) for record in (PUBLISHED, SEARCHED))
-        sweep = {row.run: row for row in named_rows(self.search.sweep)}
-        self.search_chosen = sweep[self.search.search["chosen"]]
-        self.search_best = max(sweep.values(), key=lambda row: row.val_dice)
-        self.trials = read_trials(root / TUNING, root / TRIALS)
+        self.build = read_footprint(root / BUILD)
+        self.everything = read_everything(root, self.manifest)
         self.recipes = {crops: read_recipes(*(root / part for part in parts)) for crops, parts in COMPARED.items()}
         self.yardsticks, self.threshold = read_yardsticks(root, self.results)
         self.leaky, self.honest = read_leak(root)
-        self.transfer = read_record(root, TRANSFER)
-        # On real crops, by what was trained on.
-        self.transferred = {
-            row.trained_on: row for row in named_rows(self.transfer.summary.query("tested_on == 'real'"))
-        }
-        self.everything = read_everything(root, self.manifest)
-        self.build = read_footprint(root / BUILD)
+        self.systems = read_csv(root / TRAINING_COMPUTE)
+        # As OpenAI counted it.
+        first, last = (self.systems.set_index("system").loc[name] for name in ("AlexNet", "AlphaGo Zero"))
+        self.growth_factor = float(last["training_compute_flop"] / first["training_compute_flop"])
+        self.growth_years = (pd.Timestamp(last["published"]) - pd.Timestamp(first["published"])).days / 365.25
+        self.trials = read_trials(root / TUNING, root / TRIALS)
+        # Trials with the very parameters and crops of the study, which the first part of the fingerprint stands for.
+        trials, runs = (one.assign(key=one["fingerprint"].str.rpartition("-")[0]) for one in (self.trials, self.runs))
+        self.again = trials.merge(runs, on=["key", "filters"], suffixes=("", "_first")).set_index("filters")
+        self.published, self.search, self.transfer = (
+            read_record(root, record) for record in (PUBLISHED, SEARCHED, TRANSFER)
+        )
+        sweep = {row.run: row for row in named_rows(self.search.sweep)}
+        self.search_chosen = sweep[self.search.search["chosen"]]
+        self.search_best = max(sweep.values(), key=lambda row: row.val_dice)
+        # Tested on real crops, by what was trained on.
+        on_real = self.transfer.summary.query("tested_on == 'real'")
+        self.transferred = {row.trained_on: row for row in named_rows(on_real)}
 
 
 def machine(hardware: dict[str, Any]) -> str:

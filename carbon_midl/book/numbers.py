@@ -61,16 +61,6 @@ def grams(value: float) -> str:
     return f"{carbon(value)} CO₂eq"
 
 
-def extent(form: Callable[[float], str], values: "pd.Series[Any]") -> str:
-    """``0.2 to 1.4``."""
-    return f"{form(values.min())} to {form(values.max())}"
-
-
-def distinct(values: "pd.Series[Any]") -> str:
-    """``0.5 and 1.58``."""
-    return joined([f"{value:g}" for value in sorted(values.unique())])
-
-
 def seeds_text(study: WidthStudy) -> str:
     """``5 seeds a width``."""
     seeds = study.runs.groupby("filters")["seed"].nunique()
@@ -96,47 +86,14 @@ def dates_text(dates: dict[str, str]) -> str:
     return f"on {first}" if first == last else f"from {first} to {last}"
 
 
-def alexnet_to_alphago(evidence: Evidence) -> tuple[float, float]:
-    """Growth of training compute, as a factor, and the years it took, as OpenAI counted it."""
-    first, last = (evidence.systems.set_index("system").loc[name] for name in ("AlexNet", "AlphaGo Zero"))
-    days = (pd.Timestamp(last["published"]) - pd.Timestamp(first["published"])).days
-    return last["training_compute_flop"] / first["training_compute_flop"], days / 365.25
-
-
-def again(evidence: Evidence, filters: int) -> Any:
-    """The trial with the very parameters and crops of a run of the study, whose columns end in ``_first``."""
-    # The first part of the fingerprint stands for these.
-    trials, runs = (
-        table.assign(key=table["fingerprint"].str.rpartition("-")[0]) for table in (evidence.trials, evidence.runs)
-    )
-    both = trials.merge(runs, on=["key", "filters"], suffixes=("", "_first"))
-    return both.set_index("filters").loc[filters]
-
-
-def tracked(evidence: Evidence) -> pd.DataFrame:
-    """Runs that carbontracker measured, with its energy as ``theirs`` and the ratio of that to ours."""
-    runs = evidence.runs.assign(theirs=evidence.runs["carbontracker_energy_before_pue_kwh"]).dropna(subset="theirs")
-    return runs.assign(ratio=runs["theirs"] / runs["energy_kwh"])
-
-
-def total(evidence: Evidence, quantity: str) -> float:
-    """Of all runs of the study and of the attempts without a result: "energy" in kWh or "carbon" in g."""
-    unit = {"energy": "kwh", "carbon": "g"}[quantity]
-    return float(
-        evidence.runs[f"{quantity}_whole_run_{unit}"].sum() + evidence.manifest["abandoned"][f"{quantity}_{unit}"]
-    )
-
-
 NUMBERS: dict[str, Callable[[Evidence], str]] = {
     # How training compute grew.
     "growth_systems": lambda e: str(len(e.systems)),
     "growth_from": lambda e: e.systems["published"].min()[:4],
     "growth_to": lambda e: e.systems["published"].max()[:4],
-    "growth_factor": lambda e: f"{significant(alexnet_to_alphago(e)[0])}-fold",
-    "growth_years": lambda e: significant(alexnet_to_alphago(e)[1], 2),
-    "growth_doubling": lambda e: (
-        f"{significant(12 * alexnet_to_alphago(e)[1] / math.log2(alexnet_to_alphago(e)[0]), 2)} months"
-    ),
+    "growth_factor": lambda e: f"{significant(e.growth_factor)}-fold",
+    "growth_years": lambda e: significant(e.growth_years, 2),
+    "growth_doubling": lambda e: f"{significant(12 * e.growth_years / math.log2(e.growth_factor), 2)} months",
     # The crops and their split, the widths, their training, the machine, and the trials before.
     "crops_patients": lambda e: f"{e.manifest['crops']['patients']:,}",
     "crops_slices": lambda e: f"{e.manifest['crops']['slices']:,}",
@@ -167,23 +124,23 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "step_size_points": lambda e: significant(100 * (claims.step_sizes(e)[1e-3] - claims.step_sizes(e)[3e-3]), 2),
     "augmentation_points": lambda e: joined([f"{signed(100 * gain)} points" for gain in claims.augmentation_gains(e)]),
     "augmentation_widths": lambda e: joined(list(claims.augmentation_gains(e).index.get_level_values("filters"))),
-    "rerun_dice": lambda e: dice(again(e, 16)["test_dice_patients"]),
-    "rerun_first": lambda e: dice(again(e, 16)["test_dice_patients_first"]),
-    "rerun_cpu_dice": lambda e: dice(again(e, 4)["test_dice_patients"]),
-    "rerun_cpu_first": lambda e: dice(again(e, 4)["test_dice_patients_first"]),
+    "rerun_dice": lambda e: dice(e.again.loc[16, "test_dice_patients"]),
+    "rerun_first": lambda e: dice(e.again.loc[16, "test_dice_patients_first"]),
+    "rerun_cpu_dice": lambda e: dice(e.again.loc[4, "test_dice_patients"]),
+    "rerun_cpu_first": lambda e: dice(e.again.loc[4, "test_dice_patients_first"]),
     # How energy and carbon were obtained, and how energy grows with arithmetic.
     "gpu_share": lambda e: percent(claims.gpu_share(e)),
     "energy_notes": lambda e: "; ".join(
         note for note in e.manifest["footprint_notes"] if note.startswith(("cpu:", "memory:"))
     ),
-    "pue": lambda e: distinct(e.runs["pue"]),
+    "pue": lambda e: joined([f"{pue:g}" for pue in sorted(e.runs["pue"].unique())]),
     "pue_source": lambda e: joined(e.manifest["pue_sources"]),
-    "intensity": lambda e: f"{distinct(e.runs['intensity_g_per_kwh'])} g/kWh",
+    "intensity": lambda e: joined([f"{g:g}" for g in sorted(e.runs["intensity_g_per_kwh"].unique())]) + " g/kWh",
     "intensity_source": lambda e: joined(sorted(e.runs["intensity_source"].unique())),
     "energy_spread": lambda e: times(claims.energy_spread(e)),
-    "tracker_runs": lambda e: str(len(tracked(e))),
-    "tracker_ratio": lambda e: significant(tracked(e)["theirs"].sum() / tracked(e)["energy_kwh"].sum()),
-    "tracker_range": lambda e: extent(significant, tracked(e)["ratio"]),
+    "tracker_runs": lambda e: str(len(e.tracked)),
+    "tracker_ratio": lambda e: significant(e.tracked["theirs_kwh"].sum() / e.tracked["energy_kwh"].sum()),
+    "tracker_range": lambda e: " to ".join(map(significant, e.tracked["ratio"].agg(["min", "max"]))),
     "macs_ratio": lambda e: times(claims.growth(e, "macs")),
     "energy_ratio": lambda e: times(claims.growth(e, "energy_kwh")),
     # Dice and carbon of the cheapest, the best and the dearest width.
@@ -202,17 +159,17 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "extra_to_dearest": lambda e: f"{significant(claims.extra_carbon(e, e.extremes[1]))} %",
     "relative_to_dearest": lambda e: signed_percent_interval(e.bootstrap.relative_difference(*e.extremes)),
     "could_be_best": lambda e: joined(e.candidates.could_be_best),
-    "seed_sd": lambda e: extent("{:.1f}".format, 100 * e.runs.groupby("filters")["test_dice_patients"].std()),
+    "seed_sd": lambda e: " to ".join(f"{100 * sd:.1f}" for sd in (e.seed_sd.min(), e.seed_sd.max())),
     "width_points": lambda e: significant(100 * (e.widths["dice"].max() - e.widths["dice"].min()), 2),
     "step_price": lambda e: interval(carbon, e.steps.query("first == 8 and second == 16").iloc[0], "g_per_point"),
     "draws": lambda e: f"{DRAWS:,}",
     # What all of it took.
     "abandoned_carbon": lambda e: grams(e.manifest["abandoned"]["carbon_g"]),
     "abandoned_attempts": lambda e: f"{count(int(e.manifest['abandoned']['attempts']))} attempts",
-    "total_energy": lambda e: energy(total(e, "energy")),
-    "total_carbon": lambda e: grams(total(e, "carbon")),
-    "total_in_cheapest": lambda e: significant(total(e, "carbon") / e.whole_run_g[e.extremes[0]]),
-    "total_in_dearest": lambda e: significant(total(e, "carbon") / e.whole_run_g[e.extremes[1]]),
+    "total_energy": lambda e: energy(e.total_kwh),
+    "total_carbon": lambda e: grams(e.total_g),
+    "total_in_cheapest": lambda e: significant(e.total_g / e.whole_run_g[e.extremes[0]]),
+    "total_in_dearest": lambda e: significant(e.total_g / e.whole_run_g[e.extremes[1]]),
     "dearest_share": lambda e: percent(e.price.set_index("filters")["share"][e.extremes[1]]),
     "everything_runs": lambda e: plural(int(e.everything["runs"].sum()), "run"),
     "everything_attempts": lambda e: plural(int(e.everything["attempts"].sum()), "attempt"),

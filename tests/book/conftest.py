@@ -38,7 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def evidence() -> Evidence:
     """What the chapters speak of."""
-    return Evidence.read(ROOT)
+    return Evidence(ROOT)
 
 
 @pytest.fixture(scope="session")

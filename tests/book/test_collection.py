@@ -6,11 +6,9 @@ import re
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from carbon_midl.book.evidence import COLLECTION_PAGE
-from carbon_midl.book.figures import PICTURES
 from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
 from studies.collection_page import write
 from tests.book.conftest import ROOT
@@ -58,8 +56,3 @@ def test_tables_have_a_cell_for_every_column_and_nothing_undefined() -> None:
         if table.stem == "lidc-ratings":  # kinds have no distance
             apart = header.index("Apart")
             assert {row[0] for row in rows if row[apart] == "–"} == {"internal structure", "calcification"}
-
-
-def test_what_a_figure_shows_can_be_downloaded(prepared: Path) -> None:
-    for name in PICTURES:
-        assert len(pd.read_csv(prepared / f"book/_generated/data/{name}.csv")) > 1
