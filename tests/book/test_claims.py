@@ -11,14 +11,10 @@ import pytest
 
 from carbon_midl.book.build import build
 from carbon_midl.book.claims import CLAIMS
-from carbon_midl.book.evidence import Evidence, WidthStudy
+from carbon_midl.book.evidence import Evidence
 from carbon_midl.errors import InputError
 from carbon_midl.measures import Estimate, Interval
-from carbon_midl.selection.candidates import Columns, Factors, read_candidates
-from carbon_midl.selection.choice import choose
-from carbon_midl.selection.criteria import NonInferior
 from tests.book.conftest import ROOT
-from tests.book.synthetic import INTENSITY
 from tests.book.test_built_book import small_book
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
@@ -140,12 +136,3 @@ def test_a_claim_that_is_none_or_fails_fails_the_build_at_its_place(
     made.write_text(made.read_text().replace('"sixteen-has-the-best-mean": true', '"sixteen-has-the-best-mean": false'))
     with pytest.raises(InputError, match=complaint):
         build(root)
-
-
-def test_the_chapter_agrees_with_the_command_line(shown: WidthStudy) -> None:
-    """The chapter and `carbon-midl select`, on the grid of the record, read the same study alike."""
-    candidates = read_candidates(shown.results, Columns(performance="test_dice_patients"), Factors.of(INTENSITY))
-    chosen = choose(candidates, NonInferior(0.01))
-    row = shown.choices.set_index("name").loc["noninferior"]
-    assert (row["chosen"], row["runner_up"]) == (chosen.chosen, chosen.runner_up)
-    assert row["cost"] == pytest.approx(candidates.mean_cost[candidates.names.index(chosen.chosen)])

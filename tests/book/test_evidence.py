@@ -4,7 +4,6 @@ import json
 import shutil
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,12 +94,9 @@ def crosswise(patients: int = 30, seeds: int = 2) -> pd.DataFrame:
 
 
 def test_transfer_has_means_shares_and_numbers() -> None:
-    found: dict[tuple[str, str], Any] = {
-        (row.trained_on, row.tested_on): row for row in named_rows(summarise(crosswise()))
-    }
-    assert set(found) == set(MEANS)
-    for pair, row in found.items():
-        assert row.dice == pytest.approx(MEANS[pair])
+    found = {(row.trained_on, row.tested_on): row for row in named_rows(summarise(crosswise()))}
+    assert {pair: row.dice for pair, row in found.items()} == pytest.approx(MEANS)
+    for row in found.values():
         assert row.dice_low < row.dice < row.dice_high
         assert (row.seeds, row.patients, row.slices) == (2, 30, 300)
     worse = found["phantom", "real"]
