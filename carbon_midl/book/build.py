@@ -19,7 +19,6 @@ from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.tables import SHOWN_TABLES, TABLES
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced_directory, write_json, write_text
-from carbon_midl.selection.by_width import read_widths
 from carbon_midl.study.results import Results, named_rows
 
 GENERATED = Path("book/_generated")
@@ -50,7 +49,7 @@ def prepare(shown_dir: Path, root: Path) -> None:
     Raises:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
-    evidence, shown = Evidence(root), WidthStudy(read_widths(shown_dir / "results"))
+    evidence, shown = Evidence(root), WidthStudy(shown_dir / "results")
     with replaced_directory(root / GENERATED) as out:
         _write_runs(shown.results, shown_dir, out / "runs")
         write_json(out / "numbers.json", book_numbers(evidence, shown))

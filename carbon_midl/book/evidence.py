@@ -12,14 +12,7 @@ from carbon_midl.footprint import read_footprint
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.statistics import COLLECTION, read_statistics
 from carbon_midl.measures import Estimate, PatientBootstrap, mean_over_patients, patient_dice
-from carbon_midl.selection.by_width import (
-    by_size,
-    by_width,
-    cheapest_and_dearest,
-    draw_bootstrap,
-    marginal_costs,
-    read_widths,
-)
+from carbon_midl.selection import by_width
 from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import across_factors, side_by_side
 from carbon_midl.selection.criteria import all_criteria
@@ -63,20 +56,22 @@ SLICE = ["patient_id", "nodule", "slice"]
 class WidthStudy:
     """A recorded study of widths and seeds, with what follows from its tables."""
 
-    def __init__(self, results: Results) -> None:
-        self.results, self.runs, self.manifest = results, results.runs, results.manifest
-        self.bootstrap = draw_bootstrap(results)
-        self.widths = by_width(results, self.bootstrap)
+    def __init__(self, directory: Path) -> None:
+        """Read its results; an `InputError` if they are missing, damaged, or differ in more than width and seed."""
+        self.results = by_width.read_widths(directory)
+        self.runs, self.manifest = self.results.runs, self.results.manifest
+        self.bootstrap = by_width.draw_bootstrap(self.results)
+        self.widths = by_width.by_width(self.results, self.bootstrap)
         by_filters = self.widths.set_index("filters")
         self.carbon_g: dict[int, float] = by_filters["carbon_g"].to_dict()  # of a training
         self.whole_run_g: dict[int, float] = by_filters["carbon_whole_run_g"].to_dict()  # with its evaluation
-        self.extremes = cheapest_and_dearest(self.carbon_g)
+        self.extremes = by_width.cheapest_and_dearest(self.carbon_g)
         self.best = max(self.bootstrap.widths, key=lambda width: self.bootstrap.dice(width).estimate)
-        self.steps = marginal_costs(self.carbon_g, self.bootstrap)
-        self.last_epochs = results.epochs.sort_values("epoch").groupby("run", sort=False).tail(1)
+        self.steps = by_width.marginal_costs(self.carbon_g, self.bootstrap)
+        self.last_epochs = self.results.epochs.sort_values("epoch").groupby("run", sort=False).tail(1)
         first = self.runs.iloc[0]
         self.factors = Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"]))
-        self.candidates = read_candidates(results, Columns(performance=TEST_DICE), self.factors)
+        self.candidates = read_candidates(self.results, Columns(performance=TEST_DICE), self.factors)
         self.criteria: dict[str, Any] = {criterion.name: criterion for criterion in all_criteria(self.candidates)}
         # What every criterion chooses, and how probably each width.
         self.choices, likely = side_by_side(self.candidates, list(self.criteria.values()), CHOICE_DRAWS)
@@ -88,10 +83,10 @@ class Evidence(WidthStudy):
 
     def __init__(self, root: Path) -> None:
         """Read all that is recorded in the repository ``root``; an `InputError` if a file is missing or damaged."""
-        super().__init__(read_widths(root / RECORDED))
+        super().__init__(root / RECORDED)
         self.root = root
         self.depth = int(self.manifest["options"].get("depth", 4))  # levels of the U-Net
-        self.sizes = by_size(self.results)
+        self.sizes = by_width.by_size(self.results)
         self.seed_sd = self.runs.groupby("filters")["test_dice_patients"].std()
         # Carbon of all runs of a width, training and evaluation, and its share of the whole selection.
         self.price = self.runs.groupby("filters")["carbon_whole_run_g"].sum().rename("carbon_g").reset_index()
@@ -223,8 +218,8 @@ def read_yardsticks(root: Path, results: Results) -> tuple[pd.DataFrame, float]:
             f"{root / YARDSTICKS}: of other crops, another split or target than {results.where}. Record them again: "
             f"{RECORDS[YARDSTICKS][0]}"
         )
-    by_width = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
-    table = record.slices.merge(by_width.reset_index(), on=SLICE, validate="one_to_one")
+    networks = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
+    table = record.slices.merge(networks.reset_index(), on=SLICE, validate="one_to_one")
     return table, float(record.manifest["threshold"]["level"])
 
 

@@ -13,14 +13,7 @@ from typing import Any
 from carbon_midl.book.evidence import WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS
 from carbon_midl.book.numbers import n_text
-from carbon_midl.footprint.grid import (
-    EMBODIED_KG,
-    LOCAL_LIFETIME_YEARS,
-    WORLD,
-    carbon_intensity,
-    embodied_g,
-    national_averages,
-)
+from carbon_midl.footprint import grid
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.criteria import NonInferior
@@ -37,9 +30,9 @@ PROGRAM = Path("book/_static/explorer.js")
 def explorer_data(study: WidthStudy) -> dict[str, Any]:
     """Everything the page needs, as JSON holds it."""
     cost, criteria, here = study.candidates.mean_cost, study.criteria, study.factors.intensity.g_per_kwh
-    places = {"World": WORLD, **national_averages()}
-    device, device_kg = next(iter(EMBODIED_KG.items()))
-    clean, dirty = (carbon_intensity(grid).g_per_kwh / here for grid in (CLEAN_GRID, DIRTY_GRID))
+    places = {"World": grid.WORLD, **grid.national_averages()}
+    device, device_kg = next(iter(grid.EMBODIED_KG.items()))
+    clean, dirty = (grid.carbon_intensity(place).g_per_kwh / here for place in (CLEAN_GRID, DIRTY_GRID))
     return {
         "title": study.manifest["title"],
         "n": n_text(study),
@@ -50,7 +43,7 @@ def explorer_data(study: WidthStudy) -> dict[str, Any]:
         "grids": [
             {"code": average.place, "name": name, "g_per_kwh": average.g_per_kwh} for name, average in places.items()
         ],
-        "device": {"name": device, "years": LOCAL_LIFETIME_YEARS, "g_per_h": embodied_g(device_kg, 3600.0)},
+        "device": {"name": device, "years": grid.LOCAL_LIFETIME_YEARS, "g_per_h": grid.embodied_g(device_kg, 3600.0)},
         "criteria": [
             {"name": name, "label": label, "assumption": criteria[name].assumption}
             for name, label in CRITERION_LABELS.items()

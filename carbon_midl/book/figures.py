@@ -55,22 +55,14 @@ LABELLED = {
 LARGEST_BIN_MM = 30
 """Where the histogram of diameters ends; a lesion larger than 30 mm is called a mass."""
 CRITERION_LABELS = {
-    "best": "best Dice",
-    "budget": "budget",
-    "noninferior": "not worse",
-    "weighted": "weighted sum",
-    "pepr": "PePR",
-    "knee": "knee",
-    "marginal": "marginal price",
-}
+    "best": "best Dice", "budget": "budget", "noninferior": "not worse", "weighted": "weighted sum", "pepr": "PePR",
+    "knee": "knee", "marginal": "marginal price",
+}  # fmt: skip
 """Short names for axes, in the order in which the criteria are shown."""
 POLICY_LABELS = {
-    "full": "full sweep",
-    "early-stopping": "early stopping",
-    "halving": "halving",
-    "screened-halving": "screened halving",
-    "widen": "widening",
-}
+    "full": "full sweep", "early-stopping": "early stopping", "halving": "halving",
+    "screened-halving": "screened halving", "widen": "widening",
+}  # fmt: skip
 DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
 """Of the published curves."""
 READER_DASHES = ("-", "--", "-.", ":")
@@ -103,12 +95,6 @@ def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) 
 def ramp(count: int) -> list[tuple[float, float, float]]:
     """So many colours from light to dark."""
     return list(sns.color_palette(rcParams["image.cmap"], count))
-
-
-def readable_on(colour: tuple[float, float, float]) -> str:
-    """Dark or white, whichever can be read on a colour."""
-    red, green, blue = colour
-    return "#10151a" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "#ffffff"
 
 
 def growth(axes: Axes, systems: pd.DataFrame) -> None:
@@ -270,7 +256,8 @@ def _stacked_bars(axes: Axes, shares: pd.DataFrame, label: Callable[[Any, float]
     bar_containers: Any = axes.containers
     for bars, (column, parts), colour in zip(bar_containers, shares.items(), colours, strict=True):
         labels = [label(column, part) for part in parts]
-        axes.bar_label(bars, labels, label_type="center", color=readable_on(colour), fontsize=9.5)
+        readable = "#10151a" if np.dot(colour, (0.3, 0.59, 0.11)) > 0.5 else "#ffffff"
+        axes.bar_label(bars, labels, label_type="center", color=readable, fontsize=9.5)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(PER_CENT)
@@ -279,21 +266,18 @@ def _stacked_bars(axes: Axes, shares: pd.DataFrame, label: Callable[[Any, float]
 
 def lidc_outlines(axes: Axes, table: pd.DataFrame) -> None:
     """A nodule slice by slice as its readers outlined it (``slice``, ``reader``, ``outline``, ``row``, ``column``)."""
-    axes.set_axis_off()
-    slices = sorted(table["slice"].unique())
-    columns = -(-len(slices) // 2)
-    rows, points = -(-len(slices) // columns), table[["row", "column"]].to_numpy()
+    slices, points = table.groupby("slice"), table[["row", "column"]].to_numpy()
     low, high = points.min() - 1, points.max() + 1  # of both axes, so that all slices have one scale
-    for number, name in enumerate(slices):
-        down, across = divmod(number, columns)
-        inset = axes.inset_axes((across / columns, 1 - (down + 1) / rows, 1 / columns, 0.88 / rows))
-        for (reader, _), outline in table[table["slice"] == name].groupby(["reader", "outline"]):
+    figure = axes.get_figure()
+    axes.remove()
+    for panel, (number, outlines) in zip(figure.subplots(2, -(-len(slices) // 2)).flat, slices, strict=False):
+        for (reader, _), outline in outlines.groupby(["reader", "outline"]):
             closed = pd.concat([outline, outline.iloc[:1]])
             place = int(reader) - 1
-            inset.plot(closed["column"], closed["row"], READER_DASHES[place], color=f"C{place}", linewidth=1.5)
-        inset.set(xlim=(low, high), ylim=(high, low), aspect="equal", title=f"slice {name + 1}")
-        inset.title.set(fontsize=10, color=rcParams["text.color"])
-        inset.set_axis_off()
+            panel.plot(closed["column"], closed["row"], READER_DASHES[place], color=f"C{place}", linewidth=1.5)
+        panel.set(xlim=(low, high), ylim=(high, low), aspect="equal")
+        panel.set_title(f"slice {number + 1}", fontsize=10)
+        panel.set_axis_off()
 
 
 def lidc_agreement(axes: Axes, table: pd.DataFrame) -> None:

@@ -61,14 +61,11 @@ def parameters(root: Path) -> pd.DataFrame:
 def family(evidence: Evidence) -> pd.DataFrame:
     """The model family by width, with parameters and multiply-accumulates at the study's crop size."""
     batch, size = int(evidence.manifest["options"]["batch_size"]), int(evidence.manifest["crops"]["size"])
-    sizes = {width: unet_size(width, depth=evidence.depth, size=size) for width in PAPER_WIDTHS}
-    return printed(pd.DataFrame({"filters": PAPER_WIDTHS}), {
-        "Width F": "filters",
-        "Parameters": lambda row: f"{sizes[row.filters].parameters:,}",
-        "GMAC a crop": lambda row: significant(sizes[row.filters].macs / 1e9),
-        f"against F = {PAPER_WIDTHS[0]}": lambda row: (
-            f"{significant(sizes[row.filters].macs / sizes[PAPER_WIDTHS[0]].macs)} ×"
-        ),
+    sizes = pd.DataFrame([unet_size(width, depth=evidence.depth, size=size) for width in PAPER_WIDTHS])
+    return printed(sizes.assign(filters=PAPER_WIDTHS), {
+        "Width F": "filters", "Parameters": lambda row: f"{row.parameters:,}",
+        "GMAC a crop": lambda row: significant(row.macs / 1e9),
+        f"against F = {PAPER_WIDTHS[0]}": lambda row: f"{significant(row.macs / sizes['macs'][0])} ×",
         "Memory, MB": lambda row: significant(training_bytes(row.filters, batch, evidence.depth, size) / 1e6),
     })  # fmt: skip
 

@@ -13,7 +13,6 @@ from carbon_midl.book.build import prepare
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.errors import InputError
-from carbon_midl.selection.by_width import read_widths
 from tests.book.conftest import ROOT, copy_book
 from tests.book.synthetic import SEEDS, WIDTHS, make_study
 
@@ -93,7 +92,7 @@ def test_results_that_mix_recipes_are_refused(study: tuple[Path, Path], tmp_path
     path = Path(shutil.copytree(study[0], tmp_path / "results")) / "runs.csv"
     pd.read_csv(path).assign(recipe=["reference", "efficient"] * 4).to_csv(path, index=False)
     with pytest.raises(InputError, match="efficient, reference"):
-        read_widths(path.parent)
+        WidthStudy(path.parent)
 
 
 def test_numbers_are_those_of_the_results(study: tuple[Path, Path], prepared: Path) -> None:
@@ -119,6 +118,6 @@ def test_a_study_with_one_run_a_width_has_all_its_numbers(evidence: Evidence, tm
     for name in ("runs.csv", "epochs.csv", "slices.csv.gz"):
         rows = pd.read_csv(results / name)
         rows[rows["seed"] == 0].to_csv(results / name, index=False)
-    numbers = book_numbers(evidence, WidthStudy(read_widths(results)))
+    numbers = book_numbers(evidence, WidthStudy(results))
     assert numbers["shown_n"] == "14 test patients, 1 seed a width"
     assert all(numbers.values())
