@@ -36,8 +36,8 @@ def main() -> None:
     write_json(options.out / "search.json", outcome)
     write_text(options.out / "trail.csv", trail.to_csv(index=False))
     write_text(options.out / "sweep.csv", sweep.to_csv(index=False))
-    dice = sweep.set_index("run")["val_dice"]
-    for said, run in (("chosen", outcome["chosen"]), ("best of the sweep", dice.idxmax())):
+    dice = dict(zip(sweep["run"], sweep["val_dice"], strict=True))
+    for said, run in (("chosen", outcome["chosen"]), ("best of the sweep", max(dice, key=lambda run: dice[run]))):
         print(f"{said}: {run}, validation Dice {dice[run]:.3f}")
     print(f"energy: {energy(outcome['energy_kwh'])}; of the sweep: {energy(sweep['energy_whole_run_kwh'].sum())}")
 

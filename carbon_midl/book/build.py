@@ -54,11 +54,11 @@ def prepare(shown_dir: Path, root: Path) -> None:
         _write_runs(shown.results, shown_dir, out / "runs")
         write_json(out / "numbers.json", book_numbers(evidence, shown))
         write_json(out / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
-        for study, tables, pictures in (
-            (evidence, TABLES, figures.PICTURES), (shown, SHOWN_TABLES, figures.SHOWN_PICTURES),
-        ):  # fmt: skip
-            for name, table in tables.items():
-                write_text(out / "tables" / f"{name}.csv", table(study).to_csv(index=False))
+        tables = {name: table(evidence) for name, table in TABLES.items()}
+        tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
+        for name, table in tables.items():
+            write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
+        for study, pictures in ((evidence, figures.PICTURES), (shown, figures.SHOWN_PICTURES)):
             for name, picture in pictures.items():
                 data = picture.table(study)
                 figures.save_pair(picture, data, out / "figures", name)

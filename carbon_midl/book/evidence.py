@@ -62,9 +62,9 @@ class WidthStudy:
         self.runs, self.manifest = self.results.runs, self.results.manifest
         self.bootstrap = by_width.draw_bootstrap(self.results)
         self.widths = by_width.by_width(self.results, self.bootstrap)
-        by_filters = self.widths.set_index("filters")
-        self.carbon_g: dict[int, float] = by_filters["carbon_g"].to_dict()  # of a training
-        self.whole_run_g: dict[int, float] = by_filters["carbon_whole_run_g"].to_dict()  # with its evaluation
+        # Of a training, and with its evaluation.
+        self.carbon_g: dict[int, float] = {row.filters: row.carbon_g for row in named_rows(self.widths)}
+        self.whole_run_g: dict[int, float] = {row.filters: row.carbon_whole_run_g for row in named_rows(self.widths)}
         self.extremes = by_width.cheapest_and_dearest(self.carbon_g)
         self.best = max(self.bootstrap.widths, key=lambda width: self.bootstrap.dice(width).estimate)
         self.steps = by_width.marginal_costs(self.carbon_g, self.bootstrap)
@@ -95,7 +95,8 @@ class Evidence(WidthStudy):
         self.total_kwh = float(self.runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]
         self.total_g = float(self.runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
         tracked = self.runs.rename(columns={"carbontracker_energy_before_pue_kwh": "theirs_kwh"})
-        self.tracked = tracked.dropna(subset="theirs_kwh").eval("ratio = theirs_kwh / energy_kwh")
+        tracked = tracked.dropna(subset="theirs_kwh")
+        self.tracked = tracked.assign(ratio=tracked["theirs_kwh"] / tracked["energy_kwh"])
         factors = {grid: Factors.of(grid, self.factors.pue) for grid in GRIDS}
         self.choices_on_grids = pd.concat(
             across_factors(self.candidates, criterion, factors).assign(name=name)
@@ -112,9 +113,10 @@ class Evidence(WidthStudy):
         self.leaky, self.honest = read_leak(root)
         self.systems = read_csv(root / TRAINING_COMPUTE)
         # As OpenAI counted it.
-        first, last = (self.systems.set_index("system").loc[name] for name in ("AlexNet", "AlphaGo Zero"))
-        self.growth_factor = float(last["training_compute_flop"] / first["training_compute_flop"])
-        self.growth_years = (pd.Timestamp(last["published"]) - pd.Timestamp(first["published"])).days / 365.25
+        by_name = {row.system: row for row in named_rows(self.systems)}
+        first, last = by_name["AlexNet"], by_name["AlphaGo Zero"]
+        self.growth_factor = last.training_compute_flop / first.training_compute_flop
+        self.growth_years = (pd.Timestamp(last.published) - pd.Timestamp(first.published)).days / 365.25
         self.trials = read_trials(root / TUNING, root / TRIALS)
         # Trials with the very parameters and crops of the study, which the first part of the fingerprint stands for.
         trials, runs = (one.assign(key=one["fingerprint"].str.rpartition("-")[0]) for one in (self.trials, self.runs))

@@ -26,7 +26,7 @@ from carbon_midl.study.results import named_rows
 
 SIZE_IN = (5.6, 3.9)
 """Small on purpose: at the width of a phone the 10 pt labels stay legible."""
-STYLE: dict[str, Any] = sns.axes_style("ticks") | {
+STYLE: Any = sns.axes_style("ticks") | {
     "axes.grid": True, "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
     "axes.labelsize": 10.5, "xtick.labelsize": 10, "ytick.labelsize": 10,
     "legend.fontsize": 9.5, "legend.frameon": False, "font.sans-serif": ["DejaVu Sans"], "svg.hashsalt": "carbon-midl",
@@ -92,7 +92,7 @@ def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) 
                 figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
 
 
-def ramp(count: int) -> list[tuple[float, float, float]]:
+def ramp(count: int) -> list[Any]:
     """So many colours from light to dark."""
     return list(sns.color_palette(rcParams["image.cmap"], count))
 
@@ -266,9 +266,10 @@ def _stacked_bars(axes: Axes, shares: pd.DataFrame, label: Callable[[Any, float]
 
 def lidc_outlines(axes: Axes, table: pd.DataFrame) -> None:
     """A nodule slice by slice as its readers outlined it (``slice``, ``reader``, ``outline``, ``row``, ``column``)."""
-    slices, points = table.groupby("slice"), table[["row", "column"]].to_numpy()
+    slices: Any = table.groupby("slice")
+    points = table[["row", "column"]].to_numpy()
     low, high = points.min() - 1, points.max() + 1  # of both axes, so that all slices have one scale
-    figure = axes.get_figure()
+    figure: Any = axes.get_figure()
     axes.remove()
     for panel, (number, outlines) in zip(figure.subplots(2, -(-len(slices) // 2)).flat, slices, strict=False):
         for (reader, _), outline in outlines.groupby(["reader", "outline"]):

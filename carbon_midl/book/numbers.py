@@ -124,10 +124,10 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "step_size_points": lambda e: significant(100 * (claims.step_sizes(e)[1e-3] - claims.step_sizes(e)[3e-3]), 2),
     "augmentation_points": lambda e: joined([f"{signed(100 * gain)} points" for gain in claims.augmentation_gains(e)]),
     "augmentation_widths": lambda e: joined(list(claims.augmentation_gains(e).index.get_level_values("filters"))),
-    "rerun_dice": lambda e: dice(e.again.loc[16, "test_dice_patients"]),
-    "rerun_first": lambda e: dice(e.again.loc[16, "test_dice_patients_first"]),
-    "rerun_cpu_dice": lambda e: dice(e.again.loc[4, "test_dice_patients"]),
-    "rerun_cpu_first": lambda e: dice(e.again.loc[4, "test_dice_patients_first"]),
+    "rerun_dice": lambda e: dice(e.again["test_dice_patients"][16]),
+    "rerun_first": lambda e: dice(e.again["test_dice_patients_first"][16]),
+    "rerun_cpu_dice": lambda e: dice(e.again["test_dice_patients"][4]),
+    "rerun_cpu_first": lambda e: dice(e.again["test_dice_patients_first"][4]),
     # How energy and carbon were obtained, and how energy grows with arithmetic.
     "gpu_share": lambda e: percent(claims.gpu_share(e)),
     "energy_notes": lambda e: "; ".join(

@@ -98,12 +98,12 @@ def yardsticks(evidence: Evidence) -> pd.DataFrame:
 
 def sizes(evidence: Evidence) -> pd.DataFrame:
     """Dice of the cheapest, the best and the dearest width by area of the nodule, and the readers' agreement."""
-    by_width = evidence.sizes.set_index(["size", "filters"])["dice"]
+    by_width = evidence.sizes.pivot(index="size", columns="filters", values="dice")
     widths = dict.fromkeys((evidence.extremes[0], evidence.best, evidence.extremes[1]))
-    return printed(evidence.sizes.drop_duplicates("size"), {
+    table = evidence.sizes.drop_duplicates("size").join(by_width.add_prefix("at_").add_suffix("_dice"), on="size")
+    return printed(table, {
         "Area": "size", "Slices": "slices", "Patients": "patients",
-        **{f"F = {width}": lambda row, width=width: dice(by_width[row.size, width]) for width in widths},
-        "Readers": "readers_dice",
+        **{f"F = {width}": f"at_{width}_dice" for width in widths}, "Readers": "readers_dice",
     })  # fmt: skip
 
 
