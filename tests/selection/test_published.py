@@ -3,11 +3,12 @@
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from carbon_midl.book.evidence import PUBLISHED, PublishedCurves, read_published
+from carbon_midl.book.evidence import PUBLISHED, read_record
 from carbon_midl.errors import InputError
 from studies import published_curves as study
 
@@ -16,12 +17,12 @@ SHARED = ROOT.parent / "shared" / "pepr" / "pepr-lidc-derma.csv"
 
 
 @pytest.fixture(scope="module")
-def record() -> PublishedCurves:
-    return read_published(ROOT / PUBLISHED)
+def record() -> Any:
+    return read_record(ROOT, PUBLISHED)
 
 
 @pytest.fixture(scope="module")
-def published(record: PublishedCurves) -> dict[str, pd.DataFrame]:
+def published(record: Any) -> dict[str, pd.DataFrame]:
     if not SHARED.exists():
         pytest.skip("no published curves beside the repository")
     assert hashlib.sha256(SHARED.read_bytes()).hexdigest() == record.manifest["sha256"]
@@ -29,7 +30,7 @@ def published(record: PublishedCurves) -> dict[str, pd.DataFrame]:
     return {str(name): part.reset_index(drop=True) for name, part in table.groupby("dataset")}
 
 
-def test_the_tuned_policies_are_those_that_the_rule_takes(record: PublishedCurves) -> None:
+def test_the_tuned_policies_are_those_that_the_rule_takes(record: Any) -> None:
     for name, rows in record.policies.groupby("dataset"):
         assert list(rows["policy"]) == [policy.describe() for policy in study.grid()]
         chosen = rows.iloc[study.cheapest_within(rows)]
@@ -43,7 +44,7 @@ def test_the_tuned_policies_are_those_that_the_rule_takes(record: PublishedCurve
 
 @pytest.mark.shared
 def test_choices_and_convergence_follow_from_the_published_table(
-    record: PublishedCurves, published: dict[str, pd.DataFrame]
+    record: Any, published: dict[str, pd.DataFrame]
 ) -> None:
     pd.testing.assert_frame_equal(study.choices(published), record.choices, rtol=1e-9)
     pd.testing.assert_frame_equal(study.readings(published), record.convergence, rtol=1e-9)
@@ -67,7 +68,7 @@ def test_the_published_cost_to_convergence_falls_with_the_epoch(published: dict[
         assert divided[late] == pytest.approx(spent[late] / 10)
 
 
-def test_no_row_of_the_published_table_is_in_the_record(record: PublishedCurves) -> None:
+def test_no_row_of_the_published_table_is_in_the_record(record: Any) -> None:
     """Only what follows from it: of its 131 models no more are named than criteria choose."""
     text = "".join(path.read_text() for path in (ROOT / PUBLISHED).iterdir())
     assert not re.search(r"test_0\d|num_param|train_time", text)
@@ -76,4 +77,4 @@ def test_no_row_of_the_published_table_is_in_the_record(record: PublishedCurves)
 
 def test_a_missing_record_says_how_it_is_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"policies\.csv: no such file.* Record it with: python -m studies\.published"):
-        read_published(tmp_path)
+        read_record(tmp_path, PUBLISHED)
