@@ -5,15 +5,17 @@ import gzip
 import random
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from carbon_midl.errors import InputError
-from carbon_midl.study.results import read_results
+from carbon_midl.study.results import named_rows, read_results
 from studies.answer import DECISIONS, GPU, LENGTHS, OUT, STEPS, answer, frontier, paths
 
 ROOT = Path(__file__).parents[1]
@@ -63,10 +65,12 @@ def test_the_frontier_is_that_of_a_script_of_its_own(tables: dict[str, pd.DataFr
     test, validation = (by_candidate(LENGTHS, dice_by_run(LENGTHS, part), *axes) for part in ("test", "validation"))
     energy = by_candidate(LENGTHS, energies(LENGTHS), *axes)
     table = tables["frontier"].set_index(list(axes))
-    assert sorted(table.index) == sorted(test)
-    for candidate, row in table.iterrows():
-        assert row["n"] == len(test[candidate])
-        assert row["test_dice"] == pytest.approx(mean(test[candidate]))
+    rows_of = dict(zip(table.index, table.to_dict("records"), strict=True))
+    assert sorted(rows_of) == sorted(test)
+    for candidate, scores in test.items():
+        row = rows_of[candidate]
+        assert row["n"] == len(scores)
+        assert row["test_dice"] == pytest.approx(mean(scores))
         assert row["val_dice"] == pytest.approx(mean(validation[candidate]))
         assert row["energy_wh"] == pytest.approx(1000 * mean(energy[candidate]))
         assert row["test_dice_low"] < row["test_dice"] < row["test_dice_high"]
@@ -95,7 +99,7 @@ def test_the_posters_sentence_is_that_of_a_script_of_its_own(tables: dict[str, p
 
 def test_pairs_of_single_trainings(tables: dict[str, pd.DataFrame]) -> None:
     dice = by_candidate(GPU, dice_by_run(GPU), "filters")
-    for row in tables["replicability"].itertuples():
+    for row in named_rows(tables["replicability"]):
         pairs = [(narrow, wide) for narrow in dice[row.narrow,] for wide in dice[row.wide,]]
         assert row.pairs == len(pairs)
         assert row.wider_is_better == pytest.approx(mean([wide > narrow for narrow, wide in pairs]))
@@ -117,7 +121,7 @@ def test_what_is_counted_decides_the_ratio(tables: dict[str, pd.DataFrame]) -> N
 # --- Thirty paths of the multiverse, each followed by hand ---
 
 
-def follow(path: Row, slices: list[Row], runs: list[Row]) -> int:
+def follow(path: Mapping[Any, Any], slices: list[Row], runs: list[Row]) -> int:
     """The width that one path of analysis chooses, slowly."""
     pixels: dict[tuple[str, ...], list[np.ndarray]] = defaultdict(list)
     for row in slices:
@@ -126,7 +130,7 @@ def follow(path: Row, slices: list[Row], runs: list[Row]) -> int:
         pixels[row["run"], *unit].append(np.array(counts))
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for (run, patient, *rest), counted in pixels.items():
-        target, predicted, overlap = sum(counted)
+        target, predicted, overlap = np.sum(counted, axis=0)
         value = {
             "Dice": 2 * overlap / (target + predicted),
             "IoU": overlap / (target + predicted - overlap),
