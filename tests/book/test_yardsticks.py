@@ -16,7 +16,7 @@ from studies.yardsticks import COLUMNS, against_the_others, record_yardsticks, t
 def test_a_reader_is_held_against_the_majority_of_the_others() -> None:
     masks = np.random.default_rng(0).random((20, 4, 6, 6)) < 0.5
     masks[0, 2] = False  # not outlined by all
-    found = against_the_others(masks)
+    found = against_the_others(masks, masks)
     assert np.isnan(found[0])
     for crop in range(1, 20):
         each = []
