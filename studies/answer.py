@@ -251,7 +251,7 @@ def counted(study: Results, calibration: Results) -> pd.DataFrame:
     table = pd.DataFrame({way: values / values.loc[4] for way, values in ways.items()}).T
     return (
         table.reindex(columns=[8, 16, 32, 64])
-        .rename(columns="{}/4".format)
+        .rename(columns="F{}_ratio".format)
         .rename_axis("counted")
         .rename_axis(columns=None)
         .reset_index()
@@ -361,9 +361,11 @@ def paths(study: Results, candidate: list[str], part: str = "test") -> pd.DataFr
     return pd.DataFrame(rows, columns=[*DECISIONS, *candidate])
 
 
-def shares_of_paths(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
-    """The share of all paths that choose each candidate."""
-    return chosen.groupby(candidate).size().div(len(chosen)).rename("share").reset_index()
+def shares_of_paths(chosen: pd.DataFrame) -> pd.DataFrame:
+    """The share of paths that choose each width, of all paths and of those that take each option of a decision."""
+    decided = chosen.assign(all="paths").melt("filters", ["all", *DECISIONS], "decision", "option")
+    shares = decided.groupby(["decision", "option"], sort=False)["filters"].value_counts(normalize=True, sort=False)
+    return shares.rename("share").reset_index()
 
 
 def deciding(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
@@ -409,8 +411,8 @@ def answer(root: Path = Path()) -> Tables:
         "trackers": trackers(gpu),
         "metrics-gpu": more_than_dice(gpu, width),
         "metrics-frontier": more_than_dice(lengths, point),
-        "paths-gpu": shares_of_paths(gpu_paths, width),
-        "paths-frontier": shares_of_paths(length_paths, point),
+        "paths-gpu": shares_of_paths(gpu_paths),
+        "paths-frontier": shares_of_paths(length_paths),
         "deciding-gpu": deciding(gpu_paths, width),
         "deciding-frontier": deciding(length_paths, point),
     }

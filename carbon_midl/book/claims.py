@@ -7,12 +7,14 @@ build, and the message names the sentence's place. The page "What this book clai
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, Evidence
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.measures import Estimate, Interval, mean_over_patients
 from carbon_midl.selection.replay import TOLERANCE
+from carbon_midl.study.results import named_rows
 
 PROTOCOL = {
     "epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "schedule": "cosine", "augment": True,
@@ -105,6 +107,28 @@ def growth(evidence: Evidence, column: str) -> float:
     return float(evidence.widths[column].iloc[-1] / evidence.widths[column].iloc[0])
 
 
+FIXED, FRONTIER = "GPU, fixed protocol", "two cores, frontier"
+"""The studies that the poster's sentence is held against, as ``studies/answer.py`` calls them."""
+
+
+def poster_row(evidence: Evidence, study: str, step: str = "cheapest to best") -> Any:
+    """The poster's sentence in one study: from the cheapest candidate to the best, or to the dearest."""
+    table = evidence.answer.poster
+    return next(named_rows(table[(table["study"] == study) & (table["step"] == step)]))
+
+
+def at_three_wh(evidence: Evidence) -> pd.DataFrame:
+    """What was trained for about 3 Wh: F = 4 for 40 epochs, 8 for 20 and 16 for 10."""
+    table = evidence.answer.frontier
+    return table[table["filters"] * table["epochs"] == 160]
+
+
+def wider_is_better(evidence: Evidence, narrow: int, wide: int) -> float:
+    """In what share of pairs of single trainings the wider network has the higher Dice."""
+    table = evidence.answer.replicability
+    return float(table[(table["narrow"] == narrow) & (table["wide"] == wide)]["wider_is_better"].iloc[0])
+
+
 CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     # The study.
     "protocol": lambda e: PROTOCOL.items() <= e.manifest["options"].items(),
@@ -146,6 +170,33 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     ),
     "step-size-at-the-edge": lambda e: step_sizes(e).idxmax() == step_sizes(e).index.min() == 1e-3,
     "augmentation-did-not-help": lambda e: (augmentation_gains(e) < 0).all(),
+    # Every width at its best.
+    "each-width-has-its-step": lambda e: (
+        e.answer.step_sizes.query("chosen").set_index("filters")["learning_rate"].to_dict()
+        == {4: 1e-3, 8: 1e-3, 16: 3e-4, 32: 3e-4}
+    ),
+    "longer-is-better-at-every-width": lambda e: (
+        e.answer.frontier.sort_values("epochs")
+        .groupby("filters")["val_dice"]
+        .agg(lambda dice: dice.is_monotonic_increasing)
+    ).all(),
+    "energy-not-width": lambda e: 100 * np.ptp(at_three_wh(e)["test_dice"]) < 1,
+    "frontier-is-cheaper-than-the-poster": lambda e: poster_row(e, FRONTIER).price_high < POSTER_PRICE / 5,
+    # Other ways to look at it.
+    "counting-decides-the-ratio": lambda e: e.answer.counted.pipe(
+        lambda table: table["F64_ratio"].min() < 3 and table["F64_ratio"][table["counted"] != "arithmetic"].max() > 7
+    ),
+    "one-seed-cannot-tell-the-ends-apart": lambda e: (
+        0.4 < wider_is_better(e, 4, 64) < 0.7 and wider_is_better(e, 4, 16) == 1
+    ),
+    "criterion-decides-most": lambda e: (
+        e.answer.deciding_gpu["decision"].iloc[0] == "criterion"
+        and e.answer.deciding_gpu["share"].iloc[0] > 3 * e.answer.deciding_gpu["share"].iloc[1]
+    ),
+    "paths-choose-eight-or-sixteen": lambda e: (
+        e.answer.paths_gpu.query("decision == 'all' and filters in (8, 16)")["share"].sum() > 0.95
+    ),
+    "all-draw-too-large": lambda e: (e.answer.metrics_gpu["volume_error_median"] > 1 / 30).all(),
     # Other yardsticks.
     "recipes-have-equal-dice": lambda e: (
         (e.recipes["lidc"]["difference_low"] <= 0).all() and (e.recipes["lidc"]["difference_high"] >= 0).all()

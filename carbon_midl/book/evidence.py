@@ -22,10 +22,15 @@ from carbon_midl.units import joined
 
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
-PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS = (
+PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS, ANSWER = (
     Path("results") / name
-    for name in ("published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks")
+    for name in ("published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks", "lidc-answer")
 )
+ANSWERS = (
+    "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
+    "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
+)  # fmt: skip
+"""The tables of ``studies/answer.py``."""
 RECORDS = {
     PUBLISHED: (
         "python -m studies.published_curves TABLE",
@@ -34,6 +39,7 @@ RECORDS = {
     SEARCHED: ("python -m benchmarks.search RESULTS SEARCH", ("trail.csv", "sweep.csv", "search.json")),
     TRANSFER: ("python studies/transfer.py data/lidc", ("summary.csv", MANIFEST)),
     YARDSTICKS: (f"python studies/yardsticks.py data/lidc {YARDSTICKS}", ("slices.csv.gz", MANIFEST)),
+    ANSWER: ("python -m studies.answer", tuple(f"{name}.csv" for name in ANSWERS)),
 }
 """What scripts recorded that is no study: the command that records it, and its files."""
 TRAINING_COMPUTE = Path("book/data/training-compute.csv")
@@ -123,8 +129,8 @@ class Evidence(WidthStudy):
         # Trials with the very parameters and crops of the study, which the first part of the fingerprint stands for.
         trials, runs = (one.assign(key=one["fingerprint"].str.rpartition("-")[0]) for one in (self.trials, self.runs))
         self.again = trials.merge(runs, on=["key", "filters"], suffixes=("", "_first")).set_index("filters")
-        self.published, self.search, self.transfer = (
-            read_record(root, record) for record in (PUBLISHED, SEARCHED, TRANSFER)
+        self.published, self.search, self.transfer, self.answer = (
+            read_record(root, record) for record in (PUBLISHED, SEARCHED, TRANSFER, ANSWER)
         )
         sweep = {row.run: row for row in named_rows(self.search.sweep)}
         self.search_chosen = sweep[self.search.search["chosen"]]
@@ -151,7 +157,9 @@ def read_record(root: Path, record: Path) -> Any:
         contents = [(read_json if name.endswith(".json") else read_csv)(root / record / name) for name in names]
     except InputError as error:
         raise InputError(f"{error} Record it with: {command}") from None
-    return SimpleNamespace(**dict(zip((name.partition(".")[0] for name in names), contents, strict=True)))
+    return SimpleNamespace(
+        **dict(zip((name.partition(".")[0].replace("-", "_") for name in names), contents, strict=True))
+    )
 
 
 def read_trials(*directories: Path) -> pd.DataFrame:

@@ -168,6 +168,66 @@ def dice_carbon(axes: Axes, table: pd.DataFrame) -> None:
     axes.margins(x=0.14, y=0.16)
 
 
+def frontier(axes: Axes, table: pd.DataFrame) -> None:
+    """Test Dice against energy of training, a line a width and a point a length (columns of the answer's table)."""
+    groups = table.sort_values("epochs").groupby("filters")
+    for number, ((width, rows), colour) in enumerate(zip(groups, ramp(groups.ngroups), strict=True)):
+        dice = rows["test_dice"]
+        limits = [dice - rows["test_dice_low"], rows["test_dice_high"] - dice]
+        axes.errorbar(
+            rows["energy_wh"], dice, limits, label=f"F = {width}", fmt=f"{MARKERS[number]}-", color=colour,
+            markersize=7, linewidth=1.8, elinewidth=0.9, capsize=2,
+        )  # fmt: skip
+        # By turns on either side: neighbours in energy would hide each other's lengths.
+        offset, ha, va = (((7, -4), "left", "top"), ((-7, 4), "right", "bottom"))[number % 2]
+        for row in named_rows(rows):
+            place = row.energy_wh, row.test_dice
+            axes.annotate(str(row.epochs), place, offset, textcoords="offset points", ha=ha, va=va, fontsize=9)
+    corners = table[table["wh_per_point"].notna()].sort_values("energy_wh")
+    axes.plot(
+        corners["energy_wh"], corners["test_dice"], "--", color=rcParams["axes.edgecolor"], label="cheapest way up"
+    )
+    axes.set(xscale="log", xlabel="Energy of one training (Wh, log scale)", ylabel="Test Dice")
+    _plain_log(axes)
+    axes.margins(x=0.1)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=groups.ngroups + 1, columnspacing=1.1)
+
+
+def step_sizes(axes: Axes, table: pd.DataFrame) -> None:
+    """Validation Dice and training loss by step size, a line a width; what was chosen is filled."""
+    figure: Any = axes.get_figure()
+    axes.remove()
+    above, below = figure.subplots(2, 1, sharex=True)
+    groups = table.sort_values("learning_rate").groupby("filters")
+    for number, ((width, rows), colour) in enumerate(zip(groups, ramp(groups.ngroups), strict=True)):
+        for panel, column in ((above, "val_dice"), (below, "train_loss")):
+            style = {"color": colour, "marker": MARKERS[number], "markersize": 7}
+            panel.plot(rows["learning_rate"], rows[column], fillstyle="none", label=f"F = {width}", **style)
+            chosen = rows[rows["chosen"]]
+            panel.plot(chosen["learning_rate"], chosen[column], linestyle="none", **style)
+    above.set(ylabel="Validation Dice")
+    below.set(xscale="log", yscale="log", xlabel="Step size at the start (log scale)", ylabel="Training loss")
+    below.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 3, 5, 7)))
+    for axis in (below.xaxis, below.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    above.legend(loc="lower right", ncols=2)
+
+
+def paths(axes: Axes, table: pd.DataFrame) -> None:
+    """Which widths the paths of analysis choose, all of them and by option (``decision``, ``option``, ``share``)."""
+    order = table.drop_duplicates(["decision", "option"])
+    names = order["option"].replace({"paths": "all paths"} | CRITERION_LABELS)
+    shares = table.pivot_table("share", ["decision", "option"], "filters").loc[
+        list(zip(order["decision"], order["option"], strict=True))
+    ]
+    shares.index = pd.Index(names)
+    _stacked_bars(
+        axes, shares, lambda width, share: "" if share < 0.1 else f"F = {width}" if share > 0.2 else str(width)
+    )
+    axes.set(xlabel="Share of the paths that choose the width")
+
+
 def learning(axes: Axes, table: pd.DataFrame) -> None:
     """Best validation Dice so far against carbon so far, one line a run (columns of ``learning``)."""
     table = table.sort_values("filters", kind="stable")
@@ -408,6 +468,9 @@ PICTURES = {
     "growth": Picture(growth, lambda e: e.systems, (5.6, 4.0)),
     "unet": Picture(unet, unet_levels, (5.6, 3.6)),
     "dice-carbon": Picture(dice_carbon, lambda e: e.widths),
+    "frontier": Picture(frontier, lambda e: e.answer.frontier, (5.6, 4.2)),
+    "step-sizes": Picture(step_sizes, lambda e: e.answer.step_sizes, (5.6, 5.0)),
+    "paths": Picture(paths, lambda e: e.answer.paths_gpu, (5.6, 5.6)),
     "learning": Picture(learning, lambda e: learning_curves(e.results)),
     "selection-price": Picture(selection_price, lambda e: e.price, (5.6, 2.9)),
     "dice-size": Picture(dice_size, lambda e: e.sizes, (5.6, 4.1)),

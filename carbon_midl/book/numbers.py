@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from carbon_midl import units
@@ -54,6 +55,16 @@ def cell(text: str) -> str:
 def points_interval(row: Any, name: str = "estimate") -> str:
     """``+1.2 points (+0.4 to +2.0)`` of a difference in Dice, a point being 0.01."""
     return interval(lambda difference: signed(100 * difference), row, name).replace(" (", " points (")
+
+
+def of_hundred(row: Any, name: str) -> str:
+    """``5.1 % (3.2 to 7.5 %)`` of a quantity in per cent."""
+    return interval(lambda value: f"{significant(value, 2)} %", row, name)
+
+
+def candidate(row: Any, end: str) -> str:
+    """``F = 4 for 10 epochs``, an end of a step along the frontier."""
+    return f"F = {getattr(row, f'{end}_filters')} for {getattr(row, f'{end}_epochs'):.0f} epochs"
 
 
 def grams(value: float) -> str:
@@ -178,6 +189,30 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "build_energy": lambda e: energy(e.build.energy_kwh),
     "build_carbon": lambda e: grams(e.build.carbon_g(e.build.energy_kwh)),
     "build_known": lambda e: how_known(*(window.method for window in e.build.windows)),
+    # Every width at its best, and other ways to look at the study.
+    "frontier_trainings": lambda e: plural(int(e.answer.frontier["n"].sum()), "training"),
+    "frontier_seeds": lambda e: span(*e.answer.frontier["n"].agg(["min", "max"])),
+    "frontier_from": lambda e: candidate(claims.poster_row(e, claims.FRONTIER), "from"),
+    "frontier_to": lambda e: candidate(claims.poster_row(e, claims.FRONTIER), "to"),
+    "frontier_carbon": lambda e: f"{significant(claims.poster_row(e, claims.FRONTIER).carbon)} %",
+    "frontier_dice": lambda e: of_hundred(claims.poster_row(e, claims.FRONTIER), "dice"),
+    "frontier_price": lambda e: of_hundred(claims.poster_row(e, claims.FRONTIER), "price"),
+    "fixed_price": lambda e: of_hundred(claims.poster_row(e, claims.FIXED), "price"),
+    "three_wh_points": lambda e: significant(100 * np.ptp(claims.at_three_wh(e)["test_dice"]), 2),
+    "three_wh_energy": lambda e: " to ".join(
+        significant(limit, 2) for limit in claims.at_three_wh(e)["energy_wh"].agg(["min", "max"])
+    ),
+    "steps_energy": lambda e: energy(e.answer.step_sizes["energy_wh"].sum() / 1000),
+    "counted_least": lambda e: times(e.answer.counted["F64_ratio"].min()),
+    "counted_most": lambda e: times(e.answer.counted["F64_ratio"][e.answer.counted["counted"] != "arithmetic"].max()),
+    "single_pairs": lambda e: str(e.answer.replicability["pairs"].iloc[0]),
+    "single_64_beats_4": lambda e: percent(claims.wider_is_better(e, 4, 64)),
+    "optimism_one": lambda e: f"{e.answer.optimism['points'].iloc[0]:.1f}",
+    "half_width_five": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][5]:.1f}",
+    "half_width_one": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][1]:.1f}",
+    "half_width_ten": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][10]:.1f}",
+    "paths_criterion": lambda e: percent(e.answer.deciding_gpu["share"].iloc[0]),
+    "paths_next": lambda e: percent(e.answer.deciding_gpu["share"].iloc[1]),
     # Beside the networks: readers, a threshold, both splits, both recipes, and training on the phantom.
     "reader_slices": lambda e: f"{len(claims.beside_readers(e)):,}",
     "reader_patients": lambda e: f"{claims.beside_readers(e)['patient_id'].nunique():,}",

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ NOTEBOOK = Path("notebooks/train_unet.ipynb")
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
 """The widths of the MIDL 2021 poster."""
 FORMS: dict[str, Callable[[float], str]] = {
+    "ratio": partial(significant, digits=2),
     "g": carbon, "kwh": energy, "s": duration, "dice": dice, "loss": dice, "share": percent, "probability": percent,
 }  # fmt: skip
 """How a quantity is printed, by the last word of its name."""
 
 
-def printed(table: pd.DataFrame, columns: dict[str, str | Callable[[Any], str]]) -> pd.DataFrame:
+def printed(table: pd.DataFrame, columns: Mapping[str, str | Callable[[Any], str]]) -> pd.DataFrame:
     """The table as text, by header: a quantity, which is printed by its `FORMS`, or what is made of a row."""
 
     def text(row: Any, column: str | Callable[[Any], str]) -> str:
@@ -197,6 +199,32 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "carbontracker / ours": lambda row: significant(row.carbontracker_energy_before_pue_kwh / row.energy_kwh),
     }),
     "poster": poster,
+    "frontier": lambda e: printed(e.answer.frontier, {
+        "F": "filters", "Epochs": "epochs", "Trainings": "n", "Step size": lambda row: f"{row.learning_rate:g}",
+        "Training loss": "train_loss", "Validation": "val_dice",
+        "Test Dice (95 %)": lambda row: cell(dice_interval(row, "test_dice")),
+        "Wh": lambda row: significant(row.energy_wh), "Could be best": lambda row: "yes" if row.could_be_best else "no",
+        "Wh a point": lambda row: "–" if not row.wh_per_point > 0 else significant(row.wh_per_point, 2),
+    }),
+    "counted": lambda e: printed(e.answer.counted, {"Counted": "counted"} | {
+        f"F = {width} / F = 4": f"F{width}_ratio" for width in (8, 16, 32, 64)
+    }),
+    "efficiency": lambda e: printed(e.answer.efficiency.merge(e.answer.trackers, on="filters"), {
+        "F": "filters", "J per 10¹² operations": lambda row: significant(row.j_per_tflop),
+        "Share of the peak, %": lambda row: significant(100 * row.share_of_peak, 2),
+        "GPU, W": lambda row: f"{row.gpu_w:.0f}",
+        "carbontracker / ours": lambda row: f"{row.mean:.2f} ({row.min:.2f}–{row.max:.2f})",
+    }),
+    "metrics": lambda e: printed(pd.concat([
+        e.answer.metrics_gpu.assign(study="GPU, 10 epochs"),
+        e.answer.metrics_frontier.assign(study=lambda t: "two cores, " + t["epochs"].astype(str) + " epochs"),
+    ]), {
+        "Study": "study", "F": "filters", "Slices": lambda row: dice(row.dice_slice_mean),
+        "Nodules": lambda row: dice(row.dice_nodule_mean), "Patients": lambda row: dice(row.dice_patient_mean),
+        "Median patient": lambda row: dice(row.dice_patient_median),
+        "Volume, %": lambda row: signed(100 * row.volume_error_median),
+        "Missed, %": lambda row: f"{100 * row.missed:.1f}", "Below 0.5, %": lambda row: f"{100 * row.below_half:.1f}",
+    }),
     "replay": lambda e: printed(e.replays, {
         "Policy": lambda row: POLICY_LABELS[row.name], "Chosen F": lambda row: joined(row.chosen.split(", ")),
         "Points lost": lambda row: f"{100 * row.regret:.1f}", "Energy": "share",

@@ -53,6 +53,12 @@ def with_tuned(within: float) -> Callable[[Evidence], dict[str, Any]]:
     return lambda e: {"published": SimpleNamespace(tuned=e.published.tuned.assign(within=within, share=0.1))}
 
 
+def with_answer(table: str, **columns: Any) -> Callable[[Evidence], dict[str, Any]]:
+    return lambda e: {
+        "answer": SimpleNamespace(**{**vars(e.answer), table: getattr(e.answer, table).assign(**columns)})
+    }
+
+
 # By claim: what would have to be recorded for it not to hold.
 OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "protocol": lambda e: {"manifest": {"options": e.manifest["options"] | {"epochs": 20}}},
@@ -80,6 +86,15 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "augmentation-did-not-help": with_columns(
         "trials", val_dice=lambda trials: trials["augment"].map({True: 0.8, False: 0.7})
     ),
+    "each-width-has-its-step": with_answer("step_sizes", learning_rate=1e-3),
+    "longer-is-better-at-every-width": with_answer("frontier", val_dice=lambda table: -table["epochs"]),
+    "energy-not-width": with_answer("frontier", test_dice=lambda table: table["filters"] / 100),
+    "frontier-is-cheaper-than-the-poster": with_answer("poster", price_high=1400.0),
+    "counting-decides-the-ratio": with_answer("counted", F64_ratio=5.0),
+    "one-seed-cannot-tell-the-ends-apart": with_answer("replicability", wider_is_better=1.0),
+    "criterion-decides-most": with_answer("deciding_gpu", share=0.5),
+    "paths-choose-eight-or-sixteen": with_answer("paths_gpu", filters=4),
+    "all-draw-too-large": with_answer("metrics_gpu", volume_error_median=-0.1),
     "recipes-have-equal-dice": with_recipes(difference_low=-0.03, difference_high=-0.01),
     "efficient-takes-half": with_recipes(share=0.6),
     "recipe-outweighs-width": with_recipes(efficient_kwh=1.0),
