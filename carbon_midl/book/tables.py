@@ -200,14 +200,14 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     }),
     "poster": poster,
     "frontier": lambda e: printed(e.answer.frontier, {
-        "F": "filters", "Epochs": "epochs", "Trainings": "n", "Step size": lambda row: f"{row.learning_rate:g}",
-        "Training loss": "train_loss", "Validation": "val_dice",
-        "Test Dice (95 %)": lambda row: cell(dice_interval(row, "test_dice")),
-        "Wh": lambda row: significant(row.energy_wh), "Could be best": lambda row: "yes" if row.could_be_best else "no",
-        "Wh a point": lambda row: "–" if not row.wh_per_point > 0 else significant(row.wh_per_point, 2),
+        "F": "filters", "Epochs": "epochs", "n": "n", "Step": lambda row: f"{row.learning_rate:g}",
+        "Loss": "train_loss", "Val.": "val_dice",
+        "Test (95 %)": lambda row: cell(dice_interval(row, "test_dice")),
+        "Wh": lambda row: significant(row.energy_wh), "Best?": lambda row: "maybe" if row.could_be_best else "no",
+        "Wh/point": lambda row: "–" if not row.wh_per_point > 0 else significant(row.wh_per_point, 2),
     }),
     "counted": lambda e: printed(e.answer.counted, {"Counted": "counted"} | {
-        f"F = {width} / F = 4": f"F{width}_ratio" for width in (8, 16, 32, 64)
+        f"{width} : 4": f"F{width}_ratio" for width in (8, 16, 32, 64)
     }),
     "efficiency": lambda e: printed(e.answer.efficiency.merge(e.answer.trackers, on="filters"), {
         "F": "filters", "J per 10¹² operations": lambda row: significant(row.j_per_tflop),
@@ -216,14 +216,14 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "carbontracker / ours": lambda row: f"{row.mean:.2f} ({row.min:.2f}–{row.max:.2f})",
     }),
     "metrics": lambda e: printed(pd.concat([
-        e.answer.metrics_gpu.assign(study="GPU, 10 epochs"),
-        e.answer.metrics_frontier.assign(study=lambda t: "two cores, " + t["epochs"].astype(str) + " epochs"),
+        e.answer.metrics_gpu.assign(study="GPU, 10"),
+        e.answer.metrics_frontier.assign(study=lambda t: "cores, " + t["epochs"].astype(str)),
     ]), {
-        "Study": "study", "F": "filters", "Slices": lambda row: dice(row.dice_slice_mean),
+        "Epochs": "study", "F": "filters", "Slices": lambda row: dice(row.dice_slice_mean),
         "Nodules": lambda row: dice(row.dice_nodule_mean), "Patients": lambda row: dice(row.dice_patient_mean),
-        "Median patient": lambda row: dice(row.dice_patient_median),
+        "Median": lambda row: dice(row.dice_patient_median),
         "Volume, %": lambda row: signed(100 * row.volume_error_median),
-        "Missed, %": lambda row: f"{100 * row.missed:.1f}", "Below 0.5, %": lambda row: f"{100 * row.below_half:.1f}",
+        "Missed, %": lambda row: f"{100 * row.missed:.1f}", "< 0.5, %": lambda row: f"{100 * row.below_half:.1f}",
     }),
     "replay": lambda e: printed(e.replays, {
         "Policy": lambda row: POLICY_LABELS[row.name], "Chosen F": lambda row: joined(row.chosen.split(", ")),
