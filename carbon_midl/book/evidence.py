@@ -16,7 +16,7 @@ from carbon_midl.selection import by_width
 from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
-from carbon_midl.selection.replay import Curves, curves_of_study, replay_all
+from carbon_midl.selection.replay import curves_of_study, replay_all
 from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
 from carbon_midl.units import joined
 
@@ -110,7 +110,7 @@ class Evidence(WidthStudy):
             for name, criterion in self.criteria.items():
                 rows.append((name, grid, factors.intensity.g_per_kwh, choice_of(there, criterion)))
         self.choices_on_grids = pd.DataFrame(rows, columns=["name", "grid", "g_per_kwh", "chosen"])
-        self.replays = replay_all(Curves(curves.trials) for curves in curves_of_study(self.results).values())
+        self.replays = replay_all(curves_of_study(self.results).values())
 
         # Beside the study.
         self.statistics = read_statistics(root / COLLECTION)
