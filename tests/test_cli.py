@@ -1,3 +1,4 @@
+import io
 import re
 import shlex
 import subprocess
@@ -118,6 +119,25 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.startswith("carbon-midl: ")
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["select", "--help"], ["replay", "--policies"], ["select", "results/recipes"]])
+def test_what_a_terminal_cannot_show_is_replaced(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert main(command) == 0
+    terminal.seek(0)
+    assert "?" in terminal.read()
+
+
+def test_files_are_written_before_anything_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("builtins.print", closed)
+    for command in (["select", "results/recipes", "--candidate", "recipe,filters"],):
+        with pytest.raises(BlockingIOError):
+            main([*command, "--json", str(tmp_path / "x.json"), "--figure", str(tmp_path / "x.svg")])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.json", "x.svg"]
 
 
 def test_interrupting_is_no_error_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

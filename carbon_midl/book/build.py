@@ -66,7 +66,7 @@ def prepare(shown_dir: Path, root: Path) -> None:
         for name, table in tables.items():
             write_text(out / "tables" / f"{name}.csv", as_csv(table))
         for path in (root / COLLECTION_PAGE).glob("*.csv"):
-            shutil.copy(path, out / "tables")
+            shutil.copyfile(path, out / "tables" / path.name)
         for study, pictures in ((evidence, figures.PICTURES), (shown, figures.SHOWN_PICTURES)):
             for name, picture in pictures.items():
                 data = picture.table(study)

@@ -106,7 +106,9 @@ def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) 
         style = dict(sns.axes_style("ticks"))
         style |= dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], theme.foreground)
         style |= {"axes.edgecolor": theme.muted, "grid.color": theme.grid} | STYLE
-        with matplotlib.rc_context(style):
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()  # not the user's style, which may need LaTeX
+            matplotlib.rcParams.update(style)
             figure = Figure(figsize=picture.size_in, layout="constrained")
             picture.draw(figure.subplots(), data, theme)
             with replaced(directory / f"{name}.{theme.name}.svg") as path:

@@ -1,6 +1,5 @@
 """``carbon-midl lidc`` and ``crops``: scans and annotations of LIDC-IDRI, and crops of them."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -36,7 +35,7 @@ def _identifiers(patients: list[str] | None) -> list[str] | None:
     named: list[str] = []
     for one in patients:
         try:
-            named += Path(one).read_text(encoding="utf-8").split() if Path(one).is_file() else [one]
+            named += Path(one).read_text(encoding="utf-8-sig").split() if Path(one).is_file() else [one]
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{one}: not a readable text file ({error}). Expected identifiers of patients.") from None
     if not named:
@@ -140,6 +139,7 @@ def info(
     import numpy as np
 
     mpl.use("Agg")
+    mpl.rcdefaults()  # not the user's style, which may need LaTeX
     from carbon_midl.files import replaced
     from carbon_midl.lidc.crops import CropArchive
     from carbon_midl.lidc.pictures import contact_sheet
@@ -215,6 +215,7 @@ def build(
     The archive appears whole at the end or not at all.
     """
     from carbon_midl.files import refuse_occupied
+    from carbon_midl.footprint.sensors import usable_cores
     from carbon_midl.lidc.build import build_archive, choose_scans
     from carbon_midl.lidc.dicom import read_folder
     from carbon_midl.lidc.masks import check_size
@@ -232,8 +233,7 @@ def build(
         print(f"not there    {len(chosen.missing):,} patients: {shorten(', '.join(chosen.missing), 100)}")
     if dry_run:
         return
-    jobs = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    counts, left_out = build_archive(folder, chosen.scans, out, size, jobs)
+    counts, left_out = build_archive(folder, chosen.scans, out, size, jobs or usable_cores())
     print(
         f"{counts['crops']:,} crops of {counts['nodules']:,} nodules, {counts['patients']:,} patients, written to {out}"
     )
@@ -241,8 +241,7 @@ def build(
         print(f"Left out: {counts['crops_left_out']:,} crops, {counts['series_left_out']:,} series with all of theirs.")
         print(f"First of {len(left_out):,} lines of {out / 'report.csv'}:")
     for line in left_out[:5]:
-        text = f"  {line.file or line.series_uid}: {line.reason} (left out: {line.left_out})"
-        print(text.encode("utf-8", "backslashreplace").decode())
+        print(f"  {line.file or line.series_uid}: {line.reason} (left out: {line.left_out})")
 
 
 @crops.command("phantom")

@@ -70,9 +70,9 @@ def measure(
     tracker = Tracker(".", 1, pue, carbon_intensity(grid), carbontracker=False, idle_s=idle)
     with tracker, tracker.window("program"):
         code = run_program(program)
-    print(describe(tracker.record, "program"), file=sys.stderr)
     if json:
         write_json(json, tracker.record.to_dict())
+    print(describe(tracker.record, "program"), file=sys.stderr)
     raise Exit(code)
 
 
@@ -80,14 +80,17 @@ def measure(
 def sensors() -> None:
     """Tell which sensors this machine has.
 
-    Of those that it lacks, it tells why, and how to allow them.
+    Of those that it lacks, it tells why, and how to allow them; and in which number format is trained.
     """
+    from carbon_midl.study.devices import number_format
+
     found = discover_sensors()
     for sensor in found.sensors:
         print(f"{sensor.component:<8} {sensor.hardware}\n         {sensor.method}\n         {sensor.coverage}")
         sensor.close()
     for reason in found.missing:
         print(f"missing  {reason}")
+    print(f"format   {number_format('efficient')} (recipe efficient)")
 
 
 @footprint.command(epilog=examples("carbon-midl footprint recost runs/demo/filters-4-seed-0 --grid FR"))
@@ -106,12 +109,12 @@ def recost(
     """
     _check_json(json)
     record = read_footprint(run).recost(grid, pue)
+    if json:
+        write_json(json, record.to_dict())
     print(describe(record, window))
     if embodied_kg is not None:
         grams = carbon(embodied_g(embodied_kg, record.window(window).duration_s, lifetime_years))
         print(f"Embodied, apart from the above: {grams} of {embodied_kg:g} kgCO2e over {lifetime_years:g} years")
-    if json:
-        write_json(json, record.to_dict())
 
 
 def _check_json(path: Path | None) -> None:

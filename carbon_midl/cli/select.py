@@ -126,22 +126,28 @@ def select(
     without = leave_one_out(candidates, rule)
     places = {place: _factors(place, pue, embodied_g_per_h) for place in (grids.split(",") if grids else ())}
     elsewhere = _records(across_factors(candidates, rule, places)) if places else None
+    tested = _tested(table, columns, candidates, rows, choice.chosen, draws)
+    if json:
+        more = {"table": str(table), "without": without, "test": tested and tested[0], "grids": elsewhere}
+        write_json(json, _as_json(candidates, rule, choice, found) | more)
+    if figure:
+        import matplotlib
+
+        from carbon_midl.selection.picture import draw_choice, save_picture
+
+        matplotlib.rcdefaults()  # not the user's style, which may need LaTeX
+        save_picture(draw_choice(candidates, choice, found), figure)
     _print_verdict(candidates, rule, choice, found, without)
     _print_candidates(candidates, choice, found)
-    tested = _print_test(table, columns, candidates, rows, choice.chosen, draws)
+    if tested:
+        print(tested[1])
     if elsewhere:
         print("\nOn other grids:")
         for row in elsewhere:
             print(f"  {row['label']:<8} {row['g_per_kwh']:7g} g/kWh  {row['chosen'] or row['reason']}")
-    if json:
-        more = {"table": str(table), "without": without, "test": tested, "grids": elsewhere}
-        write_json(json, _as_json(candidates, rule, choice, found) | more)
-        print(f"\nJSON: {json}")
-    if figure:
-        from carbon_midl.selection.picture import draw_choice, save_picture
-
-        save_picture(draw_choice(candidates, choice, found), figure)
-        print(f"\nFigure: {figure}")
+    for kind, path in (("JSON", json), ("Figure", figure)):
+        if path:
+            print(f"\n{kind}: {path}")
 
 
 def _criterion(name: str, **options: float | None) -> "Criterion":
@@ -221,10 +227,10 @@ def _performance(row: dict[str, Any]) -> str:
     return text
 
 
-def _print_test(
+def _tested(
     table: Path, columns: "Columns", candidates: "Candidates", rows: dict[str, str], chosen: str, draws: int
-) -> dict[str, Any] | None:
-    """Print the test Dice of the chosen one alone and return its row; None where a test chose, or none is recorded."""
+) -> tuple[dict[str, Any], str] | None:
+    """The test Dice of the chosen one alone, as a row and in words; None where a test chose, or none is recorded."""
     from carbon_midl.selection.candidates import TEST_DICE, Columns, is_test, read_candidates
     from carbon_midl.selection.choice import uncertainty
     from carbon_midl.selection.criteria import Best
@@ -236,8 +242,7 @@ def _print_test(
     alone = read_candidates(table, Columns(names, performance=TEST_DICE), where=its_rows)
     (row,) = _records(uncertainty(alone, Best(), draws).table.filter(regex="candidate|replicates|performance"))
     n = f"patients: {alone.counts[0]}, trainings: {alone.trainings[0]}" if alone.paired else f"seeds: {alone.counts[0]}"
-    print(f"Test, of {chosen} alone: {TEST_DICE} {_performance(row)} ({n})")
-    return row
+    return row, f"Test, of {chosen} alone: {TEST_DICE} {_performance(row)} ({n})"
 
 
 def _as_json(candidates: "Candidates", rule: "Criterion", choice: "Choice", found: "Uncertainty") -> dict[str, Any]:

@@ -250,8 +250,11 @@ def open_experiment(**parameters: Any) -> Experiment:
     Raises:
         InputError: an unknown parameter or a bad value; then nothing is opened and nothing written.
     """
+    import matplotlib
+
     from carbon_midl.lidc.phantom import open_phantom
 
+    matplotlib.rcdefaults()  # not the user's style, which may need LaTeX
     root, checked = project_root(), parse_parameters(parameters)
     options = checked.options
     archive = open_phantom(root) if checked.crops == "phantom" else CropArchive.open(root / checked.crops)

@@ -1,5 +1,6 @@
 """Machines that are not as the textbook has them: nothing is counted twice, and what is missing is said."""
 
+import os
 import resource
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,14 @@ import psutil
 import pytest
 
 from carbon_midl.footprint.nvml import find_gpus
-from carbon_midl.footprint.sensors import CpuEstimate, find_rapl, find_tdp, usable_memory_gb
+from carbon_midl.footprint.sensors import (
+    CpuEstimate,
+    find_rapl,
+    find_tdp,
+    memory_bytes,
+    usable_cores,
+    usable_memory_gb,
+)
 from tests.footprint.fakes import FakeClock
 from tests.footprint.simulated_nvml import SimulatedGpu, SimulatedNvml
 
@@ -73,12 +81,23 @@ def test_memory_is_the_job_s(tmp_path: Path) -> None:
     assert usable_memory_gb(tmp_path / "absent", tmp_path, of_cores) == 0.5
 
 
-def test_children_count_where_psutil_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on macOS, where psutil has no time of children that have ended."""
-    own = SimpleNamespace(children=lambda recursive: [], cpu_times=lambda: SimpleNamespace(user=1.0, system=0.0))
-    monkeypatch.setattr(psutil, "Process", lambda: own)
-    ended = iter([0.0, 60.0])
-    usage = lambda who: SimpleNamespace(ru_utime=next(ended), ru_stime=0.0)  # noqa: E731
+def test_time_is_known_without_proc_and_that_of_children_where_psutil_is_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container without /proc, or on macOS, where psutil has no time of children that have ended."""
+    monkeypatch.setattr(psutil, "PROCFS_PATH", "/nowhere")
+    used_s = {resource.RUSAGE_SELF: 1.0, resource.RUSAGE_CHILDREN: 0.0}
+    usage = lambda who: SimpleNamespace(ru_utime=used_s[who], ru_stime=0.0)  # noqa: E731
     monkeypatch.setattr(resource, "getrusage", usage)
     sensor = CpuEstimate("some processor")
+    used_s[resource.RUSAGE_CHILDREN] = 60.0
     assert sensor.read() == pytest.approx(60 * sensor.core_power_w)
+    assert memory_bytes() > 2**28
+
+
+def test_cores_are_those_that_a_scheduler_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "process_cpu_count", raising=False)  # of Python 3.13 and later
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 6}, raising=False)
+    assert usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert usable_cores() == os.cpu_count()

@@ -38,6 +38,24 @@ def test_what_is_not_there_is_waiting_and_what_is_locked_is_running(tmp_path: Pa
     assert (first.why, first.epochs, first.dice, first.energy_kwh) == ("InputError: no luck", 0, None, 0.0)
 
 
+def test_a_finished_study_on_a_read_only_disk_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = make_study(tmp_path / "root")
+    shutil.copytree(ROOT / "notebooks", study.root / "notebooks")
+    monkeypatch.setattr(runner, "prepare", lambda _: SimpleNamespace(patients=[], is_phantom=True, __len__=lambda: 0))
+
+    def locked(path: Path, *_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(runner, "locked", locked)
+    assert main(["study", "run", str(study.path)]) == 0
+    told = capsys.readouterr().err
+    assert told.count("done before") == len(study.runs)
+    assert "The tables are left as they are: " in told
+    assert not (study.directory / ".locks").exists()
+
+
 def test_what_is_left_is_the_mean_of_what_is_done_for_each_epoch_that_is_missing() -> None:
     done = RunState("a", "done", "", 10, 10, 0.5, 0.002, 0.3, 60.0)
     begun = replace(done, name="b", state="interrupted", epochs=4, energy_kwh=1.0)
