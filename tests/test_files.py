@@ -8,7 +8,16 @@ import pytest
 
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.files import is_locked, locked, new_directory, read_json, replaced, replaced_directory, write_text
+from carbon_midl.files import (
+    in_words,
+    is_locked,
+    locked,
+    new_directory,
+    read_json,
+    replaced,
+    replaced_directory,
+    write_text,
+)
 from carbon_midl.lidc.crops import CropArchive
 
 
@@ -89,25 +98,25 @@ def test_a_file_system_without_locks_is_named_and_reading_needs_none(
     ("error", "told"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk: No space left on device. Nothing done is lost"),
-        (OSError(errno.EIO, "Input/output error"), "the disk: Input/output error."),
         (OSError(errno.EROFS, "Read-only file system", "/place"), "/place: Read-only file system."),
         (OSError(errno.EISDIR, "Is a directory", "/temporary", None, "/place"), "/place: Is a directory."),
+        (OSError(errno.ENOENT, "No such file or directory", "/mistake"), ""),
     ],
 )
-def test_what_a_disk_refuses_is_a_sentence(
-    error: OSError,
-    told: str,
-    discs: CropArchive,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_what_a_disk_refuses_is_a_sentence_and_a_mistake_is_not(error: OSError, told: str) -> None:
+    assert in_words(error).startswith(told)
+    assert bool(in_words(error)) == bool(told)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    discs: CropArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fsync(_: int) -> NoReturn:
-        raise error
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
     assert main(["crops", "info", str(discs.path), "--sheet", str(tmp_path / "sheet.png")]) == 2
-    assert capsys.readouterr().err.startswith(f"carbon-midl: {told}")
+    assert capsys.readouterr().err.startswith("carbon-midl: the disk: No space left on device. ")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -173,6 +173,8 @@ def _make_run(study: Study, run: PlannedRun, archive: CropArchive, slot: Slot, p
             with suppress(FileNotFoundError):  # papermill failed before it wrote one
                 (directory / NOTEBOOK).rename(failed)
             raise InputError(last_line(directory))
+        if not (directory / NOTEBOOK).is_file():
+            _say(f"{directory / NOTEBOOK}: not written. {last_line(directory)}")
     return made
 
 

@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,16 +38,26 @@ class Process:
         assert recursive
         return self.descendants
 
-    def cpu_times(self) -> SimpleNamespace:
+    def cpu_times(self) -> tuple[float, ...]:
         if self.cpu_s is None:
             raise psutil.NoSuchProcess(1)
-        return SimpleNamespace(user=self.cpu_s - 1, system=1.0, children_user=self.ended_s, children_system=0.0)
+        return self.cpu_s - 1, 1.0, self.ended_s, 0.0
+
+
+def be(own: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this program be ``own``."""
+
+    def getrusage(who: int) -> SimpleNamespace:
+        return SimpleNamespace(ru_utime=own.cpu_s if who == resource.RUSAGE_SELF else own.ended_s, ru_stime=0.0)
+
+    monkeypatch.setattr(psutil, "Process", lambda: own)
+    monkeypatch.setattr(resource, "getrusage", getrusage)
 
 
 def test_tdp_times_utilisation_follows_the_cpu_time_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     waited_for, lost = Process(3.0), Process(100.0)
     own = Process(15.0, waited_for, lost)
-    monkeypatch.setattr(psutil, "Process", lambda: own)
+    be(own, monkeypatch)
     monkeypatch.setattr(psutil, "cpu_count", lambda: 36)
     sensor = CpuEstimate(XEON)
     assert sensor.read() == 0.0
@@ -83,7 +94,7 @@ def test_two_cores_of_a_processor_that_is_not_known_are_not_a_whole_one(
     monkeypatch: pytest.MonkeyPatch, cpu: str, processors: int | None, logical_cores: int, core_power_w: float
 ) -> None:
     own = Process(1.0)
-    monkeypatch.setattr(psutil, "Process", lambda: own)
+    be(own, monkeypatch)
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: logical_cores if logical else 2)
     sensor = CpuEstimate(cpu, processors)
     assert sensor.method == "estimated: W per core"

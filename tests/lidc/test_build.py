@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -149,7 +150,10 @@ def test_where_no_series_can_be_used_there_is_no_archive(
     assert [path.name for path in tmp_path.iterdir()] == ["dicom"]
 
 
-def test_one_slice_under_two_patients_is_refused(tmp_path: Path, small: Path, scans: list[Scan]) -> None:
+def test_one_slice_under_two_patients_is_refused(
+    tmp_path: Path, small: Path, scans: list[Scan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_processes", ThreadPoolExecutor)  # which start at once
     path, other = file_of(small, scans[1], 0), touched_slices(scans[0])[0]
     slice_dataset(scans[1], touched_slices(scans[1])[0], hu=hu_of(scans[0], other)).save_as(path)
     with pytest.raises(InputError, match=f"{PATIENTS[1]}, z = .* mm: the same image as {PATIENTS[0]}, z = "):
