@@ -25,8 +25,10 @@ _PLACES = (errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOO
 _DISK = (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE, *_NO_LOCKS)
 
 
-def in_words(error: OSError) -> str:
-    """Say where the operating system refused what, and the way out; "" where it may be a mistake in the code."""
+def in_words(error: InputError | OSError) -> str:
+    """Say what was refused, where, and the way out; "" for an error that may be a mistake in the code."""
+    if isinstance(error, InputError):
+        return str(error)
     place = error.filename2 or error.filename
     if error.errno not in _DISK and not (place and error.errno in _PLACES):
         return ""
@@ -111,10 +113,7 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
 
 
 def check_locks(path: Path) -> None:
-    """Check that the lock ``path`` can be held; `InputError` where its file system has no locks.
-
-    There filelock would make do with a file, which stays when its process is killed.
-    """
+    """Check that the lock ``path`` can be held; `InputError` where its file system has none that end with a process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("a") as file, suppress(BlockingIOError):  # held by another process

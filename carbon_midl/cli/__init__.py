@@ -32,18 +32,16 @@ class Program(TyperGroup):
         """Run a command; a bug keeps its traceback."""
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            raise _ended(str(error), 2) from None
         except KeyboardInterrupt:
             end = "interrupted; what was finished is kept, and the same command goes on from there."
             raise _ended(end, 130) from None
         except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except OSError as error:
-            if words := in_words(error):
-                raise _ended(words, 2) from None
-            raise
+        except (InputError, OSError) as error:
+            if not (words := in_words(error)):
+                raise
+            raise _ended(words, 2) from None
 
 
 def _ended(problem: str, code: int) -> typer.Exit:

@@ -17,6 +17,7 @@ from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, descri
 from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, embodied_g
 from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
 from carbon_midl.footprint.sensors import discover_sensors
+from carbon_midl.study.devices import number_format
 from carbon_midl.units import carbon
 
 _FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
@@ -70,9 +71,9 @@ def measure(
     tracker = Tracker(".", 1, pue, carbon_intensity(grid), carbontracker=False, idle_s=idle)
     with tracker, tracker.window("program"):
         code = run_program(program)
+    print(describe(tracker.record, "program"), file=sys.stderr)
     if json:
         write_json(json, tracker.record.to_dict())
-    print(describe(tracker.record, "program"), file=sys.stderr)
     raise Exit(code)
 
 
@@ -82,8 +83,6 @@ def sensors() -> None:
 
     Of those that it lacks, it tells why, and how to allow them; and in which number format is trained.
     """
-    from carbon_midl.study.devices import number_format
-
     found = discover_sensors()
     for sensor in found.sensors:
         print(f"{sensor.component:<8} {sensor.hardware}\n         {sensor.method}\n         {sensor.coverage}")

@@ -203,8 +203,7 @@ class CpuEstimate(Sensor):
         with suppress(psutil.Error, OSError):  # without /proc those that run count once they have ended
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):  # it has ended in this moment
-                    # With its own children that have ended: user and system time of both.
-                    total_s += sum(process.cpu_times()[:4])
+                    total_s += sum(process.cpu_times()[:4])  # with its own children that have ended
         return total_s
 
 

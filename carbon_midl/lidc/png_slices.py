@@ -26,7 +26,6 @@ SOURCE = {
     "note": "each crop was min–max scaled to 0–255 on its own; absolute HU are lost",
 }
 
-
 _LAYERS = ("images", *(f"mask-{reader}" for reader in range(READERS)))
 _WRITTEN = ((0, 255), (0, 1))
 """Values that a mask may have."""

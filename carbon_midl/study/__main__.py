@@ -4,7 +4,6 @@ Jupyter may know another environment's kernel by the notebook's name for it; the
 through files of its own, not over TCP. What was executed is written last, so that a full disk costs no result.
 """
 
-import logging
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +26,6 @@ class OwnKernel(AsyncKernelManager):
 
 if __name__ == "__main__":
     notebook, executed, parameters = sys.argv[1:]
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
     given = yaml.safe_load(Path(parameters).read_text(encoding="utf-8"))
     with TemporaryDirectory(prefix="kernel-") as folder:
         own = {"request_save_on_cell_execute": False, "kernel_manager_class": OwnKernel}

@@ -27,7 +27,7 @@ import yaml
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import in_words, is_locked, locked, write_text
+from carbon_midl.files import check_locks, in_words, is_locked, locked, write_text
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.crops import CropArchive
@@ -77,7 +77,9 @@ def run_study(study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | Non
         raise InputError(f"{study.path}: no run {only!r}; 'carbon-midl study list {study.path}' names them.")
     archive = prepare(study)
     all_done = all(_is_done(study, run, archive) for run in runs)
-    with reserved(() if all_done else slots):  # so that a read-only disk will do
+    if not all_done:  # otherwise a read-only disk will do
+        check_locks(lock_of(study, "results"))
+    with reserved(() if all_done else slots):
         kind = "phantom" if archive.is_phantom else archive.source["kind"]
         crops = f"{len(archive):,} {kind} crops of {len(archive.patients)} patients"
         _say(f"{study.title}: {plural(len(runs), 'run')} on {crops}")
@@ -87,7 +89,7 @@ def run_study(study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | Non
     if only is None:
         try:
             collect(study, archive)
-        except OSError as error:
+        except (InputError, OSError) as error:
             if not all_done or not (words := in_words(error)):
                 raise
             _say(f"The tables are left as they are: {words}")
@@ -236,8 +238,7 @@ def _make_all(study: Study, runs: Sequence[PlannedRun], archive: CropArchive, sl
             outcome = f"{_scores(directory)}   {monotonic() - began:.0f} s" if made else "done before"
         except (InputError, OSError) as error:
             failed.add(run.name)
-            words = (isinstance(error, OSError) and in_words(error)) or error
-            outcome = f"failed: {words}\n        see {_where_to_look(directory)}"
+            outcome = f"failed: {in_words(error) or error}\n        see {_where_to_look(directory)}"
         except _Stopped:
             return
         finally:
