@@ -268,9 +268,8 @@ def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
 
 
 def usable_cores() -> int:
-    """Logical cores that this process may use: a scheduler or `taskset` may have given it some of the machine's."""
+    """Logical cores that this process may use: by its affinity and, from Python 3.13 on, by PYTHON_CPU_COUNT."""
     if hasattr(os, "sched_getaffinity"):
-        # From Python 3.13 on, PYTHON_CPU_COUNT counts, too.
         return getattr(os, "process_cpu_count", lambda: len(os.sched_getaffinity(0)))() or 1
     return os.cpu_count() or 1  # macOS has no affinity
 

@@ -81,12 +81,11 @@ def read_folder(root: Path) -> DicomFolder:
                     z_mm = _numbers(header, "ImagePositionPatient", 3)[2]
                     folder.series[series_uid].append(SliceFile(path, z_mm))
         except InvalidDicomError:
-            kind, ending, beginning = "not DICOM", Path(path).suffix.lower(), (root / path).read_bytes()[:1024]
-            # A name without an ending is DICOM's, too, or that of a text, such as a licence.
-            is_text = beginning and b"\0" not in beginning
-            if ending in (".dcm", ".ima") or not (ending[1:].isalpha() or is_text):
+            kind, beginning = "not DICOM", (root / path).read_bytes()[:1024]
+            # Licences and lists may lie there, too; what is no text was to be DICOM, perhaps.
+            if path.lower().endswith((".dcm", ".ima")) or not beginning or b"\0" in beginning:
                 kind = "unreadable"
-                folder.unreadable.append(Fault(path, "not DICOM, though its name says so, or without its beginning"))
+                folder.unreadable.append(Fault(path, "not DICOM"))
         except Exception as error:  # damaged bytes make pydicom raise nearly anything
             kind, why = "unreadable", getattr(error, "strerror", None)
             reason = f"cannot be read ({why})" if why else f"damaged header ({_one_line(error)})"
