@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
-ANYWHERE := $(addprefix tests/,test_files.py footprint/test_strange_machines.py footprint/test_program.py \
+ANYWHERE := $(addprefix tests/,test_files.py footprint/test_sensors.py footprint/test_program.py \
     lidc/test_build.py study/test_devices.py study/test_run.py)
 
 .PHONY: help book test test-all snakemake lock clean

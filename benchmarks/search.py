@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from carbon_midl.book.evidence import SEARCHED, SWEEP, read_search
+from carbon_midl.book.evidence import SEARCHED
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json, write_json, write_text
 from carbon_midl.study.results import read_results
@@ -35,12 +35,11 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write_json(options.out / "search.json", outcome)
     write_text(options.out / "trail.csv", trail.to_csv(index=False))
-    write_text(options.out / SWEEP, sweep.to_csv(index=False))
-    record = read_search(options.out)
-    sweep_kwh = float(record.sweep["energy_whole_run_kwh"].sum())
-    for said, run in (("chosen", record.chosen), ("best of the sweep", record.best)):
-        print(f"{said}: {run.run}, validation Dice {run.val_dice:.3f}")
-    print(f"energy: {energy(outcome['energy_kwh'])}; of the sweep: {energy(sweep_kwh)}")
+    write_text(options.out / "sweep.csv", sweep.to_csv(index=False))
+    dice = dict(zip(sweep["run"], sweep["val_dice"], strict=True))
+    for said, run in (("chosen", outcome["chosen"]), ("best of the sweep", max(dice, key=lambda run: dice[run]))):
+        print(f"{said}: {run}, validation Dice {dice[run]:.3f}")
+    print(f"energy: {energy(outcome['energy_kwh'])}; of the sweep: {energy(sweep['energy_whole_run_kwh'].sum())}")
 
 
 if __name__ == "__main__":

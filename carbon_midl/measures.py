@@ -55,14 +55,9 @@ class Estimate(NamedTuple):
 def drawn_means(*scores: np.ndarray, draws: int = DRAWS, seed: int = 0) -> list[np.ndarray]:
     """Means of all candidates on draws of patients and of each candidate's trainings, both with replacement.
 
-    Args:
-        scores: of one or several kinds, as Dice and energy; patients and trainings of a draw are the same for all
-            kinds. A kind that is the same for all patients may have one in place of them.
-        draws: how many.
-        seed: equal seeds give equal draws.
-
-    Returns:
-        For each kind an array of shape (draws, candidates).
+    Scores may be of several kinds, as Dice and energy; patients and trainings of a draw are the same for all kinds. A
+    kind that is the same for all patients may have one in place of them. Returned is an array of shape
+    (draws, candidates) for each kind.
     """
     generator = np.random.default_rng(seed)
     shares = _patient_draws(generator, max(kind.shape[1] for kind in scores), draws)
@@ -83,39 +78,31 @@ def interval(estimate: float, drawn: np.ndarray) -> Interval:
     return Interval(float(estimate), float(low), float(high))
 
 
-def mean_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = COLLECTION_DRAWS) -> Estimate:
+def mean_over_patients(values: ArrayLike, patients: ArrayLike) -> Estimate:
     """Estimate the mean of ``(n,)`` values, every value counting alike, however many a patient has.
 
-    Args:
-        values: at least one.
-        patients: ``(n,)`` the patient of each value; they are drawn again, with replacement.
-        draws: how often.
-
-    Raises:
-        InputError: there is no value.
+    The ``(n,)`` patients of the values are drawn again, with replacement.
     """
     numbers, codes, count = _by_patient(values, patients)
-    weights = patient_draws(count, draws)
+    weights = patient_draws(count)
     sums, sizes = np.bincount(codes, numbers, count), np.bincount(codes, minlength=count)
     return Estimate(*interval(numbers.mean(), (weights @ sums) / (weights @ sizes)), len(numbers), count)
 
 
-def median_over_patients(values: ArrayLike, patients: ArrayLike, draws: int = COLLECTION_DRAWS) -> Estimate:
+def median_over_patients(values: ArrayLike, patients: ArrayLike) -> Estimate:
     """Estimate the median (of an even number, the lower of the two middle values); else as `mean_over_patients`."""
     numbers, codes, count = _by_patient(values, patients)
     order = np.argsort(numbers, kind="stable")
     numbers, codes = numbers[order], codes[order]
-    medians = np.empty(draws)
-    for draw, weights in enumerate(patient_draws(count, draws)):
-        below = weights[codes].cumsum()
-        medians[draw] = numbers[np.searchsorted(below, below[-1] / 2)]
+    below = (weights[codes].cumsum() for weights in patient_draws(count))
+    medians = np.array([numbers[np.searchsorted(counts, counts[-1] / 2)] for counts in below])
     return Estimate(*interval(numbers[(len(numbers) - 1) // 2], medians), len(numbers), count)
 
 
 @lru_cache(maxsize=8)
-def patient_draws(patients: int, draws: int = COLLECTION_DRAWS) -> NDArray[np.float64]:
-    """How often each patient is in each draw, ``(draws, patients)``; always the same for equal arguments."""
-    return _patient_draws(np.random.default_rng(0), patients, draws)
+def patient_draws(patients: int) -> NDArray[np.float64]:
+    """How often each patient is in each of `COLLECTION_DRAWS` draws, ``(draws, patients)``; always the same."""
+    return _patient_draws(np.random.default_rng(0), patients, COLLECTION_DRAWS)
 
 
 def _patient_draws(generator: np.random.Generator, patients: int, draws: int) -> NDArray[np.float64]:
@@ -134,11 +121,7 @@ def _by_patient(values: ArrayLike, patients: ArrayLike) -> tuple[NDArray[np.floa
 def patient_dice(slices: pd.DataFrame) -> pd.DataFrame:
     """Mean test Dice over the slices of a patient, by patient (rows) and by width and seed (columns).
 
-    Args:
-        slices: one row a run and test slice with the columns ``patient_id``, ``filters``, ``seed`` and ``dice``.
-
-    Raises:
-        InputError: no patient was tested in every run.
+    ``slices`` has one row a run and test slice with the columns ``patient_id``, ``filters``, ``seed`` and ``dice``.
     """
     by_run = slices.groupby(["patient_id", "filters", "seed"])["dice"].mean()
     complete = by_run.unstack(["filters", "seed"]).sort_index(axis=1).dropna()
@@ -191,11 +174,8 @@ def lower_limits(scores: np.ndarray, reference: int, confidence: float = 0.95) -
     """One-sided lower confidence limit of each candidate's difference in mean from one of them.
 
     It is a quantile of the bootstrap's paired differences; with fewer than `FEW` patients, and where replicates are not
-    shared, the t interval (of paired differences, or Welch's). Each pair is drawn on its own, so that a limit does not
-    depend on which other candidates there are.
-
-    Returns:
-        Shape (candidates,): 0 for the reference; the difference itself where a single replicate gives no interval.
+    shared, the t interval (of paired differences, or Welch's), and where a single replicate gives none, the difference
+    itself. Each pair is drawn on its own, so that a limit does not depend on which other candidates there are.
     """
     from scipy.special import stdtrit
 
@@ -225,8 +205,7 @@ def difference_errors(scores: np.ndarray, reference: int) -> tuple[np.ndarray, n
     In 20,000 simulated studies with the variances of ``results/lidc`` (138 patients, 5 trainings), the 95 % t interval
     covers the true difference in 95.6 % (97.2 % were the interaction counted twice).
 
-    Returns:
-        Two arrays of shape (candidates,). The error is 0 for the reference and NaN where nothing varies.
+    The error is 0 for the reference and NaN where nothing varies.
     """
     by_patient, own, squares = _variances(scores)
     patient_freedom = max(scores.shape[1] - 1, 1)
@@ -247,10 +226,7 @@ def could_be_best(scores: np.ndarray, confidence: float = 0.95, draws: int = 10_
     degrees of freedom; their joint level follows from ``draws`` of normal means, correlated as the observed ones.
 
     Where all means are equal, the hardest case, the best is kept in 95.6 % of 5,000 studies simulated as for
-    `difference_errors`.
-
-    Returns:
-        True or False, shape (candidates,). Without a standard error nothing is shown, and all are True.
+    `difference_errors`. Without a standard error nothing is shown, and all are True.
     """
     from scipy.special import ndtri, stdtr
 

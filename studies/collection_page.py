@@ -5,11 +5,15 @@
 ``studies/collection.py`` does it, too, once it has recorded the statistics; this is for a change of wording alone.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION_PAGE
-from carbon_midl.book.numbers import cell, dice_interval, percent_interval
-from carbon_midl.book.tables import Table, as_csv
+from carbon_midl.book.numbers import cell, dice_interval, interval, percent_interval
+from carbon_midl.book.tables import printed
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
@@ -27,7 +31,7 @@ def write(collection: Path) -> None:
         numbers |= some(statistics)
     write_json(out / "numbers.json", numbers)
     for name, table in TABLES.items():
-        write_text(out / f"{name}.csv", as_csv(table(statistics)))
+        write_text(out / f"{name}.csv", table(statistics).to_csv(index=False))
 
 
 def size(value: float) -> str:
@@ -139,100 +143,70 @@ def leak_numbers(statistics: Statistics) -> dict[str, str]:
     }
 
 
-def readers_table(statistics: Statistics) -> Table:
-    """Nodules by number of readers."""
-    rows = [
-        [str(row.readers), f"{row.nodules:,}", cell(percent_interval(row, "share"))]
-        for row in named_rows(statistics["readers"])
-    ]
-    return ["Readers who outlined it", "Nodules", "Share, % (95 %)"], rows
+def share(row: Any) -> str:
+    """A share for a column in per cent."""
+    return percent(row.share).removesuffix(" %")
 
 
-def sizes_table(statistics: Statistics) -> Table:
-    """Nodules by size, and how often all four readers outlined one."""
-    rows = [
-        [
-            row.band, f"{row.nodules:,}", f"{row.patients:,}", cell(percent_interval(row, "share")),
-            cell(percent_interval(row, "unanimous")),
-        ]
-        for row in named_rows(statistics["bands"])
-    ]  # fmt: skip
-    return ["Diameter", "Nodules", "Patients", "Share, % (95 %)", "By all four, % (95 %)"], rows
-
-
-def quantiles_table(statistics: Statistics) -> Table:
-    """How sizes are spread."""
-    rows = [
-        [row.quantity, f"{row.n:,}", *map(size, (row.p5, row.p25, row.p50, row.p75, row.p95, row.largest))]
-        for row in named_rows(statistics["quantiles"])
-    ]
-    return ["", "n", "5 %", "25 %", "Median", "75 %", "95 %", "Largest"], rows
-
-
-def thickness_table(statistics: Statistics) -> Table:
-    """Scans by slice thickness, with their pixel spacing."""
-    rows = [
-        [
-            f"{row.thickness_mm:g}", f"{row.scans:,}", percent(row.share).removesuffix(" %"), f"{row.spacing_mm:.2f}",
-            f"{row.spacing_min_mm:.2f}–{row.spacing_max_mm:.2f}",
-        ]
-        for row in named_rows(statistics["thickness"])
-    ]  # fmt: skip
-    return ["Slice thickness (mm)", "Scans", "Share, %", "Pixel, median (mm)", "Range (mm)"], rows
-
-
-def ratings_table(statistics: Statistics) -> Table:
+def ratings_table(statistics: Statistics) -> pd.DataFrame:
     """How far two readers of one nodule differ in each rating."""
-    rows = []
-    for rating, group in statistics["rating differences"].groupby("rating", sort=False):
-        found = {row.measure: row for row in named_rows(group)}
-        within_one, gap = found.get("within one"), found.get("difference")
-        rows.append([
-            str(rating).replace("_", " "), cell(percent_interval(found["exact"])),
-            percent(found["chance"].estimate).removesuffix(" %"),
-            "–" if within_one is None else cell(percent_interval(within_one)),
-            "–" if gap is None else f"{gap.estimate:.2f} ({gap.low:.2f}–{gap.high:.2f})",
-        ])  # fmt: skip
-    return ["Rating", "Same", "By chance", "Within one", "Apart"], rows
+    differences = statistics["rating differences"]
+    rows = {(row.rating, row.measure): row for row in named_rows(differences)}
+
+    def measured(form: Callable[[Any], str], measure: str) -> Callable[[Any], str]:
+        # Kinds have no distance.
+        return lambda row: form(rows[row.rating, measure]) if (row.rating, measure) in rows else "–"
+
+    return printed(differences.drop_duplicates("rating"), {
+        "Rating": lambda row: row.rating.replace("_", " "),
+        "Same": measured(lambda row: cell(percent_interval(row)), "exact"),
+        "By chance": measured(lambda row: percent(row.estimate).removesuffix(" %"), "chance"),
+        "Within one": measured(lambda row: cell(percent_interval(row)), "within one"),
+        "Apart": measured(lambda row: cell(interval("{:.2f}".format, row)), "difference"),
+    })  # fmt: skip
 
 
-def agreement_table(statistics: Statistics) -> Table:
-    """Mean and median Dice of two readers, on slices and in 3D, by size."""
-    rows = [
-        [
-            compared, row.size, f"{row.pairs:,}", f"{row.patients:,}", cell(dice_interval(row, "mean")),
-            dice(row.median),
-        ]
-        for compared, name in (("a slice", "slice dice"), ("the nodule", "nodule dice"))
-        for row in named_rows(statistics[name])
-    ]  # fmt: skip
-    return ["On", "Diameter", "Pairs", "Patients", "Mean Dice (95 %)", "Median"], rows
-
-
-def copycat_table(statistics: Statistics) -> Table:
+def copycat_table(statistics: Statistics) -> pd.DataFrame:
     """The copycat's Dice by split and by what it copied."""
-    sources, copycat = statistics["copycat distance"], statistics["copycat"]
-    everything = copycat[copycat["measure"] == "dice"].assign(source="all")
-    rows = []
-    for split in (BY_SLICE, BY_PATIENT):
-        (every,) = named_rows(everything[everything["split"] == split])
-        for row in (*named_rows(sources[sources["split"] == split]), every):
-            rows.append([
-                split, row.source, f"{row.n:,}", percent(row.n / every.n).removesuffix(" %"), f"{row.patients:,}",
-                cell(dice_interval(row)),
-            ])  # fmt: skip
-    return ["Split", "Copied from", "Slices", "Share, %", "Patients", "Dice (95 %)"], rows
+    every = statistics["copycat"].query("measure == 'dice'").assign(source="all")
+    table = pd.concat([statistics["copycat distance"], every])
+    table["share"] = table["n"] / table["split"].map(every.set_index("split")["n"])
+    return printed(table.sort_values("split", ascending=False, kind="stable"), {
+        "Split": "split", "Copied from": "source", "Slices": lambda row: f"{row.n:,}", "Share, %": share,
+        "Patients": lambda row: f"{row.patients:,}", "Dice (95 %)": lambda row: cell(dice_interval(row)),
+    })  # fmt: skip
 
 
-TABLES = {
-    "lidc-readers": readers_table,
-    "lidc-sizes": sizes_table,
-    "lidc-quantiles": quantiles_table,
-    "lidc-thickness": thickness_table,
+TABLES: dict[str, Callable[[Statistics], pd.DataFrame]] = {
+    "lidc-readers": lambda statistics: printed(statistics["readers"], {
+        "Readers who outlined it": "readers", "Nodules": lambda row: f"{row.nodules:,}",
+        "Share, % (95 %)": lambda row: cell(percent_interval(row, "share")),
+    }),
+    "lidc-sizes": lambda statistics: printed(statistics["bands"], {
+        "Diameter": "band", "Nodules": lambda row: f"{row.nodules:,}", "Patients": lambda row: f"{row.patients:,}",
+        "Share, % (95 %)": lambda row: cell(percent_interval(row, "share")),
+        "By all four, % (95 %)": lambda row: cell(percent_interval(row, "unanimous")),
+    }),
+    "lidc-quantiles": lambda statistics: printed(statistics["quantiles"], {
+        "": "quantity", "n": lambda row: f"{row.n:,}", "5 %": lambda row: size(row.p5),
+        "25 %": lambda row: size(row.p25), "Median": lambda row: size(row.p50), "75 %": lambda row: size(row.p75),
+        "95 %": lambda row: size(row.p95), "Largest": lambda row: size(row.largest),
+    }),
+    "lidc-thickness": lambda statistics: printed(statistics["thickness"], {
+        "Slice thickness (mm)": lambda row: f"{row.thickness_mm:g}", "Scans": lambda row: f"{row.scans:,}",
+        "Share, %": share, "Pixel, median (mm)": lambda row: f"{row.spacing_mm:.2f}",
+        "Range (mm)": lambda row: f"{row.spacing_min_mm:.2f}–{row.spacing_max_mm:.2f}",
+    }),
     "lidc-ratings": ratings_table,
-    "lidc-agreement": agreement_table,
+    "lidc-agreement": lambda statistics: printed(
+        pd.concat([statistics[f"{what} dice"].assign(what=what) for what in ("slice", "nodule")]), {
+            "On": lambda row: {"slice": "a slice", "nodule": "the nodule"}[row.what], "Diameter": "size",
+            "Pairs": lambda row: f"{row.pairs:,}", "Patients": lambda row: f"{row.patients:,}",
+            "Mean Dice (95 %)": lambda row: cell(dice_interval(row, "mean")), "Median": lambda row: dice(row.median),
+        }
+    ),
     "lidc-copycat": copycat_table,
-}
+}  # fmt: skip
 """By the name that a chapter shows them by."""
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ from carbon_midl.selection.policies import (
     Trial,
     Widen,
 )
-from carbon_midl.selection.replay import TOLERANCE, Curves, Summary, replay, summarise
+from carbon_midl.selection.replay import TOLERANCE, Curves, replay_all
 from carbon_midl.study.run import describe_environment
 
 TUNING_SEED, TEST_SEED = 0, 1
@@ -70,25 +70,20 @@ def main() -> None:
     sets = {str(name): part.reset_index(drop=True) for name, part in table.groupby("dataset")}
     curves = {name: curves_of(part) for name, part in sets.items()}
     policies = grid()
-    on = {name: summaries(drawn(part, options.draws, TUNING_SEED), policies) for name, part in curves.items()}
-    rows = [
-        {"dataset": name, "name": policy.name, **summary._asdict()}
-        for name, found in on.items()
-        for policy, summary in zip(policies, found, strict=True)
-    ]
+    on = {name: replayed(drawn(part, options.draws, TUNING_SEED), policies) for name, part in curves.items()}
     tuned = []
     for here, found in on.items():
         chosen = cheapest_within(found)
         for there in curves:
             if there == here:
                 continue
-            tested = summaries(drawn(curves[there], options.test_draws, TEST_SEED), [policies[chosen]])[0]
+            tested = replayed(drawn(curves[there], options.test_draws, TEST_SEED), [policies[chosen]]).iloc[0]
             tuned += [
-                {"tuned_on": here, "on": here, "draws_seed": TUNING_SEED, **found[chosen]._asdict()},
-                {"tuned_on": here, "on": there, "draws_seed": TEST_SEED, **tested._asdict()},
+                {"tuned_on": here, "on": here, "draws_seed": TUNING_SEED, **found.iloc[chosen].drop("name")},
+                {"tuned_on": here, "on": there, "draws_seed": TEST_SEED, **tested.drop("name")},
             ]
     tables = {
-        "policies": pd.DataFrame(rows),
+        "policies": pd.concat(on, names=["dataset"]).reset_index("dataset"),
         "tuned": pd.DataFrame(tuned),
         "choices": choices(sets),
         "convergence": readings(sets),
@@ -104,7 +99,7 @@ def main() -> None:
             "version": 1,
             "source": "raghavian/MIA-Energy (MIT licence), data/full_data_pepr.csv; Selvan et al., arXiv:2403.12562",
             "sha256": hashlib.sha256(options.table.read_bytes()).hexdigest(),
-            "models": {name: len(part) for name, part in curves.items()},
+            "models": {name: len(part.trials) for name, part in curves.items()},
             "epochs": {name: part.trials[0].epochs for name, part in curves.items()},
             "tolerance": TOLERANCE,
             "least": LEAST,
@@ -126,7 +121,7 @@ def curves_of(table: pd.DataFrame) -> Curves:
 def drawn(curves: Curves, draws: int, seed: int = 0) -> list[Curves]:
     """Draws of the candidates, in the table's order."""
     generator = np.random.default_rng(seed)
-    each = [np.unique(generator.integers(len(curves), size=len(curves))) for _ in range(draws)]
+    each = [np.unique(generator.integers(len(curves.trials), size=len(curves.trials))) for _ in range(draws)]
     return [Curves(tuple(curves.trials[index] for index in places)) for places in each]
 
 
@@ -144,26 +139,25 @@ def grid() -> list[Policy]:
     ]
 
 
-def summaries(draws: Sequence[Curves], policies: Sequence[Policy], tolerance: float = TOLERANCE) -> list[Summary]:
+def replayed(draws: Sequence[Curves], policies: Sequence[Policy]) -> pd.DataFrame:
     """Replay each policy on every draw of the candidates."""
-    bar = tqdm(policies, leave=False, disable=None)
-    return [summarise([replay(curves, policy) for curves in draws], policy, tolerance) for policy in bar]
+    tables = [replay_all(draws, [policy]) for policy in tqdm(policies, leave=False, disable=None)]
+    return pd.concat(tables, ignore_index=True).drop(columns="chosen")
 
 
-def cheapest_within(found: Sequence[Summary], least: float = LEAST) -> int:
+def cheapest_within(found: pd.DataFrame) -> int:
     """Place of the policy that the rule chooses; of equals the first.
 
     Raises:
         InputError: none stays within the tolerance often enough.
     """
-    kept = [place for place, summary in enumerate(found) if summary.within >= least]
-    if not kept:
-        most = max((summary.within for summary in found), default=0.0)
+    within = found["within"].to_numpy()
+    if within.max() < LEAST:
         raise InputError(
-            f"policies: none keeps the regret within the tolerance in {least:.0%} of draws, at most in {most:.0%}. "
-            "Ask for less, or allow more regret."
+            f"policies: none keeps the regret within the tolerance in {LEAST:.0%} of draws, at most in "
+            f"{within.max():.0%}. Ask for less, or allow more regret."
         )
-    return min(kept, key=lambda place: (found[place].share, place))
+    return int(np.where(within >= LEAST, found["share"], np.inf).argmin())
 
 
 def choices(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -32,20 +32,21 @@ _MAJORITY = 2
 _CHUNK = 512
 
 
-def against_the_others(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean Dice of each reader with the majority of the other three.
+def against_the_others(masks: NDArray[np.bool_], judged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean Dice, over the four readers, with the majority of the other three.
 
     Args:
-        masks: ``(n, 4, H, W)`` bool.
+        masks: ``(n, 4, H, W)`` bool, the readers'.
+        judged: what is scored in the place of each reader: the same masks, or a network's, ``(n, 1, H, W)``.
 
     Returns:
         ``(n,)``; NaN where not all four outlined something.
     """
+    judged = np.broadcast_to(judged, masks.shape)
     scores = np.zeros(len(masks))
     votes = masks.sum(axis=1, dtype=np.uint8)
     for reader in range(READERS):
-        own = masks[:, reader]
-        scores += dice(own, votes - own >= _MAJORITY) / READERS
+        scores += dice(judged[:, reader], votes - masks[:, reader] >= _MAJORITY) / READERS
     outlined = masks.any(axis=(2, 3)).sum(axis=1)
     return np.where(outlined == READERS, scores, np.nan)
 
@@ -112,7 +113,7 @@ def record_yardsticks(
             masks = archive.reader_masks(chunk)
             found = thresholded(archive.inputs(chunk), level)
             scores["threshold_dice"].append(dice(found, wanted[start : start + _CHUNK]))
-            scores["reader_dice"].append(against_the_others(masks))
+            scores["reader_dice"].append(against_the_others(masks, masks))
             scores["readers_dice"].append(readers_dice(masks))
         table = table.assign(**{name: np.concatenate(values) for name, values in scores.items()})
         write_gzipped(staging / "slices.csv.gz", table.loc[:, list(COLUMNS)].to_csv(index=False))

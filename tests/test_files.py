@@ -6,24 +6,14 @@ from typing import NoReturn
 
 import pytest
 
-from carbon_midl.cli import main
 from carbon_midl.errors import InputError
-from carbon_midl.files import (
-    in_words,
-    is_locked,
-    locked,
-    new_directory,
-    read_json,
-    replaced,
-    replaced_directory,
-    write_text,
-)
-from carbon_midl.lidc.crops import CropArchive
+from carbon_midl.files import in_words, is_locked, locked, new_directory, read_json, replaced, replaced_directory
+from carbon_midl.files import write_text as write
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    write_text(path, "old")
+    write(path, "old")
     with pytest.raises(OSError, match="disk full"), replaced(path) as temporary:
         temporary.write_text("half")
         raise OSError("disk full")
@@ -106,18 +96,6 @@ def test_a_file_system_without_locks_is_named_and_reading_needs_none(
 def test_what_a_disk_refuses_is_a_sentence_and_a_mistake_is_not(error: OSError, told: str) -> None:
     assert in_words(error).startswith(told)
     assert bool(in_words(error)) == bool(told)
-
-
-def test_a_full_disk_is_told_and_leaves_nothing(
-    discs: CropArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fsync(_: int) -> NoReturn:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    assert main(["crops", "info", str(discs.path), "--sheet", str(tmp_path / "sheet.png")]) == 2
-    assert capsys.readouterr().err.startswith("carbon-midl: the disk: No space left on device. ")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:

@@ -421,8 +421,8 @@ function connect(form, study, settings, changed) {
 
 /** The ends of each slider, whether it is logarithmic, what a key press moves, and what is said beneath. */
 function ranges(study) {
+  const { device } = study;
   const { low, high } = study.grams;
-  const [device] = study.devices;
   const grids = study.grids.map((grid) => grid.g_per_kwh);
   return {
     intensity: { low: 0, high: Math.ceil(Math.max(...grids) / 50) * 50, step: 1 },

@@ -1,7 +1,6 @@
-"""Make the book: what it takes from results, its pages of notebooks, then its HTML and its PDF."""
+"""Make the book: what it takes from results, its pages of notebooks, then its HTML."""
 
 import inspect
-import io
 import os
 import re
 import shutil
@@ -9,28 +8,22 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import yaml
 
 from carbon_midl.book import figures
 from carbon_midl.book.claims import CLAIMS
 from carbon_midl.book.evidence import COLLECTION_PAGE, Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
-from carbon_midl.book.tables import SHOWN_TABLES, TABLES, as_csv
+from carbon_midl.book.tables import SHOWN_TABLES, TABLES
 from carbon_midl.errors import InputError
 from carbon_midl.files import replaced_directory, write_json, write_text
-from carbon_midl.selection.by_width import read_widths
 from carbon_midl.study.results import Results, named_rows
 
 GENERATED = Path("book/_generated")
-BUILT = Path("book/_build")
 LINES_QUOTED = 40
 """Of a build that failed without a warning."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WIDGET = "application/vnd.jupyter.widget-view+json"
 _TITLE, _HEADING = re.compile(r"^# .*$", re.MULTILINE), re.compile(r"^#+ (.*)$", re.MULTILINE)
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SOLUTION = re.compile(r"^:::\{dropdown\} Solution.*?^:::$", re.MULTILINE | re.DOTALL)
@@ -56,22 +49,22 @@ def prepare(shown_dir: Path, root: Path) -> None:
     Raises:
         InputError: results or notebooks are missing or unreadable; the earlier state is kept.
     """
-    evidence, shown = Evidence.read(root), WidthStudy(read_widths(shown_dir / "results"))
-    tables = {name: table(evidence) for name, table in TABLES.items()}
-    tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
+    evidence, shown = Evidence(root), WidthStudy(shown_dir / "results")
     with replaced_directory(root / GENERATED) as out:
         _write_runs(shown.results, shown_dir, out / "runs")
         write_json(out / "numbers.json", book_numbers(evidence, shown))
         write_json(out / "claims.json", {name: bool(holds(evidence)) for name, holds in CLAIMS.items()})
+        tables = {name: table(evidence) for name, table in TABLES.items()}
+        tables |= {name: table(shown) for name, table in SHOWN_TABLES.items()}
         for name, table in tables.items():
-            write_text(out / "tables" / f"{name}.csv", as_csv(table))
-        for path in (root / COLLECTION_PAGE).glob("*.csv"):
-            shutil.copyfile(path, out / "tables" / path.name)
+            write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
         for study, pictures in ((evidence, figures.PICTURES), (shown, figures.SHOWN_PICTURES)):
             for name, picture in pictures.items():
                 data = picture.table(study)
                 figures.save_pair(picture, data, out / "figures", name)
                 write_text(out / "data" / f"{name}.csv", data.to_csv(index=False))
+        for path in (root / COLLECTION_PAGE).glob("*.csv"):
+            shutil.copyfile(path, out / "tables" / path.name)
         write_text(out / "code" / "figures.py", inspect.getsource(figures))
         write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
         write_text(out / "reference" / "commands.md", commands_page())
@@ -94,29 +87,22 @@ def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:
 def run_page(notebook: Path, title: str) -> str:
     """An executed notebook under another title, made fit for an offline book.
 
-    Widgets would load a script from the network, progress bars are noise on paper, and a picture needs an alternative
-    text: its cell's own (``metadata.mystnb.image.alt``), or else one made from the heading above it.
+    A picture needs an alternative text: its cell's own (``metadata.mystnb.image.alt``), or else one made from the
+    heading above it. Progress bars and widgets, which would load a script, are left out by Sphinx (``_config.yml``).
     """
     try:
         content = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its JSON reader and validator raise
         raise InputError(f"{notebook}: not a readable notebook ({error}). Run the study again.") from None
-    content.metadata.pop("widgets", None)
     heading = ""
     for cell in content.cells:
         if cell.cell_type == "markdown":
             heading = (_HEADING.findall(cell.source) or [heading])[-1]
             cell.source = _TITLE.sub(f"# {title}", cell.source)
         elif cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _is_shown(output)]
             image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
             image.setdefault("alt", f"Output of the run {title}, section {heading}")
     return str(nbformat.writes(content))
-
-
-def _is_shown(output: dict[str, Any]) -> bool:
-    data = output.get("data", {})
-    return output.get("name") != "stderr" and WIDGET not in data and "<script" not in str(data.get("text/html", ""))
 
 
 def lab_notebook(text: str) -> str:
@@ -174,7 +160,7 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         raise InputError(
             f"{root / GENERATED}: not prepared. Run 'make book', which records the study and prepares the book."
         )
-    book = root / BUILT / "html"
+    book = root / "book/_build/html"
     book.parent.mkdir(exist_ok=True)
     start = "from jupyter_book.cli.main import main; main()"  # this interpreter's Jupyter Book, whatever PATH says
     environment = os.environ | {
@@ -192,33 +178,3 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         shutil.rmtree(book, ignore_errors=True)
         built.rename(book)
     return book / "index.html"
-
-
-def print_paper(root: Path, html: Path) -> bytes:
-    """Print first page, chapters of the study and references of the book in ``html``, each an entry in the outline.
-
-    Raises:
-        InputError: there is no built book, no Chromium, or it does not print a page.
-    """
-    from pypdf import PdfReader, PdfWriter
-
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        raise InputError(f"pdf: no {', '.join(BROWSERS)} found. Install one of them, such as 'apt install chromium'.")
-    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    study = next(part["chapters"] for part in contents["parts"] if part["caption"] == "The study")
-    writer, paper = PdfWriter(), io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", f"--user-data-dir={folder}"]
-        for chapter in [contents["root"], *(entry["file"] for entry in study), "book/references"]:
-            page, printed = html / f"{chapter}.html", Path(folder) / f"{Path(chapter).name}.pdf"
-            if not page.is_file():
-                raise InputError(f"{page}: no such page. Build the book first: make book")
-            command = [browser, *options, f"--print-to-pdf={printed}", page.resolve().as_uri()]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if not printed.is_file():
-                raise InputError(f"{page}: {browser} did not print it: {done.stderr.strip()[-200:]}")
-            title = getattr(PdfReader(printed).metadata, "title", None) or chapter
-            writer.append(printed, outline_item=title.partition(" — ")[0], import_outline=False)
-    writer.write(paper)
-    return paper.getvalue()

@@ -1,29 +1,22 @@
 """Everything that the book's claims, numbers, tables and figures are made from, read and computed once."""
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
+from carbon_midl.footprint import read_footprint
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
-from carbon_midl.measures import Estimate, Interval, PatientBootstrap, mean_over_patients, patient_dice
-from carbon_midl.selection.by_width import (
-    by_size,
-    by_width,
-    cheapest_and_dearest,
-    draw_bootstrap,
-    marginal_costs,
-    read_widths,
-)
-from carbon_midl.selection.candidates import TEST_DICE, Candidates, Columns, Factors, read_candidates
-from carbon_midl.selection.choice import across_factors, side_by_side
+from carbon_midl.lidc.statistics import COLLECTION, read_statistics
+from carbon_midl.measures import Estimate, PatientBootstrap, mean_over_patients, patient_dice
+from carbon_midl.selection import by_width
+from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_candidates
+from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
-from carbon_midl.selection.replay import replay_study
+from carbon_midl.selection.replay import Curves, curves_of_study, replay_all
 from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
 from carbon_midl.units import joined
 
@@ -33,205 +26,112 @@ PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS = (
     Path("results") / name
     for name in ("published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks")
 )
+RECORDS = {
+    PUBLISHED: (
+        "python -m studies.published_curves TABLE",
+        ("policies.csv", "tuned.csv", "choices.csv", "convergence.csv", MANIFEST),
+    ),
+    SEARCHED: ("python -m benchmarks.search RESULTS SEARCH", ("trail.csv", "sweep.csv", "search.json")),
+    TRANSFER: ("python studies/transfer.py data/lidc", ("summary.csv", MANIFEST)),
+    YARDSTICKS: (f"python studies/yardsticks.py data/lidc {YARDSTICKS}", ("slices.csv.gz", MANIFEST)),
+}
+"""What scripts recorded that is no study: the command that records it, and its files."""
 TRAINING_COMPUTE = Path("book/data/training-compute.csv")
 COLLECTION_PAGE = COLLECTION / "page"
 """What ``studies/collection_page.py`` printed of it."""
+BUILD = Path("results/book-build/footprint.json")
 TUNING, TRIALS = Path("results/lidc-tuning"), Path("results/lidc-trials")
 COMPARED = {"lidc": (RECORDED, Path("results/lidc-reference")), "phantom": (Path("results/recipes"),)}
 """Comparisons of the recipes, by crops: the studies that each is made from."""
 BY_SLICE, BY_PATIENT = "by slice", "by patient"
-SWEEP = "sweep.csv"
 GRIDS = ("NO", "FR", "DK", "GB", "DE", "US", "world", "PL")
 """National averages on which the study is costed again, from clean to not."""
 CHOICE_DRAWS = 4000
-VARIED = ("learning_rate", "augment")
+VARIED = ["learning_rate", "augment"]
 """What the trials differ in."""
 RECIPES = ("reference", "efficient")
 SLICE = ["patient_id", "nodule", "slice"]
 
 
-@dataclass(frozen=True)
 class WidthStudy:
     """A recorded study of widths and seeds, with what follows from its tables."""
 
-    results: Results
-
-    @cached_property
-    def bootstrap(self) -> PatientBootstrap:
-        """Bootstrap over the test patients and the trainings."""
-        return draw_bootstrap(self.results)
-
-    @cached_property
-    def widths(self) -> pd.DataFrame:
-        """One row a width."""
-        return by_width(self.results, self.bootstrap)
-
-    @cached_property
-    def carbon_g(self) -> dict[int, float]:
-        """Mean gCO2eq of a training by width."""
-        return dict(zip(self.widths["filters"].tolist(), self.widths["carbon_g"].tolist(), strict=True))
-
-    @cached_property
-    def extremes(self) -> tuple[int, int]:
-        """The cheapest and the dearest width."""
-        return cheapest_and_dearest(self.carbon_g)
-
-    @cached_property
-    def best(self) -> int:
-        """The width with the highest mean Dice."""
-        return max(self.bootstrap.widths, key=lambda width: self.bootstrap.dice(width).estimate)
-
-    @cached_property
-    def steps(self) -> pd.DataFrame:
-        """Marginal cost between neighbouring widths, then from cheapest to dearest."""
-        return marginal_costs(self.carbon_g, self.bootstrap)
-
-    @cached_property
-    def last_epochs(self) -> pd.DataFrame:
-        """Training and validation loss of each run's last epoch: run, filters, seed, train_loss, val_loss."""
-        table = self.results.epochs.sort_values("epoch").groupby("run", sort=False).tail(1)
-        return table[["run", "filters", "seed", "train_loss", "val_loss"]]
-
-    @cached_property
-    def sizes(self) -> pd.DataFrame:
-        """Dice by area of the nodule and width."""
-        return by_size(self.results)
-
-    @cached_property
-    def price(self) -> pd.DataFrame:
-        """Carbon of all runs of a width, training and evaluation, and its share of the whole selection."""
-        carbon_g = self.results.runs.groupby("filters")["carbon_whole_run_g"].sum()
-        return pd.DataFrame({"carbon_g": carbon_g, "share": carbon_g / carbon_g.sum()}).reset_index()
-
-    @cached_property
-    def candidates(self) -> Candidates:
-        """The widths as candidates, with Dice by test patient and training, carbon of training."""
-        first = self.results.runs.iloc[0]
-        factors = Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"]))
-        return read_candidates(self.results, Columns(performance=TEST_DICE), factors)
-
-    @cached_property
-    def choices(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What every criterion chooses, and how probably each width."""
-        return side_by_side(self.candidates, all_criteria(self.candidates), CHOICE_DRAWS)
-
-    @cached_property
-    def choices_on_grids(self) -> pd.DataFrame:
-        """What every criterion chooses on other grids: a row a criterion and grid."""
-        factors = {place: Factors.of(place, float(self.results.runs["pue"].iloc[0])) for place in GRIDS}
-        tables = [
-            across_factors(self.candidates, criterion, factors).assign(name=criterion.name)
-            for criterion in all_criteria(self.candidates)
-        ]
-        return pd.concat(tables, ignore_index=True).rename(columns={"label": "grid"})
-
-    @cached_property
-    def replays(self) -> pd.DataFrame:
-        """Every policy on the study's learning curves, a row a policy, over its seeds."""
-        return replay_study(self.results)
-
-    @cached_property
-    def depth(self) -> int:
-        """Levels of the U-Net."""
-        return int(self.results.manifest["options"].get("depth", 4))
+    def __init__(self, directory: Path) -> None:
+        """Read its results; an `InputError` if they are missing, damaged, or differ in more than width and seed."""
+        self.results = by_width.read_widths(directory)
+        self.runs, self.manifest = self.results.runs, self.results.manifest
+        self.bootstrap = PatientBootstrap.draw(patient_dice(self.results.slices_of("test")))
+        self.widths = by_width.by_width(self.results, self.bootstrap)
+        # Of a training, and with its evaluation.
+        self.carbon_g: dict[int, float] = {row.filters: row.carbon_g for row in named_rows(self.widths)}
+        self.whole_run_g: dict[int, float] = {row.filters: row.carbon_whole_run_g for row in named_rows(self.widths)}
+        self.extremes = by_width.cheapest_and_dearest(self.carbon_g)
+        self.best = max(self.bootstrap.widths, key=lambda width: self.bootstrap.dice(width).estimate)
+        self.steps = by_width.marginal_costs(self.carbon_g, self.bootstrap)
+        self.last_epochs = self.results.epochs.sort_values("epoch").groupby("run", sort=False).tail(1)
+        first = self.runs.iloc[0]
+        self.factors = Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"]))
+        self.candidates = read_candidates(self.results, Columns(performance=TEST_DICE), self.factors)
+        self.criteria: dict[str, Any] = {criterion.name: criterion for criterion in all_criteria(self.candidates)}
+        # What every criterion chooses, and how probably each width.
+        self.choices, likely = side_by_side(self.candidates, list(self.criteria.values()), CHOICE_DRAWS)
+        self.likely = likely.assign(filters=likely["candidate"].astype(int)).drop(columns="candidate")
 
 
-@dataclass(frozen=True)
 class Evidence(WidthStudy):
     """The study that the chapters speak of, and all else that was recorded."""
 
-    root: Path
-
-    @classmethod
-    def read(cls, root: Path) -> "Evidence":
-        """Read the recorded study of the repository ``root``, and all else once it is asked for.
-
-        Raises:
-            InputError: a file is missing or damaged.
-        """
-        return cls(read_widths(root / RECORDED), root)
-
-    @cached_property
-    def systems(self) -> pd.DataFrame:
-        """Training compute of well-known systems."""
-        return read_csv(self.root / TRAINING_COMPUTE)
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """The collection's tables, from the annotations alone."""
-        return read_statistics(self.root / COLLECTION)
-
-    @cached_property
-    def published(self) -> "PublishedCurves":
-        """The record of the published curves."""
-        return read_published(self.root / PUBLISHED)
-
-    @cached_property
-    def search(self) -> "RecordedSearch":
-        """The record of the live search."""
-        return read_search(self.root / SEARCHED)
-
-    @cached_property
-    def trials(self) -> pd.DataFrame:
-        """Runs that tried options on the study's crops, with their machine and how the energy is known."""
-        tables = []
-        for directory in (TUNING, TRIALS):
-            results = read_results(self.root / directory)
-            given = {name: results.manifest["options"][name] for name in VARIED if name not in results.runs}
-            known = results.runs["energy_method"].map(how_known)
-            tables.append(results.runs.assign(**given, machine=machine(results.manifest["hardware"]), known=known))
-        return pd.concat(tables, ignore_index=True)
-
-    @cached_property
-    def recipes(self) -> dict[str, list["RecipePair"]]:
-        """Both recipes compared, width by width, by crops."""
-        return {crops: read_recipes(*(self.root / part for part in parts)) for crops, parts in COMPARED.items()}
-
-    @cached_property
-    def yardsticks(self) -> pd.DataFrame:
-        """Test slices with the Dice of a reader, of pairs of readers, of a threshold and of each width."""
-        return read_yardsticks(self.root / YARDSTICKS, self.results)
-
-    @cached_property
-    def leak(self) -> tuple[Estimate, Estimate]:
-        """Test Dice, over slices, of one and the same training on a split by slice and on one by patient."""
-        leak, trials = read_results(self.root / LEAK), read_results(self.root / TRIALS)
-        alike = leak.runs[["filters", "seed"]].assign(**{name: leak.manifest["options"][name] for name in VARIED})
-        leaky, honest = leak.slices_of("test"), trials.slices_of("test")
-        honest = honest[honest["run"] == trials.runs.merge(alike)["run"].item()]
-        # The archive for the leak names its patients by slice; the patient is the first part.
-        patients = leaky["patient_id"].str.rsplit("-", n=2).str[0]
-        return mean_over_patients(leaky["dice"], patients), mean_over_patients(honest["dice"], honest["patient_id"])
-
-    @cached_property
-    def transfer(self) -> dict[tuple[str, str], Any]:
-        """Phantom and real crops crosswise: a row of the record by what was trained on and what was tested on."""
-        tables = _tables(self.root / TRANSFER, "python studies/transfer.py data/lidc", "summary.csv")
-        return {(row.trained_on, row.tested_on): row for row in named_rows(tables["summary"])}
-
-    @cached_property
-    def whole_price(self) -> pd.DataFrame:
-        """What each study took that was recorded on these crops, attempts without a result too, a row a study."""
+    def __init__(self, root: Path) -> None:
+        """Read all that is recorded in the repository ``root``; an `InputError` if a file is missing or damaged."""
+        super().__init__(root / RECORDED)
+        self.root = root
+        self.depth = int(self.manifest["options"].get("depth", 4))  # levels of the U-Net
+        self.sizes = by_width.by_size(self.results)
+        self.seed_sd = self.runs.groupby("filters")["test_dice_patients"].std()
+        # Carbon of all runs of a width, training and evaluation, and its share of the whole selection.
+        self.price = self.runs.groupby("filters")["carbon_whole_run_g"].sum().rename("carbon_g").reset_index()
+        self.price["share"] = self.price["carbon_g"] / self.price["carbon_g"].sum()
+        abandoned = self.manifest["abandoned"]
+        self.total_kwh = float(self.runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]
+        self.total_g = float(self.runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
+        tracked = self.runs.rename(columns={"carbontracker_energy_before_pue_kwh": "theirs_kwh"})
+        tracked = tracked.dropna(subset="theirs_kwh")
+        self.tracked = tracked.assign(ratio=tracked["theirs_kwh"] / tracked["energy_kwh"])
         rows = []
-        for path in sorted((self.root / "results").glob(f"*/{MANIFEST}")):
-            manifest = read_json(path)
-            if manifest.get("format") != FORMAT or _collection(manifest) != _collection(self.results.manifest):
-                continue
-            runs, abandoned = read_results(path.parent).runs, manifest["abandoned"]
-            rows.append({
-                "title": manifest["title"], "runs": len(runs), "attempts": abandoned["attempts"],
-                "machine": joined(sorted({machine(one["hardware"]) for one in manifest["environments"]})),
-                "known": how_known(*runs["energy_method"].unique()),
-                "energy_kwh": float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
-                "carbon_g": float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
-            })  # fmt: skip
-        return pd.DataFrame(rows)
+        for grid in GRIDS:  # a budget and a price stay as many grams
+            factors = Factors.of(grid, self.factors.pue)
+            there = self.candidates.recosted(factors)
+            for name, criterion in self.criteria.items():
+                rows.append((name, grid, factors.intensity.g_per_kwh, choice_of(there, criterion)))
+        self.choices_on_grids = pd.DataFrame(rows, columns=["name", "grid", "g_per_kwh", "chosen"])
+        self.replays = replay_all(Curves(curves.trials) for curves in curves_of_study(self.results).values())
 
-
-def _collection(manifest: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """What names the crops: an archive for the leak holds them under other names, hence with another fingerprint."""
-    crops = manifest.get("crops", {})
-    return crops.get("kind"), crops.get("slices"), crops.get("source", {}).get("citation")
+        # Beside the study.
+        self.statistics = read_statistics(root / COLLECTION)
+        self.build = read_footprint(root / BUILD)
+        self.everything = read_everything(root, self.manifest)
+        self.recipes = {crops: read_recipes(*(root / part for part in parts)) for crops, parts in COMPARED.items()}
+        self.yardsticks, self.threshold = read_yardsticks(root, self.results)
+        self.leaky, self.honest = read_leak(root)
+        self.systems = read_csv(root / TRAINING_COMPUTE)
+        # As OpenAI counted it.
+        by_name = {row.system: row for row in named_rows(self.systems)}
+        first, last = by_name["AlexNet"], by_name["AlphaGo Zero"]
+        self.growth_factor = last.training_compute_flop / first.training_compute_flop
+        self.growth_years = (pd.Timestamp(last.published) - pd.Timestamp(first.published)).days / 365.25
+        self.trials = read_trials(root / TUNING, root / TRIALS)
+        # Trials with the very parameters and crops of the study, which the first part of the fingerprint stands for.
+        trials, runs = (one.assign(key=one["fingerprint"].str.rpartition("-")[0]) for one in (self.trials, self.runs))
+        self.again = trials.merge(runs, on=["key", "filters"], suffixes=("", "_first")).set_index("filters")
+        self.published, self.search, self.transfer = (
+            read_record(root, record) for record in (PUBLISHED, SEARCHED, TRANSFER)
+        )
+        sweep = {row.run: row for row in named_rows(self.search.sweep)}
+        self.search_chosen = sweep[self.search.search["chosen"]]
+        self.search_best = max(sweep.values(), key=lambda row: row.val_dice)
+        # Tested on real crops, by what was trained on.
+        on_real = self.transfer.summary.query("tested_on == 'real'")
+        self.transferred = {row.trained_on: row for row in named_rows(on_real)}
 
 
 def machine(hardware: dict[str, Any]) -> str:
@@ -240,77 +140,36 @@ def machine(hardware: dict[str, Any]) -> str:
     return joined(sorted(names)) if names else "CPU"
 
 
-def _tables(directory: Path, command: str, *names: str) -> dict[str, pd.DataFrame]:
-    """Read what a script recorded, by name; an `InputError` names a missing table and the command that records it."""
+def read_record(root: Path, record: Path) -> Any:
+    """Read one of the `RECORDS`: its tables and JSON as attributes, by the names of their files.
+
+    Raises:
+        InputError: a file is missing or damaged; the message has the command that records it.
+    """
+    command, names = RECORDS[record]
     try:
-        return {name.partition(".")[0]: read_csv(directory / name) for name in names}
+        contents = [(read_json if name.endswith(".json") else read_csv)(root / record / name) for name in names]
     except InputError as error:
         raise InputError(f"{error} Record it with: {command}") from None
+    return SimpleNamespace(**dict(zip((name.partition(".")[0] for name in names), contents, strict=True)))
 
 
-class PublishedCurves(NamedTuple):
-    """What ``studies/published_curves.py`` recorded: its tables, and how they were made."""
-
-    policies: pd.DataFrame
-    tuned: pd.DataFrame
-    choices: pd.DataFrame
-    convergence: pd.DataFrame
-    manifest: dict[str, Any]
-
-
-def read_published(directory: Path) -> PublishedCurves:
-    """Read the record of the published curves; a missing file is an `InputError`."""
-    names = ("policies.csv", "tuned.csv", "choices.csv", "convergence.csv")
-    tables = _tables(directory, "python -m studies.published_curves TABLE", *names)
-    return PublishedCurves(**tables, manifest=read_json(directory / MANIFEST))
+def read_trials(*directories: Path) -> pd.DataFrame:
+    """Read runs that tried options on the study's crops, with their machine and how the energy is known."""
+    tables = []
+    for results in map(read_results, directories):
+        given = {name: results.manifest["options"][name] for name in VARIED if name not in results.runs}
+        known = results.runs["energy_method"].map(how_known)
+        tables.append(results.runs.assign(**given, machine=machine(results.manifest["hardware"]), known=known))
+    return pd.concat(tables, ignore_index=True)
 
 
-class RecordedSearch(NamedTuple):
-    """A live search: its trail, the full sweep of the same seed on the same machine, and its outcome."""
+def read_recipes(*directories: Path) -> pd.DataFrame:
+    """Compare the recipes on the seeds that both have, a row a width.
 
-    trail: pd.DataFrame
-    sweep: pd.DataFrame
-    outcome: dict[str, Any]
-
-    @property
-    def chosen(self) -> Any:
-        """The row of the sweep with the run that the search chose."""
-        return next(row for row in named_rows(self.sweep) if row.run == self.outcome["chosen"])
-
-    @property
-    def best(self) -> Any:
-        """The row of the sweep with the highest validation Dice."""
-        return max(named_rows(self.sweep), key=lambda row: row.val_dice)
-
-
-def read_search(directory: Path) -> RecordedSearch:
-    """Read the record of the live search; a missing file is an `InputError`."""
-    tables = _tables(directory, "python -m benchmarks.search RESULTS SEARCH", "trail.csv", SWEEP)
-    return RecordedSearch(**tables, outcome=read_json(directory / "search.json"))
-
-
-class RecipePair(NamedTuple):
-    """One width under both recipes.
-
-    The difference of Dice, ``efficient`` minus ``reference``, is paired over patients; its interval is over patients
-    and seeds. Shares of energy are ``efficient`` divided by ``reference`` of the same seed: mean, smallest and largest.
+    The ``difference`` of Dice, efficient minus reference, is paired over patients; its interval is over patients and
+    seeds. The ``share`` of energy is efficient divided by reference of the same seed: mean, smallest and largest.
     ``known`` says whether the energies were measured.
-    """
-
-    filters: int
-    seeds: int
-    patients: int
-    reference: Interval
-    efficient: Interval
-    difference: Interval
-    reference_kwh: float
-    efficient_kwh: float
-    energy_share: tuple[float, float, float]
-    known: str
-
-
-def read_recipes(*directories: Path) -> list[RecipePair]:
-    """Compare the recipes, width by width and on the seeds that both have.
 
     Args:
         directories: of the results of one study with both recipes, or of two with one each.
@@ -328,40 +187,76 @@ def read_recipes(*directories: Path) -> list[RecipePair]:
             f"{', '.join(map(str, directories))}: no width was trained under both recipes with one seed; "
             f"there is {', '.join(sorted(runs['recipe'].unique()))} only."
         )
-    pairs = []
+    rows = []
     for filters, of_width in runs[both].groupby("filters"):
         # The bootstrap compares widths; here what is compared is the recipe, at one width.
         recipe = of_width[["source", "run"]].assign(filters=of_width["recipe"].map(RECIPES.index))
         scored = slices.drop(columns="filters").merge(recipe, on=["source", "run"])
         bootstrap = PatientBootstrap.draw(patient_dice(scored))
+        difference, low, high = bootstrap.difference(0, 1)
         kwh = of_width.pivot(index="seed", columns="recipe", values="energy_kwh")
         share = kwh["efficient"] / kwh["reference"]
-        pairs.append(
-            RecipePair(
-                int(str(filters)), len(kwh), bootstrap.patients, bootstrap.dice(0), bootstrap.dice(1),
-                bootstrap.difference(0, 1), float(kwh["reference"].mean()), float(kwh["efficient"].mean()),
-                (float(share.mean()), float(share.min()), float(share.max())), how_known(*of_width["energy_method"]),
-            )
-        )  # fmt: skip
-    return pairs
+        rows.append({
+            "filters": filters, "seeds": len(kwh), "patients": bootstrap.patients,
+            "reference_dice": bootstrap.dice(0).estimate, "efficient_dice": bootstrap.dice(1).estimate,
+            "difference": difference, "difference_low": low, "difference_high": high,
+            "reference_kwh": kwh["reference"].mean(), "efficient_kwh": kwh["efficient"].mean(),
+            "share": share.mean(), "share_low": share.min(), "share_high": share.max(),
+            "known": how_known(*of_width["energy_method"]),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
-def read_yardsticks(directory: Path, results: Results) -> pd.DataFrame:
-    """Read what ``studies/yardsticks.py`` recorded of readers and a threshold on the test slices.
+def read_yardsticks(root: Path, results: Results) -> tuple[pd.DataFrame, float]:
+    """Read the Dice of a reader, of pairs of readers and of a threshold on the test slices, and where that lies.
 
     Beside them is a column for each width: its Dice on the slice, mean over its trainings.
 
     Raises:
         InputError: a file is missing, or was recorded on other slices than the results.
     """
-    table = _tables(directory, f"python studies/yardsticks.py data/lidc {directory}", "slices.csv.gz")["slices"]
-    made, own, options = read_json(directory / MANIFEST), results.manifest["crops"], results.manifest["options"]
-    if (made["crops"]["fingerprint"], made["split_seed"], made["readers"]) != (
-        own["fingerprint"], options.get("split_seed"), options["readers"],
-    ):  # fmt: skip
+    record, own, options = read_record(root, YARDSTICKS), results.manifest["crops"], results.manifest["options"]
+    recorded = [record.manifest["crops"]["fingerprint"], record.manifest["split_seed"], record.manifest["readers"]]
+    if recorded != [own["fingerprint"], options.get("split_seed"), options["readers"]]:
         raise InputError(
-            f"{directory}: of other crops, another split or target than {results.where}. Record them again: "
-            "python studies/yardsticks.py data/lidc"
+            f"{root / YARDSTICKS}: of other crops, another split or target than {results.where}. Record them again: "
+            f"{RECORDS[YARDSTICKS][0]}"
         )
-    by_width = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
-    return table.merge(by_width.reset_index(), on=SLICE, validate="one_to_one")
+    networks = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
+    table = record.slices.merge(networks.reset_index(), on=SLICE, validate="one_to_one")
+    return table, float(record.manifest["threshold"]["level"])
+
+
+def read_leak(root: Path) -> tuple[Estimate, Estimate]:
+    """Read test Dice, over slices, of one and the same training on a split by slice and on one by patient."""
+    leak, trials = read_results(root / LEAK), read_results(root / TRIALS)
+    same = leak.runs[["filters", "seed"]].assign(**{name: leak.manifest["options"][name] for name in VARIED})
+    leaky, honest = leak.slices_of("test"), trials.slices_of("test")
+    honest = honest[honest["run"] == trials.runs.merge(same)["run"].item()]
+    # The archive for the leak names its patients by slice; the patient is the first part.
+    patients = leaky["patient_id"].str.rsplit("-", n=2).str[0]
+    return mean_over_patients(leaky["dice"], patients), mean_over_patients(honest["dice"], honest["patient_id"])
+
+
+def read_everything(root: Path, manifest: dict[str, Any]) -> pd.DataFrame:
+    """Read what each study took on the crops of ``manifest``, attempts without a result too, a row a study."""
+
+    def crops(manifest: dict[str, Any]) -> list[Any]:
+        # Not the fingerprint: an archive for the leak holds the same crops under other names.
+        about = manifest.get("crops", {})
+        return [about.get("kind"), about.get("slices"), about.get("source", {}).get("citation")]
+
+    rows = []
+    for path in sorted((root / "results").glob(f"*/{MANIFEST}")):
+        other = read_json(path)
+        if other.get("format") != FORMAT or crops(other) != crops(manifest):
+            continue
+        runs, abandoned = read_results(path.parent).runs, other["abandoned"]
+        rows.append({
+            "title": other["title"], "runs": len(runs), "attempts": abandoned["attempts"],
+            "machine": joined(sorted({machine(one["hardware"]) for one in other["environments"]})),
+            "known": how_known(*runs["energy_method"].unique()),
+            "energy_kwh": float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
+            "carbon_g": float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
+        })  # fmt: skip
+    return pd.DataFrame(rows)

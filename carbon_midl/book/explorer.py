@@ -10,22 +10,13 @@ from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from carbon_midl.book.evidence import WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS
 from carbon_midl.book.numbers import n_text
-from carbon_midl.footprint.grid import (
-    EMBODIED_KG,
-    LOCAL_LIFETIME_YEARS,
-    WORLD,
-    carbon_intensity,
-    embodied_g,
-    national_averages,
-)
+from carbon_midl.footprint import grid
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.selection.candidates import Candidates, Factors
-from carbon_midl.selection.criteria import CRITERIA, NonInferior, all_criteria
+from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.criteria import NonInferior
 from carbon_midl.study.results import named_rows
 
 CLEAN_GRID, DIRTY_GRID = "NO", "PL"
@@ -38,44 +29,52 @@ PROGRAM = Path("book/_static/explorer.js")
 
 def explorer_data(study: WidthStudy) -> dict[str, Any]:
     """Everything the page needs, as JSON holds it."""
-    candidates, factors = study.candidates, study.candidates.factors
-    assert factors is not None, "the book costs candidates from their energy"
-    places = {"World": WORLD, **national_averages()}
+    cost, criteria, here = study.candidates.mean_cost, study.criteria, study.factors.intensity.g_per_kwh
+    places = {"World": grid.WORLD, **grid.national_averages()}
+    device, device_kg = next(iter(grid.EMBODIED_KG.items()))
+    clean, dirty = (grid.carbon_intensity(place).g_per_kwh / here for place in (CLEAN_GRID, DIRTY_GRID))
     return {
-        "title": study.results.manifest["title"],
+        "title": study.manifest["title"],
         "n": n_text(study),
-        "energy": how_known(*study.results.runs["energy_method"]),
-        "recorded": {"g_per_kwh": factors.intensity.g_per_kwh, "pue": factors.pue},
+        "energy": how_known(*study.runs["energy_method"]),
+        "recorded": {"g_per_kwh": here, "pue": study.factors.pue},
         "widths": widths(study),
-        "below": below(candidates),
+        "below": below(study.candidates),
         "grids": [
-            {"code": average.place, "name": name, "g_per_kwh": average.g_per_kwh, "year": average.year}
-            for name, average in places.items()
+            {"code": average.place, "name": name, "g_per_kwh": average.g_per_kwh} for name, average in places.items()
         ],
-        "devices": [
-            {"name": name, "years": LOCAL_LIFETIME_YEARS, "g_per_h": embodied_g(total_kg, 3600.0)}
-            for name, total_kg in EMBODIED_KG.items()
-        ],
+        "device": {"name": device, "years": grid.LOCAL_LIFETIME_YEARS, "g_per_h": grid.embodied_g(device_kg, 3600.0)},
         "criteria": [
-            {"name": name, "label": label, "assumption": CRITERIA[name].assumption, "source": CRITERIA[name].source}
+            {"name": name, "label": label, "assumption": criteria[name].assumption}
             for name, label in CRITERION_LABELS.items()
         ],
-        "start": start(candidates, factors),
-        "grams": grams(candidates, factors),
+        # What a reader finds: the settings of the chapter on selection, in at most three digits.
+        "start": {
+            "grid": next((place.place for place in places.values() if place.g_per_kwh == here), f"{here:g}"),
+            "pue": study.factors.pue,
+            "embodied": 0.0,
+            "criterion": START,
+            "budget": rounded_up(criteria["budget"].limit),
+            "margin": criteria["noninferior"].margin,
+            "weight": criteria["weighted"].weight,
+            "price": rounded_up(criteria["marginal"].limit),
+        },
+        # From where to where a budget makes a difference, on clean grids and dirty ones.
+        "grams": {"low": cost.min() * min(1.0, clean) / 1.5, "high": cost.max() * max(1.0, dirty) * 1.5},
     }
 
 
 def widths(study: WidthStudy) -> list[dict[str, Any]]:
     """By width: the interval of its Dice, and each training's energy, time and Dice by patient."""
-    found = []
-    for place, row in enumerate(named_rows(study.widths)):
-        runs = study.results.runs[study.results.runs["filters"] == row.filters]
+    rows = []
+    for row, scores in zip(named_rows(study.widths), study.candidates.performance, strict=True):
+        runs = named_rows(study.runs[study.runs["filters"] == row.filters])
         trainings = [
             {"energy_kwh": run.energy_kwh, "duration_s": run.duration_s, "dice": dice.tolist()}
-            for run, dice in zip(named_rows(runs), study.candidates.performance[place].T, strict=False)
+            for run, dice in zip(runs, scores.T, strict=False)
         ]
-        found.append({"name": str(row.filters), "low": row.dice_low, "high": row.dice_high, "trainings": trainings})
-    return found
+        rows.append({"name": str(row.filters), "low": row.dice_low, "high": row.dice_high, "trainings": trainings})
+    return rows
 
 
 def below(candidates: Candidates) -> list[list[float]]:
@@ -85,34 +84,6 @@ def below(candidates: Candidates) -> list[list[float]]:
         (dice - dice[place] - candidates.lower_limits(place, NonInferior.confidence)).tolist()
         for place in range(len(candidates))
     ]
-
-
-def start(candidates: Candidates, factors: Factors) -> dict[str, Any]:
-    """The settings that a reader finds: those of the chapter on selection, in at most three digits."""
-    criteria: dict[str, Any] = {criterion.name: criterion for criterion in all_criteria(candidates)}
-    here = factors.intensity.g_per_kwh
-    grids = [average.place for average in (WORLD, *national_averages().values()) if average.g_per_kwh == here]
-    return {
-        "grid": [*grids, f"{here:g}"][0],
-        "pue": factors.pue,
-        "embodied": 0.0,
-        "criterion": START,
-        "budget": rounded_up(criteria["budget"].limit),
-        "margin": criteria["noninferior"].margin,
-        "weight": criteria["weighted"].weight,
-        "price": rounded_up(criteria["marginal"].limit),
-    }
-
-
-def grams(candidates: Candidates, factors: Factors) -> dict[str, float]:
-    """From where to where a budget makes a difference, on clean grids and dirty ones."""
-    clean, dirty = (
-        carbon_intensity(place).g_per_kwh / factors.intensity.g_per_kwh for place in (CLEAN_GRID, DIRTY_GRID)
-    )
-    return {
-        "low": float(np.nanmin(candidates.mean_cost) * min(1.0, clean) / 1.5),
-        "high": float(np.nanmax(candidates.mean_cost) * max(1.0, dirty) * 1.5),
-    }
 
 
 def rounded_up(value: float) -> float:

@@ -4,54 +4,44 @@ Their tables, and all figures by name, are at the end. Chapters have the caption
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from cycler import cycler
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from carbon_midl.book.evidence import Evidence, WidthStudy
+from carbon_midl.book import claims
+from carbon_midl.book.evidence import Evidence
 from carbon_midl.files import replaced
 from carbon_midl.lidc.statistics import ALL_SIZES
-from carbon_midl.selection import by_width
+from carbon_midl.selection.by_width import learning as learning_curves
 from carbon_midl.study.results import named_rows
 
 SIZE_IN = (5.6, 3.9)
 """Small on purpose: at the width of a phone the 10 pt labels stay legible."""
-STYLE: dict[str, Any] = {
+STYLE: Any = sns.axes_style("ticks") | {
     "axes.grid": True, "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
     "axes.labelsize": 10.5, "xtick.labelsize": 10, "ytick.labelsize": 10,
     "legend.fontsize": 9.5, "legend.frameon": False, "font.sans-serif": ["DejaVu Sans"], "svg.hashsalt": "carbon-midl",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of one variant; accents from Okabe and Ito's colour-blind safe set, lighter on a dark page."""
-
-    name: str
-    foreground: str
-    muted: str
-    grid: str
-    page: str
-    accents: tuple[str, str, str, str]
-    ramp: str
-
-
-LIGHT = Theme(
-    "light", "#1f2933", "#5b6672", "#d7dce1", "#ffffff", ("#0072b2", "#c14f00", "#00795a", "#a3527f"), "crest"
-)
-DARK = Theme(
-    "dark", "#e4e8ec", "#a3adb8", "#3b444d", "#14181e", ("#56b4e9", "#e69f00", "#2fc79a", "#e09cc3"), "crest_r"
-)
-
+THEMES: dict[str, dict[str, Any]] = {
+    "light": dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], "#1f2933") | {
+        "axes.edgecolor": "#5b6672", "grid.color": "#d7dce1", "figure.facecolor": "#ffffff", "image.cmap": "crest",
+        "axes.prop_cycle": cycler(color=["#0072b2", "#c14f00", "#00795a", "#a3527f"]),
+    },
+    "dark": dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], "#e4e8ec") | {
+        "axes.edgecolor": "#a3adb8", "grid.color": "#3b444d", "figure.facecolor": "#14181e", "image.cmap": "crest_r",
+        "axes.prop_cycle": cycler(color=["#56b4e9", "#e69f00", "#2fc79a", "#e09cc3"]),
+    },
+}  # fmt: skip
+"""Colours of both variants; accents C0 to C3 from Okabe and Ito's colour-blind safe set, lighter on a dark page."""
 LABELLED = {
     "LeNet-5": ("LeNet-5", (6, -2), "left"),
     "AlexNet": ("AlexNet", (-6, 6), "right"),
@@ -65,22 +55,14 @@ LABELLED = {
 LARGEST_BIN_MM = 30
 """Where the histogram of diameters ends; a lesion larger than 30 mm is called a mass."""
 CRITERION_LABELS = {
-    "best": "best Dice",
-    "budget": "budget",
-    "noninferior": "not worse",
-    "weighted": "weighted sum",
-    "pepr": "PePR",
-    "knee": "knee",
-    "marginal": "marginal price",
-}
+    "best": "best Dice", "budget": "budget", "noninferior": "not worse", "weighted": "weighted sum", "pepr": "PePR",
+    "knee": "knee", "marginal": "marginal price",
+}  # fmt: skip
 """Short names for axes, in the order in which the criteria are shown."""
 POLICY_LABELS = {
-    "full": "full sweep",
-    "early-stopping": "early stopping",
-    "halving": "halving",
-    "screened-halving": "screened halving",
-    "widen": "widening",
-}
+    "full": "full sweep", "early-stopping": "early stopping", "halving": "halving",
+    "screened-halving": "screened halving", "widen": "widening",
+}  # fmt: skip
 DATASETS = {"lidc": "LIDC-IDRI", "derma": "DermaMNIST"}
 """Of the published curves."""
 READER_DASHES = ("-", "--", "-.", ":")
@@ -91,7 +73,7 @@ PER_CENT = PercentFormatter(1, decimals=0, symbol=" %")
 class Picture(NamedTuple):
     """How a figure is drawn, from which table, and its size in inches."""
 
-    draw: Callable[[Axes, pd.DataFrame, Theme], None]
+    draw: Callable[[Axes, pd.DataFrame], None]
     table: Callable[[Any], pd.DataFrame]
     size_in: tuple[float, float] = SIZE_IN
 
@@ -102,33 +84,29 @@ def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) 
     The background is transparent, labels are paths (no font is needed to show them; the label itself stays in the file
     as a comment), and equal data give equal files.
     """
-    for theme in (LIGHT, DARK):
-        style = dict(sns.axes_style("ticks"))
-        style |= dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], theme.foreground)
-        style |= {"axes.edgecolor": theme.muted, "grid.color": theme.grid} | STYLE
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()  # not the user's style, which may need LaTeX
-            matplotlib.rcParams.update(style)
+    for theme, colours in THEMES.items():
+        with rc_context():
+            rcdefaults()  # not the user's style, which may need LaTeX
+            rcParams.update(STYLE | colours)
             figure = Figure(figsize=picture.size_in, layout="constrained")
-            picture.draw(figure.subplots(), data, theme)
-            with replaced(directory / f"{name}.{theme.name}.svg") as path:
+            picture.draw(figure.subplots(), data)
+            with replaced(directory / f"{name}.{theme}.svg") as path:
                 figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
 
 
-def readable_on(colour: tuple[float, float, float]) -> str:
-    """Dark or white, whichever can be read on a colour."""
-    red, green, blue = colour
-    return "#10151a" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "#ffffff"
+def ramp(count: int) -> list[Any]:
+    """So many colours from light to dark."""
+    return list(sns.color_palette(rcParams["image.cmap"], count))
 
 
-def growth(axes: Axes, systems: pd.DataFrame, theme: Theme) -> None:
+def growth(axes: Axes, systems: pd.DataFrame) -> None:
     """Training compute of well-known systems by date (``system``, ``published``, ``training_compute_flop``)."""
     dates = pd.to_datetime(systems["published"]).dt
     table = systems.assign(year=dates.year + (dates.day_of_year - 1) / 365.25, flop=systems["training_compute_flop"])
     pair = table["system"].isin(["AlexNet", "AlphaGo Zero"])
     others, both = table[~pair], table[pair]
-    axes.plot(both["year"], both["flop"], "o--", color=theme.accents[1], markersize=7, linewidth=1.4)
-    axes.plot(others["year"], others["flop"], "o", color=theme.accents[0], markersize=5)
+    axes.plot(both["year"], both["flop"], "o--", color="C1", markersize=7, linewidth=1.4)
+    axes.plot(others["year"], others["flop"], "o", color="C0", markersize=5)
     for row in named_rows(table[table["system"].isin(LABELLED)]):
         label, offset, side = LABELLED[row.system]
         axes.annotate(label, (row.year, row.flop), offset, textcoords="offset points", ha=side, va="center", fontsize=9)
@@ -137,11 +115,11 @@ def growth(axes: Axes, systems: pd.DataFrame, theme: Theme) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def unet(axes: Axes, levels: pd.DataFrame, theme: Theme) -> None:
+def unet(axes: Axes, levels: pd.DataFrame) -> None:
     """The U-Net as blocks (``level``, ``filters`` as text, ``pixels`` as text): down on the left, up on the right."""
     axes.set_axis_off()
-    last = int(levels["level"].max())
-    colours = sns.color_palette(theme.ramp, last + 1)
+    last, muted = int(levels["level"].max()), rcParams["axes.edgecolor"]
+    colours = ramp(last + 1)
 
     def arrow(start: tuple[float, float], end: tuple[float, float], colour: str, style: str = "-") -> None:
         axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linestyle": style})
@@ -154,32 +132,32 @@ def unet(axes: Axes, levels: pd.DataFrame, theme: Theme) -> None:
             corner = (x - width / 2, y - height / 2)
             axes.add_patch(Rectangle(corner, width, height, facecolor=colours[level], edgecolor="none"))
         if level < last:
-            arrow((-right + width / 2 + 0.06, y), (right - width / 2 - 0.06, y), theme.muted, "--")
-            arrow((-right + 0.1, y - 0.34), (-below - 0.12, y - 0.83), theme.accents[0])
-            arrow((below + 0.12, y - 0.83), (right - 0.1, y - 0.34), theme.accents[1])
+            arrow((-right + width / 2 + 0.06, y), (right - width / 2 - 0.06, y), muted, "--")
+            arrow((-right + 0.1, y - 0.34), (-below - 0.12, y - 0.83), "C0")
+            arrow((below + 0.12, y - 0.83), (right - 0.1, y - 0.34), "C1")
         if level == 0:
-            axes.text(0, y + 0.1, "copy and append", ha="center", va="bottom", color=theme.muted, fontsize=9)
+            axes.text(0, y + 0.1, "copy and append", ha="center", va="bottom", color=muted, fontsize=9)
         size = f"{row.filters} filters\n{row.pixels} px"
         axes.text(1.35 * last + 0.75, y, size, ha="left", va="center", fontsize=9.5)
     for x, said, colour in (
-        (-1.35 * last + 0.05, "↓ average\n    pooling", theme.accents[0]),
-        (1.35 * 1.15, "↑ bilinear\n    upsampling", theme.accents[1]),
+        (-1.35 * last + 0.05, "↓ average\n    pooling", "C0"),
+        (1.35 * 1.15, "↑ bilinear\n    upsampling", "C1"),
     ):
         axes.text(x, -1.15 * last + 0.35, said, color=colour, fontsize=9.5, va="top")
     axes.set_xlim(-1.35 * last - 0.5, 1.35 * last + 2.4)
     axes.set_ylim(-1.15 * last - 0.6, 0.6)
 
 
-def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def dice_carbon(axes: Axes, table: pd.DataFrame) -> None:
     """Dice against gCO2eq of training, one point a width with its interval (columns of ``by_width``)."""
     table = table.sort_values("filters")
     carbon, dice = table["carbon_g"], table["dice"]
-    axes.plot(carbon, dice, color=theme.muted, linewidth=1, zorder=1)
+    axes.plot(carbon, dice, color=rcParams["axes.edgecolor"], linewidth=1, zorder=1)
     axes.errorbar(
         carbon, dice,
         yerr=[dice - table["dice_low"], table["dice_high"] - dice],
         xerr=[carbon - table["carbon_min_g"], table["carbon_max_g"] - carbon],
-        fmt="o", markersize=7, color=theme.accents[0], ecolor=theme.accents[0], elinewidth=1.4, capsize=3,
+        fmt="o", markersize=7, color="C0", ecolor="C0", elinewidth=1.4, capsize=3,
     )  # fmt: skip
     # By turns below and above the intervals: widths that cost nearly the same would hide each other's names.
     for place, row in enumerate(named_rows(table.sort_values("carbon_g", ignore_index=True))):
@@ -192,13 +170,13 @@ def dice_carbon(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     axes.margins(x=0.14, y=0.16)
 
 
-def learning(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def learning(axes: Axes, table: pd.DataFrame) -> None:
     """Best validation Dice so far against carbon so far, one line a run (columns of ``learning``)."""
     table = table.sort_values("filters", kind="stable")
     table["width"] = [f"F = {width}" for width in table["filters"]]
     sns.lineplot(
         table, x="carbon_g", y="best_val_dice", units="run", estimator=None, hue="width", style="width",
-        palette=theme.ramp, linewidth=1.7, ax=axes,
+        palette=rcParams["image.cmap"], linewidth=1.7, ax=axes,
     )  # fmt: skip
     axes.set(
         xscale="log", xlabel="Carbon spent on training so far (gCO₂eq, log scale)", ylabel="Best validation Dice so far"
@@ -207,25 +185,25 @@ def learning(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     axes.legend(loc="lower right", ncols=1 if table["width"].nunique() < 5 else 2)
 
 
-def selection_price(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def selection_price(axes: Axes, table: pd.DataFrame) -> None:
     """Carbon of all runs of a width, training and evaluation (``filters``, ``carbon_g``, ``share``)."""
     table = table.sort_values("filters", ascending=False)
     widths = [f"F = {width}" for width in table["filters"]]
-    bars = axes.barh(widths, table["carbon_g"], color=theme.accents[0], height=0.62, edgecolor="none")
+    bars = axes.barh(widths, table["carbon_g"], color="C0", height=0.62, edgecolor="none")
     axes.bar_label(bars, [f"{share:.0%}" for share in table["share"]], padding=5, fontsize=10)
     axes.grid(visible=False, axis="y")
     axes.set(xlabel="Carbon footprint of all runs of the width (gCO₂eq)")
     axes.margins(x=0.14)
 
 
-def dice_size(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def dice_size(axes: Axes, table: pd.DataFrame) -> None:
     """Dice by size of the nodule and width, with the readers' own agreement (columns of ``by_size``)."""
     readers = table.drop_duplicates("size")["readers_dice"]
     table = table.rename(columns={"dice": "mean", "dice_low": "low", "dice_high": "high"})
     groups = {f"F = {width}": rows for width, rows in table.groupby("filters")}
-    _side_by_side(axes, groups, sns.color_palette(theme.ramp, len(groups)), 0.7 / max(len(groups), 2))
+    _side_by_side(axes, groups, ramp(len(groups)), 0.7 / max(len(groups), 2))
     places = np.arange(len(readers))
-    axes.hlines(readers, places - 0.42, places + 0.42, color=theme.accents[1], linewidth=2, label="readers")
+    axes.hlines(readers, places - 0.42, places + 0.42, color="C1", linewidth=2, label="readers")
     axes.set(xlabel="Area of the nodule in the slice", ylabel="Test Dice")
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=min(len(groups) + 1, 5), columnspacing=1.1,
@@ -233,32 +211,32 @@ def dice_size(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     )  # fmt: skip
 
 
-def lidc_sizes(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def lidc_sizes(axes: Axes, table: pd.DataFrame) -> None:
     """Nodules by diameter, stacked by how many readers outlined them (``diameter_mm``, ``readers``, ``nodules``).
 
     A bin is 1 mm; the last one holds all that are larger.
     """
-    last = LARGEST_BIN_MM
+    last, page = LARGEST_BIN_MM, rcParams["figure.facecolor"]
     by_bin = table.assign(bin=table["diameter_mm"].clip(upper=last)).pivot_table(
         "nodules", "bin", "readers", aggfunc="sum", fill_value=0
     )
-    colours = sns.color_palette(theme.ramp, by_bin.shape[1])
     by_bin = by_bin.reindex(range(last + 1), fill_value=0)[by_bin.columns[::-1]]
-    by_bin.plot.bar(stacked=True, ax=axes, width=0.9, color=colours, edgecolor=theme.page, linewidth=0.5, rot=0)
+    colours = ramp(by_bin.shape[1])
+    by_bin.plot.bar(stacked=True, ax=axes, width=0.9, color=colours, edgecolor=page, linewidth=0.5, rot=0)
     axes.set_xticks([*np.arange(0, last, 5) - 0.5, last], [*map(str, range(0, last, 5)), f"{last}+"])
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="Diameter (mm)", ylabel="Nodules")
     axes.legend(title="Readers", loc="upper right")
 
 
-def lidc_ratings(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def lidc_ratings(axes: Axes, table: pd.DataFrame) -> None:
     """How often each value was given, a bar a rating (``rating``, ``value``, ``share``)."""
     shares = table.pivot_table("share", "rating", "value").reindex(table["rating"].unique())
-    _stacked_bars(axes, shares, theme, lambda value, share: str(value) if share >= 0.06 else "")
+    _stacked_bars(axes, shares, lambda value, share: str(value) if share >= 0.06 else "")
     axes.set(xlabel="Share of readings")
 
 
-def choice_probability(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def choice_probability(axes: Axes, table: pd.DataFrame) -> None:
     """Stacked bars, one a criterion: how probably each width is chosen (``name``, ``filters``, ``probability``)."""
     likely = table.pivot_table("probability", "name", "filters")
     likely = likely.reindex([name for name in CRITERION_LABELS if name in likely.index]).rename(CRITERION_LABELS)
@@ -268,49 +246,46 @@ def choice_probability(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
             return ""  # no room for two digits
         return f"F = {width}" if share > 0.17 else str(width)
 
-    _stacked_bars(axes, likely, theme, label)
+    _stacked_bars(axes, likely, label)
     axes.set(xlabel="Share of draws in which the width is chosen")
 
 
-def _stacked_bars(axes: Axes, shares: pd.DataFrame, theme: Theme, label: Callable[[Any, float], str]) -> None:
+def _stacked_bars(axes: Axes, shares: pd.DataFrame, label: Callable[[Any, float], str]) -> None:
     """A bar a row, of a part a column, from the top; parts are labelled by column and share."""
-    colours = sns.color_palette(theme.ramp, shares.shape[1])
+    colours, page = ramp(shares.shape[1]), rcParams["figure.facecolor"]
     shares = shares.fillna(0)
-    shares.plot.barh(stacked=True, ax=axes, color=colours, edgecolor=theme.page, width=0.7, legend=False)
+    shares.plot.barh(stacked=True, ax=axes, color=colours, edgecolor=page, width=0.7, legend=False)
     bar_containers: Any = axes.containers
     for bars, (column, parts), colour in zip(bar_containers, shares.items(), colours, strict=True):
         labels = [label(column, part) for part in parts]
-        axes.bar_label(bars, labels, label_type="center", color=readable_on(colour), fontsize=9.5)
+        readable = "#10151a" if np.dot(colour, (0.3, 0.59, 0.11)) > 0.5 else "#ffffff"
+        axes.bar_label(bars, labels, label_type="center", color=readable, fontsize=9.5)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(PER_CENT)
     axes.set(xlim=(0, 1), ylabel="")
 
 
-def lidc_outlines(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def lidc_outlines(axes: Axes, table: pd.DataFrame) -> None:
     """A nodule slice by slice as its readers outlined it (``slice``, ``reader``, ``outline``, ``row``, ``column``)."""
-    axes.set_axis_off()
-    slices = sorted(table["slice"].unique())
-    columns = -(-len(slices) // 2)
-    rows, points = -(-len(slices) // columns), table[["row", "column"]].to_numpy()
+    slices: Any = table.groupby("slice")
+    points = table[["row", "column"]].to_numpy()
     low, high = points.min() - 1, points.max() + 1  # of both axes, so that all slices have one scale
-    for number, name in enumerate(slices):
-        down, across = divmod(number, columns)
-        inset = axes.inset_axes((across / columns, 1 - (down + 1) / rows, 1 / columns, 0.88 / rows))
-        for (reader, _), outline in table[table["slice"] == name].groupby(["reader", "outline"]):
+    figure: Any = axes.get_figure()
+    axes.remove()
+    for panel, (number, outlines) in zip(figure.subplots(2, -(-len(slices) // 2)).flat, slices, strict=False):
+        for (reader, _), outline in outlines.groupby(["reader", "outline"]):
             closed = pd.concat([outline, outline.iloc[:1]])
-            inset.plot(
-                closed["column"], closed["row"], READER_DASHES[int(reader) - 1],
-                color=theme.accents[int(reader) - 1], linewidth=1.5,
-            )  # fmt: skip
-        inset.set(xlim=(low, high), ylim=(high, low), aspect="equal", title=f"slice {name + 1}")
-        inset.title.set(fontsize=10, color=theme.foreground)
-        inset.set_axis_off()
+            place = int(reader) - 1
+            panel.plot(closed["column"], closed["row"], READER_DASHES[place], color=f"C{place}", linewidth=1.5)
+        panel.set(xlim=(low, high), ylim=(high, low), aspect="equal")
+        panel.set_title(f"slice {number + 1}", fontsize=10)
+        panel.set_axis_off()
 
 
-def lidc_agreement(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def lidc_agreement(axes: Axes, table: pd.DataFrame) -> None:
     """Mean Dice of two readers by size of the nodule (``compared``, ``size``, ``mean``, ``low``, ``high``)."""
-    _side_by_side(axes, dict(iter(table.groupby("compared", sort=False))), theme.accents, 0.24)
+    _side_by_side(axes, dict(iter(table.groupby("compared", sort=False))), ["C0", "C1"], 0.24)
     axes.set(xlabel="Diameter of the nodule", ylabel="Dice of two readers")
     axes.margins(x=0.08, y=0.12)
     axes.legend(loc="upper left")
@@ -328,37 +303,38 @@ def _side_by_side(axes: Axes, groups: dict[Any, pd.DataFrame], colours: Sequence
     axes.grid(visible=False, axis="x")
 
 
-def lidc_leak(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def lidc_leak(axes: Axes, table: pd.DataFrame) -> None:
     """Dice of a copycat by split (``split``, ``dice_from``, ``dice_to``, ``share``, ``mean``, ``readers``)."""
     for number, (split, rows) in enumerate(table.groupby("split", sort=False)):
-        colour = theme.accents[number]
+        colour = f"C{number}"
         edges = [*rows["dice_from"], rows["dice_to"].iloc[-1]]
         axes.stairs(rows["share"], edges, color=colour, linewidth=1.8, label=f"split {split}")
         axes.stairs(rows["share"], edges, color=colour, fill=True, alpha=0.16)
         axes.axvline(rows["mean"].iloc[0], color=colour, linewidth=1.6, linestyle=("--", ":")[number])
-    axes.axvline(table["readers"].iloc[0], color=theme.foreground, linewidth=1.4, label="two readers, mean")
+    axes.axvline(table["readers"].iloc[0], color=rcParams["text.color"], linewidth=1.4, label="two readers, mean")
     axes.yaxis.set_major_formatter(PER_CENT)
     axes.set(xlabel="Dice of the copycat on a test slice", ylabel="Share of test slices", xlim=(0, 1))
     axes.legend(loc="upper left")
 
 
-def policies(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def policies(axes: Axes, table: pd.DataFrame) -> None:
     """Reliability against price of policies (``dataset``, ``name``, ``share``, ``within``, ``role``).
 
     ``role`` is "grid", or "tested" for a policy that was chosen on one data set and tested on another.
     """
-    axes.add_patch(Rectangle((0, 0.9), 0.2, 0.1, facecolor=theme.accents[2], alpha=0.16, edgecolor="none"))
-    colours = dict(zip(POLICY_LABELS.values(), (theme.foreground, *theme.accents), strict=True))
+    axes.add_patch(Rectangle((0, 0.9), 0.2, 0.1, facecolor="C2", alpha=0.16, edgecolor="none"))
+    foreground, muted = rcParams["text.color"], rcParams["axes.edgecolor"]
+    colours = dict(zip(POLICY_LABELS.values(), (foreground, "C0", "C1", "C2", "C3"), strict=True))
     table = table.assign(policy=table["name"].map(POLICY_LABELS)).sort_values("dataset")
     shown: dict[str, Any] = {"x": "share", "y": "within", "style": "dataset", "markers": ["o", "s"], "ax": axes}
     grid, tested = (table[table["role"] == role] for role in ("grid", "tested"))
     sns.scatterplot(grid, hue="policy", palette=colours, s=28, alpha=0.75, linewidth=0, **shown)
     handles, labels = axes.get_legend_handles_labels()
     for handle in handles[-2:]:  # of the data sets; seaborn's own colour is lost on a dark page
-        handle.set(markerfacecolor=theme.muted, markeredgecolor=theme.muted)
+        handle.set(markerfacecolor=muted, markeredgecolor=muted)
     named = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label not in table.columns]
     axes.legend(*zip(*named, strict=True), loc="center right", handletextpad=0.3, labelspacing=0.3)
-    sns.scatterplot(tested, s=120, facecolor="none", edgecolor=theme.foreground, linewidth=1.6, legend=False, **shown)
+    sns.scatterplot(tested, s=120, facecolor="none", edgecolor=foreground, linewidth=1.6, legend=False, **shown)
     axes.xaxis.set_major_formatter(PER_CENT)
     axes.yaxis.set_major_formatter(PER_CENT)
     axes.set(
@@ -367,20 +343,21 @@ def policies(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
     )  # fmt: skip
 
 
-def search_trail(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
+def search_trail(axes: Axes, table: pd.DataFrame) -> None:
     """Validation Dice after each step against the energy of the search so far, a line a candidate."""
     names = table["candidate"] + np.where(table["chosen"], ", chosen", "")
     markers = dict(zip(names.unique(), MARKERS, strict=False))
+    thick = {name: 2.2 if name.endswith("chosen") else 1.2 for name in markers}
     table = table.assign(name=names, energy_wh=1000 * table["energy_so_far_kwh"])
     sns.lineplot(
-        table, x="energy_wh", y="val_dice", hue="name", style="name", markers=markers, dashes=False, palette=theme.ramp,
-        size="name", sizes={name: 2.2 if "chosen" in name else 1.2 for name in names.unique()}, ax=axes,
+        table, x="energy_wh", y="val_dice", hue="name", style="name", size="name", markers=markers, sizes=thick,
+        dashes=False, palette=rcParams["image.cmap"], ax=axes,
     )  # fmt: skip
     full_wh = 1000 * table["full_sweep_kwh"].iloc[0]
-    axes.axvline(full_wh, color=theme.accents[1], linestyle="--", linewidth=1.5)
+    axes.axvline(full_wh, color="C1", linestyle="--", linewidth=1.5)
     axes.annotate(
         "full sweep", (full_wh, 0.02), (-5, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
-        ha="right", va="bottom", fontsize=9.5, color=theme.accents[1],
+        ha="right", va="bottom", fontsize=9.5, color="C1",
     )  # fmt: skip
     axes.set(xlabel="Energy of the search so far (Wh, before PUE)", ylabel="Best validation Dice")
     axes.set_xlim(left=0)
@@ -399,23 +376,11 @@ def _plain_log(axes: Axes) -> None:
 
 def unet_levels(evidence: Evidence) -> pd.DataFrame:
     """The network's levels."""
-    size, levels = int(evidence.results.manifest["crops"]["size"]), range(evidence.depth)
+    size, levels = int(evidence.manifest["crops"]["size"]), range(evidence.depth)
     return pd.DataFrame({"level": levels}).assign(
         filters=["F" if level == 0 else f"{2**level} F" for level in levels],
         pixels=[f"{size // 2**level} × {size // 2**level}" for level in levels],
     )
-
-
-def probabilities(study: WidthStudy) -> pd.DataFrame:
-    """Probability of choice by criterion and width."""
-    _, likely = study.choices
-    return likely.assign(filters=likely["candidate"].astype(int)).drop(columns="candidate")
-
-
-def rating_shares(evidence: Evidence) -> pd.DataFrame:
-    """The distributions of the nine ratings."""
-    table = evidence.statistics["rating counts"]
-    return table.assign(rating=table["rating"].str.replace("_", " "))
 
 
 def agreement(evidence: Evidence) -> pd.DataFrame:
@@ -427,10 +392,8 @@ def agreement(evidence: Evidence) -> pd.DataFrame:
 
 def copycat(evidence: Evidence) -> pd.DataFrame:
     """The copycat's Dice under both splits, with the means and that of two readers."""
-    means, slice_dice, table = (evidence.statistics[name] for name in ("copycat", "slice dice", "copycat dice"))
-    by_split = means[means["measure"] == "dice"].set_index("split")["estimate"]
-    readers = float(slice_dice.set_index("size")["mean"][ALL_SIZES])
-    return table.assign(mean=table["split"].map(by_split), readers=readers)
+    table, readers = evidence.statistics["copycat dice"], evidence.statistics["slice dice"].set_index("size")["mean"]
+    return table.assign(mean=table["split"].map(claims.copycat(evidence)), readers=readers[ALL_SIZES])
 
 
 def replayed(evidence: Evidence) -> pd.DataFrame:
@@ -443,29 +406,29 @@ def replayed(evidence: Evidence) -> pd.DataFrame:
     return table.assign(dataset=table["dataset"].map(DATASETS))
 
 
-def trail(evidence: Evidence) -> pd.DataFrame:
-    """What the recorded search did, step by step."""
-    record = evidence.search
-    table = record.trail[record.trail["state"] == "done"]
-    full_sweep_kwh = float(record.sweep["energy_whole_run_kwh"].sum())
-    return table.assign(chosen=table["candidate"] == record.outcome["chosen"], full_sweep_kwh=full_sweep_kwh)
-
-
 PICTURES = {
-    "growth": Picture(growth, lambda evidence: evidence.systems, (5.6, 4.0)),
+    "growth": Picture(growth, lambda e: e.systems, (5.6, 4.0)),
     "unet": Picture(unet, unet_levels, (5.6, 3.6)),
-    "dice-carbon": Picture(dice_carbon, lambda study: study.widths),
-    "learning": Picture(learning, lambda study: by_width.learning(study.results)),
-    "selection-price": Picture(selection_price, lambda evidence: evidence.price, (5.6, 2.9)),
-    "dice-size": Picture(dice_size, lambda evidence: evidence.sizes, (5.6, 4.1)),
-    "choice-probability": Picture(choice_probability, probabilities, (5.6, 3.4)),
-    "lidc-sizes": Picture(lidc_sizes, lambda evidence: evidence.statistics["diameters"]),
-    "lidc-ratings": Picture(lidc_ratings, rating_shares, (5.6, 4.2)),
-    "lidc-outlines": Picture(lidc_outlines, lambda evidence: evidence.statistics["example"], (5.6, 4.0)),
+    "dice-carbon": Picture(dice_carbon, lambda e: e.widths),
+    "learning": Picture(learning, lambda e: learning_curves(e.results)),
+    "selection-price": Picture(selection_price, lambda e: e.price, (5.6, 2.9)),
+    "dice-size": Picture(dice_size, lambda e: e.sizes, (5.6, 4.1)),
+    "choice-probability": Picture(choice_probability, lambda e: e.likely, (5.6, 3.4)),
+    "lidc-sizes": Picture(lidc_sizes, lambda e: e.statistics["diameters"]),
+    "lidc-ratings": Picture(
+        lidc_ratings, lambda e: e.statistics["rating counts"].replace({"rating": {"_": " "}}, regex=True), (5.6, 4.2)
+    ),
+    "lidc-outlines": Picture(lidc_outlines, lambda e: e.statistics["example"], (5.6, 4.0)),
     "lidc-agreement": Picture(lidc_agreement, agreement, (5.6, 3.7)),
     "lidc-leak": Picture(lidc_leak, copycat),
     "policies": Picture(policies, replayed, (5.6, 4.2)),
-    "search-trail": Picture(search_trail, trail),
+    "search-trail": Picture(
+        search_trail,
+        lambda e: e.search.trail.query("state == 'done'").assign(
+            chosen=lambda steps: steps["candidate"] == e.search.search["chosen"],
+            full_sweep_kwh=e.search.sweep["energy_whole_run_kwh"].sum(),
+        ),
+    ),
 }
 """Of the chapters."""
 SHOWN_PICTURES = {f"shown-{name}": PICTURES[name] for name in ("dice-carbon", "learning")}

@@ -1,4 +1,4 @@
-"""The book's printed tables: a header row and rows of text."""
+"""The book's printed tables, by the name that a chapter shows them by; chapters have their captions."""
 
 import math
 import re
@@ -9,255 +9,203 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from carbon_midl.book import numbers as w
+from carbon_midl.book.claims import extra_carbon, patient_mean
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, DATASETS, POLICY_LABELS
-from carbon_midl.measures import mean_over_patients
+from carbon_midl.book.numbers import (
+    carbon,
+    cell,
+    dice_interval,
+    duration,
+    energy,
+    interval,
+    points_interval,
+    signed_percent_interval,
+)
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.network import training_bytes, unet_size
+from carbon_midl.units import dice, joined, percent, signed, significant
 
-Table = tuple[list[str], list[list[str]]]
 NOTEBOOK = Path("notebooks/train_unet.ipynb")
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
 """The widths of the MIDL 2021 poster."""
+FORMS: dict[str, Callable[[float], str]] = {
+    "g": carbon, "kwh": energy, "s": duration, "dice": dice, "loss": dice, "share": percent, "probability": percent,
+}  # fmt: skip
+"""How a quantity is printed, by the last word of its name."""
 
 
-def as_csv(table: Table) -> str:
-    """A printed table as CSV with its header row."""
-    header, rows = table
-    return pd.DataFrame(rows, columns=header).to_csv(index=False)
+def printed(table: pd.DataFrame, columns: dict[str, str | Callable[[Any], str]]) -> pd.DataFrame:
+    """The table as text, by header: a quantity, which is printed by its `FORMS`, or what is made of a row."""
+
+    def text(row: Any, column: str | Callable[[Any], str]) -> str:
+        if callable(column):
+            return column(row)
+        value = getattr(row, column)
+        return "–" if pd.isna(value) else FORMS.get(column.split("_")[-1], str)(value)
+
+    return pd.DataFrame(
+        [[text(row, column) for column in columns.values()] for row in named_rows(table)], columns=list(columns)
+    )
 
 
-def parameters(root: Path) -> Table:
+def parameters(root: Path) -> pd.DataFrame:
     """The notebook's parameters: name, type, default and meaning, as the parameters cell in ``root`` has them."""
     notebook = nbformat.read(root / NOTEBOOK, as_version=4)
-    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    source = next(cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     # A line: name: type = default  # meaning
-    rows = [list(map(str.strip, re.split(r": | = |  # ", line, maxsplit=3))) for line in cell.source.splitlines()]
-    return ["Parameter", "Type", "Default", "Meaning"], rows
+    rows = [list(map(str.strip, re.split(r": | = |  # ", line, maxsplit=3))) for line in source.splitlines()]
+    return pd.DataFrame(rows, columns=["Parameter", "Type", "Default", "Meaning"])
 
 
-def family(evidence: Evidence) -> Table:
+def family(evidence: Evidence) -> pd.DataFrame:
     """The model family by width, with parameters and multiply-accumulates at the study's crop size."""
-    manifest, depth = evidence.results.manifest, evidence.depth
-    batch, size = int(manifest["options"]["batch_size"]), int(manifest["crops"]["size"])
-    sizes = {width: unet_size(width, depth=depth, size=size) for width in PAPER_WIDTHS}
-    rows = [
-        [
-            str(width), f"{own.parameters:,}", w.significant(own.macs / 1e9),
-            f"{w.significant(own.macs / sizes[PAPER_WIDTHS[0]].macs)} ×",
-            w.significant(training_bytes(width, batch, depth, size) / 1e6),
-        ]
-        for width, own in sizes.items()
-    ]  # fmt: skip
-    return ["Width F", "Parameters", "GMAC a crop", f"against F = {PAPER_WIDTHS[0]}", "Memory, MB"], rows
+    batch, size = int(evidence.manifest["options"]["batch_size"]), int(evidence.manifest["crops"]["size"])
+    sizes = pd.DataFrame([unet_size(width, depth=evidence.depth, size=size) for width in PAPER_WIDTHS])
+    return printed(sizes.assign(filters=PAPER_WIDTHS), {
+        "Width F": "filters", "Parameters": lambda row: f"{row.parameters:,}",
+        "GMAC a crop": lambda row: significant(row.macs / 1e9),
+        f"against F = {PAPER_WIDTHS[0]}": lambda row: f"{significant(row.macs / sizes['macs'][0])} ×",
+        "Memory, MB": lambda row: significant(training_bytes(row.filters, batch, evidence.depth, size) / 1e6),
+    })  # fmt: skip
 
 
-def study(evidence: WidthStudy) -> Table:
-    """The whole study, one row a width."""
-    rows = [
-        [
-            str(row.filters), w.cell(w.dice_interval(row, "dice")),
-            w.carbon(row.carbon_g), w.carbon(row.carbon_to_best_g), w.energy(row.energy_kwh),
-            w.duration(row.duration_s), f"{w.dice(row.seed_dice_min)}–{w.dice(row.seed_dice_max)}",
-        ]
-        for row in named_rows(evidence.widths)
-    ]  # fmt: skip
-    return ["F", "Dice (95 %)", "CO₂eq", "to best", "Energy", "Time", "Dice by seed"], rows
+def recipes(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Both recipes, width by width."""
+    return printed(comparison, {
+        "F": "filters", "Reference": "reference_dice", "Efficient": "efficient_dice",
+        "Difference (95 %)": lambda row: points_interval(row, "difference").replace(" points", ""),
+        "Energy, Wh": lambda row: f"{significant(1e3 * row.reference_kwh)} → {significant(1e3 * row.efficient_kwh)}",
+        "Share, %": lambda row: "–".join(
+            dict.fromkeys(percent(share).removesuffix(" %") for share in (row.share_low, row.share_high))
+        ),
+    })  # fmt: skip
 
 
-def losses(evidence: WidthStudy) -> Table:
-    """Loss after the last epoch by width, on the training crops and on the validation crops."""
-    mean = evidence.last_epochs.groupby("filters")[["train_loss", "val_loss"]].mean().reset_index()
-    rows = [[str(row.filters), f"{row.train_loss:.3f}", f"{row.val_loss:.3f}"] for row in named_rows(mean)]
-    return ["F", "Training loss", "Validation loss"], rows
-
-
-def trials(evidence: Evidence) -> Table:
-    """Step sizes and augmentation on the validation patients."""
-    rows = [
-        [
-            str(row.filters), f"{row.learning_rate:g}", "yes" if row.augment else "no", row.machine,
-            w.dice(row.val_dice), w.energy(row.energy_kwh), row.known,
-        ]
-        for row in named_rows(evidence.trials.sort_values(["filters", "learning_rate", "augment"]))
-    ]  # fmt: skip
-    return ["F", "Step size", "Augmented", "Machine", "Dice", "Energy", "How known"], rows
-
-
-def recipes(evidence: Evidence, crops: str) -> Table:
-    """Both recipes on CT ("lidc") or on phantoms ("phantom")."""
-    rows = [
-        [
-            str(pair.filters), w.dice(pair.reference.estimate), w.dice(pair.efficient.estimate),
-            w.points_interval(pair.difference).replace(" points", ""),
-            f"{w.significant(1000 * pair.reference_kwh)} → {w.significant(1000 * pair.efficient_kwh)}",
-            "–".join(dict.fromkeys(w.percent(part).removesuffix(" %") for part in pair.energy_share[1:])),
-        ]
-        for pair in evidence.recipes[crops]
-    ]  # fmt: skip
-    return ["F", "Reference", "Efficient", "Difference (95 %)", "Energy, Wh", "Share, %"], rows
-
-
-def yardsticks(evidence: Evidence) -> Table:
+def yardsticks(evidence: Evidence) -> pd.DataFrame:
     """Readers, networks and a threshold, on the slices that all four readers outlined and on all."""
     every, four = evidence.yardsticks, evidence.yardsticks.dropna(subset="reader_dice")
-
-    def cell(slices: pd.DataFrame, column: Any) -> str:
-        known = slices.dropna(subset=column)
-        return w.cell(w.dice_interval(mean_over_patients(known[column], known["patient_id"])))
-
-    rows = [
-        ["A reader, with the others", cell(four, "reader_dice"), "–"],
-        ["Pairs of readers", cell(four, "readers_dice"), cell(every, "readers_dice")],
-        *([f"U-Net, F = {width}", cell(four, width), cell(every, width)] for width in evidence.bootstrap.widths),
-        ["Threshold", cell(four, "threshold_dice"), cell(every, "threshold_dice")],
-    ]
-    return [" ", f"By all four (n = {len(four):,})", f"All (n = {len(every):,})"], rows
+    scores: dict[str, str | int] = {"A reader, with the others": "reader_dice", "Pairs of readers": "readers_dice"}
+    scores |= {f"U-Net, F = {width}": width for width in evidence.bootstrap.widths} | {"Threshold": "threshold_dice"}
+    return printed(pd.DataFrame(scores.items(), columns=["who", "score"]), {
+        " ": "who",
+        f"By all four (n = {len(four):,})": lambda row: cell(dice_interval(patient_mean(four, row.score))),
+        f"All (n = {len(every):,})": lambda row: (
+            "–" if row.score == "reader_dice" else cell(dice_interval(patient_mean(every, row.score)))
+        ),
+    })  # fmt: skip
 
 
-def everything(evidence: Evidence) -> Table:
-    """What was recorded on the study's crops, a row a study."""
-    rows = [
-        [
-            row.title, str(row.runs), str(row.attempts), row.machine, w.energy(row.energy_kwh), w.carbon(row.carbon_g),
-            row.known,
-        ]
-        for row in named_rows(evidence.whole_price)
-    ]  # fmt: skip
-    return ["Study", "Runs", "Attempts", "Machine", "Energy", "CO₂eq", "How known"], rows
-
-
-def marginal(evidence: WidthStudy) -> Table:
-    """The marginal cost of a Dice point, step by step."""
-    rows = []
-    for row in named_rows(evidence.steps):
-        whole = row.Index == len(evidence.steps) - 1
-        step = f"F = {row.first:.0f} → {row.second:.0f}" + (", overall" if whole else "")
-        rows.append([step, w.carbon(row.carbon_g), w.interval(w.signed, row, "points"), _price(row)])
-    return ["Step", "Extra CO₂eq", "Dice points (95 %)", "CO₂eq a point (95 %)"], rows
-
-
-def _price(row: Any) -> str:
-    if row.carbon_g <= 0:
-        return "costs no more carbon"
-    if math.isnan(row.g_per_point_low):
-        return "no price: Dice does not rise"
-    if math.isinf(row.g_per_point_high):
-        return f"no gain shown; at least {w.carbon(row.g_per_point_low)}"
-    return w.interval(w.carbon, row, "g_per_point")
-
-
-def sizes(evidence: Evidence) -> Table:
+def sizes(evidence: Evidence) -> pd.DataFrame:
     """Dice of the cheapest, the best and the dearest width by area of the nodule, and the readers' agreement."""
+    by_width = evidence.sizes.pivot(index="size", columns="filters", values="dice")
     widths = dict.fromkeys((evidence.extremes[0], evidence.best, evidence.extremes[1]))
-    rows = []
-    for label, group in evidence.sizes.groupby("size", sort=False):
-        dice, first = group.set_index("filters")["dice"], group.iloc[0]
-        scores = (*(dice[width] for width in widths), first["readers_dice"])
-        rows.append([str(label), str(first["slices"]), str(first["patients"]), *map(w.dice, scores)])
-    return ["Area", "Slices", "Patients", *(f"F = {width}" for width in widths), "Readers"], rows
+    table = evidence.sizes.drop_duplicates("size").join(by_width.add_prefix("at_").add_suffix("_dice"), on="size")
+    return printed(table, {
+        "Area": "size", "Slices": "slices", "Patients": "patients",
+        **{f"F = {width}": f"at_{width}_dice" for width in widths}, "Readers": "readers_dice",
+    })  # fmt: skip
 
 
-def trackers(evidence: Evidence) -> Table:
-    """Carbontracker's energy beside our record, by width; no value where carbontracker was off."""
-    rows = []
-    for row in named_rows(evidence.widths):
-        theirs = row.carbontracker_energy_before_pue_kwh
-        shown = ["–", "–"] if math.isnan(theirs) else [w.energy(theirs), w.significant(theirs / row.energy_kwh)]
-        rows.append([str(row.filters), w.energy(row.energy_kwh), *shown])
-    return ["Width F", "Our record", "carbontracker", "carbontracker / ours"], rows
-
-
-def poster(evidence: Evidence) -> Table:
+def poster(evidence: Evidence) -> pd.DataFrame:
     """What the poster said, and what was measured here to the best width and to the dearest."""
     (cheapest, dearest), best = evidence.extremes, evidence.best
-    columns = []
-    for width in (best, dearest):
-        extra = 100 * (evidence.carbon_g[width] / evidence.carbon_g[cheapest] - 1)
-        gain = w.signed_percent_interval(evidence.bootstrap.relative_difference(cheapest, width))
-        columns.append([f"{w.signed(extra, 0)} %", gain])
-    return ["", "Poster", *(f"Here, F = {cheapest} to {width}" for width in (best, dearest))], [
-        ["More carbon", "about 1500 %", *(carbon for carbon, _ in columns)],
-        ["More Dice", "about 1 %", *(gain for _, gain in columns)],
-    ]
-
-
-def runs(evidence: WidthStudy) -> Table:
-    """Every run of the study, for the appendix."""
-    rows = [
-        [
-            str(row.filters), str(row.seed), f"{row.epochs_trained} of {row.epochs}", str(row.best_epoch),
-            w.dice(row.test_dice_patients), w.duration(row.duration_s), w.energy(row.energy_kwh),
-            w.carbon(row.carbon_g),
+    return pd.DataFrame({"": ["More carbon", "More Dice"], "Poster": ["about 1500 %", "about 1 %"]} | {
+        f"Here, F = {cheapest} to {width}": [
+            f"{signed(extra_carbon(evidence, width), 0)} %",
+            signed_percent_interval(evidence.bootstrap.relative_difference(cheapest, width)),
         ]
-        for row in named_rows(evidence.results.runs)
-    ]  # fmt: skip
-    return ["F", "Seed", "Epochs", "Best epoch", "Dice", "Time", "Energy", "CO₂eq"], rows
+        for width in (best, dearest)
+    })  # fmt: skip
 
 
-def criteria(evidence: WidthStudy) -> Table:
-    """What each criterion chooses."""
-    rows = [
-        [
-            CRITERION_LABELS[row.name], f"F = {row.chosen}", w.dice(row.performance), w.carbon(row.cost),
-            "–" if pd.isna(row.probability) else w.percent(row.probability),
-            "–" if row.runner_up is None else f"F = {row.runner_up}",
-        ]
-        for row in named_rows(evidence.choices[0])
-    ]  # fmt: skip
-    return ["Criterion", "Chosen", "Dice", "CO₂eq", "Repeated in", "Runner-up"], rows
+def price(step: Any) -> str:
+    """What a point of Dice costs in a step, or why it has no price."""
+    if step.carbon_g <= 0:
+        return "costs no more carbon"
+    if math.isnan(step.g_per_point_low):
+        return "no price: Dice does not rise"
+    if math.isinf(step.g_per_point_high):
+        return f"no gain shown; at least {carbon(step.g_per_point_low)}"
+    return interval(carbon, step, "g_per_point")
 
 
-def replay(evidence: Evidence) -> Table:
-    """What each policy would have chosen from the study's own curves."""
-    rows = [
-        [POLICY_LABELS[row.name], w.joined(row.chosen.split(", ")), f"{100 * row.regret:.1f}", w.percent(row.share)]
-        for row in named_rows(evidence.replays)
-    ]
-    return ["Policy", "Chosen F", "Points lost", "Energy"], rows
-
-
-def published_choices(evidence: Evidence) -> Table:
+def published_choices(evidence: Evidence) -> pd.DataFrame:
     """The chosen models, a row a data set and model, with the criteria that choose it."""
-    rows, by_dataset = [], evidence.published.choices.set_index("dataset")
-    for name, label in DATASETS.items():
-        for model, group in by_dataset.loc[name].groupby("chosen", sort=False):
-            row: Any = group.iloc[0]
-            labels = ", ".join(CRITERION_LABELS[one] for one in group["name"]).replace("best Dice", "best accuracy")
-            rows.append([
-                f"{label}: {labels}", str(model).replace("_", " "), f"{row['performance']:.3f}",
-                str(row["rank"]), w.energy(row["cost"]), w.percent(row["share_of_best"]),
-            ])  # fmt: skip
-    return ["Data: criteria", "Model", "Accuracy", "Rank", "Energy", "Share"], rows
+    choices = evidence.published.choices
+    labels = choices["name"].map(CRITERION_LABELS).replace("best Dice", "best accuracy")
+    by_model = choices.assign(labels=labels).groupby(["dataset", "chosen"], sort=False)
+    models = by_model.first().assign(labels=by_model["labels"].agg(", ".join)).loc[list(DATASETS)].reset_index()
+    return printed(models, {
+        "Data: criteria": lambda row: f"{DATASETS[row.dataset]}: {row.labels}",
+        "Model": lambda row: row.chosen.replace("_", " "), "Accuracy": lambda row: f"{row.performance:.3f}",
+        "Rank": "rank", "Energy": lambda row: energy(row.cost), "Share": lambda row: percent(row.share_of_best),
+    })  # fmt: skip
 
 
-def published_tuned(evidence: Evidence) -> Table:
-    """The policies that were chosen on one data set, there and on the other."""
-    rows = [
-        [
-            f"{DATASETS[row.tuned_on]}: {row.policy}", DATASETS[row.on], w.percent(row.within),
-            f"{w.significant(100 * row.regret, 2)} ({w.significant(100 * row.regret_high, 2)})",
-            w.percent(row.share),
-        ]
-        for row in named_rows(evidence.published.tuned)
-    ]  # fmt: skip
-    return ["Chosen on: policy", "Replayed on", "Within", "Regret", "Energy"], rows
-
-
-TABLES: dict[str, Callable[[Evidence], Table]] = {
-    "parameters": lambda evidence: parameters(evidence.root),
-    "recipes-lidc": lambda evidence: recipes(evidence, "lidc"),
-    "recipes-phantom": lambda evidence: recipes(evidence, "phantom"),
-} | {
-    table.__name__.replace("_", "-"): table
-    for table in (
-        family, trials, study, losses, poster, marginal, everything, yardsticks, sizes, trackers, runs, criteria,
-        replay, published_choices, published_tuned,
-    )
+SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
+    "study": lambda study: printed(study.widths, {
+        "F": "filters", "Dice (95 %)": lambda row: cell(dice_interval(row, "dice")), "CO₂eq": "carbon_g",
+        "to best": "carbon_to_best_g", "Energy": "energy_kwh", "Time": "duration_s",
+        "Dice by seed": lambda row: f"{dice(row.seed_dice_min)}–{dice(row.seed_dice_max)}",
+    }),
+    "losses": lambda study: printed(
+        study.last_epochs.groupby("filters")[["train_loss", "val_loss"]].mean().reset_index(),
+        {"F": "filters", "Training loss": "train_loss", "Validation loss": "val_loss"},
+    ),
+    "marginal": lambda study: printed(study.steps, {
+        "Step": lambda row: (
+            f"F = {row.first} → {row.second}{', overall' if row.Index == study.steps.index[-1] else ''}"
+        ),
+        "Extra CO₂eq": "carbon_g", "Dice points (95 %)": lambda row: interval(signed, row, "points"),
+        "CO₂eq a point (95 %)": price,
+    }),
+    "criteria": lambda study: printed(study.choices, {
+        "Criterion": lambda row: CRITERION_LABELS[row.name], "Chosen": lambda row: f"F = {row.chosen}",
+        "Dice": lambda row: dice(row.performance), "CO₂eq": lambda row: carbon(row.cost),
+        "Repeated in": "probability",
+        "Runner-up": lambda row: "–" if row.runner_up is None else f"F = {row.runner_up}",
+    }),
+    "runs": lambda study: printed(study.runs, {
+        "F": "filters", "Seed": "seed", "Epochs": lambda row: f"{row.epochs_trained} of {row.epochs}",
+        "Best epoch": "best_epoch", "Dice": lambda row: dice(row.test_dice_patients), "Time": "duration_s",
+        "Energy": "energy_kwh", "CO₂eq": "carbon_g",
+    }),
 }  # fmt: skip
-"""By the name that a chapter shows them by."""
-SHOWN_TABLES: dict[str, Callable[[WidthStudy], Table]] = {
-    f"shown-{table.__name__}": table for table in (study, losses, marginal, criteria, runs)
-}
-"""The same of the study in the appendix."""
+"""Of the study that the chapters speak of, and of that in the appendix."""
+SHOWN_TABLES = {f"shown-{name}": table for name, table in SHARED.items()}
+TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
+    **SHARED,
+    "parameters": lambda e: parameters(e.root),
+    "family": family,
+    "trials": lambda e: printed(e.trials.sort_values(["filters", "learning_rate", "augment"]), {
+        "F": "filters", "Step size": lambda row: f"{row.learning_rate:g}",
+        "Augmented": lambda row: "yes" if row.augment else "no", "Machine": "machine", "Dice": "val_dice",
+        "Energy": "energy_kwh", "How known": "known",
+    }),
+    "recipes-lidc": lambda e: recipes(e.recipes["lidc"]),
+    "recipes-phantom": lambda e: recipes(e.recipes["phantom"]),
+    "yardsticks": yardsticks,
+    "everything": lambda e: printed(e.everything, {
+        "Study": "title", "Runs": "runs", "Attempts": "attempts", "Machine": "machine", "Energy": "energy_kwh",
+        "CO₂eq": "carbon_g", "How known": "known",
+    }),
+    "sizes": sizes,
+    "trackers": lambda e: printed(e.widths, {
+        "Width F": "filters", "Our record": "energy_kwh",
+        "carbontracker": "carbontracker_energy_before_pue_kwh",
+        "carbontracker / ours": lambda row: significant(row.carbontracker_energy_before_pue_kwh / row.energy_kwh),
+    }),
+    "poster": poster,
+    "replay": lambda e: printed(e.replays, {
+        "Policy": lambda row: POLICY_LABELS[row.name], "Chosen F": lambda row: joined(row.chosen.split(", ")),
+        "Points lost": lambda row: f"{100 * row.regret:.1f}", "Energy": "share",
+    }),
+    "published-choices": published_choices,
+    "published-tuned": lambda e: printed(e.published.tuned, {
+        "Chosen on: policy": lambda row: f"{DATASETS[row.tuned_on]}: {row.policy}",
+        "Replayed on": lambda row: DATASETS[row.on], "Within": lambda row: percent(row.within),
+        "Regret": lambda row: f"{significant(100 * row.regret, 2)} ({significant(100 * row.regret_high, 2)})",
+        "Energy": "share",
+    }),
+}  # fmt: skip

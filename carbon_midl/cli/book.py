@@ -6,13 +6,10 @@ from typing import Annotated
 from typer import Option, Typer
 
 from carbon_midl.cli.command import examples
-from carbon_midl.files import write_bytes
 
 app = Typer()
 book = Typer(help="The book.", no_args_is_help=True)
 app.add_typer(book, name="book")
-
-SHOWN = Path("studies/demo.toml")
 
 
 @book.command(
@@ -22,7 +19,9 @@ SHOWN = Path("studies/demo.toml")
     )
 )
 def build(
-    study: Annotated[Path, Option(help="whose tables, figures and notebooks the appendix shows")] = SHOWN,
+    study: Annotated[Path, Option(help="whose tables, figures and notebooks the appendix shows")] = Path(
+        "studies/demo.toml"
+    ),
     address: Annotated[str, Option(help="URL where it will be: adds a site map, canonical links and cards")] = "",
     repository: Annotated[str, Option(help="OWNER/NAME on GitHub: lets readers open the labs on Binder")] = "",
 ) -> None:
@@ -39,15 +38,3 @@ def build(
     shown = read_study(study)
     prepare(shown.directory, shown.root)
     print(f"Book: {build(shown.root, address, repository)}")
-
-
-@book.command()
-def pdf(out: Annotated[Path, Option(help="the PDF")] = Path("book/_build/html/paper.pdf")) -> None:
-    """Print the built book's paper part as a PDF.
-
-    It is one file, printed with Chromium.
-    """
-    from carbon_midl.book.build import BUILT, print_paper
-
-    write_bytes(out, print_paper(Path(), BUILT / "html"))
-    print(f"Paper: {out}")

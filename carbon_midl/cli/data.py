@@ -1,6 +1,5 @@
 """``carbon-midl lidc`` and ``crops``: scans and annotations of LIDC-IDRI, and crops of them."""
 
-import signal
 import sys
 from pathlib import Path
 from textwrap import shorten
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option, Typer, confirm
 
-from carbon_midl.cli.command import Command, examples
+from carbon_midl.cli.command import end_like_ctrl_c, examples
 from carbon_midl.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,23 +22,22 @@ app.add_typer(crops, name="crops")
 Archive = Annotated[Path, Argument(metavar="DIR", help="the archive")]
 NewArchive = Annotated[Path, Argument(metavar="OUT", help="the archive to make")]
 Patients = Annotated[
-    list[str] | None, Option(metavar="ID|FILE...", help="these, such as LIDC-IDRI-0001, or those in a text file")
+    str | None, Option(metavar="ID,…|FILE", help="these, such as LIDC-IDRI-0001, or those in a text file")
 ]
 Size = Annotated[int, Option(min=1, help="height and width in pixels")]
 
 
-def _identifiers(patients: list[str] | None) -> list[str] | None:
-    """The patients, with the identifiers in a file in place of its name; None for all."""
-    if not patients:
+def _identifiers(patients: str | None) -> list[str] | None:
+    """The patients, or those that a file of that name lists; None for all."""
+    if patients is None:
         return None
-    named: list[str] = []
-    for one in patients:
-        try:
-            named += Path(one).read_text(encoding="utf-8-sig").split() if Path(one).is_file() else [one]
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{one}: not a readable text file ({error}). Expected identifiers of patients.") from None
+    try:
+        is_file = "," not in patients and Path(patients).is_file()
+        named = (Path(patients).read_text(encoding="utf-8-sig") if is_file else patients).replace(",", " ").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{patients}: not a readable text file ({error}). Expected identifiers of patients.") from None
     if not named:
-        raise InputError(f"patients: no identifiers in {', '.join(patients)}.")
+        raise InputError(f"patients: no identifiers in {patients}.")
     return named
 
 
@@ -58,11 +56,10 @@ def statistics() -> None:
 
 
 @lidc.command(
-    cls=Command,
-    options_metavar="(--patients ID... | --number N | --max-gb G | --all) [OPTIONS]",
+    options_metavar="(--patients ID,… | --number N | --max-gb G | --all) [OPTIONS]",
     epilog=examples(
         "carbon-midl lidc download data/ct --all --dry-run   # how large is it all?",
-        "carbon-midl lidc download data/ct --patients LIDC-IDRI-0001 LIDC-IDRI-0003",
+        "carbon-midl lidc download data/ct --patients LIDC-IDRI-0001,LIDC-IDRI-0003",
         "carbon-midl lidc download data/ct --max-gb 5 --yes  # in a script",
     ),
 )
@@ -195,7 +192,6 @@ def centre(archive: Archive, out: NewArchive, size: Size = 64) -> None:
 
 
 @crops.command(
-    cls=Command,
     epilog=examples(
         "carbon-midl crops build data/lidc --dicom LIDC-IDRI --dry-run",
         "carbon-midl crops build few --dicom LIDC-IDRI --patients LIDC-IDRI-0003",
@@ -220,8 +216,7 @@ def build(
     from carbon_midl.lidc.dicom import read_folder
     from carbon_midl.lidc.masks import check_size
 
-    # A scheduler's request to end is handled like Ctrl-C: processes end, and nothing half-written stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()  # processes end, and nothing half-written stays
     check_size(size)
     if not dry_run:
         refuse_occupied(out)
@@ -248,7 +243,7 @@ def build(
 def render_phantom(
     out: NewArchive,
     patients: Annotated[int, Option(help="patients")] = 40,
-    seed: Annotated[int, Option(help="of what is drawn")] = 0,
+    seed: Annotated[int, Option(min=0, help="of what is drawn")] = 0,
     size: Size = 128,
 ) -> None:
     """Render synthetic CT around real outlines."""

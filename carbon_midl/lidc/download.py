@@ -24,14 +24,9 @@ _COLUMNS = [*_LAYOUT, "instanceCount", "series_size_MB", "license_short_name", "
 
 
 def read_index() -> pd.DataFrame:
-    """Return the CT series with an outlined nodule (>= 3 mm), by PatientID and SeriesInstanceUID.
+    """Return a row for each CT series with an outlined nodule (>= 3 mm), by patient, with the columns of IDC's index.
 
-    Returns:
-        A row a series, in the words of IDC's index: PatientID, StudyInstanceUID, SeriesInstanceUID, instanceCount (its
-        number of slices), series_size_MB, license_short_name, source_DOI.
-
-    Raises:
-        InputError: idc-index or pylidc is not installed.
+    ``instanceCount`` is its number of slices. `InputError` where idc-index or pylidc is not installed.
     """
     try:
         from idc_index_data import IDC_INDEX_PARQUET_FILEPATH
@@ -50,12 +45,10 @@ def choose(
 
     Args:
         index: as from `read_index`.
-        patients: identifiers such as "LIDC-IDRI-0001".
+        patients: identifiers such as "LIDC-IDRI-0001"; `InputError` for one that is unknown or has no outlined nodule.
         number: the first so many patients in order of identifier.
-        max_gb: whole patients in order of identifier, for as long as they fit into so many GB (10^9 bytes).
-
-    Raises:
-        InputError: a patient is unknown or has no outlined nodule; not even the first one fits into `max_gb`.
+        max_gb: whole patients in order of identifier, for as long as they fit into so many GB (10^9 bytes);
+            `InputError` where not even the first one does.
     """
     size_gb = index.groupby("PatientID")["series_size_MB"].sum() / 1e3
     chosen = list(size_gb.index)
@@ -84,14 +77,10 @@ def incomplete(out: Path, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def download(out: Path, chosen: pd.DataFrame) -> None:
-    """Fetch what is missing of some series with IDC's own client; interrupted, the same call goes on from there.
+    """Fetch what is missing of some series, as from `choose`, into ``out`` with IDC's own client.
 
-    Args:
-        out: the directory to fill; may hold series already.
-        chosen: as from `choose`.
-
-    Raises:
-        InputError: too little room on the disk, or series are incomplete after all; the message says which.
+    Interrupted, the same call goes on from there. `InputError` for too little room on the disk, or where series are
+    incomplete after all.
     """
     out.mkdir(parents=True, exist_ok=True)
     missing = incomplete(out, chosen)

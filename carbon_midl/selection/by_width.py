@@ -26,11 +26,6 @@ def read_widths(directory: Path) -> Results:
     return replace(results, runs=results.runs.sort_values(["filters", "seed"], ignore_index=True))
 
 
-def draw_bootstrap(results: Results) -> PatientBootstrap:
-    """The bootstrap over test patients that every interval of the study comes from."""
-    return PatientBootstrap.draw(patient_dice(results.slices_of("test")))
-
-
 def by_width(results: Results, bootstrap: PatientBootstrap) -> pd.DataFrame:
     """One row a width: means over seeds, Dice with its interval over patients and its range over seeds.
 

@@ -57,16 +57,12 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 class Factors:
     """From energy and time to gCO2eq.
 
-    Attributes:
-        intensity: carbon intensity of the electricity.
-        pue: power usage effectiveness, applied to the energy only.
-        embodied_g_per_h: gCO2eq of making the hardware for each hour of its use; 0 leaves it out. It is a share of
-            something already emitted and not comparable one to one: say so where it is included.
+    An embodied share is of something already emitted and not comparable one to one: say so where it is included.
     """
 
-    intensity: CarbonIntensity
-    pue: float = DEFAULT_PUE
-    embodied_g_per_h: float = 0.0
+    intensity: CarbonIntensity  #: of the electricity.
+    pue: float = DEFAULT_PUE  #: power usage effectiveness, applied to the energy only.
+    embodied_g_per_h: float = 0.0  #: gCO2eq of making the hardware for each hour of its use; 0 leaves it out.
 
     @classmethod
     def of(cls, grid: str | float = "world", pue: float = DEFAULT_PUE, embodied_g_per_h: float = 0.0) -> "Factors":
@@ -101,31 +97,20 @@ class Candidates:
     """Performance and cost of n candidates.
 
     All arrays have the shape (candidates, patients, trainings) of ``carbon_midl.measures``, where patients stands for
-    whatever replicates are paired, and NaN fills up where a candidate has fewer trainings than another.
-
-    Attributes:
-        names: n names, in numerical order where they are numbers, otherwise as they first appeared.
-        performance: between 0 and 1, larger is better.
-        cost: in ``unit``, smaller is better; one in place of the patients where it is that of a whole training.
-        cost_name: "carbon", or the column of another resource.
-        unit: of the cost.
-        performance_name: the column it came from.
-        energy_kwh: as the cost, before PUE, where that was made from energy.
-        duration_s: as the cost, where it is known.
-        factors: that made carbon from energy, where it was.
-        notes: what was left out or assumed, in sentences.
+    whatever replicates are paired, and NaN fills up where a candidate has fewer trainings than another. What a whole
+    training costs, in energy or time, too, has one in place of the patients.
     """
 
-    names: tuple[str, ...]
-    performance: np.ndarray
-    cost: np.ndarray
-    cost_name: str = "carbon"
-    unit: str = CARBON_UNIT
-    performance_name: str = "performance"
-    energy_kwh: np.ndarray | None = None
-    duration_s: np.ndarray | None = None
-    factors: Factors | None = None
-    notes: tuple[str, ...] = ()
+    names: tuple[str, ...]  #: in numerical order where they are numbers, otherwise as they first appeared.
+    performance: np.ndarray  #: between 0 and 1, larger is better.
+    cost: np.ndarray  #: in ``unit``, smaller is better.
+    cost_name: str = "carbon"  #: or the column of another resource.
+    unit: str = CARBON_UNIT  #: of the cost.
+    performance_name: str = "performance"  #: the column it came from.
+    energy_kwh: np.ndarray | None = None  #: before PUE, where the cost was made from energy.
+    duration_s: np.ndarray | None = None  #: where it is known.
+    factors: Factors | None = None  #: that made carbon from energy, where it was.
+    notes: tuple[str, ...] = ()  #: what was left out or assumed, in sentences.
 
     def __len__(self) -> int:
         return len(self.names)
@@ -189,32 +174,21 @@ class Candidates:
 class Columns:
     """Which column holds what; the defaults fit a recorded study, and choose on its validation patients.
 
-    Attributes:
-        candidate: one or several columns that name a candidate together.
-        replicate: seed, fold or patient; "none" where every row is one of its own. By default the patient where a
-            recorded study has slices of the performance's part, otherwise the seed.
-        training: where the replicates are patients, the column that tells a candidate's trainings apart, such as the
-            seed; both are drawn then.
-        performance: between 0 and 1, larger is better. By default validation Dice: ``val_dice_patients`` by patient,
-            ``val_dice`` by seed.
-        cost: smaller is better.
-        unit: of the cost: energy (kWh, Wh, MJ or J, before PUE) is turned into carbon by the factors; g or gCO2eq is
-            carbon; anything else, such as memory in GB, stays as it is. By default kWh of ``energy_kwh``, and nothing
-            of another column.
-        percent: the performance is in percent.
-        paired: all candidates share the replicates; those that some lack are left out. Patients are always shared.
-        separator, decimal, encoding: how a file is written, where `read_table` does not recognise it.
+    The replicate is by default the patient where a recorded study has slices of the performance's part, otherwise the
+    seed; the performance ``val_dice_patients`` by patient, ``val_dice`` by seed. A cost in kWh, Wh, MJ or J is energy
+    before PUE and is turned into carbon by the factors, one in kg, g or mg is carbon, and one in anything else, such as
+    memory in GB, stays as it is; by default ``energy_kwh`` is in kWh, and another column has no unit.
     """
 
-    candidate: tuple[str, ...] = ("filters",)
-    replicate: str = ""
-    training: str | None = None
-    performance: str = ""
-    cost: str = "energy_kwh"
-    unit: str | None = None
-    percent: bool = False
-    paired: bool = False
-    separator: str | None = None
+    candidate: tuple[str, ...] = ("filters",)  #: one or several columns that name a candidate together.
+    replicate: str = ""  #: seed, fold or patient; "none" where every row is one of its own.
+    training: str | None = None  #: where replicates are patients, tells trainings apart, as the seed; both are drawn.
+    performance: str = ""  #: between 0 and 1, larger is better.
+    cost: str = "energy_kwh"  #: smaller is better.
+    unit: str | None = None  #: of the cost.
+    percent: bool = False  #: whether the performance is in percent.
+    paired: bool = False  #: whether all share the replicates, as patients always; those that some lack are left out.
+    separator: str | None = None  #: of a file's cells, where it is not recognised, as all below.
     decimal: str | None = None
     encoding: str | None = None
 
@@ -286,7 +260,11 @@ def read_candidates(
         )
     frame, origin, columns = _rows(table, columns, notes)
     for name, value in (where or {}).items():
-        frame = rows_where(frame, name, value, origin)
+        texts = labels(frame, (name,), "choice of rows", origin)
+        frame = frame[texts == value].reset_index(drop=True)
+        if frame.empty:
+            found = listed(list(texts.dropna().unique()), 8)
+            raise InputError(f"{origin}: no row with {name} = {value}; found {found}.")
     tidy, attributes = _tidy(frame, columns, origin)
     names, arrays = _arrays(_complete(tidy, columns, origin, notes), columns, origin)
     if columns.training and (np.isfinite(arrays["performance"][:, 0]).sum(axis=1) < 2).any():
@@ -506,12 +484,3 @@ def labels(table: pd.DataFrame, names: Sequence[str], role: str, origin: str) ->
     for part in rest:
         joined = (joined + " / " + part).where(joined.notna() & part.notna())
     return joined
-
-
-def rows_where(table: pd.DataFrame, name: str, value: str, origin: str) -> pd.DataFrame:
-    """The rows whose column ``name`` reads ``value``; an `InputError` where there are none."""
-    texts = labels(table, (name,), "choice of rows", origin)
-    rows = table[texts == value]
-    if rows.empty:
-        raise InputError(f"{origin}: no row with {name} = {value}; found {listed(list(texts.dropna().unique()), 8)}.")
-    return rows.reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Choosing by a criterion: who, who else and why; how sure that is; and what the grid and the company change.
+"""Choosing by a criterion: who, who else and why, and how sure that is.
 
 What is drawn to tell how sure a choice is, is what varies in the table: seeds, folds or patients. What does not vary
 there, such as the data set or the training recipe, is not covered. With few replicates the bootstrap knows their spread
@@ -6,8 +6,8 @@ only roughly, and rather too small than too large; with a single one it knows no
 given.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.measures import FEW, drawn_means
-from carbon_midl.selection.candidates import Candidates, Factors
+from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.criteria import Criterion
 from carbon_midl.selection.frontier import on_frontier
 from carbon_midl.units import amount, listed, number
@@ -28,28 +28,14 @@ _RELATIVE_TIE = 1e-12
 
 @dataclass(frozen=True)
 class Choice:
-    """What a criterion chose.
+    """What a criterion chose."""
 
-    Attributes:
-        criterion: with its options, in a few words.
-        chosen: a candidate's name.
-        runner_up: what it would choose without the chosen one; None where there is no other.
-        scores: by candidate; NaN where the criterion gives none.
-        tied: candidates that the criterion cannot tell from the chosen one, which costs the least of them.
-        reason: in a sentence.
-    """
-
-    criterion: str
-    chosen: str
-    runner_up: str | None
-    scores: dict[str, float]
-    tied: tuple[str, ...]
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: no score is null."""
-        scores = {name: None if np.isnan(score) else score for name, score in self.scores.items()}
-        return asdict(self) | {"scores": scores, "tied": list(self.tied)}
+    criterion: str  #: with its options, in a few words.
+    chosen: str  #: a candidate's name.
+    runner_up: str | None  #: what it would choose without the chosen one; None where there is no other.
+    scores: dict[str, float]  #: by candidate; NaN where the criterion gives none.
+    tied: tuple[str, ...]  #: those that it cannot tell from the chosen one, which costs the least of them.
+    reason: str = ""  #: in a sentence.
 
 
 def choose(candidates: Candidates, criterion: Criterion) -> Choice:
@@ -70,10 +56,19 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     if chosen < 0:
         raise InputError(criterion.refusal(candidates))
     scores = dict(zip(candidates.names, criterion.scores(*means, candidates)[0].tolist(), strict=True))
-    runner_up = _chosen_without(candidates, criterion, chosen)
+    runner_up = choice_of(candidates.without(chosen), criterion)
     tied = tuple(candidates.names[index] for index in np.flatnonzero(_largest(utility)[0]) if index != chosen)
     choice = Choice(criterion.describe(candidates), candidates.names[chosen], runner_up, scores, tied)
     return replace(choice, reason=_reason(candidates, choice, criterion.score_name))
+
+
+def choice_of(candidates: Candidates, criterion: Criterion) -> str | None:
+    """The name of the one that is chosen; None where none may be, or there is none."""
+    if not len(candidates):
+        return None
+    means = candidates.mean_performance[None], candidates.mean_cost[None]
+    chosen = int(pick(criterion.utility(*means, candidates), *means)[0])
+    return None if chosen < 0 else candidates.names[chosen]
 
 
 def pick(utility: np.ndarray, performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
@@ -92,16 +87,6 @@ def _largest(utility: np.ndarray) -> np.ndarray:
     top = utility.max(axis=1, keepdims=True)
     tolerance = np.where(np.isfinite(top), np.abs(top) * _RELATIVE_TIE, 0)
     return (utility >= top - tolerance) & (utility > -np.inf)
-
-
-def _chosen_without(candidates: Candidates, criterion: Criterion, index: int) -> str | None:
-    """What would be chosen without one of them; None where none may be."""
-    rest = candidates.without(index)
-    if not len(rest):
-        return None
-    means = rest.mean_performance[None], rest.mean_cost[None]
-    chosen = int(pick(criterion.utility(*means, rest), *means)[0])
-    return None if chosen < 0 else rest.names[chosen]
 
 
 def _reason(candidates: Candidates, choice: Choice, score_name: str) -> str:
@@ -124,7 +109,7 @@ def _reason(candidates: Candidates, choice: Choice, score_name: str) -> str:
         text += f"; {score_name}: {number(score)}"
     if choice.runner_up is not None:
         index = candidates.names.index(choice.runner_up)
-        text += f". Next is {choice.runner_up}, {performance[index]:.4f} at {amount(cost[index], candidates.unit)}"
+        text += f". Runner-up is {choice.runner_up}, {performance[index]:.4f} at {amount(cost[index], candidates.unit)}"
     if choice.tied:
         text += f". It is level with {listed(choice.tied)}; of equals the cheapest is taken, then the best"
     return text + "."
@@ -134,27 +119,21 @@ def _reason(candidates: Candidates, choice: Choice, score_name: str) -> str:
 class Uncertainty:
     """What would be chosen with other replicates.
 
-    Attributes:
-        table: one row a candidate: ``candidate``, ``replicates``, ``performance`` and ``cost`` with their 95 %
-            intervals (``…_low``, ``…_high``), ``rank`` by the criterion (candidates that may not be chosen share the
-            last), ``on_frontier`` as observed, ``frontier_probability`` and ``chosen_probability``. NaN where there
-            is no interval.
-        none_probability: of draws on which no candidate may be chosen; None where nothing could be drawn.
-        draws: how many.
-        notes: what limits all this, in sentences.
+    The table has a row a candidate: ``candidate``, ``replicates``, ``performance`` and ``cost`` with their 95 %
+    intervals (``…_low``, ``…_high``), ``rank`` by the criterion (those that may not be chosen share the last),
+    ``on_frontier`` as observed, ``frontier_probability`` and ``chosen_probability``; NaN where there is no interval.
     """
 
     table: pd.DataFrame
-    none_probability: float | None
+    none_probability: float | None  #: of draws on which no candidate may be chosen; None where nothing could be drawn.
     draws: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  #: what limits all this, in sentences.
 
 
 def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS, seed: int = 0) -> Uncertainty:
     """Choose again on each of ``draws`` draws of the replicates, at least 1; ``seed`` is that of the draws."""
-    count, single = len(candidates), candidates.counts < 2
-    means = candidates.mean_performance[None], candidates.mean_cost[None]
-    performance, cost = means
+    single = candidates.counts < 2
+    performance, cost = means = candidates.mean_performance[None], candidates.mean_cost[None]
     if not single.all():
         performance, cost = drawn_means(candidates.performance, candidates.cost, draws=draws, seed=seed)
     picked = pick(criterion.utility(performance, cost, candidates), performance, cost)
@@ -166,7 +145,7 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
         "rank": pd.Series(-criterion.utility(*means, candidates)[0]).rank(method="min"),
         "on_frontier": on_frontier(*means)[0],
         "frontier_probability": on_frontier(performance, cost).mean(axis=0),
-        "chosen_probability": np.bincount(picked[picked >= 0], minlength=count) / len(picked),
+        "chosen_probability": np.bincount(picked[picked >= 0], minlength=len(single)) / len(picked),
     }
     table = pd.DataFrame(columns)
     if single.all():
@@ -191,43 +170,6 @@ def _notes(candidates: Candidates) -> tuple[str, ...]:
     if (fewest := counts[counts > 1].min()) < FEW:
         notes.append(f"Only {fewest} replicates: intervals and probabilities are rough, and rather too sure.")
     return tuple(notes)
-
-
-def leave_one_out(candidates: Candidates, criterion: Criterion) -> dict[str, str | None]:
-    """By candidate whose absence changes the choice, though it was not chosen: what would be chosen (None: none).
-
-    Scores that are scaled by the table, as PePR's and the weighted sum's, move with the cheapest and dearest
-    candidates; so can the choice.
-    """
-    chosen = choose(candidates, criterion).chosen
-    without = {name: _chosen_without(candidates, criterion, index) for index, name in enumerate(candidates.names)}
-    return {name: instead for name, instead in without.items() if chosen not in (name, instead)}
-
-
-def across_factors(candidates: Candidates, criterion: Criterion, factors: Mapping[str, Factors]) -> pd.DataFrame:
-    """Choose on other grids, with other PUE or embodied shares; a budget and a price stay as many grams.
-
-    One grid and PUE for all scales every cost alike, which changes no choice by performance, frontier, weighted sum,
-    PePR or non-inferiority; it changes what fits a budget or a price in grams, and an embodied share's part.
-
-    Args:
-        candidates: whose cost was made from energy, otherwise an `InputError` says so.
-        criterion: that chooses.
-        factors: by a label of each.
-
-    Returns:
-        Rows with ``label``, ``g_per_kwh``, ``chosen`` (None where none may be) and ``reason``.
-    """
-    rows = []
-    for label, there in factors.items():
-        recosted = candidates.recosted(there)
-        try:
-            choice = choose(recosted, criterion)
-            chosen, reason = choice.chosen, choice.reason
-        except InputError as error:
-            chosen, reason = None, str(error)
-        rows.append((label, there.intensity.g_per_kwh, chosen, reason))
-    return pd.DataFrame(rows, columns=["label", "g_per_kwh", "chosen", "reason"])
 
 
 def side_by_side(

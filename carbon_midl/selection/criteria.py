@@ -17,21 +17,13 @@ PRICE_SHARE = 0.1
 
 
 class Criterion(ABC):
-    """What all criteria share; each is a small class with its options as attributes, which pydantic checks.
+    """What all criteria share; each is a small class with its options as attributes, which pydantic checks."""
 
-    Attributes:
-        name: on the command line.
-        words: what it asks for, with its options and the unit of the cost.
-        score_name: what the scores are, in words.
-        assumption: what must hold for the choice to mean something.
-        source: where it comes from.
-    """
-
-    name: ClassVar[str]
-    words: ClassVar[str]
-    score_name: ClassVar[str]
-    assumption: ClassVar[str]
-    source: ClassVar[str]
+    name: ClassVar[str]  #: on the command line.
+    words: ClassVar[str]  #: what it asks for, with its options and the unit of the cost.
+    score_name: ClassVar[str] = "mean performance"  #: what the scores are, in words.
+    assumption: ClassVar[str]  #: what must hold for the choice to mean something.
+    source: ClassVar[str]  #: where it comes from.
 
     @abstractmethod
     def utility(self, performance: np.ndarray, cost: np.ndarray, candidates: Candidates) -> np.ndarray:
@@ -66,7 +58,6 @@ class Best(Criterion):
 
     name = "best"
     words = "best performance"
-    score_name = "mean performance"
     assumption = "Cost does not matter, and the largest mean is the best candidate and not a lucky one."
     source = "usual practice"
 
@@ -83,7 +74,6 @@ class Budget(Criterion):
 
     name = "budget"
     words = "best within {limit} {unit}"
-    score_name = "mean performance within the budget"
     assumption = "The budget is fixed, and what is left of it is worth nothing."
     source = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
 

@@ -23,21 +23,13 @@ _TOLERANCE = 1e-9
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A candidate in a search: what is known before training, and what its training has shown so far.
+    """A candidate in a search: what is known before training, and what its training has shown so far."""
 
-    Attributes:
-        name: of the candidate.
-        size: what is known beforehand and grows with the cost (multiply-accumulates of a crop, or parameters).
-        epochs: planned.
-        performance: validation performance after each trained epoch, 0–1; NaN for an epoch that failed.
-        cost: of each trained epoch (kWh, or any unit, the same for all trials).
-    """
-
-    name: str
-    size: float
-    epochs: int
-    performance: tuple[float, ...] = ()
-    cost: tuple[float, ...] = ()
+    name: str  #: of the candidate.
+    size: float  #: what is known beforehand and grows with the cost (multiply-accumulates of a crop, or parameters).
+    epochs: int  #: planned.
+    performance: tuple[float, ...] = ()  #: on validation after each trained epoch, 0–1; NaN for one that failed.
+    cost: tuple[float, ...] = ()  #: of each trained epoch (kWh, or any unit, the same for all trials).
 
     @property
     def trained(self) -> int:
@@ -72,19 +64,10 @@ class Step(NamedTuple):
 
 
 class Policy(ABC):
-    """What all policies share; each is a small frozen dataclass with its options as fields, checked by pydantic.
+    """What all policies share; each is a small frozen dataclass with its options as fields, checked by pydantic."""
 
-    Attributes:
-        name: on the command line.
-        words: it and its options, in a few words; recorded tables name it so.
-        assumption: what must hold for its choice to mean something.
-        source: where it comes from.
-    """
-
-    name: ClassVar[str]
-    words: ClassVar[str]
-    assumption: ClassVar[str]
-    source: ClassVar[str]
+    name: ClassVar[str]  #: on the command line.
+    words: ClassVar[str]  #: it and its options, in a few words; recorded tables name it so.
 
     @abstractmethod
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
@@ -119,13 +102,13 @@ def _by_size(trials: Sequence[Trial]) -> list[int]:
     return sorted(range(len(trials)), key=lambda index: trials[index].size)
 
 
-def _patient_steps(trials: Sequence[Trial], indices: Sequence[int], patience: int | None) -> list[Step]:
+def _patient_steps(trials: Sequence[Trial], indices: Sequence[int], patience: int) -> list[Step]:
     """Each to the epoch at which its training would stop if none before improves; those that have stopped left out."""
     steps = []
     for index in indices:
         trial = trials[index]
         best_epoch = trial.performance.index(trial.best) + 1 if trial.best > -math.inf else 0
-        until = min(trial.epochs, best_epoch + (patience or trial.epochs))
+        until = min(trial.epochs, best_epoch + patience)
         if trial.trained < until:
             steps.append(Step(index, until))
     return steps
@@ -137,24 +120,24 @@ class FullSweep(Policy):
 
     name = "full"
     words = "full sweep"
-    assumption = "Cost does not matter."
-    source = "usual practice"
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """All that is left of every training."""
-        return _patient_steps(trials, _by_size(trials), None)
+        order = _by_size(trials)
+        return [Step(index, trials[index].epochs) for index in order if trials[index].trained < trials[index].epochs]
 
 
 @dataclass(frozen=True)
 class EarlyStopping(Policy):
-    """Every candidate is trained until its performance has not improved for ``patience`` epochs."""
+    """Every candidate is trained until its performance has not improved for ``patience`` epochs.
+
+    It assumes that such a training will not improve again by much (Prechelt 1998, Early stopping – but when?).
+    """
 
     patience: PositiveInt = 5
 
     name = "early-stopping"
     words = "early stopping after {patience} epochs without improvement"
-    assumption = "A training that has not improved for so long will not improve again by much."
-    source = "Prechelt 1998, Early stopping – but when? (Neural Networks: Tricks of the Trade)"
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """Each training up to the epoch at which it would stop if none before improves."""
@@ -165,27 +148,22 @@ class EarlyStopping(Policy):
 class SuccessiveHalving(Policy):
     """Each rung gives every survivor the same energy, at least one epoch; one in ``eta`` goes on to ``eta`` times that.
 
-    What candidates are given is energy, not epochs. A rung's allowance is counted in *mean epochs*: an epoch's mean
-    cost over all candidates, known once each has trained its first. So a search means the same whatever the candidates
-    and the unit of cost are, and no cost needs predicting. A rung looks at each candidate only up to the epoch to which
-    its allowance carried it, so that what happens later never changes what an earlier rung decided. The last allowance
-    is that of the mean candidate's whole training.
+    It assumes that who leads after an equal amount of energy will be among the leaders at the end (Jamieson and
+    Talwalkar 2016, AISTATS; Li et al. 2018, Hyperband, JMLR; with energy in place of epochs).
 
-    Attributes:
-        eta: one in so many goes on.
-        first: allowance of the first rung in mean epochs.
+    A rung's allowance is counted in *mean epochs*: an epoch's mean cost over all candidates, known once each has
+    trained its first. So a search means the same whatever the candidates and the unit of cost are, and no cost needs
+    predicting. A rung looks at each candidate only up to the epoch to which its allowance carried it, so that what
+    happens later never changes what an earlier rung decided. The last allowance is that of the mean candidate's whole
+    training.
     """
 
-    eta: Annotated[float, Field(gt=1)] = 2.0
-    first: PositiveFloat = 1.0
+    eta: Annotated[float, Field(gt=1)] = 2.0  #: one in so many goes on.
+    first: PositiveFloat = 1.0  #: allowance of the first rung in mean epochs.
 
     whole_epochs: ClassVar[bool] = False
     name = "halving"
     words = "successive halving in energy, one of {eta:g} from {first:g} mean epochs on"
-    assumption = "Who leads after an equal amount of energy will be among the leaders at the end."
-    source = (
-        "Jamieson and Talwalkar 2016 (AISTATS) and Li et al. 2018 (Hyperband, JMLR), here with energy as the resource"
-    )
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """The first epoch of all; then, rung by rung, what is left of the first rung that is not done."""
@@ -199,7 +177,7 @@ class SuccessiveHalving(Policy):
             reached = {index: _reached(trials[index], energy, limit) for index in survivors}
             if left := [index for index, epochs in reached.items() if epochs is None]:
                 return [Step(index, _affordable(trials[index], energy, limit)) for index in left]
-            ranks = self._ranks([trials[index].up_to(epochs or 0) for index, epochs in reached.items()])
+            ranks = self.ranks([trials[index].up_to(epochs or 0) for index, epochs in reached.items()])
             order = sorted(zip(ranks, survivors, strict=True), key=lambda one: (one[0], -one[1]), reverse=True)
             survivors = [index for _, index in order[: self._kept(number, len(survivors))]]
         return []
@@ -216,7 +194,7 @@ class SuccessiveHalving(Policy):
             if reached[0] != trial.trained:
                 continue  # it has not come so far yet, or was let on before
             there = [one.up_to(epochs) for one, epochs in zip(known, reached, strict=True) if epochs is not None]
-            rank, *ranks = self._ranks(there)
+            rank, *ranks = self.ranks(there)
             if sum(other > rank for other in ranks) >= self._kept(number, len(there)):
                 return False
         return trial.trained < trial.epochs
@@ -233,9 +211,6 @@ class SuccessiveHalving(Policy):
             most_epochs = math.floor(allowance + _TOLERANCE) if self.whole_epochs else math.inf
             yield allowance * mean_cost * (1 + _TOLERANCE), most_epochs
 
-    def _ranks(self, trials: Sequence[Trial]) -> list[tuple[float, ...]]:
-        return [(score, *_rank(trial)) for score, trial in zip(self.scores(trials), trials, strict=True)]
-
     def _kept(self, rung: int, survivors: int) -> int:
         return max(1, math.ceil(survivors / self.one_of(rung) - _TOLERANCE))
 
@@ -243,53 +218,46 @@ class SuccessiveHalving(Policy):
         """Of how many survivors of a rung, counted from 1, one goes on."""
         return self.eta
 
-    def scores(self, trials: Sequence[Trial]) -> list[float]:
-        """What the survivors of a rung are ranked by, the larger the better: the best performance so far."""
-        return [trial.best for trial in trials]
+    def ranks(self, trials: Sequence[Trial]) -> list[tuple[float, ...]]:
+        """What the survivors of a rung are compared by, the larger the better."""
+        return [_rank(trial) for trial in trials]
 
 
 @dataclass(frozen=True)
 class ScreenedHalving(SuccessiveHalving):
     """A screening that most do not pass, then gentle rungs, judged by where the learning curves are heading.
 
+    It assumes that two epochs show who is far behind, and that a curve that rises steeply now goes on rising (as in
+    Swersky et al. 2014, freeze–thaw, and Domhan et al. 2015, IJCAI, but by a straight line; the screening is our own).
+
     Each rung gives every survivor the same energy, at least one epoch and at most as many as the mean candidate gets:
     what a small candidate would not need more epochs for is saved. What counts is the best performance so far, plus
     ``trend`` times what the curve would still gain by the last epoch if it went on rising by the logarithm of the
     epoch as it did since half of the epochs trained. One with a single epoch, which shows no trend, gets the median.
-
-    Attributes:
-        eta: of so many survivors one goes on from later rungs, each with an allowance so many times larger.
-        first: allowance of the first rung in mean epochs; with 2, all but the dearest show a trend.
-        screen: of so many candidates one passes the first rung.
-        trend: share of the promised gain that is believed.
     """
 
-    eta: Annotated[float, Field(gt=1)] = 1.5
-    first: PositiveFloat = 2.0
-    screen: Annotated[float, Field(ge=1)] = 4.0
-    trend: NonNegativeFloat = 0.5
+    eta: Annotated[float, Field(gt=1)] = 1.5  #: one in so many goes on from later rungs.
+    first: PositiveFloat = 2.0  #: allowance of the first rung; with 2 mean epochs, all but the dearest show a trend.
+    screen: Annotated[float, Field(ge=1)] = 4.0  #: of so many candidates one passes the first rung.
+    trend: NonNegativeFloat = 0.5  #: share of the promised gain that is believed.
 
     whole_epochs: ClassVar[bool] = True
     name = "screened-halving"
     words = "one of {screen:g} passes {first:g} mean epochs, then halving by {eta:g} with {trend:.0%} of the trend"
-    assumption = "Two epochs show who is far behind, and a curve that rises steeply now goes on rising."
-    source = (
-        "successive halving as above; curves carried forward as in Swersky et al. 2014 (freeze–thaw) and Domhan et al. "
-        "2015 (IJCAI), but by a straight line; the screening is this project's own"
-    )
 
     def one_of(self, rung: int) -> float:
         """The screening, then eta."""
         return self.screen if rung == 1 else self.eta
 
-    def scores(self, trials: Sequence[Trial]) -> list[float]:
-        """Best performance so far, with the trend."""
+    def ranks(self, trials: Sequence[Trial]) -> list[tuple[float, ...]]:
+        """Best performance so far with the trend, then as without."""
         slopes = [_slope(trial) for trial in trials]
         usual = median(seen) if (seen := [slope for slope in slopes if slope is not None]) else 0.0
-        return [
-            trial.best + self.trend * (usual if slope is None else slope) * math.log(trial.epochs / trial.trained)
+        gains = [
+            self.trend * (usual if slope is None else slope) * math.log(trial.epochs / trial.trained)
             for trial, slope in zip(trials, slopes, strict=True)
         ]
+        return [(trial.best + gain, *_rank(trial)) for trial, gain in zip(trials, gains, strict=True)]
 
 
 def _reached(trial: Trial, energy: float, limit: float) -> int | None:
@@ -323,27 +291,18 @@ def _slope(trial: Trial) -> float | None:
 class Widen(Policy):
     """From the smallest candidate upwards, going on only while the gain pays.
 
+    It assumes that performance rises with size and levels off (the question of Selvan 2021; the rule is our own).
     Candidates are trained in stages of ``stage`` at once, each with early stopping. A stage pays where it raises the
     best performance by at least ``gain`` for every doubling of what the search has cost; the first that does not pay
     is the last.
-
-    Attributes:
-        gain: performance, 0–1, that a doubling of the search's cost must bring.
-        stage: candidates in a stage.
-        patience: epochs without improvement after which a training stops; None trains all epochs.
     """
 
-    gain: NonNegativeFloat = 0.005
-    stage: PositiveInt = 1
-    patience: PositiveInt | None = 5
+    gain: NonNegativeFloat = 0.005  #: performance, 0–1, that a doubling of the search's cost must bring.
+    stage: PositiveInt = 1  #: candidates in a stage.
+    patience: PositiveInt = 5  #: epochs without improvement after which a training stops.
 
     name = "widen"
     words = "widening by {stage} while a doubling of the cost gains at least {gain:g}"
-    assumption = "Performance rises with size and levels off: where one stage does not pay, none does."
-    source = (
-        "the question of Selvan 2021 (MIDL), who finds about 1 % more Dice for 1500 % more carbon; the rule is this "
-        "project's own"
-    )
 
     def steps(self, trials: Sequence[Trial]) -> list[Step]:
         """What is left of the first stage that is not done, if the one before it has paid."""
@@ -375,7 +334,7 @@ POLICIES: dict[str, type[Policy]] = {
 
 
 def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
-    """Make one of `POLICIES` with options as ``eta=3``, "none" where an option may be none.
+    """Make one of `POLICIES` with options as ``eta=3``.
 
     Raises:
         InputError: there is no such policy or option, or a value that the option cannot have.
@@ -390,19 +349,7 @@ def policy_of(name: str, options: Sequence[str] = ()) -> Policy:
     if wrong := [one for one in options if "=" not in one or one.partition("=")[0] not in known]:
         its_options = ", ".join(f"{one}=…" for one in known) or "none"
         raise InputError(f"{name}: found option {wrong[0]!r}; its options are: {its_options}.")
-    given = {key: None if text.lower() == "none" else text for key, text in (one.split("=", 1) for one in options)}
     try:
-        return kind(**given)
+        return kind(**dict(one.split("=", 1) for one in options))
     except ValidationError as error:
         raise InputError(f"{name}: {explain(error, known)}") from None
-
-
-def described() -> str:
-    """All policies with what they do, assume and come from, and their options with defaults; for a help text."""
-    text = ""
-    for name, kind in POLICIES.items():
-        options = ", ".join(f"{field.name}={field.default}" for field in dataclasses.fields(kind))  # type: ignore[arg-type]
-        about = {"Assumes": kind.assumption, "Source": f"{kind.source}.", "Options": options or "none"}
-        text += f"  {name:<17} {(kind.__doc__ or '').splitlines()[0].replace('``', '')}\n"
-        text += "".join(f"{'':<20}{what}: {words}\n" for what, words in about.items())
-    return text

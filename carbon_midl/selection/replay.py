@@ -9,8 +9,8 @@ Two numbers say how good a policy is:
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.measures import interval
-from carbon_midl.selection.candidates import RUN, TEST_DICE, labels, numbers, read_table
+from carbon_midl.selection.candidates import RUN, TEST_DICE, labels, numbers
 from carbon_midl.selection.policies import POLICIES, Policy, Trial
 from carbon_midl.study.results import Results, read_results
 
@@ -29,24 +29,17 @@ TOLERANCE = 0.005
 
 @dataclass(frozen=True)
 class Curves:
-    """Learning curves of candidates that were all trained in full, each a `Trial` at its end.
-
-    Attributes:
-        trials: of the candidates.
-        score: by which a choice is judged, as the test Dice; by default each candidate's best performance.
-    """
+    """Learning curves of candidates that were all trained in full, each a `Trial` at its end."""
 
     trials: tuple[Trial, ...]
-    score: tuple[float, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.trials)
+    score: tuple[float, ...] | None = None  #: judges a choice, as the test Dice; by default the best performance.
 
 
 def curves_of_study(study: Path | Results, candidate: Sequence[str] = ("filters",)) -> dict[int, Curves]:
     """Read a recorded study's curves, by seed: validation Dice and energy (kWh) of each epoch.
 
-    Their score is the mean test Dice over the seeds of a candidate, which columns of ``runs.csv`` name together.
+    Their score is the mean test Dice over the seeds of a candidate, which columns of ``runs.csv`` name together. Where
+    some seeds lack a candidate, only those with the most are read: among fewer a search is another one.
 
     Raises:
         InputError: the results cannot be read, a column is missing, or candidates of a seed share a name.
@@ -65,18 +58,19 @@ def curves_of_study(study: Path | Results, candidate: Sequence[str] = ("filters"
     for seed, run, name, macs in runs[["seed", RUN, "candidate", "macs"]].itertuples(index=False):
         curve = (tuple(tables[run][column].astype(float)) for column in ("val_dice", "energy_kwh"))
         trials.setdefault(seed, []).append(Trial(name, macs, len(tables[run]), *curve))
+    most = max(map(len, trials.values()))
     return {
-        seed: Curves(tuple(trials[seed]), tuple(tested[one.name] for one in trials[seed])) for seed in sorted(trials)
+        seed: Curves(tuple(found), tuple(tested[one.name] for one in found))
+        for seed, found in sorted(trials.items())
+        if len(found) == most
     }
 
 
-def curves_of_table(
-    table: Path | pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str
-) -> Curves:
+def curves_of_table(table: pd.DataFrame, candidate: Sequence[str], size: str, cost: str, performance: str) -> Curves:
     """Read curves from a table with a row a candidate and a column an epoch.
 
     Args:
-        table: CSV file or data frame.
+        table: anybody's, as `read_table` reads it.
         candidate: columns that name it together.
         size: column of what is known before training, such as the number of parameters.
         cost: column of the whole training's cost; every epoch is taken to cost the same share of it, since that is
@@ -88,65 +82,30 @@ def curves_of_table(
         InputError: a column is missing, no column matches, two are of one epoch, a candidate occurs twice, or a cell
             cannot be.
     """
-    frame, origin = (table, "table") if isinstance(table, pd.DataFrame) else (read_table(table), str(table))
-    matching = [str(name) for name in frame.columns if re.fullmatch(performance, str(name))]
+    matching = [str(name) for name in table.columns if re.fullmatch(performance, str(name))]
     epochs = {int(found[-1]): name for name in matching if (found := re.findall(r"\d+", name))}
     if not epochs or len(epochs) < len(matching):
         raise InputError(
-            f"{origin}: {len(matching)} columns match {performance!r}, of {len(epochs)} epochs by the last number in "
+            f"table: {len(matching)} columns match {performance!r}, of {len(epochs)} epochs by the last number in "
             "their names; expected one an epoch, such as val_1, val_2."
         )
-    names = labels(frame, tuple(candidate), "candidate", origin)
+    names = labels(table, tuple(candidate), "candidate", "table")
     if names.isna().any() or names.duplicated().any():
-        raise InputError(f"{origin}: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
-    sizes, costs = numbers(frame, size, "size", origin), numbers(frame, cost, "cost", origin) / len(epochs)
-    scores = [numbers(frame, epochs[epoch], "performance after an epoch", origin) for epoch in sorted(epochs)]
+        raise InputError(f"table: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
+    sizes, costs = numbers(table, size, "size", "table"), numbers(table, cost, "cost", "table") / len(epochs)
+    scores = [numbers(table, epochs[epoch], "performance after an epoch", "table") for epoch in sorted(epochs)]
+    rows = zip(names, sizes.tolist(), np.transpose(scores).tolist(), costs.tolist(), strict=True)
     return Curves(
-        tuple(
-            Trial(str(name), float(size), len(epochs), tuple(map(float, row)), (float(cost),) * len(epochs))
-            for name, size, row, cost in zip(names, sizes, zip(*scores, strict=True), costs, strict=True)
-        )
+        tuple(Trial(name, size, len(epochs), tuple(row), (cost,) * len(epochs)) for name, size, row, cost in rows)
     )
 
 
 class Replay(NamedTuple):
-    """One search on recorded curves.
-
-    Attributes:
-        chosen: name of the candidate.
-        regret: score that the choice gives away against the full sweep's choice.
-        share: cost of the search, the chosen candidate's whole training included, of the full sweep's; 0–1.
-        trained: epochs of each candidate, before the chosen one is finished.
-    """
+    """One search on recorded curves: whom it chose, the regret of that, and the search's share of the cost, 0–1."""
 
     chosen: str
     regret: float
     share: float
-    trained: tuple[int, ...]
-
-
-class Summary(NamedTuple):
-    """A policy over draws of the candidates; intervals are 95 % percentile intervals over the draws.
-
-    Attributes:
-        policy: its name and options.
-        draws: how many.
-        tolerance: regret that does not matter, 0–1.
-        within: share of draws with a regret of at most that.
-        regret: mean score given away, with ``regret_low`` and ``regret_high``.
-        share: mean cost of the search, of the full sweep's, with ``share_low`` and ``share_high``.
-    """
-
-    policy: str
-    draws: int
-    tolerance: float
-    within: float
-    regret: float
-    regret_low: float
-    regret_high: float
-    share: float
-    share_low: float
-    share_high: float
 
 
 def replay(curves: Curves, policy: Policy) -> Replay:
@@ -162,53 +121,31 @@ def replay(curves: Curves, policy: Policy) -> Replay:
                     f"expected a later one, at most {trial.epochs}."
                 )
             trials[index] = full[index].up_to(until)
-    chosen, trained = policy.choose(trials), tuple(trial.trained for trial in trials)
+    chosen = policy.choose(trials)
     trials[chosen] = full[chosen]
     spent, full_cost = (sum(trial.spent for trial in part) for part in (trials, full))
     best = [trial.best for trial in full]
     score = curves.score or best
     regret = score[best.index(max(best))] - score[chosen]
-    return Replay(full[chosen].name, regret, spent / full_cost if full_cost else 1.0, trained)
+    return Replay(full[chosen].name, regret, spent / full_cost if full_cost else 1.0)
 
 
-def summarise(replays: Sequence[Replay], policy: Policy, tolerance: float = TOLERANCE) -> Summary:
-    """Summarise the replays of one policy, at least one, one a draw; ``tolerance`` is regret that does not matter."""
-    regret, share = (np.array([getattr(one, name) for one in replays]) for name in ("regret", "share"))
-    within = float((regret <= tolerance).mean())
-    limits = (*interval(regret.mean(), regret), *interval(share.mean(), share))
-    return Summary(policy.describe(), len(replays), tolerance, within, *limits)
-
-
-def replay_study(
-    study: Path | Results,
-    candidate: Sequence[str] = ("filters",),
-    policies: Sequence[Policy] | None = None,
-    by_test: bool = False,
-) -> pd.DataFrame:
-    """Policies on the curves of a recorded study, each seed a search of its own.
-
-    Where some seeds lack a candidate, only those with the most are searched: among fewer a search is another one.
-
-    Args:
-        study: its results, or their directory.
-        candidate: as in `curves_of_study`.
-        policies: by default every one with its default options.
-        by_test: whether the regret is in mean test Dice, and not in validation Dice.
+def replay_all(searches: Iterable[Curves], policies: Iterable[Policy] | None = None) -> pd.DataFrame:
+    """Replay each policy, by default every one with its default options, on each search, which are draws.
 
     Returns:
-        A row a policy, with ``name``, the fields of `Summary`, and ``chosen``, the different choices of the seeds.
+        A row a policy: its ``name``; as ``policy`` with its options; ``draws``; ``within``, the share of draws with a
+        regret of at most ``tolerance``; the mean ``regret`` and ``share``, and between which values 95 % of the draws
+        lie (``…_low``, ``…_high``; NaN of a single draw); ``chosen``, the different choices.
     """
-    by_seed = list(curves_of_study(study, candidate).values())
-    searched = [curves if by_test else replace(curves, score=None) for curves in by_seed]
-    searched = [curves for curves in searched if len(curves) == max(map(len, by_seed))]
-    return replay_all(searched, policies)
-
-
-def replay_all(searches: Sequence[Curves], policies: Sequence[Policy] | None = None) -> pd.DataFrame:
-    """Each policy on each search: a row a policy, as in `replay_study`."""
-    rows = []
+    rows, searches = [], list(searches)
     for policy in policies or [kind() for kind in POLICIES.values()]:
-        replays = [replay(curves, policy) for curves in searches]
-        choices = ", ".join(dict.fromkeys(one.chosen for one in replays))
-        rows.append({"name": policy.name} | summarise(replays, policy)._asdict() | {"chosen": choices})
+        chosen, *measured = zip(*(replay(curves, policy) for curves in searches), strict=True)
+        regret, share = map(np.array, measured)
+        row = {"name": policy.name, "policy": policy.describe(), "draws": len(searches), "tolerance": TOLERANCE}
+        row["within"] = (regret <= TOLERANCE).mean()
+        for name, drawn in (("regret", regret), ("share", share)):
+            limits = interval(drawn.mean(), drawn) if len(drawn) > 1 else (drawn[0], np.nan, np.nan)
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = limits
+        rows.append(row | {"chosen": ", ".join(dict.fromkeys(chosen))})
     return pd.DataFrame(rows)

@@ -40,23 +40,14 @@ _WAIT_S = 1.0
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it was asked for.
+    """A search as it was asked for."""
 
-    Attributes:
-        study: as read, but in the search's own directory.
-        runs: the candidates, the smallest first: the study's runs of one seed.
-        policy: that decides.
-        limit_kwh: of the whole search before PUE, the chosen candidate's training included; infinite for no limit.
-        archive: the study's crops.
-        metered_alone: whether no other run is made on the same metered device.
-    """
-
-    study: Study
-    runs: tuple[PlannedRun, ...]
-    policy: Policy
-    limit_kwh: float
-    archive: CropArchive
-    metered_alone: bool = True
+    study: Study  #: as read, but in the search's own directory.
+    runs: tuple[PlannedRun, ...]  #: the candidates, which are the study's runs of one seed, the smallest first.
+    policy: Policy  #: that decides.
+    limit_kwh: float  #: of the whole search before PUE, the chosen one's training included; infinite for no limit.
+    archive: CropArchive  #: the study's crops.
+    metered_alone: bool = True  #: whether no other run is made on the same metered device.
 
     @cached_property
     def macs(self) -> list[float]:
@@ -107,18 +98,17 @@ class Search:
     def spent_kwh(self, *but: PlannedRun) -> float:
         """What all candidates but these have used, also between epochs and in attempts that failed."""
         directories = [self.study.directory / run.name for run in self.runs if run not in but]
-        begun = [directory for directory in directories if (directory / FOOTPRINT).exists()]
-        return sum(read_footprint(directory).energy_kwh for directory in begun)
+        return sum(read_footprint(one).energy_kwh for one in directories if (one / FOOTPRINT).exists())
 
     def lock(self, run: PlannedRun, timeout: float = -1) -> FileLock:
         """Held by the process that trains a candidate."""
         return FileLock(self.study.directory / f".{run.name}.lock", timeout)
 
-    def experiment(self, run: PlannedRun, **parameters: Any) -> Experiment:
-        """Prepare to train a candidate, by the study's parameters but for those that are given."""
+    def experiment(self, run: PlannedRun) -> Experiment:
+        """Prepare to train a candidate by the study's parameters."""
         footprint = self.study.footprint
         return open_experiment(
-            **run.options.model_dump() | parameters,
+            **run.options.model_dump(),
             crops=str(self.archive.path.absolute()),
             output=str((self.study.directory / run.name).absolute()),
             pue=footprint.pue,
@@ -180,18 +170,14 @@ def run_search(search: Search, say: Callable[[str], None] = print) -> dict[str, 
     with search.lock(chosen):
         test = _finish(search, chosen)
     trials = search.trials()
-    rest = [trial for trial in trials if trial.name != chosen.name]
     spent_kwh, full_kwh = search.spent_kwh(), sum(predicted_cost(trial, trial.epochs, trials) for trial in trials)
     g_per_kwh = carbon_intensity(search.study.footprint.intensity).g_per_kwh * search.study.footprint.pue
     outcome = {
         "study": search.study.title,
         **search.settings,
         "chosen": chosen.name,
-        "runner_up": rest[search.policy.choose(rest)].name if any(trial.trained for trial in rest) else None,
         "test": test,
         "steps": len(trail_table(search)),
-        "epochs_trained": {trial.name: trial.trained for trial in trials},
-        "val_dice": {trial.name: trial.best if trial.trained else None for trial in trials},
         "energy_kwh": spent_kwh,
         "carbon_g": spent_kwh * g_per_kwh,
         # Without the tests, which a sweep would make of every candidate.
@@ -248,27 +234,25 @@ def _train(search: Search, run: PlannedRun, say: Callable[[str], None], trial: o
 
     def after_epoch(experiment: Experiment) -> None:
         report(experiment)
+        if len(dice) == run.options.epochs:  # only the chosen candidate is tested
+            raise TrainingPaused("trained to its end")
         trials = search.trials()
         if not search.policy.goes_on(trials.pop(search.runs.index(run)), trials):
             raise TrainingPaused(f"ended by the policy after epoch {len(dice)}")
         left_kwh, mean_kwh = search.limit_kwh - search.spent_kwh(), experiment.footprint.energy_kwh / len(dice)
-        if len(dice) < run.options.epochs and mean_kwh > left_kwh:
+        if mean_kwh > left_kwh:
             raise TrainingPaused(f"ended by the budget after epoch {len(dice)}")
 
     try:
-        # It pauses after its last epoch: only the chosen candidate is tested.
-        experiment = search.experiment(run, pause_after=run.options.epochs)
+        experiment = search.experiment(run)
         experiment.after_epoch = after_epoch
         experiment.train()
         raise AssertionError("a training in a search pauses after its last epoch")
     except TrainingPaused as paused:
-        report(experiment)  # one that goes on from its last checkpoint pauses at once
         best = search.trials()[search.runs.index(run)].best
-        to_its_end = len(dice) == run.options.epochs
-        reason = "trained to its end" if to_its_end else str(paused)
-        trial.set_user_attr("reason", reason)
-        say(f"{run.name}: {reason}, validation Dice {best:.3f}, {1000 * experiment.footprint.energy_kwh:.3g} Wh")
-        if not to_its_end:
+        trial.set_user_attr("reason", str(paused))
+        say(f"{run.name}: {paused}, validation Dice {best:.3f}, {1000 * experiment.footprint.energy_kwh:.3g} Wh")
+        if len(dice) < run.options.epochs:
             raise optuna.TrialPruned from None
         return best
     except InputError as error:
@@ -309,8 +293,7 @@ def trail_table(search: Search) -> pd.DataFrame:
     """A row an attempt at a candidate, in the order of ending.
 
     Columns: ``step``, ``candidate``, ``first`` and ``until`` (epochs), ``state`` ("done", "running" or "failed"),
-    ``val_dice`` (the best so far), ``energy_kwh`` of its epochs, ``energy_so_far_kwh`` of all, ``reason`` of its end,
-    ``started`` and ``ended``.
+    ``val_dice`` (the best so far), ``energy_kwh`` of its epochs, ``energy_so_far_kwh`` of all, ``reason`` of its end.
     """
     rows: list[dict[str, Any]] = []
     trained, spent_kwh = Counter[str](), 0.0
@@ -331,8 +314,6 @@ def trail_table(search: Search) -> pd.DataFrame:
                 "energy_kwh": sum(cost[first:]),
                 "energy_so_far_kwh": spent_kwh,
                 "reason": attempt.user_attrs.get("reason", ""),
-                "started": attempt.datetime_start,
-                "ended": attempt.datetime_complete,
             }
         )
     return pd.DataFrame(rows)

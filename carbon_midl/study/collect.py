@@ -21,17 +21,11 @@ SUPERSEDED = ".superseded-"
 
 
 def collect_results(study: Study, names: list[str], left_out: list[str]) -> Path:
-    """Write the tables of the runs ``names``, all of them done, and the manifest, and return their directory.
-
-    The manifest lists the runs ``left_out``, which are not done.
-    """
-    axes = other_axes(study)
-    results, records, rows, epochs, slices = [], [], [], [], []
-    for name in names:
-        result = read_result(study.directory / name)
-        record = costed(study, FootprintRecord.from_dict(result["footprint"]))
-        results.append(result)
-        records.append(record)
+    """Write the tables of the runs ``names``, which are done, and a manifest that lists those that are ``left_out``."""
+    axes, results = other_axes(study), [read_result(study.directory / name) for name in names]
+    records = [costed(study, FootprintRecord.from_dict(result["footprint"])) for result in results]
+    rows, epochs, slices = [], [], []
+    for name, result, record in zip(names, results, records, strict=True):
         rows.append(_run_row(study, axes, name, result, record))
         trained = _table_of(study, name, result, EPOCHS)
         energy_kwh = [record.epoch(number).energy_kwh for number in range(1, len(trained) + 1)]

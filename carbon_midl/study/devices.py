@@ -27,7 +27,7 @@ class Slot:
 def slots(
     devices: Sequence[str] = (), jobs: int | None = None, share_meter: bool = False, ahead: bool = False
 ) -> list[Slot]:
-    """Return a place for each run that is made at the same time.
+    """Return a place for each run that is made at the same time; `InputError` for what cannot be metered.
 
     Args:
         devices: such as "cuda:0", "cuda:1" or "cpu"; none lets torch choose.
@@ -35,10 +35,6 @@ def slots(
         share_meter: allow several runs on one meter; their records say that their energies are not separable.
         ahead: add a second place on each GPU, where the next run starts while one trains. It waits until the GPU is
             free (see :func:`carbon_midl.footprint.nvml.gpu_lock`), so that the meter counts one training at a time.
-
-    Raises:
-        InputError: a device that does not exist, runs that would share a metered device, or ``ahead`` where the meter
-            would also count the start of the next run.
     """
     named = list(devices) or [""]
     if repeated := [name for name in named if named.count(name) > 1]:
@@ -72,11 +68,7 @@ def slots(
 
 @contextmanager
 def reserved(places: Sequence[Slot]) -> Iterator[None]:
-    """Lock the devices that are to be metered alone, so that other runners on this machine do not use them.
-
-    Raises:
-        InputError: one of them is in use.
-    """
+    """Keep other runners here off the devices that are to be metered alone; `InputError` if one is in use."""
     # Numbers such as cuda:0 depend on the GPUs that a scheduler gave to a process; a GPU's name does not.
     metered = {
         meters[0]: place.name or _DEFAULT

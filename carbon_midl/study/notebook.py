@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class TrainingPaused(Exception):
-    """A training was paused where the parameters said so; its state is saved."""
+    """Raised by ``Experiment.after_epoch`` to end a training for now; its state is saved."""
 
 
 def project_root() -> Path:
@@ -52,9 +53,8 @@ class Experiment:
 
     run: Run  #: options, crops, split and directory.
     tracker: Tracker  #: measures the energy.
-    pause_after: int = 0  #: raise ``TrainingPaused`` after this epoch; 0 never does.
     metered_alone: bool = True  #: whether to wait until no other run is trained on the same GPU.
-    after_epoch: "Callable[[Experiment], None]" = lambda experiment: None  #: called after each epoch.
+    after_epoch: "Callable[[Experiment], None]" = lambda experiment: None  #: called after each epoch, and on resuming.
     epochs: pd.DataFrame = field(default_factory=pd.DataFrame)  #: one row per epoch, after ``train``.
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)  #: one row per test slice, after ``test``.
     _all_scores: pd.DataFrame = field(default_factory=pd.DataFrame)  # those of validation slices, too
@@ -96,11 +96,8 @@ class Experiment:
         """Train inside the footprint window "training" and return the per-epoch table.
 
         An interrupted training resumes from its checkpoint, and the energy of its earlier attempts counts. While
-        another run is trained on the same metered GPU, this one waits.
-
-        Raises:
-            InputError: the loss is not finite, or the checkpoint is damaged.
-            TrainingPaused: the epoch ``pause_after`` is done; starting again with a later one, or 0, resumes.
+        another run is trained on the same metered GPU, this one waits. `InputError` where the loss is not finite, or
+        the checkpoint is damaged.
         """
         from carbon_midl.footprint.nvml import gpu_lock, visible_boards
         from carbon_midl.training.fit import begin
@@ -111,8 +108,9 @@ class Experiment:
         if self.run.checkpoint is not None:
             print(f"Going on {training.progress.describe()}.")
             # The earlier attempt may have been killed after it wrote its checkpoint and before the table.
-            write_epochs(self.run.directory, training.progress.epochs)
-            self._pause_if_due(len(training.progress.epochs))
+            if training.progress.epochs:
+                write_epochs(self.run.directory, training.progress.epochs)
+                self.after_epoch(self)
         if self.metered_alone:
             waiting = "Waiting for another run to leave the GPU, whose meter would count both."
             self._tracking.enter_context(gpu_lock(visible_boards(), lambda: print(waiting)))
@@ -149,7 +147,6 @@ class Experiment:
             write_epochs(run.directory, epochs)
             bar.set_postfix_str(f"validation Dice {epoch.val_dice:.3f}")
             self.after_epoch(self)
-            self._pause_if_due(epoch.epoch)
 
         def on_batch(epoch: int, batch: int, batches: int) -> None:
             if bar.total is None:
@@ -172,10 +169,6 @@ class Experiment:
 
     def _write_footprint(self) -> None:
         write_json(self.run.directory / FOOTPRINT, self.footprint.to_dict())
-
-    def _pause_if_due(self, epoch: int) -> None:
-        if self.pause_after and epoch >= self.pause_after:
-            raise TrainingPaused(f"paused after epoch {epoch} of {self.run.options.epochs}; its state is saved")
 
     def plot_curves(self) -> "Figure":
         """Plot losses and validation Dice over the epochs."""
@@ -250,8 +243,6 @@ def open_experiment(**parameters: Any) -> Experiment:
     Raises:
         InputError: an unknown parameter or a bad value; then nothing is opened and nothing written.
     """
-    import matplotlib
-
     from carbon_midl.lidc.phantom import open_phantom
 
     matplotlib.rcdefaults()  # not the user's style, which may need LaTeX
@@ -268,7 +259,7 @@ def open_experiment(**parameters: Any) -> Experiment:
     )
     if not checked.metered_alone:
         tracker.note(NOT_SEPARABLE)
-    return Experiment(prepare_run(directory, options, archive), tracker, checked.pause_after, checked.metered_alone)
+    return Experiment(prepare_run(directory, options, archive), tracker, checked.metered_alone)
 
 
 def free_directory(parent: Path, options: RunOptions) -> Path:

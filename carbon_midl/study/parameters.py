@@ -33,9 +33,6 @@ class NotebookParameters(RunOptions):
     metered_alone: bool = Field(
         True, description="whether nothing else runs on the metered device; False is noted in the footprint"
     )
-    pause_after: int = Field(
-        0, ge=0, description="pause the training after this epoch, so that a search can decide; 0 never"
-    )
 
     @property
     def options(self) -> RunOptions:

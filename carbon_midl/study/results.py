@@ -63,12 +63,7 @@ class Results:
 
     @classmethod
     def of_files(cls, where: str, files: dict[str, bytes]) -> "Results":
-        """Read results from the content of their files.
-
-        Raises:
-            InputError: a file is missing, damaged or of another version of the format, a table lacks a column or has
-                no rows, or a cell holds something else than its column should.
-        """
+        """Read results from the content of their files, checked to the last cell; `InputError` for what cannot be."""
         if missing := [name for name in FILES if name not in files]:
             raise InputError(
                 f"{where}: no {', '.join(missing)}; expected {', '.join(FILES)}. Name a directory such as "
@@ -93,14 +88,13 @@ class Results:
 def read_results(path: Path | str) -> Results:
     """Read results from their directory, from the directory of the study's runs, or from a packed file.
 
-    Of a packed file only the tables and the manifest are read, and nothing is unpacked.
-
     >>> results = read_results("results/recipes")
     >>> len(results.runs), results.manifest["widths"]
     (12, [4, 16])
 
     Raises:
-        InputError: there are no results, or they cannot be read; see `Results.of_files`.
+        InputError: there are no results, a file is missing, damaged or of another version, a table lacks a column or
+            has no rows, or a cell holds something else than its column should.
     """
     path = Path(path)
     if not path.exists():
@@ -119,13 +113,10 @@ def read_results(path: Path | str) -> Results:
 
 
 def read_csv(source: Path | IO[bytes], where: str = "", **options: Any) -> pd.DataFrame:
-    """Read a CSV file as ``pandas.read_csv`` does, with its options, and refuse rows longer than the header.
+    """Read a CSV file as ``pandas.read_csv`` does, with its options; `InputError` where it is missing or no CSV.
 
-    From such rows pandas would take the first cells as labels, and every value would move into the next column.
-    Messages call the source ``where``; by default by its name.
-
-    Raises:
-        InputError: there is no such file, or it is not CSV.
+    Rows longer than the header are refused: pandas would take their first cells as labels, and every value would move
+    into the next column. Messages call the source ``where``; by default by its name.
     """
     where = where or str(source)
     try:
@@ -216,14 +207,10 @@ def _manifest(where: str, content: bytes) -> dict[str, Any]:
 
 
 def read_compute(path: Path | str) -> Compute:
-    """Sum up what a run used, or all runs of a study.
-
-    Args:
-        path: the directory of a run (with ``result.json``, or ``footprint.json`` of an unfinished one), of a study's
-            results, or of a study's runs (with ``results/`` in it).
+    """Sum up what a run used, also an unfinished one, or all runs of a study, by the directory of either's results.
 
     Raises:
-        InputError: it is none of these, or damaged.
+        InputError: there is neither, or it is damaged.
     """
     directory = Path(path)
     if any((results / MANIFEST).is_file() for results in (directory, directory / "results")):
@@ -241,10 +228,7 @@ def _compute_of_study(results: Results) -> Compute:
     widths = ", ".join(map(str, runs["filters"].unique()))
     methods = distinct(method.strip() for methods in runs["energy_method"] for method in methods.split(";"))
     grids = zip(runs["intensity_g_per_kwh"], runs["intensity_source"], strict=True)
-    machines = distinct(
-        machine_text(one["hardware"]) if "hardware" in one else "hardware not recorded"
-        for one in manifest["environments"]
-    )
+    machines = distinct(machine_text(one["hardware"]) for one in manifest["environments"])
     planned = len(runs) + len(manifest["runs_left_out"])
     return Compute(
         subject=f"{len(runs)} networks of {planned} planned ({widths} initial filters)",

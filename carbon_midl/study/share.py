@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import compressed, replaced
@@ -33,6 +33,7 @@ _ABOUT = {
     SLICES: ("application/gzip", "One row per run and validation or test slice: areas in px and Dice; CSV, compressed"),
     MANIFEST: ("application/json", "Where the results come from: crops, split, options, machines, versions, sensors"),
     "study.toml": ("application/toml", "The study: which runs, on which crops, with which options"),
+    "CITATION.cff": ("application/yaml", "Authors, licence and how to cite it, in the Citation File Format"),
 }
 _OF_PARTS = ("abandoned", "dates", "environments", "sensors", "pue_sources", "footprint_notes", "calibration")
 """What a merged manifest keeps of each part."""
@@ -178,11 +179,7 @@ def _sha256(content: bytes) -> str:
 
 
 def check_shareable(results: Results) -> None:
-    """Verify results before they are packed or merged.
-
-    Raises:
-        InputError: a number disagrees, or a run was made with code that is in no commit.
-    """
+    """Verify results before they are packed or merged; nothing may disagree or be made with code in no commit."""
     commits = results.runs.get("commit", pd.Series("", results.runs.index)).fillna("")
     if dirty := results.runs.loc[commits.str.endswith("-dirty"), "run"].tolist():
         raise InputError(
@@ -211,12 +208,11 @@ def pack(
         results: to pack; they are verified first.
         out: the zip file, written whole or not at all.
         study: the study's file, to include.
-        citation: a file with authors and licence in the Citation File Format.
+        citation: a file with authors and licence in the Citation File Format, to include.
         weights: whether to include each run's weights from beside ``study``, as ``RUN.safetensors``.
 
     Raises:
-        InputError: the results disagree with themselves, a file cannot be read, or ``study`` plans other runs or is
-            missing for the weights.
+        InputError: the results disagree with themselves, or ``study`` plans other runs or is missing for the weights.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -242,52 +238,27 @@ def pack(
     crate.name = f"{manifest['title']} (study {manifest['study']})"
     crate.description = f"Dice, energy and carbon footprint of {len(results.runs)} networks trained with carbon-midl."
     crate.datePublished = manifest["dates"]["last"]
+    if citation is not None:
+        files["CITATION.cff"] = citation.read_bytes()
+        if licence := re.search(rb"^license: *[\"']?([\w.+-]+)", files["CITATION.cff"], re.MULTILINE):
+            crate.license = f"https://spdx.org/licenses/{licence[1].decode()}"
     for name, content in files.items():
         kind, text = _ABOUT.get(name, ("application/octet-stream", "Weights of a run, as safetensors"))
         about = {"name": name, "description": text, "encodingFormat": kind, "sha256": _sha256(content)}
         crate.add_file(io.BytesIO(content), name, properties=about, record_size=True)
-
-    def entity(identifier: str, kind: str, name: str) -> ContextEntity:
-        return crate.add(ContextEntity(crate, identifier, {"@type": kind, "name": name}))
-
     crops = manifest["crops"]["fingerprint"]
-    crate.isBasedOn = entity("#crops", "Dataset", f"Crops {crops[:12]}")
-    crate.isBasedOn["identifier"] = crops
-    if citation is not None:
-        authors, licence = _read_citation(citation)
-        numbered = enumerate(authors, start=1)
-        crate.root_dataset["author"] = [entity(f"#author-{number}", *author) for number, author in numbered]
-        crate.license = entity(f"https://spdx.org/licenses/{licence}", "CreativeWork", licence)
+    about = {"@type": "Dataset", "name": f"Crops {crops[:12]}", "identifier": crops}
+    crate.isBasedOn = crate.add(ContextEntity(crate, "#crops", about))
     with replaced(out) as temporary:
         crate.write_zip(temporary)
-
-
-def _read_citation(path: Path) -> tuple[list[tuple[str, str]], str]:
-    """Kind and name of each author, and the licence's SPDX identifier."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        authors = []
-        for author in content["authors"]:
-            person = " ".join(author[key] for key in ("given-names", "family-names") if key in author)
-            authors.append(("Person", person) if person else ("Organization", author["name"]))
-        return authors, content["license"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected a file in the Citation File Format with 'authors', each with a name, and 'license' "
-            f"({type(error).__name__}: {error})."
-        ) from None
 
 
 def merge(parts: Sequence[Results]) -> Results:
     """Join the parts of a study that were made on several machines; their order makes no difference.
 
-    Hardware, dates, sensors and versions of libraries may differ between parts. In the merged ``runs.csv`` the column
-    ``part`` says where each run was made, and ``parts`` in the manifest how each part was made. Merged results can be
-    merged again.
-
-    Raises:
-        InputError: fewer than two parts, one that disagrees with itself, parts of different studies, or a run that is
-            in two parts.
+    In the merged ``runs.csv`` the column ``part`` says where each run was made, and ``parts`` in the manifest how each
+    part was made. Merged results can be merged again. `InputError` for a single part, one that disagrees with itself,
+    parts of different studies, or a run that is in two parts.
     """
     if len(parts) < 2:
         raise InputError("merge: one part; expected two or more of the same study. Name the results of each machine.")

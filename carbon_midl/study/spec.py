@@ -91,14 +91,11 @@ def open_crops(study: Study, render: bool = True) -> CropArchive:
     Raises:
         InputError: there is no such archive, or the phantom is not there and not to be rendered.
     """
-    phantom = study.crops.phantom
-    if phantom is None:
+    if study.crops.phantom is None:
         return CropArchive.open(study.root / str(study.crops.archive))
-    from carbon_midl.lidc.phantom import open_phantom, phantom_directory
+    from carbon_midl.lidc.phantom import open_phantom
 
-    if not (render or phantom_directory(study.root, **phantom.model_dump()).exists()):
-        raise InputError("The phantom is not rendered yet; the first start does that.")
-    return open_phantom(study.root, **phantom.model_dump())
+    return open_phantom(study.root, **study.crops.phantom.model_dump(), render=render)
 
 
 def read_study(path: Path | str) -> Study:

@@ -1,10 +1,7 @@
 """How far a study is and what it has used, read from its runs' directories.
 
-Any process may look at any time. Nothing is written, so it works on a read-only disk.
-
-A search trains a study's candidates in a directory of its own, ``runs/STUDY-search-…``. None of its runs counts as done
-or used here: a policy ended most of them early, and a budget may have ended the chosen one, so none stands for a run of
-the study. Their energy is the price of the search, which ``carbon-midl search --status`` tells.
+Any process may look at any time. Nothing is written, so it works on a read-only disk. Runs of a search lie in a
+directory of their own and do not count here: a policy ended most of them early, so none stands for a run of the study.
 """
 
 from collections import Counter

@@ -31,15 +31,11 @@ _UNTURNED = 0
 
 
 class EpochPlan(NamedTuple):
-    """The random choices of one epoch over ``n`` crops.
+    """The random choices of one epoch over ``n`` crops."""
 
-    ``order``: ``(n,)`` positions in the order of the epoch; ``orientation``: ``(n,)`` 0 … 7 by position, see
-    ``oriented``; ``reader``: ``(n, 4)`` in [0, 1) by position, from which the target "random" chooses its reader.
-    """
-
-    order: NDArray[np.int64]
-    orientation: NDArray[np.int64]
-    reader: NDArray[np.float64]
+    order: NDArray[np.int64]  #: ``(n,)`` positions in the order of the epoch.
+    orientation: NDArray[np.int64]  #: ``(n,)`` 0 … 7 by position, see ``oriented``.
+    reader: NDArray[np.float64]  #: ``(n, 4)`` in [0, 1) by position, from which the target "random" chooses its reader.
 
 
 def plan_epoch(seed: int, epoch: int, crops: int, augment: bool) -> EpochPlan:

@@ -61,10 +61,8 @@ def save_model(model: "nn.Module", card: ModelCard, path: Path) -> None:
 def load_model(path: Path | str) -> tuple["nn.Module", ModelCard]:
     """Read a network that ``save_model`` wrote, from its file or a run's directory; nothing in the file is executed.
 
-    A network other than the built-in U-Net is made by calling the function that the file names.
-
-    Raises:
-        InputError: the file is missing, damaged, or of another kind or version.
+    A network other than the built-in U-Net is made by calling the function that the file names. `InputError` for a file
+    that is missing, damaged, or of another kind or version.
     """
     path = model_path(Path(path))
     metadata, state = _read_tensors(path, _MODEL, _TRAIN_AGAIN)
@@ -80,11 +78,7 @@ def load_model(path: Path | str) -> tuple["nn.Module", ModelCard]:
 
 
 def load_weights(model: "nn.Module", path: Path, card: ModelCard) -> None:
-    """Load the weights in a file into ``model``, whose description is ``card``.
-
-    Raises:
-        InputError: the file is missing, damaged, or of another network or other crops.
-    """
+    """Load the weights in a file into ``model``; `InputError` unless their description is ``card``."""
     saved, saved_card = load_model(path)
     if saved_card != card:
         raise InputError(f"{path}: weights of another network or of other crops. Name the file of this training.")
@@ -137,11 +131,10 @@ class Progress:
 def save_checkpoint(
     path: Path, run: str, progress: Progress, model: "nn.Module", optimiser: "torch.optim.Optimizer"
 ) -> None:
-    """Write the state of a training, whole or not at all.
+    """Write the state of a training, from which only the same ``run``, by its fingerprint, may resume.
 
     The batches follow from the seed and the epoch, so network, optimiser and the position in the epoch are enough: on a
-    CPU a resumed training gives exactly the weights of one that was never interrupted. Only the same ``run``, by its
-    fingerprint, may resume from this state.
+    CPU a resumed training gives exactly the weights of one that was never interrupted.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
@@ -150,11 +143,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: "nn.Module", optimiser: "torch.optim.Optimizer") -> Progress:
-    """Load a stored state into ``model`` and ``optimiser``; nothing in the file is executed.
-
-    Raises:
-        InputError: the file is missing, damaged, or of another network.
-    """
+    """Load a stored state into ``model`` and ``optimiser``; `InputError` if it is damaged or of another network."""
     import torch
 
     metadata, tensors = _read_tensors(path, _CHECKPOINT, _BEGIN_AGAIN)

@@ -21,11 +21,7 @@ _UNPACKED = 512
 
 @dataclass(frozen=True)
 class Split:
-    """The patients of each part; neighbouring slices of a nodule are near copies, so a patient is in one part only.
-
-    Raises:
-        InputError: a part is empty, or a patient is in two parts.
-    """
+    """The patients of each part; neighbouring slices of a nodule are near copies, so a patient is in one part only."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -56,10 +52,7 @@ def split_patients(
 
     ``fractions`` are the shares of training, validation and test; every part gets at least one patient. Of the training
     patients a ``training_share`` is kept, in (0, 1]: those of a smaller share are among those of a larger one, and
-    validation and test patients are the same for all.
-
-    Raises:
-        InputError: fewer than three patients, or fractions that are no shares.
+    validation and test patients are the same for all. `InputError` for fewer than three patients.
     """
     distinct = sorted(set(patients))
     if len(distinct) < 3:
@@ -112,13 +105,10 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Read ``'at least K'`` (K = 1 … 4), ``'any'``, ``'all'``, ``'random'`` or ``'mean'``.
+    """Read ``'at least K'`` (K = 1 … 4), ``'any'``, ``'all'``, ``'random'`` or ``'mean'``; `InputError` for all else.
 
     >>> parse_target("at least 2")
     Target(kind='at least', k=2)
-
-    Raises:
-        InputError: anything else.
     """
     named = {
         "any": Target("at least", 1), "all": Target("at least", READERS),
@@ -150,13 +140,10 @@ class SplitRows:
 
 
 def select_rows(archive: CropArchive, split: Split, readers: str) -> SplitRows:
-    """Choose the rows of each part that have a target of ``readers``.
+    """Choose the rows of each part that have a target of ``readers``; `InputError` where a part has none.
 
     A slice whose consensus is empty (outlined by one reader of four, say) has no lesion by the study's definition, and
     Dice on it is 0 or 1 by convention; such slices are left out of every part and counted.
-
-    Raises:
-        InputError: a part has no slice left.
     """
     target = scored_target(readers)
     has_target = np.concatenate(

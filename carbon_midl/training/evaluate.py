@@ -1,13 +1,13 @@
 """A trained network on other crops: its masks of whole archives, and its scores with intervals over patients."""
 
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, read_json, write_json, write_text
@@ -28,9 +28,7 @@ SIZE_LABELS = ("under 30 px", "30–99 px", "100–299 px", "300 px and more")
 def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArchive]:
     """Open a network, on the device, and the crops to segment.
 
-    Raises:
-        InputError: either cannot be opened, or the crops are too small or have another intensity scale than those that
-            the network was trained on, so that the same tissue has other values.
+    `InputError` where these are too small or have another intensity scale than those that it was trained on.
     """
     from carbon_midl.training.recipes import Efficient, device
 
@@ -49,11 +47,7 @@ def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArch
 
 
 def unseen_rows(model: Path, archive: CropArchive) -> tuple[NDArray[np.int64], str]:
-    """Return the rows of patients that the network was not trained or chosen on, and how many patients these are.
-
-    Raises:
-        InputError: the network was trained or chosen on every patient of the archive.
-    """
+    """Return the rows of patients that the network was not trained or chosen on, and in words how many these are."""
     result = model_path(model).parent / RESULT
     everyone = np.arange(len(archive))
     if not result.is_file():
@@ -66,17 +60,12 @@ def unseen_rows(model: Path, archive: CropArchive) -> tuple[NDArray[np.int64], s
     return archive.rows_of(unseen), f"{len(unseen):,} of {len(archive.patients):,} patients, whom it has not seen"
 
 
-def write_predictions(
-    model: Path, crops: Path, out: Path, soft: bool = False, progress: Callable[[Any], Iterable[Any]] = iter
-) -> Path:
+def write_predictions(model: Path, crops: Path, out: Path, soft: bool = False) -> Path:
     """Segment every crop of an archive; the directory ``out`` appears whole or not at all.
 
     ``masks.npy``: ``(n, H, W)`` bool, true where the probability exceeds one half; ``index.csv``: one row per crop,
     with the number of pixels in its mask; ``probabilities.npy``: ``(n, H, W)`` float16, on request; ``meta.json``:
     network and crops.
-
-    Raises:
-        InputError: model or crops cannot be used, or ``out`` is not empty.
     """
     from carbon_midl.training.scoring import probabilities
 
@@ -89,7 +78,8 @@ def write_predictions(
             with path.open("r+b") as file:  # a full disk is an error here, and would end the process below
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         predicted_px = np.zeros(len(archive), np.int64)
-        for values, rows in progress(probabilities(network, archive, np.arange(len(archive)))):
+        batches = probabilities(network, archive, np.arange(len(archive)))
+        for values, rows in tqdm(batches, unit="batch", disable=None):
             masks[rows] = values > 0.5
             predicted_px[rows] = masks[rows].sum(axis=(1, 2))
             if shares is not None:
@@ -114,9 +104,6 @@ def evaluate(scores: "pd.DataFrame") -> "pd.DataFrame":
     slices; ``dice_patients`` over patients of each one's mean over slices; ``sensitivity``, the share of the target's
     pixels in the mask; ``precision``, the share of the mask's pixels in the target, over slices whose mask is not
     empty; ``dice`` by the target's area. Columns: ``estimate``, ``low``, ``high``, ``n`` (slices) and ``patients``.
-
-    Raises:
-        InputError: the table has no slices.
     """
     import pandas as pd
 

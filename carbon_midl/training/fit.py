@@ -67,11 +67,7 @@ def build_model(options: RunOptions) -> nn.Module:
 
 
 def begin(options: RunOptions, checkpoint: Path | None = None) -> Training:
-    """Make network, optimiser and recipe on ``device()``, in the stored state of ``checkpoint`` if there is one.
-
-    Raises:
-        InputError: a checkpoint that is damaged or of another network, or a network that cannot be made.
-    """
+    """Make network, optimiser and recipe on ``device()``, in the stored state of ``checkpoint`` if there is one."""
     recipe = RECIPES[options.recipe](device())
     model = recipe.place(build_model(options))
     training = Training(model, recipe.optimiser(model, options.learning_rate), recipe)
@@ -96,7 +92,8 @@ def fit(
     """Train until the planned epochs are done or there is a reason to stop, and leave the best weights in the model.
 
     ``checkpoint.safetensors`` is replaced after each epoch, and when the process receives SIGTERM or Ctrl-C;
-    ``weights.safetensors`` whenever validation Dice improves.
+    ``weights.safetensors`` whenever validation Dice improves. `InputError` where the loss is not finite: the files of
+    the last good epoch stay.
 
     Args:
         training: from ``begin``; changed in place.
@@ -108,11 +105,8 @@ def fit(
         on_epoch: called with each finished epoch.
         on_batch: called after each batch with epoch, batch (both from 1) and the number of batches, for progress bars.
         reason_to_stop: called before each epoch but the first; any other text than "" ends the training.
-
-    Raises:
-        InputError: the loss is not finite; checkpoint and best weights of the last good epoch stay.
-        KeyboardInterrupt, SystemExit: the process received a signal to end, and the training's state was saved.
     """
+    # Longer than a function should be, so that a training is read from its first batch to its last in one place.
     model, optimiser, recipe, progress = training.model, training.optimiser, training.recipe, training.progress
     checkpoint, weights, card = directory / CHECKPOINT, directory / WEIGHTS, ModelCard.from_options(options, archive)
     if options.model != BUILT_IN:

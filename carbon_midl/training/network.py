@@ -4,8 +4,6 @@ A network of yours is named ``package.module:function``. The function is called 
 and ``depth`` that it takes, and returns an ``nn.Module`` from ``(N, 1, H, W)`` images to ``(N, 1, H, W)`` logits. It is
 called again wherever the network is needed, so it should make the same network each time; torch's generator is seeded
 before. The module may lie in the working directory or in an installed package.
-
-The size of the built-in U-Net is computed from its definition, without torch.
 """
 
 import importlib
@@ -34,11 +32,7 @@ class NetworkSize(NamedTuple):
 
 
 def build_network(model: str, filters: int, depth: int, channels: int = 1) -> "nn.Module":
-    """Make a network with fresh weights: "unet", or that of ``package.module:function``, which has one input channel.
-
-    Raises:
-        InputError: no such module or function, or one that needs other arguments or returns no network.
-    """
+    """Make a network with fresh weights: "unet", or that of ``package.module:function``, of one input channel."""
     from torch import nn
 
     if model == BUILT_IN:
@@ -61,11 +55,10 @@ def build_network(model: str, filters: int, depth: int, channels: int = 1) -> "n
 
 
 def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) -> NetworkSize:
-    """Count parameters and operations of the built-in U-Net exactly.
+    """Count parameters and operations of the built-in U-Net on a crop of ``size`` px, from its definition.
 
     A 3 × 3 convolution from i to o channels has ``9io + o`` parameters and ``9io`` MACs per pixel; batch normalisation
     has ``2o`` parameters. As is usual, MACs count convolutions only (no bias, normalisation, pooling or interpolation).
-    The crop is ``size`` px high and wide.
 
     >>> unet_size(4, size=128)
     NetworkSize(parameters=46129, macs=58458112)
@@ -84,13 +77,7 @@ def unet_size(filters: int, depth: int = 4, channels: int = 1, size: int = 128) 
 
 @cache
 def network_size(options: RunOptions, size: int) -> NetworkSize:
-    """Count parameters and operations of a run's network on crops of ``size`` px.
-
-    One of yours is made, and its convolutions and matrix products are counted as torch does.
-
-    Raises:
-        InputError: a network that cannot be made.
-    """
+    """Count parameters and operations of a run's network on crops of ``size`` px; of one of yours as torch does."""
     if options.model == BUILT_IN:
         return unet_size(options.filters, options.depth, size=size)
     import torch
@@ -107,8 +94,7 @@ def training_bytes(filters: int, batch_size: int, depth: int = 4, size: int = 12
     """Return the least memory, in bytes, that a training step in 32 bits needs.
 
     Counted are each parameter's value, gradient and Adam's two moments, and for each of the ``batch_size`` crops a step
-    the output of every convolution, from which gradients are computed. Copies made by libraries, and the crops
-    themselves, are not.
+    the output of every convolution, from which gradients are computed.
     """
     down, up = range(depth), range(depth - 1)
     features = sum(3 * filters * 2**level * (size // 2**level) ** 2 for level in (*down, *up)) + size**2
@@ -116,11 +102,7 @@ def training_bytes(filters: int, batch_size: int, depth: int = 4, size: int = 12
 
 
 def check_output(network: "nn.Module", model: str, size: int) -> None:
-    """Check that a network, of that name, returns one logit per pixel of crops of ``size`` px.
-
-    Raises:
-        InputError: the network fails on such crops, or its output has another shape.
-    """
+    """Refuse a network, of that name, that does not return one logit per pixel of crops of ``size`` px."""
     import torch
 
     where = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
@@ -140,11 +122,7 @@ def check_output(network: "nn.Module", model: str, size: int) -> None:
 
 
 def source_of(model: str) -> bytes:
-    """Return the content of the file that defines a network of yours, without running it.
-
-    Raises:
-        InputError: there is no such module, or it has no source.
-    """
+    """Return the content of the file that defines a network of yours, without running it."""
     module = model.partition(":")[0]
     here = str(Path.cwd())
     # A notebook that is executed in the working directory finds the modules there; so does this function.

@@ -47,18 +47,13 @@ _ADDED_LATER = {"model": BUILT_IN, "training_share": 1.0}
 def fingerprinted(values: dict[str, Any]) -> dict[str, Any]:
     """Return the options that a run's fingerprint is made from.
 
-    Options that were added to the library later count only if they differ from their default, so that the fingerprints
-    of earlier runs stay the same.
+    Those that were added later count only if they differ from their default, so that earlier fingerprints stay.
     """
     return {name: value for name, value in values.items() if (name, value) not in _ADDED_LATER.items()}
 
 
 def parse_options(values: dict[str, Any], where: str) -> RunOptions:
-    """Check ``values``, by option name, and return them as options; ``where`` they come from is for the message.
-
-    Raises:
-        InputError: an unknown name or a bad value; the message names each.
-    """
+    """Check ``values``, by option name, and return them as options; `InputError` names each bad one, and ``where``."""
     try:
         options = RunOptions(**values)
     except ValidationError as error:
@@ -96,11 +91,7 @@ def suggestion(name: str, known: Collection[str]) -> str:
 
 
 def check_crop_size(size: Sequence[int], depth: int) -> None:
-    """Check that a U-Net of this depth can halve crops of ``size`` (height, width) px ``depth - 1`` times.
-
-    Raises:
-        InputError: height or width is not a multiple of ``2**(depth - 1)``.
-    """
+    """Refuse crops of ``size`` (height, width) px that a U-Net of this depth cannot halve ``depth - 1`` times."""
     step = 2 ** (depth - 1)
     if any(pixels < step or pixels % step for pixels in size):
         raise InputError(

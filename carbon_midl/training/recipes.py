@@ -173,10 +173,9 @@ def _eager_step(
 class GraphedStep:
     """A training step that is captured once as a CUDA graph and then replayed.
 
-    A step of a narrow U-Net runs some hundred small kernels; launched one by one, they keep the processor busy and the
-    GPU idle. See "Whole-network capture" in PyTorch's notes on CUDA semantics. Only batches of ``batch_size`` are
-    replayed; other batches, such as the last of an epoch, run without the graph. The optimiser is made with
-    ``capturable=True``, and the step does not wait for the device.
+    See "Whole-network capture" in PyTorch's notes on CUDA semantics. Only batches of ``batch_size`` are replayed; the
+    last of an epoch may run without the graph. The optimiser is made with ``capturable=True``, and the step does not
+    wait for the device.
     """
 
     def __init__(

@@ -51,11 +51,8 @@ class UNet(nn.Module):
     >>> network(torch.zeros(2, 1, 64, 64)).shape
     torch.Size([2, 1, 64, 64])
 
-    Level l has ``filters * 2**l`` filters, of ``depth`` levels, at least 1; height and width of the images, which have
-    ``channels``, must be multiples of ``2**(depth - 1)``.
-
-    Raises:
-        InputError: an argument is not a positive integer.
+    Level l of ``depth`` levels has ``filters * 2**l`` filters; height and width of the images, which have ``channels``,
+    must be multiples of ``2**(depth - 1)``. `InputError` for what is no positive integer.
     """
 
     def __init__(self, filters: int, depth: int = 4, channels: int = 1) -> None:
@@ -73,11 +70,7 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(widths[0], 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, channels, H, W)`` to logits ``(N, 1, H, W)``.
-
-        Raises:
-            InputError: H or W is not a multiple of ``2**(depth - 1)``.
-        """
+        """Map images ``(N, channels, H, W)`` to logits ``(N, 1, H, W)``."""
         check_crop_size(images.shape[-2:], self.depth)
         features = [self.first(images)]
         for down in self.down:

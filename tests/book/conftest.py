@@ -8,7 +8,6 @@ import pytest
 from carbon_midl.book.build import build, prepare
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data
-from carbon_midl.selection.by_width import read_widths
 from tests.book.browsing import chromium
 from tests.book.synthetic import make_study
 
@@ -38,13 +37,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def evidence() -> Evidence:
     """What the chapters speak of."""
-    return Evidence.read(ROOT)
+    return Evidence(ROOT)
 
 
 @pytest.fixture(scope="session")
 def shown(study: tuple[Path, Path]) -> WidthStudy:
     """The made-up study as the appendix reads it."""
-    return WidthStudy(read_widths(study[0]))
+    return WidthStudy(study[0])
 
 
 @pytest.fixture(scope="session")

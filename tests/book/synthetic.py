@@ -77,20 +77,20 @@ def write_notebook(path: Path) -> None:
     picture = io.BytesIO()
     Image.new("L", (64, 64), 128).save(picture, "png")
     png = base64.b64encode(picture.getvalue()).decode()
-    progress = [
-        nbformat.v4.new_output("stream", name="stderr", text="epoch 1\repoch 2\r"),
-        nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "bar"}),
+    v4: Any = nbformat.v4
+    outputs = [
+        v4.new_output("stream", name="stderr", text="epoch 1\repoch 2\r"),
+        v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "bar"}),
+        v4.new_output("display_data", {"image/png": png, "text/plain": "<Figure>"}),
     ]
-    shown = [nbformat.v4.new_output("display_data", {"image/png": png, "text/plain": "<Figure>"})]
     cells = [
-        nbformat.v4.new_markdown_cell("# Train one U-Net\n\nOn made-up crops."),
-        nbformat.v4.new_code_cell("train()", execution_count=1, outputs=progress),
-        nbformat.v4.new_markdown_cell("## Example segmentations"),
-        nbformat.v4.new_code_cell("show()", execution_count=2, outputs=shown),
+        v4.new_markdown_cell("# Train one U-Net\n\nOn made-up crops.", id="title"),
+        v4.new_markdown_cell("## Example segmentations", id="heading"),
+        v4.new_code_cell("show()", execution_count=1, outputs=outputs, id="picture"),
     ]
     metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "widgets": {"application/vnd.jupyter.widget-state+json": {"state": {}}},
     }
     path.parent.mkdir(parents=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+    nbformat.write(v4.new_notebook(cells=cells, metadata=metadata), path)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from carbon_midl.book.evidence import WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page, rounded_up
 from carbon_midl.book.figures import CRITERION_LABELS
-from carbon_midl.footprint.grid import carbon_intensity
 from tests.book.conftest import ROOT
 from tests.book.synthetic import INTENSITY, PATIENTS, SEEDS, WIDTHS
 
@@ -28,13 +26,6 @@ def test_the_data_are_the_study_s(shown: WidthStudy) -> None:
     assert data["start"]["grid"] == f"{INTENSITY:g}"
     assert data["grams"]["low"] < data["start"]["budget"] < data["grams"]["high"]
     assert {row["name"]: row["label"] for row in data["criteria"]} == CRITERION_LABELS
-
-
-def test_grids_are_those_of_the_library(explorer: dict[str, Any]) -> None:
-    grids = explorer["grids"]
-    assert len(grids) > 200
-    assert len({grid["code"] for grid in grids}) == len(grids)
-    assert all(grid["g_per_kwh"] == carbon_intensity(grid["code"]).g_per_kwh for grid in grids)
 
 
 @given(st.floats(1e-6, 1e6))

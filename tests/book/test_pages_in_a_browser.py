@@ -1,16 +1,12 @@
 """Every page in headless Chromium: silent, offline, no wider than the screen, figures light or dark like the page."""
 
-import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pypdf import PdfReader
 
-from carbon_midl.book.build import print_paper
-from carbon_midl.errors import InputError
 from tests.book.browsing import listen, needs_chromium, served
 
 if TYPE_CHECKING:
@@ -94,14 +90,3 @@ def test_without_javascript_the_explorer_is_a_figure(browser: "Browser", built: 
     images = [image for image in page.locator("figure .result-figure img").all() if image.is_visible()]
     assert len(images) == 1
     context.close()
-
-
-def test_the_paper_is_one_pdf(prepared: Path, built: Path, tmp_path: Path) -> None:
-    printed = PdfReader(io.BytesIO(print_paper(prepared, built)))
-    titles = [str(entry.title) for entry in printed.outline if not isinstance(entry, list)]
-    assert {"Results", "Conclusions", "What could be wrong"} <= set(titles)
-    assert "Instructors" not in titles
-    text = " ".join(page.extract_text() for page in printed.pages)
-    assert "beyond f = 16, no carbon bought any dice" in " ".join(text.lower().split())
-    with pytest.raises(InputError, match=r"index\.html: no such page. Build the book first"):
-        print_paper(prepared, tmp_path)

@@ -15,7 +15,7 @@ from tests.book.conftest import ROOT
 def test_every_command_is_there_with_its_options() -> None:
     page = commands_page()
     assert page.startswith("# Command line\n")
-    for command in ("study", "study run", "results verify", "crops build", "book pdf", "select"):
+    for command in ("study", "study run", "results verify", "crops build", "book build", "select"):
         assert re.search(rf"^###? `carbon-midl {command}`$", page, re.MULTILINE)
     assert "* `--ahead`: " in page
     assert "\n\n    carbon-midl study run studies/demo.toml" in page
@@ -26,15 +26,14 @@ def test_every_command_is_there_with_its_options() -> None:
 
 
 def test_every_parameter_of_the_notebook_is_there_with_its_default() -> None:
-    header, rows = parameters(ROOT)
-    assert header[0] == "Parameter"
-    named = {name: (kind, default, meaning) for name, kind, default, meaning in rows}
+    table = parameters(ROOT)
+    named = {name: tuple(about) for name, *about in table.to_numpy()}
     assert set(NotebookParameters.model_fields) == set(named)
     assert named["learning_rate"][:2] == ("float", "3e-3")
     assert all(kind and default and meaning for kind, default, meaning in named.values())
     notebook = nbformat.read(ROOT / "notebooks" / "train_unet.ipynb", as_version=4)
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    assert len(rows) == len(cell.source.splitlines())
+    assert len(table) == len(cell.source.splitlines())
 
 
 def test_the_library_pages_name_modules_that_exist() -> None:

@@ -108,6 +108,13 @@ def test_torch_names_the_boards_it_uses(uuids: list[str], boards: list[str], mon
     assert visible_boards({}, SimulatedNvml(FakeClock(), driver=False)) == []
 
 
+def test_a_lost_gpu_hides_no_sound_one() -> None:
+    nvml = SimulatedNvml(FakeClock(), SimulatedGpu("GPU-a", lost=True), SimulatedGpu("GPU-b"))
+    found = find_gpus(nvml, {})
+    assert [sensor.component for sensor in found.sensors] == ["gpu 0"]
+    assert found.missing == ("GPU 0: GPU is lost",)
+
+
 @pytest.mark.parametrize(
     ("driver", "reason"), [(True, "gpu 0: neither energy nor power"), (False, "Driver Not Loaded")]
 )

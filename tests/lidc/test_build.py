@@ -217,9 +217,9 @@ def test_the_command_tells_what_it_will_cut_and_what_is_missing(
 ) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
     file_of(small, scans[1], 0).unlink()
-    (tmp_path / "patients.txt").write_text("\n".join([*PATIENTS[1:], ""]))
+    (tmp_path / "patients.txt").write_text("\n".join([*PATIENTS, ""]))
     arguments = ["crops", "build", str(tmp_path / "out"), "--dicom", str(small), "--size", "64"]
-    arguments += ["--patients", PATIENTS[0], str(tmp_path / "patients.txt")]
+    arguments += ["--patients", str(tmp_path / "patients.txt")]
     assert main([*arguments, "--dry-run"]) == 0
     plan = capsys.readouterr().out
     crops = sum(len(nodule.slice_indices()) for scan in scans[:2] for nodule in scan.nodules)
@@ -241,7 +241,7 @@ def test_the_command_tells_what_it_will_cut_and_what_is_missing(
     ("arguments", "message"),
     [
         (["--patients", "LIDC-IDRI-9999"], "patients: 'LIDC-IDRI-9999' not in LIDC-IDRI"),
-        (["--patients", "LIDC-IDRI-0003"], "none of the patients asked for"),
+        (["--patients", "LIDC-IDRI-0003,LIDC-IDRI-0005"], "none of the patients asked for"),
         (["--patients", "empty.txt"], "patients: no identifiers in empty.txt"),
         (["--size", "63"], "size: 63 px"),
     ],

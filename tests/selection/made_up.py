@@ -27,7 +27,7 @@ def candidates(
         most = max(map(len, lists))
         return np.array([row + [np.nan] * (most - len(row)) for row in lists], dtype=float)
 
-    names = tuple(chr(ord("a") + place) if place < 26 else f"n{place}" for place in range(len(performance)))
+    names = tuple(chr(ord("a") + place) for place in range(len(performance)))
     # Shared replicates are patients of a single training, others are trainings on a single patient.
     axis = 2 if paired else 1
     return Candidates(names, np.expand_dims(padded(performance), axis), np.expand_dims(padded(cost), axis))

@@ -3,12 +3,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
 from carbon_midl.measures import PatientBootstrap
-from carbon_midl.selection.by_width import cheapest_and_dearest, marginal_costs, step_cost
+from carbon_midl.selection.by_width import marginal_costs, step_cost
 
 
 def bootstrap(gains: dict[int, float], noise: float = 0.0) -> PatientBootstrap:
@@ -44,10 +42,3 @@ def test_neighbours_come_first_and_the_whole_range_last() -> None:
     assert list(zip(table["first"], table["second"], strict=True)) == [(4, 8), (8, 16), (8, 16)]
     with pytest.raises(InputError, match="at least two widths"):
         marginal_costs({4: 1.0}, bootstrap({4: 0.0}))
-
-
-@given(st.dictionaries(st.integers(1, 64), st.floats(0.01, 1e6), min_size=1))
-def test_no_width_is_cheaper_than_the_cheapest_or_dearer_than_the_dearest(carbon: dict[int, float]) -> None:
-    cheapest, dearest = cheapest_and_dearest(carbon)
-    assert carbon[cheapest] == min(carbon.values())
-    assert carbon[dearest] == max(carbon.values())

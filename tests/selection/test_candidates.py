@@ -1,6 +1,5 @@
 """Reading candidates: any table, a recorded study, and patients shared by trainings of each candidate's own."""
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.measures import PatientBootstrap, drawn_means, patient_dice
 from carbon_midl.selection.candidates import Columns, Factors, is_test, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import NonInferior
-from carbon_midl.study.results import read_results
 from tests.selection.made_up import write_results
 
 FACTORS = Factors.of(100, pue=1.5)
@@ -37,14 +34,6 @@ def test_a_table_of_runs_is_read_by_default_and_percent_when_told(tmp_path: Path
         assert (read.names, read.paired, read.notes) == (("4", "8", "16"), False, ())
         np.testing.assert_allclose(read.mean_performance, [0.714, 0.718, 0.726])
         np.testing.assert_allclose(read.mean_cost, np.array([0.41, 0.81, 1.61]) * 150)
-
-
-def test_energy_becomes_carbon_by_grid_pue_and_embodied_share() -> None:
-    factors = Factors.of("DK", pue=1.2, embodied_g_per_h=5)
-    read = read_candidates(runs().assign(energy_kwh=1.0, duration_s=360.0), factors=factors)
-    assert read.mean_cost[0] == pytest.approx(1.0 * 1.2 * carbon_intensity("DK").g_per_kwh + 5 * 360 / 3600)
-    assert "Denmark" in factors.describe()
-    assert "embodied" in factors.describe()
 
 
 @pytest.mark.parametrize(
@@ -83,31 +72,24 @@ def test_rows_without_a_number_are_left_out_and_counted() -> None:
     assert read.notes[1] == "Candidates without any complete row: 8."
 
 
-def test_replicates_are_paired_when_asked_on_those_that_all_have() -> None:
-    read = read_candidates(runs().drop(index=0), Columns(paired=True))
-    assert read.paired
-    assert read.counts.tolist() == [2, 2, 2]
-    assert read.notes == ("2 rows left out: not every candidate has that seed.",)
-    apart = runs().iloc[[0, 4]]
+def test_patients_are_paired_and_others_when_asked_on_those_that_all_have() -> None:
+    table = runs().drop(index=0)
+    assert not read_candidates(table).paired
+    assert read_candidates(table).counts.tolist() == [3, 3, 2]
+    for name, paired in (("seed", True), ("patient_id", False)):
+        columns = Columns(replicate=name, paired=paired)
+        read = read_candidates(table.rename(columns={"seed": name}), columns)
+        assert (read.paired, read.counts.tolist()) == (True, [2, 2, 2])
+        assert read.notes == (f"2 rows left out: not every candidate has that {name}.",)
     with pytest.raises(InputError, match="no seed is shared by all 2 candidates"):
-        read_candidates(apart, Columns(paired=True))
+        read_candidates(runs().iloc[[0, 4]], Columns(paired=True))
 
 
-@pytest.mark.parametrize(("replicate", "paired"), [("seed", False), ("patient_id", True)])
-def test_only_patients_are_shared_by_nature(replicate: str, paired: bool) -> None:
-    table = runs().rename(columns={"seed": replicate})
-    assert read_candidates(table, Columns(replicate=replicate)).paired == paired
-    some = read_candidates(table.drop(index=0), Columns(replicate=replicate))
-    assert some.counts.tolist() == ([2, 2, 2] if paired else [3, 3, 2])
-
-
-@pytest.mark.parametrize("name", ["test_dice", "Test AUC", "TEST_acc", "best_test", "test"])
-def test_a_test_score_chooses_only_when_named_and_not_without_a_word(name: str) -> None:
-    table = runs().assign(**{name: 0.9 - runs()["val_dice"] / 10})
-    assert read_candidates(table).performance_name == "val_dice"
-    (note,) = read_candidates(table, Columns(performance=name)).notes
-    assert note.startswith(f"{name} is a test score, and choosing by it uses the test up")
-    assert not any(is_test(other) for other in ("val_dice", "latest", "contest_score", "acc"))
+def test_a_test_score_is_known_by_its_name_and_chooses_only_with_a_word() -> None:
+    assert all(map(is_test, ("test_dice", "Test AUC", "TEST_acc", "best_test", "test")))
+    assert not any(map(is_test, ("val_dice", "latest", "contest_score", "acc")))
+    (note,) = read_candidates(runs().assign(test_dice=0.5), Columns(performance="test_dice")).notes
+    assert note.startswith("test_dice is a test score, and choosing by it uses the test up")
 
 
 def test_repeated_rows_are_refused_and_told_apart() -> None:
@@ -153,27 +135,18 @@ def test_factors_that_cannot_be_or_do_not_apply_are_refused() -> None:
             read_candidates(lacking).recosted(Factors.of(embodied_g_per_h=1))
 
 
+ROW = st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.floats(0, 1), st.floats(0, 1e6))
+
+
 @settings(max_examples=25)
-@given(
-    rows=st.lists(
-        st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.floats(0, 1), st.floats(0, 1e6)),
-        min_size=1,
-        unique_by=lambda row: row[:2],
-    ),
-    order=st.randoms(),
-)
-def test_means_are_those_of_pandas_whatever_the_order_of_rows(
-    rows: list[tuple[str, int, float, float]], order: random.Random
-) -> None:
-    order.shuffle(rows)
+@given(st.lists(ROW, min_size=1, unique_by=lambda row: row[:2]))
+def test_means_are_those_of_pandas_whatever_the_order_of_rows(rows: list[tuple[str, int, float, float]]) -> None:
     table = pd.DataFrame(rows, columns=["filters", "seed", "val_dice", "energy_kwh"])
     read = read_candidates(table, factors=FACTORS)
-    expected = table.groupby("filters").agg(dice=("val_dice", "mean"), kwh=("energy_kwh", "mean"), n=("seed", "size"))
-    expected = expected.loc[list(read.names)]
-    np.testing.assert_allclose(read.mean_performance, expected["dice"])
-    np.testing.assert_allclose(read.mean_cost, expected["kwh"] * 150)
-    np.testing.assert_array_equal(read.counts, expected["n"])
-    assert not read.paired
+    by_name = table.groupby("filters")
+    np.testing.assert_allclose(read.mean_performance, by_name["val_dice"].mean()[list(read.names)])
+    np.testing.assert_allclose(read.mean_cost, by_name["energy_kwh"].mean()[list(read.names)] * 150)
+    np.testing.assert_array_equal(read.counts, by_name.size()[list(read.names)])
     shared = frozenset.intersection(*table.groupby("filters")["seed"].agg(frozenset))
     if shared:
         assert set(read_candidates(table, Columns(paired=True)).counts) == {len(shared)}
@@ -211,9 +184,8 @@ def rewritten(study: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> No
     change(pd.read_csv(study / "slices.csv.gz")).to_csv(study / "slices.csv.gz", index=False)
 
 
-@pytest.mark.parametrize("as_results", [False, True])
-def test_a_study_is_paired_over_its_patients(study: Path, as_results: bool) -> None:
-    read = read_candidates(read_results(study) if as_results else study)
+def test_a_study_is_paired_over_its_patients(study: Path) -> None:
+    read = read_candidates(study)
     assert (read.performance_name, read.notes, read.paired) == ("val_dice_patients", (), True)
     assert (read.names, read.counts.tolist(), read.trainings.tolist()) == (("4", "8", "16"), [25] * 3, [2] * 3)
     slices = pd.read_csv(study / "slices.csv.gz")
@@ -277,6 +249,8 @@ def test_another_grid_and_fewer_candidates_keep_their_trainings() -> None:
     np.testing.assert_allclose(read.mean_performance, frame.groupby("model")["dice"].mean())
     other = read.recosted(Factors.of(100.0, 1.0, embodied_g_per_h=6.0)).without(0)
     assert other.trainings.tolist() == [3, 2]
+    assert other.factors is not None
+    assert other.factors.describe().endswith("PUE 1, 6 gCO2eq embodied per hour of use")
     assert other.mean_cost[0] == pytest.approx((0.002 + 1e-5) * 100 + 0.1)
     assert drawn_means(other.performance, other.cost, draws=500)[1].min() >= 0.2
     np.testing.assert_allclose(other.cost[0], [[0.3, 0.301, 0.302]])

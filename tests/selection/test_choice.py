@@ -9,18 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_midl.selection.candidates import Candidates, Columns, Factors, read_candidates
-from carbon_midl.selection.choice import across_factors, choose, leave_one_out, pick, side_by_side, uncertainty
-from carbon_midl.selection.criteria import CRITERIA, Best, Budget, Criterion, Marginal, Pepr, all_criteria
+from carbon_midl.selection.choice import choice_of, choose, pick, side_by_side, uncertainty
+from carbon_midl.selection.criteria import CRITERIA, Best, Budget, Criterion, Marginal, all_criteria
 from carbon_midl.selection.frontier import on_frontier
 from tests.selection.made_up import EVERY, by_criterion, candidates, random_candidates
-
-
-def on_places(made: Candidates, places: list[tuple[int, ...]]) -> Candidates:
-    """The candidates with the replicates at these places, of each one."""
-    shape = (len(made), -1)
-    performance, cost = made.performance.reshape(shape), made.cost.reshape(shape)
-    drawn = [[kind[row, list(place)].tolist() for row, place in enumerate(places)] for kind in (performance, cost)]
-    return candidates(drawn[0], drawn[1], made.paired)
 
 
 def enumerated(made: Candidates, criterion: Criterion) -> tuple[np.ndarray, np.ndarray]:
@@ -29,14 +21,14 @@ def enumerated(made: Candidates, criterion: Criterion) -> tuple[np.ndarray, np.n
     Confidence limits are those of the candidates as they are.
     """
     each = [list(product(range(count), repeat=count)) for count in made.counts]
-    draws = [[places] * len(made) for places in each[0]] if made.paired else list(product(*each))
-    chosen, frontier = np.zeros(len(made)), np.zeros(len(made))
-    for places in draws:
-        drawn = on_places(made, list(places))
-        means = drawn.mean_performance[None], drawn.mean_cost[None]
-        chosen[pick(criterion.utility(*means, made), *means)] += 1
-        frontier += on_frontier(drawn.mean_performance, drawn.mean_cost)
-    return chosen / len(draws), frontier / len(draws)
+    draws = [(places,) * len(made) for places in each[0]] if made.paired else list(product(*each))
+    performance, cost = (
+        np.array([[kind[row].ravel()[list(place)].mean() for row, place in enumerate(places)] for places in draws])
+        for kind in (made.performance, made.cost)
+    )
+    picked = pick(criterion.utility(performance, cost, made), performance, cost)
+    chosen = np.bincount(picked[picked >= 0], minlength=len(made)) / len(draws)
+    return chosen, on_frontier(performance, cost).mean(axis=0)
 
 
 @by_criterion
@@ -92,26 +84,14 @@ def test_draws_on_which_nothing_fits_the_budget_are_counted() -> None:
     assert sure.table["chosen_probability"].tolist() == pytest.approx([0.75, 0], abs=0.03)
 
 
-def test_what_would_be_chosen_without_another() -> None:
-    made = candidates([0.60, 0.70, 0.71], [0.0, 20.0, 200.0])
-    assert leave_one_out(made, Pepr()) == {"c": "a"}
-    assert leave_one_out(made, Best()) == {}
-    assert leave_one_out(candidates([0.6, 0.7], [1.0, 10.0]), Budget(2.0)) == {}
-    assert leave_one_out(candidates([0.6], [1.0]), Best()) == {}
-
-
 def test_a_budget_in_grams_goes_further_on_a_clean_grid_and_an_embodied_share_can_turn_ranks() -> None:
     table = pd.DataFrame({"model": ["a", "b"], "acc": [0.6, 0.7], "kwh": [1.0, 2.0], "duration_s": [36000.0, 3600.0]})
     columns = Columns(candidate=("model",), replicate="none", performance="acc", cost="kwh", unit="kWh")
     two_models = read_candidates(table, columns)
-    places = {"clean": Factors.of(20, 1.0), "middling": Factors.of(100, 1.0), "dirty": Factors.of(800, 1.0)}
-    table = across_factors(two_models, Budget(150), places).set_index("label")
-    assert table["chosen"].fillna("none").tolist() == ["b", "a", "none"]
-    assert "no candidate within 150 gCO2eq" in str(table.loc["dirty", "reason"])
-    assert table["g_per_kwh"].tolist() == [20, 100, 800]
-    places = {"without": Factors.of(100, 1.0), "with": Factors.of(100, 1.0, embodied_g_per_h=30)}
-    table = across_factors(two_models, Marginal(5.0), places)
-    assert table["chosen"].tolist() == ["a", "b"]
+    on_grids = [choice_of(two_models.recosted(Factors.of(grid, 1.0)), Budget(150)) for grid in (20, 100, 800)]
+    assert on_grids == ["b", "a", None]
+    shares = [choice_of(two_models.recosted(Factors.of(100, 1.0, share)), Marginal(5.0)) for share in (0, 30)]
+    assert shares == ["a", "b"]
 
 
 def test_every_criterion_chooses_beside_the_others_as_it_does_alone() -> None:

@@ -1,4 +1,3 @@
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,15 +20,13 @@ from tests.selection.made_up import EVERY, by_criterion, candidates, random_cand
 
 @by_criterion
 @given(seed=st.integers(0, 10**6))
-def test_a_choice_is_explained_and_written_as_json(criterion: Criterion, seed: int) -> None:
+def test_a_choice_is_explained(criterion: Criterion, seed: int) -> None:
     made = random_candidates(seed)
     choice = choose(made, criterion)
     assert choice.chosen in choice.reason
     assert choice.reason.endswith(".")
     assert choose(made.without(made.names.index(choice.chosen)), criterion).chosen == choice.runner_up
     assert list(choice.scores) == list("abcdef")
-    stored = json.loads(json.dumps(choice.to_dict(), allow_nan=False))
-    assert stored["chosen"] == choice.chosen
     assert not math.isnan(choice.scores[choice.chosen])
 
 
@@ -79,7 +76,7 @@ def test_best_and_budget() -> None:
     assert math.isnan(within.scores["c"])
     assert within.reason == (
         "b performs 0.7000, number 2 of 3, 0.1000 below the best, c, for 10% of its cost; it costs 10 gCO2eq, number 2 "
-        "of 3 from the cheapest. Next is a, 0.6000 at 1 gCO2eq."
+        "of 3 from the cheapest. Runner-up is a, 0.6000 at 1 gCO2eq."
     )
     assert choose(made, Budget(2.0)).runner_up is None
     with pytest.raises(InputError, match=r"within 0.25 gCO2eq; the cheapest, a, costs 1 gCO2eq, 4 times as much"):
@@ -97,9 +94,8 @@ def test_weighted_sum_and_pepr() -> None:
     choice = choose(made, Pepr())
     assert choice.scores == pytest.approx({"a": 0.6, "b": 0.79 / (1 + 9 / 99), "c": 0.4})
     assert choice.criterion == "PePR-C"
-    assert "; PePR: 0.724. Next is" in choice.reason
-    letters = {"memM": "PePR-M", "train_time": "PePR-T", "energy_kwh": "PePR-E", "num_param": "PePR of num_param"}
-    for name, expected in letters.items():
+    assert "; PePR: 0.724. Runner-up is" in choice.reason
+    for name, expected in {"memM": "PePR-M", "energy_kwh": "PePR-E", "num_param": "PePR of num_param"}.items():
         assert choose(replace(made, cost_name=name, unit=""), Pepr()).criterion == expected
 
 
@@ -113,13 +109,10 @@ def test_the_knee_is_the_point_highest_above_the_line() -> None:
     assert math.isnan(choose(dominated, Knee()).scores["c"])
 
 
-@pytest.mark.parametrize(
-    ("performance", "cost"),
-    [([0.5, 0.51, 0.9], [1.0, 9.0, 10.0]), ([0.5, 0.9], [1.0, 10.0]), ([0.9, 0.5], [1.0, 10.0])],
-)
-def test_a_frontier_without_a_knee_leaves_the_cheapest(performance: list[float], cost: list[float]) -> None:
-    choice = choose(candidates(performance, cost), Knee())
-    assert (choice.chosen, choice.scores["a"]) == ("a", 0)
+def test_a_frontier_without_a_knee_leaves_the_cheapest() -> None:
+    for performance in ([0.5, 0.51, 0.9], [0.5, 0.9], [0.9, 0.5]):
+        choice = choose(candidates(performance, [1.0, 9.0, 10.0][: len(performance)]), Knee())
+        assert (choice.chosen, choice.scores["a"]) == ("a", 0)
 
 
 def test_the_marginal_criterion_stops_before_the_step_that_is_too_dear() -> None:
@@ -128,7 +121,7 @@ def test_the_marginal_criterion_stops_before_the_step_that_is_too_dear() -> None
     assert chosen == {0.0: "a", 0.9: "a", 1.1: "b", 19.0: "b", 21.0: "c"}
     choice = choose(made, Marginal(5.0))
     assert choice.scores == pytest.approx({"a": 0.0, "b": 1.0, "c": 20.0, "d": math.nan}, nan_ok=True)
-    assert "; price of a point in the step that leads there: 1. Next is c" in choice.reason
+    assert "; price of a point in the step that leads there: 1. Runner-up is c" in choice.reason
 
     # A small dear step does not hide a large cheap one.
     choice = choose(candidates([0.60, 0.601, 0.80], [1.0, 5.0, 11.0]), Marginal(1.0))
@@ -173,15 +166,12 @@ def test_a_single_replicate_has_no_interval(paired: bool) -> None:
 def test_with_many_replicates_the_limit_is_a_quantile_of_the_bootstrap_whoever_else_is_there() -> None:
     made = random_candidates(3, replicates=60)
     limits = lower_limits(made.performance, 2)
-    assert limits[2] == 0
-    for place in (0, 1, 3):
-        differences = made.performance[place, :, 0] - made.performance[2, :, 0]
-        test = ttest_1samp(differences, 0, alternative="greater")
-        # The two agree for many replicates; the difference is small beside the interval.
-        low = test.confidence_interval(0.95).low
-        assert limits[place] == pytest.approx(low, abs=0.1 * abs(low - differences.mean()))
-    rest = lower_limits(made.performance[[2, 5, 3]], 0)
-    np.testing.assert_array_equal(rest, limits[[2, 5, 3]])
+    others = [0, 1, 3, 4, 5]
+    differences = (made.performance[others] - made.performance[2])[:, :, 0]
+    low = ttest_1samp(differences, 0, axis=1, alternative="greater").confidence_interval(0.95).low
+    # The two agree for many replicates; the difference is small beside the interval.
+    assert (np.abs(limits[others] - low) <= 0.1 * np.abs(low - differences.mean(axis=1))).all()
+    np.testing.assert_array_equal(lower_limits(made.performance[[2, 5, 3]], 0), limits[[2, 5, 3]])
 
 
 @pytest.mark.parametrize(

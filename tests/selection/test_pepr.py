@@ -31,12 +31,6 @@ def table() -> pd.DataFrame:
     return pd.read_csv(SHARED)
 
 
-def scores(performance: "pd.Series[float]", resource: "pd.Series[float]", least: float, most: float) -> list[float]:
-    """PePR with two more candidates, whose resources are what counts as 0 and as 1."""
-    made = candidates([*performance, 0.0, 0.0], [*resource, least, most])
-    return list(choose(made, Pepr()).scores.values())[:-2]
-
-
 @pytest.mark.shared
 @pytest.mark.parametrize(("scaled", "score", "to_convergence", "whole", "unit"), RESOURCES)
 def test_the_published_scores_follow_from_their_normalisation(
@@ -47,22 +41,8 @@ def test_the_published_scores_follow_from_their_normalisation(
     least = (first[to_convergence] - first[scaled] * most) / (1 - first[scaled])
     assert 0 < least < table[whole].min() * unit / EPOCHS
     for dataset, published in table.groupby("dataset"):
-        found = scores(published["best_test"], published[to_convergence], least, most)
+        # Two more candidates, whose resources are what counts as 0 and as 1.
+        made = candidates([*published["best_test"], 0.0, 0.0], [*published[to_convergence], least, most])
+        found = list(choose(made, Pepr()).scores.values())[:-2]
         np.testing.assert_allclose(found, published[score], rtol=0, atol=1e-9, err_msg=str(dataset))
         assert len(found) == 131
-
-
-def test_the_published_pepr_m_is_that_of_reserved_memory() -> None:
-    """The table at hand has the active memory (``memM``); the score was made from the reserved one (``memR``, GB)."""
-    models = ["pnasnet5large", "vgg11", "nasnetalarge", "resnetrs270", "densenet121", "convnext_atto"]
-    memory = np.array([22.718447616, 6.327107584, 21.1812352, 20.937965568, 6.25999872, 1.59383552])
-    best = np.array([0.962171052631579, 0.9424342105263158, 0.96875, 0.9572368421052632])
-    best = np.append(best, [0.841733870967742, 0.758064516129032])
-    published = np.array([0.4827019812910574, 0.7702893688193273, 0.5042665342219943, 0.501254611269005])
-    published = np.append(published, [0.6897598056445104, 0.757169604747473])
-    # Two rows give what counts as 0 and as 1; the others are then predicted.
-    scaled = best / published - 1
-    span = (memory[0] - memory[1]) / (scaled[0] - scaled[1])
-    least = float(memory[0] - scaled[0] * span)
-    found = scores(pd.Series(best), pd.Series(memory), least, least + float(span))
-    np.testing.assert_allclose(found[2:], published[2:], rtol=0, atol=1e-9, err_msg=str(models))

@@ -25,7 +25,7 @@ ANY_POLICY = st.one_of(
     st.builds(EarlyStopping, patience=st.integers(1, 5)),
     st.builds(SuccessiveHalving, eta=st.floats(1.2, 5), first=st.floats(0.5, 4)),
     st.builds(ScreenedHalving, st.floats(1.2, 5), st.floats(0.5, 4), st.floats(1, 8), st.floats(0, 1.5)),
-    st.builds(Widen, st.floats(0, 0.05), st.integers(1, 4), st.one_of(st.none(), st.integers(1, 4))),
+    st.builds(Widen, st.floats(0, 0.05), st.integers(1, 4), st.integers(1, 4)),
 )
 
 
@@ -175,7 +175,7 @@ def test_widening_stops_where_a_doubling_of_the_cost_no_longer_pays() -> None:
         curve("F = 16", 16, 0.652, 0.652, cost=4),
         curve("F = 32", 32, 0.90, 0.90, cost=8),
     ]
-    policy = Widen(gain=0.01, patience=None)
+    policy = Widen(gain=0.01)
     trials = search(policy, full)
     assert [trial.trained for trial in trials] == [2, 2, 2, 0]
     assert trials[policy.choose(trials)].name == "F = 16"
@@ -183,7 +183,7 @@ def test_widening_stops_where_a_doubling_of_the_cost_no_longer_pays() -> None:
 
 def test_options_are_of_the_policy_and_of_its_kinds() -> None:
     assert policy_of("halving", ["eta=3", "first=2"]) == SuccessiveHalving(3.0, 2.0)
-    assert policy_of("widen", ["patience=none", "stage=2"]) == Widen(stage=2, patience=None)
+    assert policy_of("widen", ["patience=3", "stage=2"]) == Widen(stage=2, patience=3)
     for name, option, words in (
         ("halving", "eta", "found option 'eta'; its options are: eta=…, first=…"),
         ("halving", "eta=1", "halving: 'eta' is '1': input should be greater than 1"),

@@ -29,8 +29,6 @@ SPLIT = {part: tuple(f"LIDC-IDRI-{number:04d}" for number in numbers) for part, 
 
 
 class Crops(SimpleNamespace):
-    """An archive of sixty crops, which nobody opens."""
-
     def __len__(self) -> int:
         return 60
 

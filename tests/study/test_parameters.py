@@ -38,7 +38,7 @@ def executed(monkeypatch: pytest.MonkeyPatch, *cells: str) -> dict[str, Any]:
         ("intensity", False, "intensity: found False, expected"),  # YAML's "NO", which is no Norway
         ("intensity", "Denmrk", r"no country code 'Denmrk'; did you mean DK \(Denmark\)"),
         ("crops", 3, "'crops' is 3: input should be a valid string.*-r"),
-        ("pause_after", -1, "'pause_after' is -1: input should be greater than or equal to 0"),
+        ("patience", -1, "'patience' is -1: input should be greater than or equal to 0"),
         ("carbontraker", False, "unknown option 'carbontraker'; did you mean 'carbontracker'"),
     ],
 )

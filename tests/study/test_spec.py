@@ -74,21 +74,9 @@ def test_the_studies_of_the_repository() -> None:
         ('"DK"', '"DK"\npue = 0.5', r"'footprint\.pue' is 0\.5"),
         ("seed = [0, 1]", "seed = [0, 1", r"not valid TOML: .*line"),
         ("seed = [0, 1]", 'seed = [0]\nmodel = ["a.b:c", "d.b:c"]', "two runs would be called .*-seed-0-model-b-c'"),
-        (
-            "epochs = 2",
-            "[options.filters.16]\nepochs = 3",
-            r"\[options\.filters\.16\]: no such width in \[axes\]; .* 4, 8",
-        ),
-        (
-            "epochs = 2",
-            "[options.filters.8]\nepoch = 3",
-            r"filters\.8\]: unknown option 'epoch'; did you mean 'epochs'",
-        ),
-        (
-            "epochs = 2",
-            "[options.filters.8]\nseed = 3",
-            r"\[options\.filters\.8\]: 'seed' is in \[axes\], too; keep one",
-        ),
+        ("epochs = 2", "[options.filters.16]\nepochs = 3", r"filters\.16\]: no such width in \[axes\]; .* 4, 8"),
+        ("epochs = 2", "[options.filters.8]\nepoch = 3", r"filters\.8\]: unknown option 'epoch'; did you mean"),
+        ("epochs = 2", "[options.filters.8]\nseed = 3", r"filters\.8\]: 'seed' is in \[axes\], too; keep one"),
         ("epochs = 2", "[options.filters]\n8 = 3", r"\[options\.filters\.8\]: 3; expected a table of options"),
     ],
 )

@@ -49,11 +49,11 @@ def test_papermill_alone_gives_a_complete_run_and_keeps_no_secret(root: Path) ->
 
 def test_what_cannot_be_ends_with_a_sentence_whichever_way_papermill_gets_it(root: Path) -> None:
     (root / "more.yaml").write_text("epoch: 3")
-    more = ["-f", "more.yaml", "-y", "{seeds: 1, filters: sixteen}", "-r", "pausafter", "2"]
+    more = ["-f", "more.yaml", "-y", "{seeds: 1, filters: sixteen}", "-r", "patienc", "2"]
     before = set(root.iterdir())
     ended = papermill(root, "output", "run", "filtres", 64, "augment", "flase", more=more)
     assert ended.returncode == 1
-    known_by = {"filtres": "filters", "epoch": "epochs", "seeds": "seed", "pausafter": "pause_after"}
+    known_by = {"filtres": "filters", "epoch": "epochs", "seeds": "seed", "patienc": "patience"}
     for unknown, known in known_by.items():
         assert f"unknown option '{unknown}'; did you mean '{known}'?" in ended.stderr
     assert "'filters' is 'sixteen': input should be a valid integer." in ended.stderr

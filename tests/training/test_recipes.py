@@ -74,14 +74,6 @@ def test_the_fused_optimiser_steps_as_the_plain_one() -> None:
         assert torch.allclose(plain, fused, rtol=1e-5, atol=1e-6)
 
 
-def test_the_reference_is_fp32_whatever_the_hardware() -> None:
-    recipe = Reference(CPU)
-    assert recipe.precision == "fp32"
-    with recipe.computing():
-        assert not torch.is_autocast_enabled("cpu")
-        assert not torch.backends.cudnn.allow_tf32
-
-
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_every_loss_is_lowest_for_the_target(loss: str) -> None:
     targets = (torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.7).float()

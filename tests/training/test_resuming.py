@@ -1,4 +1,4 @@
-"""An interrupted training goes on as if nothing had happened."""
+"""An interrupted training goes on as if nothing had happened, and its weights are read back."""
 
 import os
 import signal
@@ -6,17 +6,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.training.checkpoint import checkpointed_run, load_checkpoint, load_model
+from carbon_midl.training.checkpoint import (
+    ModelCard,
+    checkpointed_run,
+    load_checkpoint,
+    load_model,
+    load_weights,
+    save_model,
+)
 from carbon_midl.training.data import select_rows, split_patients
 from carbon_midl.training.fit import Training, begin, build_model, fit
 from carbon_midl.training.options import RunOptions
 from carbon_midl.training.recipes import RECIPES
+from carbon_midl.training.unet import UNet
 
 OPTIONS = RunOptions(filters=3, depth=3, epochs=4, batch_size=8, learning_rate=1e-2, readers="random", patience=3)
+CARD = RunOptions(filters=4, depth=3, readers="at least 3")
 
 
 def go_on(archive: CropArchive, options: RunOptions, directory: Path, stop_at: tuple[int, int] | None) -> Training:
@@ -110,3 +120,38 @@ def test_the_optimisers_state_keeps_the_layout_of_the_weights(discs: CropArchive
     for parameter in model.parameters():
         assert optimiser.state[parameter]["exp_avg"].stride() == parameter.stride()
         assert float(optimiser.state[parameter]["step"]) == 2
+
+
+@pytest.fixture
+def saved(discs: CropArchive, tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    save_model(UNet(4, 3), ModelCard.from_options(CARD, discs), path)
+    return path
+
+
+def test_a_model_comes_back_with_what_it_needs(discs: CropArchive, tmp_path: Path) -> None:
+    model = UNet(4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    save_model(model, ModelCard.from_options(CARD, discs), tmp_path / "weights.safetensors")
+    for path in (tmp_path, tmp_path / "weights.safetensors"):
+        again, card = load_model(path)
+        assert card == ModelCard(4, 3, 1, discs.size, discs.intensity, "at least 3", discs.fingerprint)
+        assert same(model, again)
+
+
+def test_weights_of_another_network_are_refused(saved: Path, discs: CropArchive) -> None:
+    other = CARD.model_copy(update={"filters": 8})
+    with pytest.raises(InputError, match="weights of another network"):
+        load_weights(UNet(8, 3), saved, ModelCard.from_options(other, discs))
+
+
+def test_damage_is_named(saved: Path, tmp_path: Path) -> None:
+    whole = saved.read_bytes()
+    for content in (b"torn", whole[: len(whole) // 2], b""):
+        saved.write_bytes(content)
+        with pytest.raises(InputError, match=r"weights\.safetensors: missing, truncated or no safetensors file"):
+            load_model(saved)
+    save_file({"anything": torch.zeros(1)}, saved)
+    with pytest.raises(InputError, match="found weights without a description, expected carbon-midl U-Net 1"):
+        load_model(saved)
+    with pytest.raises(InputError, match="no model there; expected a run's directory"):
+        load_model(tmp_path / "elsewhere")

@@ -1,0 +1,430 @@
+"""What a point of Dice costs, and whether wider is worth it: the tables of the answer, from the recorded tables alone.
+
+    python -m studies.answer [--out results/lidc-answer]
+
+``make book`` computes them again before each build. Candidates are chosen by validation Dice, and what is printed of
+them is test Dice; a patient is the unit, and intervals are those of `carbon_midl.measures`.
+"""
+
+import argparse
+from collections.abc import Callable
+from itertools import pairwise, product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from carbon_midl.errors import InputError
+from carbon_midl.files import write_text
+from carbon_midl.measures import could_be_best, difference_errors, drawn_means, interval
+from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.choice import choose
+from carbon_midl.selection.criteria import PRICE_SHARE, Best, Budget, Knee, Marginal, NonInferior, Pepr, Weighted
+from carbon_midl.selection.frontier import POINT, step_prices
+from carbon_midl.study.results import Results, read_results
+
+OUT = Path("results/lidc-answer")
+GPU, LENGTHS, STEPS = Path("results/lidc"), Path("results/lidc-length"), Path("results/lidc-steps")
+CALIBRATION = Path("results/lidc-calibration")
+WH = 1000
+"""Wh in a kWh."""
+Tables = dict[str, pd.DataFrame]
+
+
+def scores_by_patient(results: Results, part: str, candidate: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Mean Dice over each patient's slices, for candidates that columns of ``runs.csv`` name.
+
+    Returns:
+        The candidates, a row each, with ``n`` (trainings); and scores of shape (candidates, patients, trainings), NaN
+        where a candidate has fewer trainings than another.
+
+    Raises:
+        InputError: the results lack that part of the split.
+    """
+    slices = results.slices_of(part)
+    if slices.empty:
+        raise InputError(
+            f"{results.where}: no {part} slices; an answer needs validation and test. Collect the study again."
+        )
+    by_run = slices.groupby(["run", "patient_id"])["dice"].mean().unstack().dropna(axis=1)
+    runs = results.runs.set_index("run").loc[by_run.index].reset_index()
+    groups = runs.groupby(candidate, sort=True).indices
+    scores = np.full((len(groups), by_run.shape[1], max(map(len, groups.values()))), np.nan)
+    for place, rows in enumerate(groups.values()):
+        scores[place, :, : len(rows)] = by_run.to_numpy()[rows].T
+    names = pd.DataFrame(list(groups), columns=candidate)
+    return names.assign(n=[len(rows) for rows in groups.values()]), scores
+
+
+def with_interval(name: str, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """The mean of each candidate with its 95 % interval, as three columns."""
+    (drawn,) = drawn_means(scores)
+    limits = [interval(np.nanmean(own), means) for own, means in zip(scores, drawn.T, strict=True)]
+    return dict(zip([name, f"{name}_low", f"{name}_high"], np.array(limits).T, strict=True))
+
+
+# --- The frontier: every width with its own step size, at several lengths ---------------------------------------------
+
+
+def frontier(lengths: Results) -> pd.DataFrame:
+    """A row a width and length: losses, Dice with intervals, energy, whether it could be best, price of the next point.
+
+    ``wh_per_point`` is the energy of another point of validation Dice in the step to that candidate along the upper
+    hull of Dice against energy: 0 for its cheapest corner, empty off the hull. The same step's gain in *test* Dice has
+    its interval, in points, in ``gain``.
+    """
+    candidate = ["filters", "epochs"]
+    names, validation = scores_by_patient(lengths, "validation", candidate)
+    _, test = scores_by_patient(lengths, "test", candidate)
+    means = lengths.runs.groupby(candidate)[["learning_rate", "energy_kwh", "carbon_g"]].mean().reset_index()
+    table = names.merge(means).merge(last_losses(lengths, candidate))
+    table["energy_wh"] = table.pop("energy_kwh") * WH
+    table = table.assign(**with_interval("val_dice", validation), **with_interval("test_dice", test))
+    table["could_be_best"] = could_be_best(test)
+    table["wh_per_point"] = step_prices(table["val_dice"].to_numpy(), table["energy_wh"].to_numpy())
+    corners = table[table["wh_per_point"].notna()].sort_values("energy_wh").index
+    for before, after in pairwise(corners):
+        table.loc[after, ["gain", "gain_low", "gain_high"]] = np.array(difference(test, before, after)) / POINT
+    return table
+
+
+def difference(scores: np.ndarray, first: int, second: int) -> tuple[float, float, float]:
+    """Difference in mean, second minus first, with its 95 % interval."""
+    pair = scores[[first, second]]
+    (drawn,) = drawn_means(pair)
+    before, after = np.nanmean(pair, axis=(1, 2))
+    return interval(after - before, drawn[:, 1] - drawn[:, 0])
+
+
+def last_losses(results: Results, by: list[str]) -> pd.DataFrame:
+    """Mean training and validation loss of the last epoch, by columns of ``runs.csv``."""
+    last = results.epochs.sort_values("epoch").groupby("run").tail(1)[["run", "train_loss", "val_loss"]]
+    table = last.merge(results.runs[["run", *by]], on="run")
+    return table.groupby(by)[["train_loss", "val_loss"]].mean().reset_index()
+
+
+def step_sizes(steps: Results) -> pd.DataFrame:
+    """A row a width and step size: validation Dice by patient, training loss, energy, and which step was chosen."""
+    candidate = ["filters", "learning_rate"]
+    names, validation = scores_by_patient(steps, "validation", candidate)
+    energy = steps.runs.groupby(candidate)["energy_whole_run_kwh"].sum().mul(WH).rename("energy_wh").reset_index()
+    table = names.merge(last_losses(steps, candidate)).merge(energy).assign(**with_interval("val_dice", validation))
+    return table.assign(chosen=table.groupby("filters")["val_dice"].transform("max") == table["val_dice"])
+
+
+# --- The recorded study on the GPU: a fixed protocol ------------------------------------------------------------------
+
+
+def power(study: Results, seeds: tuple[int, ...] = (1, 3, 5, 10)) -> pd.DataFrame:
+    """Half-width in points of a 95 % interval of a difference between two widths, if each had so many seeds.
+
+    From the spread that the study has itself, mean over pairs of widths: between patients it stays, between trainings
+    it shrinks with their number.
+    """
+    _, scores = scores_by_patient(study, "test", ["filters"])
+    count, trainings = len(scores), scores.shape[2]
+    errors = np.array([difference_errors(scores, place)[0] for place in range(count)])
+    variance = errors[~np.eye(count, dtype=bool)] ** 2
+    # What a difference varies by when trainings are taken as they are, from the paired differences of patients.
+    by_patient = np.nanmean(scores, axis=2)
+    paired = np.array([(by_patient - own).var(axis=1, ddof=1) / scores.shape[1] for own in by_patient])
+    between_seeds = np.maximum(variance - paired[~np.eye(count, dtype=bool)], 0) * trainings
+    kept = variance - between_seeds / trainings
+    return pd.DataFrame(
+        [(n, 1.96 * np.sqrt(kept + between_seeds / n).mean() / POINT) for n in seeds], columns=["seeds", "half_width"]
+    )
+
+
+def poster_pairs(study: Results, where: str, candidate: list[str]) -> pd.DataFrame:
+    """From the cheapest candidate to the best (by validation where there is some) and to the dearest, in per cent.
+
+    ``carbon`` and ``dice`` are per cent of the cheapest's; ``price`` is per cent more carbon for a per cent of Dice,
+    with infinity as its upper limit where Dice may not have risen.
+    """
+    names, test = scores_by_patient(study, "test", candidate)
+    judged = test
+    if (study.slices["part"] == "validation").any():
+        _, judged = scores_by_patient(study, "validation", candidate)
+    energy = by_training(study, names, candidate, "energy_kwh")
+    dice, kwh = drawn_means(test, energy)
+    mean_dice, mean_kwh = np.nanmean(test, axis=(1, 2)), np.nanmean(energy, axis=(1, 2))
+    cheapest, best, dearest = mean_kwh.argmin(), np.nanmean(judged, axis=(1, 2)).argmax(), mean_kwh.argmax()
+    rows = []
+    for step, other in (("cheapest to best", best), ("cheapest to dearest", dearest)):
+        carbon = interval(
+            100 * (mean_kwh[other] / mean_kwh[cheapest] - 1), 100 * (kwh[:, other] / kwh[:, cheapest] - 1)
+        )
+        gain = interval(
+            100 * (mean_dice[other] / mean_dice[cheapest] - 1), 100 * (dice[:, other] / dice[:, cheapest] - 1)
+        )
+        price = [carbon.estimate / limit if limit > 0 else np.inf for limit in (gain.estimate, gain.high, gain.low)]
+        row = {"study": where, "step": step, "n": int(names["n"].min())}
+        row |= {
+            f"{end}_{key}": names.loc[place, key]
+            for end, place in (("from", cheapest), ("to", other))
+            for key in candidate
+        }
+        for name, values in (("carbon", carbon), ("dice", gain), ("price", price)):
+            row |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def by_training(study: Results, names: pd.DataFrame, candidate: list[str], column: str) -> np.ndarray:
+    """A column of ``runs.csv`` as scores of shape (candidates, 1, trainings), in the order of their names."""
+    groups = study.runs.sort_values("run").groupby(candidate)[column]
+    values = np.full((len(names), 1, int(names["n"].max())), np.nan)
+    for place, key in enumerate(names[candidate].itertuples(index=False, name=None)):
+        own = groups.get_group(key).to_numpy()
+        values[place, 0, : len(own)] = own
+    return values
+
+
+def replicability(study: Results) -> pd.DataFrame:
+    """What studies with a single training of each width would have said: a row a pair of widths.
+
+    ``wider_is_better`` is the share of all pairs of single trainings in which the wider network has the higher test
+    Dice, of ``pairs``; ``one_per_cent`` the share in which it gains more than nothing and at most 1.5 per cent, which
+    rounds to the poster's "1 %".
+    """
+    names, test = scores_by_patient(study, "test", ["filters"])
+    dice = np.nanmean(test, axis=1)
+    rows = []
+    for narrow, wide in ((n, w) for n, w in product(range(len(dice)), repeat=2) if n < w):
+        gains = 100 * (dice[wide][None, :] / dice[narrow][:, None] - 1)
+        gains = gains[np.isfinite(gains)]
+        rows.append(
+            (
+                *names["filters"].iloc[[narrow, wide]],
+                gains.size,
+                (gains > 0).mean(),
+                ((gains > 0) & (gains <= 1.5)).mean(),
+            )
+        )
+    return pd.DataFrame(rows, columns=["narrow", "wide", "pairs", "wider_is_better", "one_per_cent"])
+
+
+def optimism(study: Results, seeds: tuple[int, ...] = (1, 3), repeats: int = 20_000) -> pd.DataFrame:
+    """How much too good the winner looks, in points, where each width has so many trainings and the best mean is taken.
+
+    The winner's own mean of those trainings, less the mean of all its trainings; averaged over random studies, which
+    draw their trainings from those that there are, with replacement.
+    """
+    _, test = scores_by_patient(study, "test", ["filters"])
+    dice = np.nanmean(test, axis=1)
+    generator = np.random.default_rng(0)
+    rows = []
+    for n in seeds:
+        taken = generator.integers(0, dice.shape[1], size=(repeats, len(dice), n))
+        means = np.take_along_axis(dice[None], taken, axis=2).mean(axis=2)
+        winner = means.argmax(axis=1)
+        rows.append((n, (means.max(axis=1) - dice.mean(axis=1)[winner]).mean() / POINT))
+    return pd.DataFrame(rows, columns=["seeds", "points"])
+
+
+# --- What is counted --------------------------------------------------------------------------------------------------
+
+IDLE_W = (70.0, 115.0)
+"""What the board of the record may have drawn without work, which was not recorded then: the range of other records."""
+HOST_W = (100.0, 200.0, 300.0)
+"""What the rest of a server may draw beside its GPU."""
+PEAK_FLOPS = 990e12
+"""Of an H100 in bf16 without sparsity, from its data sheet."""
+TRAINING_FLOPS, VALIDATION_FLOPS = 6, 2
+"""Floating-point operations of a multiply-accumulate: two forward, and twice as many backward."""
+CARBONTRACKER_CPU_W = 35.6
+"""Half of a mean TDP, which carbontracker takes for a processor it cannot measure."""
+
+
+def counted(study: Results, calibration: Results) -> pd.DataFrame:
+    """By what is counted, how many times as much F = 64, 16 and 8 take as F = 4: a row a way of counting."""
+    means = study.runs.groupby("filters")[["duration_s", "energy_kwh", "energy_gpu_kwh", "macs"]].mean()
+    hours = means["duration_s"] / 3600
+    ways = {"time": means["duration_s"]}
+    ways |= {f"as recorded, and {watt:.0f} W of a host": means["energy_kwh"] + hours * watt / WH for watt in HOST_W}
+    ways |= {"as recorded": means["energy_kwh"], "GPU": means["energy_gpu_kwh"]}
+    ways |= {f"GPU less {watt:.0f} W when idle": means["energy_gpu_kwh"] - hours * watt / WH for watt in IDLE_W}
+    ways |= {
+        "two processor cores": calibration.runs.groupby("filters")["energy_kwh"].mean(),
+        "arithmetic": means["macs"],
+    }
+    table = pd.DataFrame({way: values / values.loc[4] for way, values in ways.items()}).T
+    return (
+        table.reindex(columns=[8, 16, 32, 64])
+        .rename(columns="{}/4".format)
+        .rename_axis("counted")
+        .rename_axis(columns=None)
+        .reset_index()
+    )
+
+
+def efficiency(study: Results) -> pd.DataFrame:
+    """A row a width: joules of the GPU for 10¹² operations, share of the GPU's peak, and its mean power in W."""
+    slices = study.manifest["slices"]
+    an_epoch = TRAINING_FLOPS * slices["train"] + VALIDATION_FLOPS * slices["validation"]
+    runs = study.runs.assign(flop=study.runs["macs"] * study.runs["epochs_trained"] * an_epoch)
+    joules = runs["energy_gpu_kwh"] * 3.6e6
+    table = pd.DataFrame(
+        {
+            "filters": runs["filters"],
+            "j_per_tflop": joules / (runs["flop"] / 1e12),
+            "share_of_peak": runs["flop"] / runs["duration_s"] / PEAK_FLOPS,
+            "gpu_w": joules / runs["duration_s"],
+        }
+    )
+    return table.groupby("filters").mean().reset_index()
+
+
+def trackers(study: Results) -> pd.DataFrame:
+    """A row a width: carbontracker's GPU energy as a share of ours, over the same time, with its range over seeds."""
+    runs = study.runs
+    theirs = (
+        runs["carbontracker_energy_before_pue_kwh"] - CARBONTRACKER_CPU_W * runs["carbontracker_duration_s"] / 3.6e6
+    )
+    shares = theirs / (runs["energy_gpu_kwh"] * runs["carbontracker_duration_s"] / runs["duration_s"])
+    return shares.groupby(runs["filters"]).agg(["mean", "min", "max"]).reset_index()
+
+
+# --- More than Dice ---------------------------------------------------------------------------------------------------
+
+METRICS: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
+    "Dice": lambda table: 2 * table["overlap_px"] / (table["target_px"] + table["predicted_px"]),
+    "IoU": lambda table: table["overlap_px"] / (table["target_px"] + table["predicted_px"] - table["overlap_px"]),
+    "area": lambda table: 1 - (table["predicted_px"] / table["target_px"] - 1).abs().clip(upper=1),
+}
+"""Metrics of a slice or nodule, from its pixels; "area" is 1 less the relative error of the area, at least 0."""
+UNITS = {"slice": ["patient_id", "nodule", "slice"], "nodule": ["patient_id", "nodule"], "patient": ["patient_id"]}
+PIXELS = ["target_px", "predicted_px", "overlap_px"]
+
+
+def by_unit(slices: pd.DataFrame, metric: str, unit: str) -> pd.DataFrame:
+    """A metric by unit (rows) and run (columns): of a nodule's pixels added up, of a patient the mean of the slices."""
+    if unit == "nodule":
+        slices = slices.groupby(["run", *UNITS["nodule"]])[PIXELS].sum().reset_index()
+    values = slices.assign(value=METRICS[metric](slices)).groupby(["run", *UNITS[unit]])["value"].mean()
+    return values.unstack("run").dropna()
+
+
+def more_than_dice(study: Results, candidate: list[str]) -> pd.DataFrame:
+    """A row a candidate: Dice by slice, nodule and patient, error of the volume, nodules that are missed or poor."""
+    slices = study.slices_of("test")
+    columns = {
+        f"dice_{unit}_{summary}": getattr(by_unit(slices, "Dice", unit), summary)()
+        for unit, summary in product(UNITS, ("mean", "median"))
+    }
+    nodules = slices.groupby(["run", *UNITS["nodule"]])[PIXELS].sum()
+    columns |= {
+        "volume_error": (nodules["predicted_px"] / nodules["target_px"] - 1).groupby("run").mean(),
+        "volume_error_median": (nodules["predicted_px"] / nodules["target_px"] - 1).groupby("run").median(),
+        "missed": (nodules["overlap_px"] == 0).groupby("run").mean(),
+        "below_half": (METRICS["Dice"](nodules) < 0.5).groupby("run").mean(),
+    }
+    by_run = study.runs.set_index("run")[candidate].join(pd.DataFrame(columns))
+    return by_run.groupby(candidate).mean().reset_index()
+
+
+# --- The multiverse: every defensible path of analysis ----------------------------------------------------------------
+
+COSTS = {
+    "energy": "energy_kwh",
+    "energy to the best epoch": "energy_to_best_kwh",
+    "arithmetic": "macs",
+    "time": "duration_s",
+}
+DECISIONS = ("unit", "summary", "metric", "cost", "criterion")
+
+
+def paths(study: Results, candidate: list[str], part: str = "test") -> pd.DataFrame:
+    """What each path of analysis chooses: a row a path, a column a decision, and the chosen candidate's columns.
+
+    A path takes a metric of slices, nodules or patients, the mean or median over them, the mean over trainings, a cost
+    and a criterion. A budget lies halfway, by ratio, between the cheapest and the dearest; the price of a point is a
+    tenth of the median cost.
+    """
+    slices, runs = study.slices_of(part), study.runs.set_index("run")
+    keys = [runs[name] for name in candidate]
+    rows = []
+    for unit, metric in product(UNITS, METRICS):
+        values = by_unit(slices, metric, unit)
+        for summary, (cost_name, column) in product(("mean", "median"), COSTS.items()):
+            performance = getattr(values, summary)().groupby(keys).mean()
+            cost = runs[column].groupby(keys).mean()[performance.index].to_numpy(dtype=float)
+            candidates = Candidates(
+                tuple(map(str, performance.index)), performance.to_numpy()[:, None, None], cost[:, None, None]
+            )
+            for criterion in (
+                Best(), NonInferior(), Budget(float(np.sqrt(cost.min() * cost.max()))), Weighted(), Pepr(), Knee(),
+                Marginal(PRICE_SHARE * float(np.median(cost))),
+            ):  # fmt: skip
+                chosen = performance.index[candidates.names.index(choose(candidates, criterion).chosen)]
+                rows.append((unit, summary, metric, cost_name, criterion.name, *np.atleast_1d(chosen)))
+    return pd.DataFrame(rows, columns=[*DECISIONS, *candidate])
+
+
+def shares_of_paths(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
+    """The share of all paths that choose each candidate."""
+    return chosen.groupby(candidate).size().div(len(chosen)).rename("share").reset_index()
+
+
+def deciding(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
+    """How often each decision of the analyst matters: of pairs of paths that differ in it alone, the share that differ.
+
+    Returns:
+        A row a decision, the weightiest first, with ``pairs``.
+    """
+    rows = []
+    answers = chosen[candidate].astype(str).agg(" ".join, axis=1)
+    for decision in DECISIONS:
+        others = [name for name in DECISIONS if name != decision]
+        pairs = differing = 0
+        for _, group in answers.groupby([chosen[name] for name in others]):
+            same = group.value_counts()
+            pairs += len(group) * (len(group) - 1) // 2
+            differing += (len(group) ** 2 - (same**2).sum()) // 2
+        rows.append((decision, pairs, differing / pairs))
+    table = pd.DataFrame(rows, columns=["decision", "pairs", "share"])
+    return table.sort_values("share", ascending=False, ignore_index=True)
+
+
+# --- All of it --------------------------------------------------------------------------------------------------------
+
+
+def answer(root: Path = Path()) -> Tables:
+    """Every table of the answer by its name, from the results recorded below ``root``."""
+    gpu, lengths, steps = (read_results(root / where) for where in (GPU, LENGTHS, STEPS))
+    calibration = read_results(root / CALIBRATION)
+    width, point = ["filters"], ["filters", "epochs"]
+    gpu_paths, length_paths = paths(gpu, width), paths(lengths, point)
+    return {
+        "frontier": frontier(lengths),
+        "step-sizes": step_sizes(steps),
+        "power": power(gpu),
+        "poster": pd.concat(
+            [poster_pairs(gpu, "GPU, fixed protocol", width), poster_pairs(lengths, "two cores, frontier", point)]
+        ),
+        "replicability": replicability(gpu),
+        "optimism": optimism(gpu),
+        "counted": counted(gpu, calibration),
+        "efficiency": efficiency(gpu),
+        "trackers": trackers(gpu),
+        "metrics-gpu": more_than_dice(gpu, width),
+        "metrics-frontier": more_than_dice(lengths, point),
+        "paths-gpu": shares_of_paths(gpu_paths, width),
+        "paths-frontier": shares_of_paths(length_paths, point),
+        "deciding-gpu": deciding(gpu_paths, width),
+        "deciding-frontier": deciding(length_paths, point),
+    }
+
+
+def main() -> None:
+    """Compute and write every table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=OUT, help="(default: %(default)s)")
+    out = parser.parse_args().out
+    for name, table in answer().items():
+        write_text(out / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+    print(f"{out}: written.")
+
+
+if __name__ == "__main__":
+    main()
