@@ -7,13 +7,21 @@ from typing import NoReturn
 import pytest
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import in_words, is_locked, locked, new_directory, read_json, replaced, replaced_directory
-from carbon_midl.files import write_text as write
+from carbon_midl.files import (
+    in_words,
+    is_locked,
+    locked,
+    new_directory,
+    read_json,
+    replaced,
+    replaced_directory,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    write(path, "old")
+    write_text(path, "old")
     with pytest.raises(OSError, match="disk full"), replaced(path) as temporary:
         temporary.write_text("half")
         raise OSError("disk full")
