@@ -152,7 +152,7 @@ def test_two_cores_of_a_processor_that_is_not_known_are_not_a_whole_one(
 
 
 def test_memory_is_that_of_the_machine_or_of_the_share_given(tmp_path: Path) -> None:
-    machine_gb = psutil.virtual_memory().total / 2**30
+    machine_gb = sensors.memory_bytes() / 2**30
     own, root = tmp_path / "cgroup", tmp_path / "fs"
     job = root / "slurm" / "job1"
     job.mkdir(parents=True)
