@@ -25,13 +25,14 @@ class Finding(NamedTuple):
     result: str
 
 
-def record(benchmark: str, findings: list[Finding], machine: str) -> None:
-    """Keep the findings of a benchmark in place of its earlier ones, and make the table anew.
+def record(benchmark: str, findings: list[Finding], machine: str, kind: str = "") -> None:
+    """Keep the findings of a benchmark in place of its earlier ones on a machine of this kind, and make the table anew.
 
     Args:
         benchmark: its file's name, such as "masks.py".
         findings: what it found.
         machine: what of the machine it used, such as "one core"; its name is added.
+        kind: of machine, where each is recorded, such as "bf16".
     """
     RESULTS.mkdir(exist_ok=True)
     content = {
@@ -41,7 +42,7 @@ def record(benchmark: str, findings: list[Finding], machine: str) -> None:
         "commit": commit(),
         "findings": [finding._asdict() for finding in findings],
     }
-    write_json(RESULTS / f"{Path(benchmark).stem}.json", content)
+    write_json(RESULTS / f"{'-'.join(filter(None, [Path(benchmark).stem, kind]))}.json", content)
     write_text(README, with_table(README.read_text(encoding="utf-8")))
 
 

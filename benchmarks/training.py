@@ -10,7 +10,8 @@ Three contenders train on the same random crops with Adam, cross-entropy and sof
 
 They take turns; a ratio is that of one turn. GFLOP/s counts two operations a multiply–accumulate and three passes'
 worth a step (forward, and backward twice as much), for each network's own convolutions; beside it stands what a large
-matrix product reaches on the same machine, in the number format of the recipe.
+matrix product reaches on the same machine, in the number format of the recipe. Where the hardware has no units for
+bf16 nothing is computed in it: a large product would take minutes.
 """
 
 import argparse
@@ -29,12 +30,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.record import Finding, record
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
+from carbon_midl.study.devices import number_format
 from carbon_midl.training.batches import plan_epoch
 from carbon_midl.training.data import parse_target
 from carbon_midl.training.fit import build_model
 from carbon_midl.training.options import RunOptions
 from carbon_midl.training.recipes import RECIPES, Reference, device
 from carbon_midl.training.scoring import LOSSES
+from carbon_midl.units import plural
 
 # Enough to outlast the start of worker processes, few enough for a wide network on two cores.
 BATCHES = {4: 40, 8: 20, 16: 8, 24: 4, 32: 3, 48: 3, 64: 3}
@@ -42,6 +45,7 @@ GPU_BATCHES = 200
 # Not timed: workers start, kernels are chosen, a CUDA graph is captured.
 WARM_UP = {"cpu": 1, "cuda": 8}
 PASSES_A_STEP = 3
+FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Contender = Callable[[], Iterator[Tensor]]
 
 
@@ -58,8 +62,9 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="put the findings into the table of README.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    peaks = {name: matrix_gflops(dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     efficient = RECIPES["efficient"](device())
+    peaks = {name: matrix_gflops(FORMATS[name]) for name in dict.fromkeys(("fp32", efficient.precision))}
+    print(f"recipe efficient: {number_format('efficient')}", flush=True)
     found = []
     for filters in options.filters:
         batches = BATCHES[filters] if device().type == "cpu" else GPU_BATCHES
@@ -104,8 +109,10 @@ def main() -> None:
     products = " and ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in peaks.items())
     print(f"a large matrix product: {products}")
     if options.record:
-        machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{options.threads} threads"
-        record("training.py", [*found, Finding("a large matrix product", "–", products)], machine)
+        machine = torch.cuda.get_device_name() if torch.cuda.is_available() else plural(options.threads, "thread")
+        units = "with" if efficient.precision == "bf16" else "without"
+        found.append(Finding("a large matrix product", "–", products))
+        record("training.py", found, f"{machine}, {units} units for bf16", efficient.precision)
 
 
 def ours(recipe_name: str, archive: CropArchive, filters: int, batch_size: int) -> Contender:

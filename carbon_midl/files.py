@@ -1,5 +1,6 @@
 """Files and directories that are written whole or not at all, and by one process at a time."""
 
+import errno
 import fcntl
 import gzip
 import json
@@ -7,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,21 @@ from carbon_midl.errors import InputError
 # The highest level of gzip takes several times as long and saves some per cent.
 _GZIP_LEVEL = 6
 _WAIT_S = 0.5
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+# Errors that say that a place cannot be written to, and those of the disk, which may come without a place.
+_PLACES = (errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM)
+_DISK = (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE, *_NO_LOCKS)
+
+
+def in_words(error: InputError | OSError) -> str:
+    """Say what was refused, where, and the way out; "" for an error that may be a mistake in the code."""
+    if isinstance(error, InputError):
+        return str(error)
+    place = error.filename2 or error.filename
+    if error.errno not in _DISK and not (place and error.errno in _PLACES):
+        return ""
+    way_out = "see to the place (its permissions, its space), and the same command goes on."
+    return f"{place or 'the disk'}: {error.strerror}. Nothing done is lost; {way_out}"
 
 
 @contextmanager
@@ -30,7 +46,8 @@ def replaced(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it became the file, or could not be made
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,7 +83,7 @@ def read_json(path: Path) -> Any:
         InputError: the file is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -81,6 +98,7 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         path: the lock's file, which is created if it is missing, and stays.
         on_wait: called twice a second while another process holds the lock; an exception from it ends the waiting.
     """
+    check_locks(path)
     lock = FileLock(path)
     while True:
         try:
@@ -92,6 +110,21 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         yield
     finally:
         lock.release()
+
+
+def check_locks(path: Path) -> None:
+    """Check that the lock ``path`` can be held; `InputError` where its file system has none that end with a process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("a") as file, suppress(BlockingIOError):  # held by another process
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise InputError(
+            f"{path}: this file system has no locks ({error.strerror}), which keep two processes from one directory. "
+            "Work on a local disk and copy the results, or have this one mounted with locks."
+        ) from None
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
+# Not a module of tests: it takes calls away from the Python that loads it.
+collect_ignore = ["no_linux"]
 SIZE = 32
 # Fixtures that take long to make. Tests that use one are slow, and a group that one of pytest-xdist's processes runs.
 GROUPS = {"prepared": "book", "again": "book", "finished": "study"}

@@ -1,3 +1,4 @@
+import io
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ import typer
 from carbon_midl import __version__
 from carbon_midl.cli import app, main
 from carbon_midl.lidc.crops import CropArchive
+from tests.study.tiny import study_toml, write_study
 
 ROOT = Path(__file__).parents[1]
 
@@ -118,6 +120,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.startswith("carbon-midl: ")
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_terminal_cannot_show_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert main(["study", "status", str(write_study(tmp_path, study_toml()))]) == 0
+    terminal.seek(0)
+    assert "filters-2-seed-0  waiting  0/40   ?" in terminal.read()
+
+
+def test_files_are_written_before_anything_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("builtins.print", closed)
+    with pytest.raises(BlockingIOError):
+        main(["select", "results/recipes", "--candidate", "recipe,filters", "--json", str(tmp_path / "x.json")])
+    assert (tmp_path / "x.json").exists()
 
 
 def test_interrupting_is_no_error_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,22 @@
+import errno
+import fcntl
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import new_directory, read_json, replaced, replaced_directory, write_text
+from carbon_midl.files import (
+    in_words,
+    is_locked,
+    locked,
+    new_directory,
+    read_json,
+    replaced,
+    replaced_directory,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -64,3 +77,35 @@ def test_damaged_json_is_named(tmp_path: Path, content: bytes) -> None:
         read_json(tmp_path / "result.json")
     with pytest.raises(InputError, match=r"missing\.json: no such file"):
         read_json(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_named_and_reading_needs_none(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(InputError, match=r"run/\.lock: this file system has no locks .* Work on a local disk"):
+        locked(tmp_path / "run" / ".lock").__enter__()
+    assert not is_locked(tmp_path / "run" / ".lock")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk: No space left on device. Nothing done is lost"),
+        (OSError(errno.EROFS, "Read-only file system", "/place"), "/place: Read-only file system."),
+        (OSError(errno.EISDIR, "Is a directory", "/temporary", None, "/place"), "/place: Is a directory."),
+        (OSError(errno.ENOENT, "No such file or directory", "/mistake"), ""),
+    ],
+)
+def test_what_a_disk_refuses_is_a_sentence_and_a_mistake_is_not(error: OSError, told: str) -> None:
+    assert in_words(error).startswith(told)
+    assert bool(in_words(error)) == bool(told)
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_bytes(b'\xef\xbb\xbf{"kwh": 1}')
+    assert read_json(tmp_path / "result.json") == {"kwh": 1}

@@ -64,7 +64,7 @@ def prepare(shown_dir: Path, root: Path) -> None:
                 figures.save_pair(picture, data, out / "figures", name)
                 write_text(out / "data" / f"{name}.csv", data.to_csv(index=False))
         for path in (root / COLLECTION_PAGE).glob("*.csv"):
-            shutil.copy(path, out / "tables")
+            shutil.copyfile(path, out / "tables" / path.name)
         write_text(out / "code" / "figures.py", inspect.getsource(figures))
         write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
         write_text(out / "reference" / "commands.md", commands_page())

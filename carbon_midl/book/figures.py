@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from cycler import cycler
-from matplotlib import rc_context, rcParams
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -85,7 +85,9 @@ def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) 
     as a comment), and equal data give equal files.
     """
     for theme, colours in THEMES.items():
-        with rc_context(STYLE | colours):
+        with rc_context():
+            rcdefaults()  # not the user's style, which may need LaTeX
+            rcParams.update(STYLE | colours)
             figure = Figure(figsize=picture.size_in, layout="constrained")
             picture.draw(figure.subplots(), data)
             with replaced(directory / f"{name}.{theme}.svg") as path:

@@ -1,6 +1,6 @@
 """The command ``carbon-midl``: a module a group of commands; their options are the signatures of their functions."""
 
-import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,14 +13,12 @@ from carbon_midl import __version__
 from carbon_midl.cli import book, data, footprint, model, results, select, study
 from carbon_midl.cli.command import examples
 from carbon_midl.errors import InputError
+from carbon_midl.files import in_words
 
 _ORDER = (
     *("lidc", "crops", "study", "results", "predict", "evaluate"),
     *("select", "replay", "search", "book", "footprint", "report"),
 )
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_PLACES = (errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.EPERM, errno.EROFS, *_FULL)
-"""Errors of the operating system that say that a place cannot be written to, and not that something is wrong here."""
 
 
 class Program(TyperGroup):
@@ -34,20 +32,16 @@ class Program(TyperGroup):
         """Run a command; a bug keeps its traceback."""
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            raise _ended(str(error), 2) from None
         except KeyboardInterrupt:
             end = "interrupted; what was finished is kept, and the same command goes on from there."
             raise _ended(end, 130) from None
         except BrokenPipeError:  # whoever reads the output has seen enough, as in: carbon-midl … | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except OSError as error:
-            if error.errno not in (_PLACES if error.filename else _FULL):
+        except (InputError, OSError) as error:
+            if not (words := in_words(error)):
                 raise
-            way_out = "see to the place (its permissions, its space), and the same command goes on."
-            end = f"{error.filename or 'the disk'}: {error.strerror}. Nothing done is lost; {way_out}"
-            raise _ended(end, 2) from None
+            raise _ended(words, 2) from None
 
 
 def _ended(problem: str, code: int) -> typer.Exit:
@@ -104,6 +98,8 @@ def _program(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for bad input, 130 when interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal's encoding lacks
     try:
         app(args=arguments, prog_name="carbon-midl")
     except SystemExit as end:

@@ -1,6 +1,5 @@
 """``carbon-midl lidc`` and ``crops``: scans and annotations of LIDC-IDRI, and crops of them."""
 
-import os
 import sys
 from pathlib import Path
 from textwrap import shorten
@@ -34,7 +33,7 @@ def _identifiers(patients: str | None) -> list[str] | None:
         return None
     try:
         is_file = "," not in patients and Path(patients).is_file()
-        named = (Path(patients).read_text(encoding="utf-8") if is_file else patients).replace(",", " ").split()
+        named = (Path(patients).read_text(encoding="utf-8-sig") if is_file else patients).replace(",", " ").split()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{patients}: not a readable text file ({error}). Expected identifiers of patients.") from None
     if not named:
@@ -137,6 +136,7 @@ def info(
     import numpy as np
 
     mpl.use("Agg")
+    mpl.rcdefaults()  # not the user's style, which may need LaTeX
     from carbon_midl.files import replaced
     from carbon_midl.lidc.crops import CropArchive
     from carbon_midl.lidc.pictures import contact_sheet
@@ -211,6 +211,7 @@ def build(
     The archive appears whole at the end or not at all.
     """
     from carbon_midl.files import refuse_occupied
+    from carbon_midl.footprint.sensors import usable_cores
     from carbon_midl.lidc.build import build_archive, choose_scans
     from carbon_midl.lidc.dicom import read_folder
     from carbon_midl.lidc.masks import check_size
@@ -227,8 +228,7 @@ def build(
         print(f"not there    {len(chosen.missing):,} patients: {shorten(', '.join(chosen.missing), 100)}")
     if dry_run:
         return
-    jobs = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    counts, left_out = build_archive(folder, chosen.scans, out, size, jobs)
+    counts, left_out = build_archive(folder, chosen.scans, out, size, jobs or usable_cores())
     print(
         f"{counts['crops']:,} crops of {counts['nodules']:,} nodules, {counts['patients']:,} patients, written to {out}"
     )
@@ -236,8 +236,7 @@ def build(
         print(f"Left out: {counts['crops_left_out']:,} crops, {counts['series_left_out']:,} series with all of theirs.")
         print(f"First of {len(left_out):,} lines of {out / 'report.csv'}:")
     for line in left_out[:5]:
-        text = f"  {line.file or line.series_uid}: {line.reason} (left out: {line.left_out})"
-        print(text.encode("utf-8", "backslashreplace").decode())
+        print(f"  {line.file or line.series_uid}: {line.reason} (left out: {line.left_out})")
 
 
 @crops.command("phantom")

@@ -17,6 +17,7 @@ from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, descri
 from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, embodied_g
 from carbon_midl.footprint.report import to_markdown
 from carbon_midl.footprint.sensors import discover_sensors
+from carbon_midl.study.devices import number_format
 from carbon_midl.units import carbon
 
 _FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
@@ -80,7 +81,7 @@ def measure(
 def sensors() -> None:
     """Tell which sensors this machine has.
 
-    Of those that it lacks, it tells why, and how to allow them.
+    Of those that it lacks, it tells why, and how to allow them; and in which number format is trained.
     """
     found = discover_sensors()
     for sensor in found.sensors:
@@ -88,6 +89,7 @@ def sensors() -> None:
         sensor.close()
     for reason in found.missing:
         print(f"missing  {reason}")
+    print(f"format   {number_format('efficient')} (recipe efficient)")
 
 
 @footprint.command(epilog=examples("carbon-midl footprint recost runs/demo/filters-4-seed-0 --grid FR"))
@@ -106,12 +108,12 @@ def recost(
     """
     _check_json(json)
     record = read_footprint(run).recost(grid, pue)
+    if json:
+        write_json(json, record.to_dict())
     print(describe(record, window))
     if embodied_kg is not None:
         grams = carbon(embodied_g(embodied_kg, record.window(window).duration_s, lifetime_years))
         print(f"Embodied, apart from the above: {grams} of {embodied_kg:g} kgCO2e over {lifetime_years:g} years")
-    if json:
-        write_json(json, record.to_dict())
 
 
 def _check_json(path: Path | None) -> None:

@@ -30,6 +30,7 @@ def predict(
     import pandas as pd
 
     mpl.use("Agg")
+    mpl.rcdefaults()  # not the user's style, which may need LaTeX
     from carbon_midl.lidc.crops import CropArchive
     from carbon_midl.lidc.pictures import segmentations
     from carbon_midl.metrics import dice
@@ -79,16 +80,18 @@ def evaluate(
     scores = pd.DataFrame(score(network, archive, rows, card.readers))
     with_target = scores[scores["target_px"] > 0]
     found = evaluate(with_target)
-    print(f"{model} on {archive.path}{' (phantom)' if archive.is_phantom else ''}: {which}")
-    print(found.to_string(float_format="{:.3f}".format, na_rep="–"))
     nothing_found = int((with_target["predicted_px"] == 0).sum())
-    if nothing_found:
-        print(f"nothing found on {nothing_found:,} of {len(with_target):,} slices, whose Dice is 0")
-    if len(with_target) < len(scores):
-        print(f"{len(scores) - len(with_target):,} slices without a consensus of the readers are left out")
-    if slices:
-        write_text(slices, with_target.to_csv(index=False))
-    if json:
-        about = {"patients": which, "crops": archive.fingerprint, "target": card.readers}
-        figures = found.astype(object).where(found.notna(), None).to_dict("index")
-        write_json(json, {**about, "nothing_found": nothing_found, **figures})
+    try:
+        if slices:
+            write_text(slices, with_target.to_csv(index=False))
+        if json:
+            about = {"patients": which, "crops": archive.fingerprint, "target": card.readers}
+            figures = found.astype(object).where(found.notna(), None).to_dict("index")
+            write_json(json, {**about, "nothing_found": nothing_found, **figures})
+    finally:
+        print(f"{model} on {archive.path}{' (phantom)' if archive.is_phantom else ''}: {which}")
+        print(found.to_string(float_format="{:.3f}".format, na_rep="–"))
+        if nothing_found:
+            print(f"nothing found on {nothing_found:,} of {len(with_target):,} slices, whose Dice is 0")
+        if len(with_target) < len(scores):
+            print(f"{len(scores) - len(with_target):,} slices without a consensus of the readers are left out")

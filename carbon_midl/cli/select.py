@@ -124,11 +124,15 @@ def select(  # long, since its options are its signature
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     candidates = read_candidates(table, columns, Factors.of(**given) if given else None, rows)
     choice, found = choose(candidates, rule), uncertainty(candidates, rule, draws)
+    tested = _tested(table, columns, candidates, rows, choice.chosen, draws)
+    if json:
+        more = {"table": str(table), "test": tested and tested[0]}
+        write_json(json, _as_json(candidates, rule, choice, found) | more)
     _print_verdict(candidates, rule, choice, found)
     _print_candidates(candidates, choice, found)
-    tested = _print_test(table, columns, candidates, rows, choice.chosen, draws)
+    if tested:
+        print(tested[1])
     if json:
-        write_json(json, _as_json(candidates, rule, choice, found) | {"table": str(table), "test": tested})
         print(f"\nJSON: {json}")
 
 
@@ -185,10 +189,10 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
 
 
-def _print_test(
+def _tested(
     table: Path, columns: "Columns", candidates: "Candidates", rows: dict[str, str], chosen: str, draws: int
-) -> dict[str, Any] | None:
-    """Print the test Dice of the chosen one alone and return its row; None where a test chose, or none is recorded."""
+) -> tuple[dict[str, Any], str] | None:
+    """The test Dice of the chosen one alone, as a row and in words; None where a test chose, or none is recorded."""
     from carbon_midl.selection.candidates import TEST_DICE, Columns, is_test, read_candidates
     from carbon_midl.selection.choice import uncertainty
     from carbon_midl.selection.criteria import Best
@@ -200,8 +204,7 @@ def _print_test(
     alone = read_candidates(table, Columns(names, performance=TEST_DICE), where=its_rows)
     (row,) = _records(uncertainty(alone, Best(), draws).table.filter(regex="candidate|replicates|performance"))
     n = f"patients: {alone.counts[0]}, trainings: {alone.trainings[0]}" if alone.paired else f"seeds: {alone.counts[0]}"
-    print(f"Test, of {chosen} alone: {TEST_DICE} {_with_interval(row, 'performance', '{:.4f}'.format)} ({n})")
-    return row
+    return row, f"Test, of {chosen} alone: {TEST_DICE} {_with_interval(row, 'performance', '{:.4f}'.format)} ({n})"
 
 
 def _as_json(candidates: "Candidates", rule: "Criterion", choice: "Choice", found: "Uncertainty") -> dict[str, Any]:

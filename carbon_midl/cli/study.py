@@ -130,11 +130,11 @@ def collect(file: StudyFile) -> None:
 
     `study run` does so at its end.
     """
-    from carbon_midl.study.runner import collect
-    from carbon_midl.study.spec import open_crops, read_study
+    from carbon_midl.study.runner import collect, prepare
+    from carbon_midl.study.spec import read_study
 
     read = read_study(file)
-    if collect(read, open_crops(read)) is None:
+    if collect(read, prepare(read)) is None:
         raise InputError(f"{read.path}: no run is done yet. Make them: carbon-midl study run {read.path}")
 
 
@@ -179,11 +179,11 @@ def search(  # long, since its options are its signature
             raise InputError("--budget-g: the study's grid emits nothing; give --budget-kwh.")
         budget_kwh = budget_g / per_kwh
     from carbon_midl.study.devices import reserved, slots
-    from carbon_midl.study.spec import open_crops
+    from carbon_midl.study.runner import prepare
 
     (place,) = slots((device,) if device else (), 1, share_meter)
     os.environ.update(place.environment)  # before torch looks for a GPU
-    archive = open_crops(study)
+    archive = prepare(study)
     from carbon_midl.selection.search import plan_search, run_search
 
     planned = plan_search(study, chosen_policy, archive, seed, budget_kwh, name, place.metered_alone)

@@ -185,7 +185,6 @@ class CpuEstimate(Sensor):
             f"CPU time of this program and its child processes at {self.core_power_w:.3g} W for each of {cores} "
             f"logical cores, from {origin}; leaves out what the processor draws when idle"
         )
-        self._process = psutil.Process()
         self._last_s = self._cpu_time_s()
         self._total_s = 0.0
 
@@ -198,17 +197,13 @@ class CpuEstimate(Sensor):
         return self.core_power_w * self._total_s
 
     def _cpu_time_s(self) -> float:
-        total_s = 0.0
-        for process in [self._process, *self._process.children(recursive=True)]:
-            with suppress(psutil.Error):  # it has ended in this moment
-                times = process.cpu_times()
-                # Children that have ended and were waited for are counted by their parent, where psutil is told: on
-                # macOS it is not, and then those of this program alone are known.
-                ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-                if process is self._process:
-                    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-                    ended_s = ended.ru_utime + ended.ru_stime
-                total_s += times.user + times.system + ended_s
+        # Of this program and of its children that have ended, which psutil is not told on macOS.
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        total_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        with suppress(psutil.Error, OSError):  # without /proc those that run count once they have ended
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):  # it has ended in this moment
+                    total_s += sum(process.cpu_times()[:4])  # with its own children that have ended
         return total_s
 
 
@@ -272,13 +267,27 @@ def _cpuinfo_values(key: str, cpuinfo: Path) -> list[str]:
     return [value.strip() for value in re.findall(rf"^{key}[ \t]*:(.*\S.*)$", text, re.MULTILINE)]
 
 
+def usable_cores() -> int:
+    """Logical cores that this process may use: by its affinity and, from Python 3.13 on, by PYTHON_CPU_COUNT."""
+    if hasattr(os, "sched_getaffinity"):
+        return getattr(os, "process_cpu_count", lambda: len(os.sched_getaffinity(0)))() or 1
+    return os.cpu_count() or 1  # macOS has no affinity
+
+
+def memory_bytes() -> int:
+    """Memory of this machine, also where psutil finds no /proc to read it from."""
+    with suppress(OSError):
+        return psutil.virtual_memory().total
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def usable_memory_gb(
     own_cgroup: Path = Path("/proc/self/cgroup"),
     cgroup_root: Path = Path("/sys/fs/cgroup"),
     environment: Mapping[str, str] = os.environ,
 ) -> float:
     """GB (of 2^30 bytes) of this machine, or of the share that a container or scheduler gives this program."""
-    limits = [psutil.virtual_memory().total]
+    limits = [memory_bytes()]
     with suppress(OSError):
         # This program's control group and those around it may each have a limit: in version 2, and in 1 by controller.
         for controllers, relative in re.findall(r"^\d+:(.*?):/(.*)$", own_cgroup.read_text(), re.MULTILINE):

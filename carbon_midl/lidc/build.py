@@ -22,6 +22,7 @@ from carbon_midl.lidc.annotations import CITATION, Scan, check_patients, read_sc
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity, packed_width
 from carbon_midl.lidc.dicom import DicomFolder, SliceFile, read_slice
 from carbon_midl.lidc.masks import Crop, Window, reader_masks, window_around
+from carbon_midl.lidc.png_slices import check_owner, image_digest
 
 VERSION = 1  # another number whenever the same files and settings give other crops
 
@@ -39,6 +40,10 @@ class LeftOut(NamedTuple):
     file: str
     reason: str
     left_out: str
+
+
+Cut = tuple[list[Crop], list[LeftOut], dict[int, str]]
+"""What became of a scan: its crops, what was left out, and the `image_digest` of each slice that was read."""
 
 
 class Chosen(NamedTuple):
@@ -89,17 +94,21 @@ def build_archive(
 
     Scans and files that cannot be used are left out and listed in the archive's ``report.csv``; a scan that ends its
     process is one of them. Returned are the numbers of series, patients, nodules and crops, and the report.
-    `InputError` where ``out`` holds something, or no scan could be used.
+    `InputError` where ``out`` holds something, no scan could be used, or two patients have a slice of the same pixels.
     """
     left_out = [LeftOut("", "", "", "", *fault, "the file") for fault in folder.unreadable]
     places: list[dict[str, Any]] = []
+    owners: dict[str, tuple[str, str]] = {}
     series = 0
     with (
         CropWriter(out, size, Intensity("HU", *LUNG_HU), {}) as writer,
         closing(_cut_all(folder, scans, size, jobs)) as cut,
     ):
-        for crops, lines in tqdm(cut, total=len(scans), unit="scan", disable=None):
+        progress = tqdm(cut, total=len(scans), unit="scan", disable=None)
+        for scan, (crops, lines, digests) in zip(scans, progress, strict=True):
             left_out += lines
+            for index, digest in digests.items():
+                check_owner(owners, digest, scan.patient_id, f"{scan.patient_id}, z = {scan.slice_z_mm[index]:g} mm")
             series += bool(crops)
             for image, masks, place in crops:
                 writer.add(image, masks, **place)
@@ -134,7 +143,7 @@ def build_archive(
     return counts, left_out
 
 
-def cut_scan(root: Path, size: int, scan: Scan, files: Sequence[SliceFile]) -> tuple[list[Crop], list[LeftOut]]:
+def cut_scan(root: Path, size: int, scan: Scan, files: Sequence[SliceFile]) -> Cut:
     """Cut every slice of every nodule of a scan that can be had from the files of its series, relative to ``root``."""
     touched = {index for nodule in scan.nodules for index in nodule.slice_indices()}
     slices = {index: read_slice(root, scan, index, files) for index in touched}
@@ -150,7 +159,7 @@ def cut_scan(root: Path, size: int, scan: Scan, files: Sequence[SliceFile]) -> t
             if hu is not None:
                 place = {"patient_id": scan.patient_id, "nodule": nodule.number, "slice": number}
                 crops.append((cut_image(hu, window), masks[number], place))
-    return crops, left_out
+    return crops, left_out, {index: image_digest(hu) for index, (hu, _) in slices.items() if hu is not None}
 
 
 def cut_image(hu: NDArray[np.int16], window: Window) -> NDArray[np.int16]:
@@ -196,10 +205,8 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _cut_all(
-    folder: DicomFolder, scans: Sequence[Scan], size: int, jobs: int
-) -> Generator[tuple[list[Crop], list[LeftOut]], None, None]:
-    """Yield each scan's crops, in order, and what was left out of it."""
+def _cut_all(folder: DicomFolder, scans: Sequence[Scan], size: int, jobs: int) -> Generator[Cut, None, None]:
+    """Yield what became of each scan, in order."""
     cut = partial(cut_scan, folder.root, size)
     files = [folder.series[scan.series_uid] for scan in scans]
     done = 0
@@ -218,7 +225,7 @@ def _cut_all(
             except BrokenProcessPool:
                 reason = "its process ended without a word: a damaged file, or out of memory"
                 left_out = f"the series ({_crops_of(scan):,} crops)"
-                yield [], [LeftOut(scan.series_uid, scan.patient_id, "", "", "", reason, left_out)]
+                yield [], [LeftOut(scan.series_uid, scan.patient_id, "", "", "", reason, left_out)], {}
             done += 1
 
 

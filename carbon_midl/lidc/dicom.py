@@ -62,16 +62,14 @@ def read_folder(root: Path) -> DicomFolder:
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such directory. Name the one that holds the DICOM files, in whatever folders.")
-    paths = sorted(
-        os.path.relpath(Path(folder, name), root)
-        for folder, _, names in os.walk(root, followlinks=True)
-        for name in names
-    )
+    paths: list[Path] = []  # of files, and of folders that cannot be looked into
+    for place, _, names in os.walk(root, followlinks=True, onerror=lambda error: paths.append(Path(error.filename))):
+        paths.extend(Path(place, name) for name in names)
     if not paths:
         raise InputError(f"{root}: no files. Name the directory that holds the DICOM files, in whatever folders.")
     folder = DicomFolder(root, defaultdict(list), [], Counter())
     tags = ["Modality", "SeriesInstanceUID", "ImagePositionPatient"]
-    for path in tqdm(paths, unit="file", disable=None):
+    for path in tqdm(sorted(os.path.relpath(path, root) for path in paths), unit="file", disable=None):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -83,13 +81,15 @@ def read_folder(root: Path) -> DicomFolder:
                     z_mm = _numbers(header, "ImagePositionPatient", 3)[2]
                     folder.series[series_uid].append(SliceFile(path, z_mm))
         except InvalidDicomError:
-            kind = "not DICOM"
-            if path.lower().endswith(".dcm"):
+            kind, beginning = "not DICOM", (root / path).read_bytes()[:1024]
+            # Licences and lists may lie there, too; what is no text was to be DICOM, perhaps.
+            if path.lower().endswith((".dcm", ".ima")) or not beginning or b"\0" in beginning:
                 kind = "unreadable"
-                folder.unreadable.append(Fault(path, "not DICOM, though its name says so"))
+                folder.unreadable.append(Fault(path, "not DICOM"))
         except Exception as error:  # damaged bytes make pydicom raise nearly anything
-            kind = "unreadable"
-            folder.unreadable.append(Fault(path, f"damaged header ({_one_line(error)})"))
+            kind, why = "unreadable", getattr(error, "strerror", None)
+            reason = f"cannot be read ({why})" if why else f"damaged header ({_one_line(error)})"
+            folder.unreadable.append(Fault(path, reason))
         folder.kinds[kind] += 1
     return folder
 

@@ -7,7 +7,7 @@ PNGs with masks of 0 and 255. Each image was scaled to 0–255 on its own, so ab
 import hashlib
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def import_slices(root: Path, out: Path) -> int:
     """
     slices = find_slices(root)
     size = len(_read(slices[0].layers[0]))
-    owners: dict[bytes, Slice] = {}
+    owners: dict[str, tuple[str, str]] = {}
     with CropWriter(out, size, Intensity("per-crop min–max", 0, 255), SOURCE) as crops:
         for found in tqdm(slices, unit="slice", disable=None):
             layers = [_read(path) for path in found.layers]
@@ -108,14 +108,24 @@ def import_slices(root: Path, out: Path) -> int:
                 if path is not found.layers[0]:
                     _check_mask(layer, path)
             image, *masks = layers
-            first = owners.setdefault(hashlib.sha256(image.tobytes()).digest(), found)
-            if first.patient_id != found.patient_id and np.ptp(image):
-                raise InputError(
-                    f"{found.layers[0]}: the same image as {first.layers[0]}, of another patient, who would be in "
-                    "training and in test. Remove the copy."
-                )
+            check_owner(owners, image_digest(image), found.patient_id, str(found.layers[0]))
             crops.add(image, np.stack(masks) > 0, patient_id=found.patient_id, nodule=found.nodule, slice=found.slice)
     return len(slices)
+
+
+def image_digest(image: NDArray[Any]) -> str:
+    """A hash of an image's pixels; "" where all are alike, as they may be in any patient."""
+    return hashlib.sha256(image.tobytes()).hexdigest() if np.ptp(image) else ""
+
+
+def check_owner(owners: dict[str, tuple[str, str]], digest: str, patient_id: str, where: str) -> None:
+    """Note in ``owners`` whose an image is, and ``where``; `InputError` where another patient has the same."""
+    first_id, first_where = owners.setdefault(digest, (patient_id, where))
+    if digest and first_id != patient_id:
+        raise InputError(
+            f"{where}: the same image as {first_where}, of another patient, who would be in training and in test. "
+            "Remove the copy."
+        )
 
 
 def _check_mask(mask: NDArray[np.uint8], path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from carbon_midl.errors import InputError
 from carbon_midl.files import locked_or_refused
 from carbon_midl.footprint.nvml import machine_lock, visible_boards
-from carbon_midl.footprint.sensors import find_rapl
+from carbon_midl.footprint.sensors import find_rapl, usable_cores
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _DEFAULT = "the default device"
@@ -53,7 +53,7 @@ def slots(
     # Runs side by side share the cores; otherwise each would use as many threads as there are cores.
     threads = {}
     if len(used) > 1 and "OMP_NUM_THREADS" not in os.environ:
-        threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // len(used)))}
+        threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // len(used)))}
     places = [Slot(name, environments[name] | threads, name not in shared) for name in used]
     if ahead and share_meter:
         raise InputError("--ahead keeps one run on the meter, and --share-meter does not; choose one of the two.")
@@ -80,6 +80,16 @@ def reserved(places: Sequence[Slot]) -> Iterator[None]:
             training = f"training on {name}, whose meter would count both (--share-meter allows it)"
             stack.enter_context(locked_or_refused(machine_lock(device), training))
         yield
+
+
+def number_format(recipe: str) -> str:
+    """Tell in which number format a recipe's convolutions compute on this machine, and why; loads torch."""
+    from carbon_midl.training.recipes import RECIPES, computes_in_bf16, device
+
+    where = device()
+    has = f"the {'GPU' if where.type == 'cuda' else 'processor'} has {'' if computes_in_bf16(where) else 'no '}units"
+    why = "as was usual in 2021" if recipe == "reference" else f"since {has} for bf16"
+    return f"{RECIPES[recipe](where).precision}, {why}"
 
 
 def _environment(name: str) -> dict[str, str]:

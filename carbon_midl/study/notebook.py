@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -244,6 +245,7 @@ def open_experiment(**parameters: Any) -> Experiment:
     """
     from carbon_midl.lidc.phantom import open_phantom
 
+    matplotlib.rcdefaults()  # not the user's style, which may need LaTeX
     root, checked = project_root(), parse_parameters(parameters)
     options = checked.options
     archive = open_phantom(root) if checked.crops == "phantom" else CropArchive.open(root / checked.crops)

@@ -20,7 +20,6 @@ If it ends without a result, the notebook is renamed to ``failed-notebook.ipynb`
 import ast
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import threading
@@ -37,9 +36,9 @@ from filelock import FileLock, Timeout
 
 from carbon_midl import __version__
 from carbon_midl.errors import InputError
-from carbon_midl.files import lock_held, read_json, write_gzipped, write_json, write_text
+from carbon_midl.files import check_locks, lock_held, read_json, write_gzipped, write_json, write_text
 from carbon_midl.footprint.record import FOOTPRINT
-from carbon_midl.footprint.sensors import cpu_name
+from carbon_midl.footprint.sensors import cpu_name, memory_bytes, usable_cores
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.training.checkpoint import CHECKPOINT, RESULT, checkpointed_run
 from carbon_midl.training.data import Split, SplitRows, select_rows, split_patients
@@ -105,6 +104,7 @@ def prepare_run(directory: Path, options: RunOptions, archive: CropArchive) -> R
         check_crop_size((archive.size, archive.size), options.depth)
     rows = select_rows(archive, split, options.readers)
     directory.mkdir(parents=True, exist_ok=True)
+    check_locks(directory / LOCK)
     # One lock object for all of this process, which may open a run more than once.
     lock = FileLock(directory / LOCK, thread_local=False, is_singleton=True)
     try:
@@ -278,7 +278,6 @@ def _short(content: bytes) -> str:
 
 def describe_environment() -> dict[str, Any]:
     """Return hardware, versions of Python and the libraries, and the code's commit."""
-    import psutil
     import torch
 
     versions = {"python": platform.python_version(), "carbon_midl": __version__}
@@ -287,9 +286,9 @@ def describe_environment() -> dict[str, Any]:
             versions[package] = version(package)
     hardware = {
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "memory_gb": round(memory_bytes() / 1e9, 1),
         "gpu": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
         "system": platform.system(),
     }

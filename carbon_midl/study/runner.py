@@ -27,7 +27,7 @@ import yaml
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import is_locked, locked, write_text
+from carbon_midl.files import check_locks, in_words, is_locked, locked, write_text
 from carbon_midl.footprint import FootprintRecord
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.crops import CropArchive
@@ -76,7 +76,10 @@ def run_study(study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | Non
     if not runs:
         raise InputError(f"{study.path}: no run {only!r}; 'carbon-midl study list {study.path}' names them.")
     archive = prepare(study)
-    with reserved(slots):
+    all_done = all(_is_done(study, run, archive) for run in runs)
+    if not all_done:  # otherwise a read-only disk will do
+        check_locks(lock_of(study, "results"))
+    with reserved(() if all_done else slots):
         kind = "phantom" if archive.is_phantom else archive.source["kind"]
         crops = f"{len(archive):,} {kind} crops of {len(archive.patients)} patients"
         _say(f"{study.title}: {plural(len(runs), 'run')} on {crops}")
@@ -84,7 +87,12 @@ def run_study(study: Study, slots: Sequence[Slot] = (Slot(""),), only: str | Non
             _say("The working tree has changes that are in no commit: these runs cannot be packed or merged.")
         failed = _make_all(study, runs, archive, slots)
     if only is None:
-        collect(study, archive)
+        try:
+            collect(study, archive)
+        except (InputError, OSError) as error:
+            if not all_done or not (words := in_words(error)):
+                raise
+            _say(f"The tables are left as they are: {words}")
     if failed:
         look = _where_to_look(study.directory / failed[0])
         raise InputError(
@@ -100,7 +108,9 @@ def prepare(study: Study) -> CropArchive:
         InputError: the crops cannot be opened or are too small, or the notebook is not there.
     """
     if not (notebook := study.root / NOTEBOOK_OF_A_RUN).is_file():
-        raise InputError(f"{notebook}: no such notebook; a study file lies in studies/ beside notebooks/.")
+        raise InputError(
+            f"{study.path}: found no {notebook}; a study lies in studies/ beside notebooks/. Move it there."
+        )
     archive = open_crops(study)
     for depth in {run.options.depth for run in study.runs if run.options.model == BUILT_IN}:
         check_crop_size((archive.size, archive.size), depth)
@@ -124,9 +134,7 @@ def _is_done(study: Study, run: PlannedRun, archive: CropArchive) -> bool:
 
 def lock_of(study: Study, name: str) -> Path:
     """The lock for making a run, or collecting the results; beside the run's directory, which may be moved."""
-    locks = study.directory / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return locks / name
+    return study.directory / ".locks" / name
 
 
 def _make_run(study: Study, run: PlannedRun, archive: CropArchive, slot: Slot, poll: Callable[[], None]) -> bool:
@@ -137,6 +145,8 @@ def _make_run(study: Study, run: PlannedRun, archive: CropArchive, slot: Slot, p
     Raises:
         InputError: the run failed; the message is the notebook's.
     """
+    if _is_done(study, run, archive):
+        return False
     directory = study.directory / run.name
     result, failed = directory / RESULT, directory / FAILED_NOTEBOOK
     with locked(lock_of(study, run.name), poll):
@@ -165,6 +175,8 @@ def _make_run(study: Study, run: PlannedRun, archive: CropArchive, slot: Slot, p
             with suppress(FileNotFoundError):  # papermill failed before it wrote one
                 (directory / NOTEBOOK).rename(failed)
             raise InputError(last_line(directory))
+        if not (directory / NOTEBOOK).is_file():
+            _say(f"{directory / NOTEBOOK}: not written. {last_line(directory)}")
     return made
 
 
@@ -173,10 +185,9 @@ def _execute(root: Path, directory: Path, parameters: dict[str, Any], slot: Slot
     write_text(directory / PARAMETERS, yaml.safe_dump(parameters, sort_keys=False))
     # Papermill writes these paths into the notebook; relative ones say nothing about this machine.
     executed, given = (str((directory / name).relative_to(root)) for name in (NOTEBOOK, PARAMETERS))
-    command = ["papermill", str(NOTEBOOK_OF_A_RUN), executed, "-f", given, "--no-progress-bar"]
     with (directory / LOG).open("wb") as log:
         papermill = psutil.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-m", "carbon_midl.study", str(NOTEBOOK_OF_A_RUN), executed, given],
             cwd=root,
             env={**os.environ, **slot.environment},
             stdout=log,
@@ -227,7 +238,7 @@ def _make_all(study: Study, runs: Sequence[PlannedRun], archive: CropArchive, sl
             outcome = f"{_scores(directory)}   {monotonic() - began:.0f} s" if made else "done before"
         except (InputError, OSError) as error:
             failed.add(run.name)
-            outcome = f"failed: {error}\n        see {_where_to_look(directory)}"
+            outcome = f"failed: {in_words(error) or error}\n        see {_where_to_look(directory)}"
         except _Stopped:
             return
         finally:

@@ -110,7 +110,7 @@ def read_study(path: Path | str) -> Study:
     """
     path = Path(path)
     try:
-        file = _File(**tomllib.loads(path.read_text(encoding="utf-8")))
+        file = _File(**tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         nearby = ", ".join(sorted(map(str, path.parent.glob("*.toml"))))
         raise InputError(f"{path}: no such study file.{f' There are {nearby}.' if nearby else ''}") from None

@@ -1,5 +1,6 @@
 """A trained network on other crops: its masks of whole archives, and its scores with intervals over patients."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,9 @@ def write_predictions(model: Path, crops: Path, out: Path, soft: bool = False) -
         shape = archive.images.shape
         masks = open_memmap(directory / MASKS, "w+", np.dtype(bool), shape)
         shares = open_memmap(directory / "probabilities.npy", "w+", np.dtype(np.float16), shape) if soft else None
+        for path in directory.iterdir() if hasattr(os, "posix_fallocate") else ():  # macOS has no such call
+            with path.open("r+b") as file:  # a full disk is an error here, and would end the process below
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         predicted_px = np.zeros(len(archive), np.int64)
         batches = probabilities(network, archive, np.arange(len(archive)))
         for values, rows in tqdm(batches, unit="batch", disable=None):

@@ -1,3 +1,4 @@
+import os
 import resource
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,16 +64,26 @@ class Process:
         assert recursive
         return self.descendants
 
-    def cpu_times(self) -> SimpleNamespace:
+    def cpu_times(self) -> tuple[float, ...]:
         if self.cpu_s is None:
             raise psutil.NoSuchProcess(1)
-        return SimpleNamespace(user=self.cpu_s - 1, system=1.0, children_user=self.ended_s, children_system=0.0)
+        return self.cpu_s - 1, 1.0, self.ended_s, 0.0
+
+
+def be(own: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this program be ``own``."""
+
+    def getrusage(who: int) -> SimpleNamespace:
+        return SimpleNamespace(ru_utime=own.cpu_s if who == resource.RUSAGE_SELF else own.ended_s, ru_stime=0.0)
+
+    monkeypatch.setattr(psutil, "Process", lambda: own)
+    monkeypatch.setattr(resource, "getrusage", getrusage)
 
 
 def test_tdp_times_utilisation_follows_the_cpu_time_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     waited_for, lost = Process(3.0), Process(100.0)
     own = Process(15.0, waited_for, lost)
-    monkeypatch.setattr(psutil, "Process", lambda: own)
+    be(own, monkeypatch)
     monkeypatch.setattr(psutil, "cpu_count", lambda: 36)
     sensor = CpuEstimate(XEON)
     assert sensor.read() == 0.0
@@ -91,13 +102,25 @@ def test_tdp_times_utilisation_follows_the_cpu_time_of_all_processes(monkeypatch
     assert "leaves out what the processor draws when idle" in sensor.coverage
 
 
-def test_children_count_where_psutil_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on macOS, where psutil has no time of children that have ended."""
-    monkeypatch.setattr(psutil, "Process", lambda: Process(1.0))
-    ended = iter([SimpleNamespace(ru_utime=0.0, ru_stime=0.0), SimpleNamespace(ru_utime=60.0, ru_stime=0.0)])
-    monkeypatch.setattr(resource, "getrusage", lambda who: next(ended))
+def test_time_is_known_without_proc_and_that_of_children_where_psutil_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container without /proc, or on macOS, where psutil has no time of children that have ended."""
+    be(own := Process(1.0), monkeypatch)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", "/nowhere")
+    monkeypatch.setattr(psutil, "Process", (tmp_path / "stat").read_text)  # there is none
     sensor = CpuEstimate(XEON)
+    own.ended_s = 60.0
     assert sensor.read() == pytest.approx(60 * sensor.core_power_w)
+    assert sensors.memory_bytes() > 2**28
+
+
+def test_cores_are_those_that_a_scheduler_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "process_cpu_count", raising=False)  # of Python 3.13 and later
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 6}, raising=False)
+    assert sensors.usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert sensors.usable_cores() == os.cpu_count()
 
 
 def test_name_and_sockets_but_not_those_that_a_virtual_machine_makes_up(tmp_path: Path) -> None:
@@ -118,7 +141,7 @@ def test_two_cores_of_a_processor_that_is_not_known_are_not_a_whole_one(
     monkeypatch: pytest.MonkeyPatch, cpu: str, processors: int | None, logical_cores: int, core_power_w: float
 ) -> None:
     own = Process(1.0)
-    monkeypatch.setattr(psutil, "Process", lambda: own)
+    be(own, monkeypatch)
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: logical_cores if logical else 2)
     sensor = CpuEstimate(cpu, processors)
     assert sensor.method == "estimated: W per core"
@@ -129,7 +152,7 @@ def test_two_cores_of_a_processor_that_is_not_known_are_not_a_whole_one(
 
 
 def test_memory_is_that_of_the_machine_or_of_the_share_given(tmp_path: Path) -> None:
-    machine_gb = psutil.virtual_memory().total / 2**30
+    machine_gb = sensors.memory_bytes() / 2**30
     own, root = tmp_path / "cgroup", tmp_path / "fs"
     job = root / "slurm" / "job1"
     job.mkdir(parents=True)

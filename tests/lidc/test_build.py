@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -25,7 +26,7 @@ from carbon_midl.lidc.build import LeftOut, build_archive, choose_scans, cut_ima
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.lidc.dicom import SliceFile, read_folder
 from carbon_midl.lidc.masks import Window, reader_masks, window_around
-from tests.lidc.dicom_series import hu_of, touched_slices, write_series
+from tests.lidc.dicom_series import hu_of, slice_dataset, touched_slices, write_series
 
 Capture = pytest.CaptureFixture[str]
 # One patient with a single nodule, one with several, one with two scans.
@@ -147,6 +148,17 @@ def test_where_no_series_can_be_used_there_is_no_archive(
     with pytest.raises(InputError, match=message):
         build(tmp_path / "dicom", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["dicom"]
+
+
+def test_one_slice_under_two_patients_is_refused(
+    tmp_path: Path, small: Path, scans: list[Scan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_processes", ThreadPoolExecutor)  # which start at once
+    path, other = file_of(small, scans[1], 0), touched_slices(scans[0])[0]
+    slice_dataset(scans[1], touched_slices(scans[1])[0], hu=hu_of(scans[0], other)).save_as(path)
+    with pytest.raises(InputError, match=f"{PATIENTS[1]}, z = .* mm: the same image as {PATIENTS[0]}, z = "):
+        build(small, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 CUT = module.cut_scan

@@ -88,6 +88,8 @@ def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan) -> N
     (root / "LICENSE").write_text("text")
     (root / "fake.dcm").write_text("text")
     (root / "empty.dcm").touch()
+    (root / "000007").touch()  # DICOM often has no ending
+    (root / "gone").symlink_to(root / "nowhere")
     (root / "cut.dcm").write_bytes(next((root / "any" / "folder").iterdir()).read_bytes()[:560])
     for keyword, value in (("ImagePositionPatient", ["1", "2"]), ("SeriesInstanceUID", "")):
         dataset = slice_dataset(scan, 0)
@@ -101,13 +103,12 @@ def test_a_folder_is_sorted_whatever_lies_in_it(tmp_path: Path, scan: Scan) -> N
             read_folder(tmp_path / nothing)
     folder = read_folder(root)
     assert {uid: len(files) for uid, files in folder.series.items()} == {scan.series_uid: 10, other.series_uid: 7}
-    assert folder.kinds == {"CT": 17, "DX": 1, "SEG": 1, "SR": 1, "not DICOM": 1, "unreadable": 5}
+    assert folder.kinds == {"CT": 17, "DX": 1, "SEG": 1, "SR": 1, "not DICOM": 1, "unreadable": 7}
     assert [fault.path.removesuffix(".dcm") for fault in folder.unreadable] == [
-        *("cut", "empty", "fake", "no-ImagePositionPatient", "no-SeriesInstanceUID")
+        *("000007", "cut", "empty", "fake", "gone", "no-ImagePositionPatient", "no-SeriesInstanceUID")
     ]
-    assert [fault.reason for fault in folder.unreadable[1:]] == [
-        "not DICOM, though its name says so",
-        "not DICOM, though its name says so",
+    assert [fault.reason for fault in folder.unreadable if fault.path != "cut.dcm"] == [
+        *("not DICOM", "not DICOM", "not DICOM", "cannot be read (No such file or directory)"),
         "damaged header (ImagePositionPatient is [1, 2], expected 3 finite numbers)",
         "damaged header (CT without SeriesInstanceUID)",
     ]

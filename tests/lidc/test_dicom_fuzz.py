@@ -96,7 +96,7 @@ MUTATIONS = [truncate, flip_bits, flip_bits, replace_whole, *[wrong_attribute] *
 
 def check(folder: Path, scan: Scan, victim: int) -> bool:
     """Cut the scan from a folder with one damaged file; whether its slice was read."""
-    crops, left_out = cut_scan(folder, 64, scan, read_folder(folder).series[scan.series_uid])
+    crops, left_out, _ = cut_scan(folder, 64, scan, read_folder(folder).series[scan.series_uid])
     images = {place["slice"] + NODULE.start: image[12 : 12 + SIDE, 12 : 12 + SIDE] for image, _, place in crops}
     for index, hu in images.items():
         if index != victim:

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def study(discs: CropArchive, tmp_path: Path) -> Path:
     shutil.copytree(discs.path, tmp_path / "data" / "discs")
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     return write_study(tmp_path, study_toml(filters=[3, 2], seeds=[0, 1], epochs=2))
 
 

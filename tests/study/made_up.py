@@ -28,7 +28,7 @@ PARTS = {"train": range(6), "validation": range(6, 8), "test": range(8, 11)}
 SPLIT = {part: tuple(f"LIDC-IDRI-{number:04d}" for number in numbers) for part, numbers in PARTS.items()}
 
 
-class _Crops(SimpleNamespace):
+class Crops(SimpleNamespace):
     def __len__(self) -> int:
         return 60
 
@@ -62,7 +62,7 @@ def _write_run(directory: Path, run: PlannedRun, cpu: str, code: str, crops: str
         for part in ("validation", "test") for patient in SPLIT[part] for number in range(3)
     ]  # fmt: skip
     source = {"kind": "discs"}
-    archive: Any = _Crops(fingerprint=crops, patients=range(11), size=32, intensity=Intensity("", 0, 1), source=source)
+    archive: Any = Crops(fingerprint=crops, patients=range(11), size=32, intensity=Intensity("", 0, 1), source=source)
     rows: Any = SimpleNamespace(train=range(36), validation=range(6), test=range(9), without_target=0)
     fit: Any = SimpleNamespace(epochs=epochs, best_epoch=best.epoch, val_dice=best.val_dice, stopped="")
     lock: Any = None

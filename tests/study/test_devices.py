@@ -55,11 +55,22 @@ def test_two_runs_on_one_meter_are_refused_or_marked() -> None:
 
 def test_runs_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_meters", lambda environment: [])  # energy is estimated for each program
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(devices, "usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [place.environment["OMP_NUM_THREADS"] for place in slots(jobs=4)] == ["2"] * 4
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # asked for; left alone
     assert all("OMP_NUM_THREADS" not in place.environment for place in slots(jobs=4))
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_the_number_format_is_the_processor_s(units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units})
+    told = "bf16, since the processor has units" if units else "fp32, since the processor has no units"
+    assert devices.number_format("efficient") == f"{told} for bf16"
+    assert devices.number_format("reference").startswith("fp32, ")
 
 
 def test_a_gpu_is_what_a_run_sees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ def test_the_axes_are_multiplied_out(tmp_path: Path) -> None:
     assert study.directory == tmp_path / "runs" / "tiny"
     with pytest.raises(InputError, match=r"demo\.toml: no such study file\. There are .*tiny\.toml"):
         read_study(tmp_path / "studies" / "demo.toml")
+
+
+def test_a_study_may_begin_with_a_byte_order_mark_and_lies_in_studies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_study(tmp_path / "project", study_toml(crops="phantom = { patients = 3 }"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_study(path).name == "tiny"
+    outside = path.rename(tmp_path / "project" / "outside.toml")
+    for command in (["study", "run"], ["study", "prepare"], ["study", "collect"], ["search"]):
+        assert main([*command, str(outside)]) == 2
+        assert re.search(r"outside\.toml: found no .*; a study lies in studies/ .* Move it", capsys.readouterr().err)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["project"]  # neither data/ nor runs/
 
 
 def test_what_a_study_varies_is_in_the_names_of_its_runs_and_a_column(tmp_path: Path) -> None:

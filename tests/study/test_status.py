@@ -1,15 +1,20 @@
 """What the status says, without training anything."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from carbon_midl.cli import main
 from carbon_midl.files import is_locked, locked
+from carbon_midl.study import runner
+from carbon_midl.study.run import code_fingerprint
 from carbon_midl.study.spec import read_study
 from carbon_midl.study.status import RunState, predicted_left, study_status
+from tests.study.made_up import CROPS, Crops, make_study
 from tests.study.test_spec import GOOD
 from tests.study.tiny import write_study
 
@@ -36,6 +41,24 @@ def test_what_is_not_there_is_waiting_and_what_is_locked_is_running(tmp_path: Pa
     assert (running / ".lock").stat().st_mtime_ns == before.st_mtime_ns
     first = study_status(study).runs[0]
     assert (first.why, first.epochs, first.dice, first.energy_kwh) == ("InputError: no luck", 0, None, 0.0)
+
+
+def test_a_finished_study_on_a_read_only_disk_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = make_study(tmp_path, code=code_fingerprint())
+    archive = Crops(fingerprint=CROPS, patients=range(11), is_phantom=True)
+    monkeypatch.setattr(runner, "prepare", lambda _: archive)
+
+    def refuse(path: Path, *_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(runner, "locked", refuse)
+    assert main(["study", "run", str(study.path)]) == 0
+    told = capsys.readouterr().err
+    assert told.count("done before") == len(study.runs)
+    assert "The tables are left as they are: " in told
+    assert not (study.directory / ".locks").exists()
 
 
 def test_what_is_left_is_the_mean_of_what_is_done_for_each_epoch_that_is_missing() -> None:
