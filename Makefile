@@ -13,6 +13,7 @@ help:  ## show this help
 
 book: $(VENV)/.installed  ## train the demo study (reusing what is done) and build the book
 	$(BIN)/carbon-midl study run studies/demo.toml
+	$(BIN)/python -m studies.answer
 	$(BIN)/carbon-midl book build
 
 test: $(VENV)/.installed  ## lint, type-check and test everything, the built book included
