@@ -19,6 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
@@ -187,7 +188,7 @@ def _execute(root: Path, directory: Path, parameters: dict[str, Any], slot: Slot
     executed, given = (str((directory / name).relative_to(root)) for name in (NOTEBOOK, PARAMETERS))
     with (directory / LOG).open("wb") as log:
         papermill = psutil.Popen(
-            [sys.executable, "-m", "carbon_midl.study", str(NOTEBOOK_OF_A_RUN), executed, given],
+            [sys.executable, "-m", "carbon_midl.study.runner", str(NOTEBOOK_OF_A_RUN), executed, given],
             cwd=root,
             env={**os.environ, **slot.environment},
             stdout=log,
@@ -260,6 +261,30 @@ def _make_all(study: Study, runs: Sequence[PlannedRun], archive: CropArchive, sl
     return [run.name for run in runs if run.name in failed]
 
 
+def execute(notebook: Path, executed: Path, parameters: Path) -> None:
+    """Execute a run's notebook by papermill, in this process.
+
+    Jupyter may know another environment's kernel by the notebook's name for it; the kernel here is this Python's,
+    reached through files of its own, not over TCP. What was executed is written last, so that a full disk costs no
+    result.
+    """
+    import papermill
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    class OwnKernel(AsyncKernelManager):
+        def __init__(self, **options: Any) -> None:
+            # The path of a socket may have some hundred characters.
+            options |= {"transport": "ipc" if len(folder) < 70 else "tcp", "connection_file": f"{folder}/kernel.json"}
+            # Where no kernel is looked for, that of the ipykernel beside this Python is left.
+            super().__init__(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), **options)
+
+    given = yaml.safe_load(parameters.read_text(encoding="utf-8"))
+    with TemporaryDirectory(prefix="kernel-") as folder:
+        own = {"request_save_on_cell_execute": False, "kernel_manager_class": OwnKernel}
+        papermill.execute_notebook(notebook, executed, given, progress_bar=False, **own)
+
+
 def _scores(directory: Path) -> str:
     result = read_result(directory)
     record = FootprintRecord.from_dict(result["footprint"])
@@ -276,3 +301,7 @@ def _where_to_look(directory: Path) -> Path:
 def _say(text: str) -> None:
     """Print a line on standard error, above a progress bar."""
     tqdm.write(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    execute(*map(Path, sys.argv[1:]))
