@@ -14,6 +14,8 @@ import pytest
 from hypothesis import settings
 
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
+from carbon_midl.training.data import Split, select_rows, split_patients
+from carbon_midl.training.options import RunOptions
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("here", deadline=None)
@@ -52,6 +54,16 @@ def write_discs(out: Path, patients: int = 10, slices: int = 6, size: int = SIZE
                     slice=number,
                 )
     return CropArchive.open(out)
+
+
+def train_a_little(crops: CropArchive, directory: Path, epochs: int = 6) -> tuple[RunOptions, Split]:
+    """Train a small network on discs, enough to find most of them."""
+    from carbon_midl.training.fit import begin, fit  # torch is for those who train
+
+    options = RunOptions(filters=4, depth=3, epochs=epochs, batch_size=8, learning_rate=1e-2)
+    split = split_patients(crops.patients, 0)
+    fit(begin(options), crops, select_rows(crops, split, options.readers), options, directory)
+    return options, split
 
 
 @pytest.fixture(scope="session")

@@ -10,19 +10,15 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.run import RESULT_FORMAT, RESULT_VERSION
-from carbon_midl.training.data import select_rows, split_patients
-from carbon_midl.training.fit import begin, fit
-from carbon_midl.training.options import RunOptions
+from carbon_midl.training.data import split_patients
 from studies import readers
-from tests.conftest import write_discs
+from tests.conftest import train_a_little, write_discs
 
 
 @pytest.fixture(scope="module")
 def run(discs: CropArchive, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("run")
-    options = RunOptions(filters=4, depth=3, epochs=8, batch_size=8, learning_rate=1e-2)
-    split = split_patients(discs.patients, 0)
-    fit(begin(options), discs, select_rows(discs, split, options.readers), options, directory)
+    options, split = train_a_little(discs, directory, epochs=8)
     about = {"format": RESULT_FORMAT, "version": RESULT_VERSION, "options": options.model_dump(), "split": vars(split)}
     write_json(directory / "result.json", about | {"crops": {"fingerprint": discs.fingerprint}})
     return directory

@@ -14,18 +14,15 @@ from monai.metrics import compute_confusion_matrix_metric, get_confusion_matrix
 from carbon_midl.cli import main
 from carbon_midl.files import write_json
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
-from carbon_midl.training.data import select_rows, split_patients
+from carbon_midl.training.data import split_patients
 from carbon_midl.training.evaluate import evaluate
-from carbon_midl.training.fit import begin, fit
-from carbon_midl.training.options import RunOptions
+from tests.conftest import train_a_little
 
 
 @pytest.fixture(scope="module")
 def run(discs: CropArchive, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("run")
-    options = RunOptions(filters=4, depth=3, epochs=6, batch_size=8, learning_rate=1e-2)
-    split = split_patients(discs.patients, 0)
-    fit(begin(options), discs, select_rows(discs, split, options.readers), options, directory)
+    _, split = train_a_little(discs, directory)
     write_json(directory / "result.json", {"split": {part: list(names) for part, names in vars(split).items()}})
     return directory
 
