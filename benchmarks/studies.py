@@ -70,6 +70,7 @@ def main() -> None:
 def make_study(root: Path, runs: int, epochs: int) -> Study:
     """A study whose runs are copies of one."""
     (root / "studies").mkdir()
+    shutil.copytree(Path(__file__).parents[1] / "notebooks", root / "notebooks")
     path = root / "studies" / "many.toml"
     rates = [1e-3 + 1e-5 * number for number in range(RATES)]
     path.write_text(TEXT.format(seeds=list(range(runs // RATES)), rates=rates, epochs=epochs))

@@ -8,6 +8,7 @@ them is test Dice; a patient is the unit, and intervals are those of `carbon_mid
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_text
 from carbon_midl.measures import could_be_best, difference_errors, drawn_means, interval
-from carbon_midl.selection.candidates import Candidates
+from carbon_midl.selection.candidates import TEST_DICE, VALIDATION_DICE, Candidates, Columns, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import PRICE_SHARE, Best, Budget, Knee, Marginal, NonInferior, Pepr, Weighted
 from carbon_midl.selection.frontier import POINT, step_prices
@@ -31,29 +32,21 @@ WH = 1000
 Tables = dict[str, pd.DataFrame]
 
 
-def scores_by_patient(results: Results, part: str, candidate: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
-    """Mean Dice over each patient's slices, for candidates that columns of ``runs.csv`` name.
-
-    Returns:
-        The candidates, a row each, with ``n`` (trainings); and scores of shape (candidates, patients, trainings), NaN
-        where a candidate has fewer trainings than another.
+def scores_by_patient(results: Results, part: str, candidate: list[str]) -> tuple[pd.DataFrame, Candidates]:
+    """Dice by patient of candidates that columns of ``runs.csv`` name: a row each with ``n`` trainings, and the scores.
 
     Raises:
         InputError: the results lack that part of the split.
     """
-    slices = results.slices_of(part)
-    if slices.empty:
+    if results.slices_of(part).empty:
         raise InputError(
             f"{results.where}: no {part} slices; an answer needs validation and test. Collect the study again."
         )
-    by_run = slices.groupby(["run", "patient_id"])["dice"].mean().unstack().dropna(axis=1)
-    runs = results.runs.set_index("run").loc[by_run.index].reset_index()
-    groups = runs.groupby(candidate, sort=True).indices
-    scores = np.full((len(groups), by_run.shape[1], max(map(len, groups.values()))), np.nan)
-    for place, rows in enumerate(groups.values()):
-        scores[place, :, : len(rows)] = by_run.to_numpy()[rows].T
-    names = pd.DataFrame(list(groups), columns=candidate)
-    return names.assign(n=[len(rows) for rows in groups.values()]), scores
+    ordered = replace(results, runs=results.runs.sort_values([*candidate, "run"]))
+    dice = {"validation": VALIDATION_DICE, "test": TEST_DICE}[part]
+    read = read_candidates(ordered, Columns(tuple(candidate), performance=dice))
+    names = ordered.runs[candidate].drop_duplicates(ignore_index=True)
+    return names.assign(n=read.trainings), read
 
 
 def with_interval(name: str, scores: np.ndarray) -> dict[str, np.ndarray]:
@@ -75,11 +68,11 @@ def frontier(lengths: Results) -> pd.DataFrame:
     """
     candidate = ["filters", "epochs"]
     names, validation = scores_by_patient(lengths, "validation", candidate)
-    _, test = scores_by_patient(lengths, "test", candidate)
+    test = scores_by_patient(lengths, "test", candidate)[1].performance
     means = lengths.runs.groupby(candidate)[["learning_rate", "energy_kwh", "carbon_g"]].mean().reset_index()
     table = names.merge(means).merge(last_losses(lengths, candidate))
     table["energy_wh"] = table.pop("energy_kwh") * WH
-    table = table.assign(**with_interval("val_dice", validation), **with_interval("test_dice", test))
+    table = table.assign(**with_interval("val_dice", validation.performance), **with_interval("test_dice", test))
     table["could_be_best"] = could_be_best(test)
     table["wh_per_point"] = step_prices(table["val_dice"].to_numpy(), table["energy_wh"].to_numpy())
     corners = table[table["wh_per_point"].notna()].sort_values("energy_wh").index
@@ -108,7 +101,7 @@ def step_sizes(steps: Results) -> pd.DataFrame:
     candidate = ["filters", "learning_rate"]
     names, validation = scores_by_patient(steps, "validation", candidate)
     energy = steps.runs.groupby(candidate)["energy_whole_run_kwh"].sum().mul(WH).rename("energy_wh").reset_index()
-    table = names.merge(last_losses(steps, candidate)).merge(energy).assign(**with_interval("val_dice", validation))
+    table = names.merge(last_losses(steps, candidate)).merge(energy).assign(**with_interval("val_dice", validation.performance))
     return table.assign(chosen=table.groupby("filters")["val_dice"].transform("max") == table["val_dice"])
 
 
@@ -121,7 +114,7 @@ def power(study: Results, seeds: tuple[int, ...] = (1, 3, 5, 10)) -> pd.DataFram
     From the spread that the study has itself, mean over pairs of widths: between patients it stays, between trainings
     it shrinks with their number.
     """
-    _, scores = scores_by_patient(study, "test", ["filters"])
+    scores = scores_by_patient(study, "test", ["filters"])[1].performance
     count, trainings = len(scores), scores.shape[2]
     errors = np.array([difference_errors(scores, place)[0] for place in range(count)])
     variance = errors[~np.eye(count, dtype=bool)] ** 2
@@ -145,14 +138,13 @@ def poster_pairs(study: Results, where: str, candidate: list[str]) -> pd.DataFra
     judged = test
     if (study.slices["part"] == "validation").any():
         _, judged = scores_by_patient(study, "validation", candidate)
-    energy = by_training(study, names, candidate, "energy_kwh")
-    dice, kwh = drawn_means(test, energy)
-    mean_dice, mean_kwh = np.nanmean(test, axis=(1, 2)), np.nanmean(energy, axis=(1, 2))
-    cheapest, best, dearest = mean_kwh.argmin(), np.nanmean(judged, axis=(1, 2)).argmax(), mean_kwh.argmax()
+    dice, carbon_g = drawn_means(test.performance, test.cost)
+    mean_dice, mean_g = test.mean_performance, test.mean_cost
+    cheapest, best, dearest = mean_g.argmin(), judged.mean_performance.argmax(), mean_g.argmax()
     rows = []
     for step, other in (("cheapest to best", best), ("cheapest to dearest", dearest)):
         carbon = interval(
-            100 * (mean_kwh[other] / mean_kwh[cheapest] - 1), 100 * (kwh[:, other] / kwh[:, cheapest] - 1)
+            100 * (mean_g[other] / mean_g[cheapest] - 1), 100 * (carbon_g[:, other] / carbon_g[:, cheapest] - 1)
         )
         gain = interval(
             100 * (mean_dice[other] / mean_dice[cheapest] - 1), 100 * (dice[:, other] / dice[:, cheapest] - 1)
@@ -170,16 +162,6 @@ def poster_pairs(study: Results, where: str, candidate: list[str]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def by_training(study: Results, names: pd.DataFrame, candidate: list[str], column: str) -> np.ndarray:
-    """A column of ``runs.csv`` as scores of shape (candidates, 1, trainings), in the order of their names."""
-    groups = study.runs.sort_values("run").groupby(candidate)[column]
-    values = np.full((len(names), 1, int(names["n"].max())), np.nan)
-    for place, key in enumerate(names[candidate].itertuples(index=False, name=None)):
-        own = groups.get_group(key).to_numpy()
-        values[place, 0, : len(own)] = own
-    return values
-
-
 def replicability(study: Results) -> pd.DataFrame:
     """What studies with a single training of each width would have said: a row a pair of widths.
 
@@ -188,7 +170,7 @@ def replicability(study: Results) -> pd.DataFrame:
     rounds to the poster's "1 %".
     """
     names, test = scores_by_patient(study, "test", ["filters"])
-    dice = np.nanmean(test, axis=1)
+    dice = np.nanmean(test.performance, axis=1)
     rows = []
     for narrow, wide in ((n, w) for n, w in product(range(len(dice)), repeat=2) if n < w):
         gains = 100 * (dice[wide][None, :] / dice[narrow][:, None] - 1)
@@ -211,7 +193,7 @@ def optimism(study: Results, seeds: tuple[int, ...] = (1, 3), repeats: int = 20_
     draw their trainings from those that there are, with replacement.
     """
     _, test = scores_by_patient(study, "test", ["filters"])
-    dice = np.nanmean(test, axis=1)
+    dice = np.nanmean(test.performance, axis=1)
     generator = np.random.default_rng(0)
     rows = []
     for n in seeds:

@@ -56,11 +56,11 @@ def write_discs(out: Path, patients: int = 10, slices: int = 6, size: int = SIZE
     return CropArchive.open(out)
 
 
-def train_a_little(crops: CropArchive, directory: Path, epochs: int = 6) -> tuple[RunOptions, Split]:
-    """Train a small network on discs, enough to find most of them."""
+def train_a_little(crops: CropArchive, directory: Path) -> tuple[RunOptions, Split]:
+    """Train a small network on discs: enough to find most of them, in either number format."""
     from carbon_midl.training.fit import begin, fit  # torch is for those who train
 
-    options = RunOptions(filters=4, depth=3, epochs=epochs, batch_size=8, learning_rate=1e-2)
+    options = RunOptions(filters=4, depth=3, epochs=12, batch_size=8, learning_rate=1e-2)
     split = split_patients(crops.patients, 0)
     fit(begin(options), crops, select_rows(crops, split, options.readers), options, directory)
     return options, split

@@ -18,7 +18,7 @@ from tests.conftest import train_a_little, write_discs
 @pytest.fixture(scope="module")
 def run(discs: CropArchive, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("run")
-    options, split = train_a_little(discs, directory, epochs=8)
+    options, split = train_a_little(discs, directory)
     about = {"format": RESULT_FORMAT, "version": RESULT_VERSION, "options": options.model_dump(), "split": vars(split)}
     write_json(directory / "result.json", about | {"crops": {"fingerprint": discs.fingerprint}})
     return directory
@@ -31,7 +31,7 @@ def test_every_table_is_of_the_runs_test_patients(
     readers.main()
     slices = pd.read_csv(tmp_path / "out" / "slices.csv.gz")
     assert set(slices["patient_id"]) == set(split_patients(discs.patients, 0).test)
-    assert slices[["filters", "epochs", "seed"]].drop_duplicates().to_numpy().tolist() == [[4, 8, 0]]
+    assert slices[["filters", "epochs", "seed"]].drop_duplicates().to_numpy().tolist() == [[4, 12, 0]]
     assert (slices["surface_dice_1px"] <= slices["surface_dice_2px"]).all()
     # Discs are easy: what is within two pixels of the outline nearly all is, and Dice is high.
     assert slices["dice"].mean() > 0.7

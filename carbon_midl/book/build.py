@@ -162,7 +162,11 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         )
     book = root / "book/_build/html"
     book.parent.mkdir(exist_ok=True)
-    start = "from jupyter_book.cli.main import main; main()"  # this interpreter's Jupyter Book, whatever PATH says
+    # This interpreter's Jupyter Book, whatever PATH says. Its command has no option for Sphinx's `jobs`, its function has.
+    start = (
+        "import os; from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main;"
+        "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs=os.cpu_count()); main()"
+    )
     environment = os.environ | {
         "PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository,
     }  # fmt: skip

@@ -232,5 +232,8 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     ),
     "policy-tuned-on-derma-meets-the-aim": lambda e: meets_aim(e, "lidc"),
     "policy-tuned-on-lidc-misses-it": lambda e: not meets_aim(e, "derma"),
-    "search-lost-more-than-tolerated": lambda e: e.search_best.val_dice - e.search_chosen.val_dice > TOLERANCE,
+    "search-trained-them-all": lambda e: (
+        sorted(e.search.trail.query("reason == 'trained to its end'")["candidate"]) == sorted(e.search.search["candidates"])
+        and e.search_chosen.val_dice == e.search.sweep["val_dice"].max()
+    ),
 }

@@ -132,9 +132,8 @@ class Evidence(WidthStudy):
         self.published, self.search, self.transfer, self.answer = (
             read_record(root, record) for record in (PUBLISHED, SEARCHED, TRANSFER, ANSWER)
         )
-        sweep = {row.run: row for row in named_rows(self.search.sweep)}
-        self.search_chosen = sweep[self.search.search["chosen"]]
-        self.search_best = max(sweep.values(), key=lambda row: row.val_dice)
+        sweep = named_rows(self.search.sweep)
+        self.search_chosen = next(row for row in sweep if row.run == self.search.search["chosen"])
         # Tested on real crops, by what was trained on.
         on_real = self.transfer.summary.query("tested_on == 'real'")
         self.transferred = {row.trained_on: row for row in named_rows(on_real)}

@@ -290,8 +290,6 @@ SEARCH_NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "search_steps": lambda e: count(e.search.search["steps"]),
     "search_policy": lambda e: POLICY_LABELS[e.search.search["policy"]],
     "search_chosen": lambda e: str(e.search_chosen.filters),
-    "search_best": lambda e: str(e.search_best.filters),
-    "search_lost": lambda e: significant(100 * (e.search_best.val_dice - e.search_chosen.val_dice), 2),
     "search_energy": lambda e: energy(e.search.search["energy_kwh"]),
     "search_carbon": lambda e: grams(e.search.search["carbon_g"]),
     "sweep_energy": lambda e: energy(e.search.sweep["energy_whole_run_kwh"].sum()),
