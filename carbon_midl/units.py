@@ -6,9 +6,10 @@ zeros at the end (``4.2 Wh``); a ``page`` keeps them, so that numbers below one 
 """
 
 import math
+import re
 from collections.abc import Sequence
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, NBSP = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 _WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
@@ -124,3 +125,9 @@ def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def listed(names: Sequence[str], most: int = 5) -> str:
     """Names in a row, the rest counted."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def unbroken(text: str) -> str:
+    """Keep a number and its unit, and ``F = 8``, on one line."""
+    text = re.sub(r"F = (?=\d)", f"F{NBSP}={NBSP}", text)
+    return re.sub(r"(?<=\d) (?=(?:%|mg|g|kg|Wh|kWh|min|s|h|px)(?![\w/]))", NBSP, text)

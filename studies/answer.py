@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_text
-from carbon_midl.measures import could_be_best, difference_errors, drawn_means, interval
+from carbon_midl.measures import Interval, could_be_best, difference_errors, drawn_means, interval
 from carbon_midl.selection.candidates import TEST_DICE, VALIDATION_DICE, Candidates, Columns, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import PRICE_SHARE, Best, Budget, Knee, Marginal, NonInferior, Pepr, Weighted
@@ -101,7 +102,8 @@ def step_sizes(steps: Results) -> pd.DataFrame:
     candidate = ["filters", "learning_rate"]
     names, validation = scores_by_patient(steps, "validation", candidate)
     energy = steps.runs.groupby(candidate)["energy_whole_run_kwh"].sum().mul(WH).rename("energy_wh").reset_index()
-    table = names.merge(last_losses(steps, candidate)).merge(energy).assign(**with_interval("val_dice", validation.performance))
+    table = names.merge(last_losses(steps, candidate)).merge(energy)
+    table = table.assign(**with_interval("val_dice", validation.performance))
     return table.assign(chosen=table.groupby("filters")["val_dice"].transform("max") == table["val_dice"])
 
 
@@ -138,24 +140,22 @@ def poster_pairs(study: Results, where: str, candidate: list[str]) -> pd.DataFra
     judged = test
     if (study.slices["part"] == "validation").any():
         _, judged = scores_by_patient(study, "validation", candidate)
-    dice, carbon_g = drawn_means(test.performance, test.cost)
-    mean_dice, mean_g = test.mean_performance, test.mean_cost
-    cheapest, best, dearest = mean_g.argmin(), judged.mean_performance.argmax(), mean_g.argmax()
+    drawn_dice, drawn_g = drawn_means(test.performance, test.cost)
+    cheapest, best, dearest = (
+        int(place) for place in (test.mean_cost.argmin(), judged.mean_performance.argmax(), test.mean_cost.argmax())
+    )
+
+    def more(means: np.ndarray, drawn: np.ndarray, place: int) -> Interval:
+        """Per cent more than the cheapest's."""
+        return interval(100 * (means[place] / means[cheapest] - 1), 100 * (drawn[:, place] / drawn[:, cheapest] - 1))
+
     rows = []
     for step, other in (("cheapest to best", best), ("cheapest to dearest", dearest)):
-        carbon = interval(
-            100 * (mean_g[other] / mean_g[cheapest] - 1), 100 * (carbon_g[:, other] / carbon_g[:, cheapest] - 1)
-        )
-        gain = interval(
-            100 * (mean_dice[other] / mean_dice[cheapest] - 1), 100 * (dice[:, other] / dice[:, cheapest] - 1)
-        )
+        carbon, gain = more(test.mean_cost, drawn_g, other), more(test.mean_performance, drawn_dice, other)
         price = [carbon.estimate / limit if limit > 0 else np.inf for limit in (gain.estimate, gain.high, gain.low)]
-        row = {"study": where, "step": step, "n": int(names["n"].min())}
-        row |= {
-            f"{end}_{key}": names.loc[place, key]
-            for end, place in (("from", cheapest), ("to", other))
-            for key in candidate
-        }
+        row: dict[Any, Any] = {"study": where, "step": step, "n": int(names["n"].min())}
+        for end, place in (("from", cheapest), ("to", other)):
+            row |= names[candidate].add_prefix(f"{end}_").iloc[place].to_dict()
         for name, values in (("carbon", carbon), ("dice", gain), ("price", price)):
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
         rows.append(row)

@@ -21,7 +21,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from carbon_midl.book.numbers import unbroken
+from carbon_midl.units import unbroken
 
 GENERATED = "book/_generated"
 logger = logging.getLogger(__name__)
@@ -129,6 +129,9 @@ class ResultFigure(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
+    # Comes with the table of contents and numbers nothing here; it only does not say that it is safe in parallel.
+    app.setup_extension("sphinx_multitoc_numbering")
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
     app.connect("config-inited", fill_numbers)
     app.connect("doctree-read", keep_together)
     app.add_role("claim", Claim())

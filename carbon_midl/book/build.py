@@ -162,10 +162,10 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         )
     book = root / "book/_build/html"
     book.parent.mkdir(exist_ok=True)
-    # This interpreter's Jupyter Book, whatever PATH says. Its command has no option for Sphinx's `jobs`, its function has.
+    # This interpreter's Jupyter Book, whatever PATH says. Its function has Sphinx's `jobs`, its command has not.
     start = (
-        "import os; from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main;"
-        "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs=os.cpu_count()); main()"
+        "import os; from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli import main;"
+        "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs=os.cpu_count()); main.main()"
     )
     environment = os.environ | {
         "PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository,

@@ -4,7 +4,6 @@ How an estimate with its interval is printed comes first; tables print theirs th
 """
 
 import math
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,16 +19,9 @@ from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.measures import DRAWS
 from carbon_midl.selection.criteria import PRICE_SHARE
-from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times
+from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times, unbroken
 
-NBSP = "\N{NO-BREAK SPACE}"
 energy, carbon, duration = (partial(form, page=True) for form in (units.energy, units.carbon, units.duration))
-
-
-def unbroken(text: str) -> str:
-    """Keep a number and its unit, and ``F = 8``, on one line."""
-    text = re.sub(r"F = (?=\d)", f"F{NBSP}={NBSP}", text)
-    return re.sub(r"(?<=\d) (?=(?:%|mg|g|kg|Wh|kWh|min|s|h|px)(?![\w/]))", NBSP, text)
 
 
 def interval(form: Callable[[float], str], row: Any, name: str = "estimate") -> str:

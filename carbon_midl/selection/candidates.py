@@ -167,7 +167,9 @@ class Candidates:
                 f"cost: {self.cost_name} is taken as it is, so grid, PUE and embodied share do not apply. Leave them "
                 f"out, or name a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
             )
-        return replace(self, cost=factors.carbon_g(self.energy_kwh, self.duration_s), factors=factors)
+        other = replace(self, cost=factors.carbon_g(self.energy_kwh, self.duration_s), factors=factors)
+        vars(other)["lower_limits"] = self.lower_limits  # of the performance, which is the same
+        return other
 
 
 @dataclass(frozen=True)
