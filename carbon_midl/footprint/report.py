@@ -86,7 +86,7 @@ def paragraph(compute: Compute) -> str:
     lost = ""
     if compute.abandoned:
         attempts = "one attempt" if compute.abandoned == 1 else f"{compute.abandoned} attempts"
-        lost = f", {energy(compute.abandoned_kwh)} of it in {attempts} that failed, or was interrupted or replaced"
+        lost = f", {energy(compute.abandoned_kwh)} of it in {attempts} without a result"
     return (
         f"We trained {compute.subject} on {compute.hardware}, in {duration(compute.duration_s)}. Training and "
         f"evaluation used {compute.energy} before PUE{lost}. With {compute.pue} and a carbon intensity of "
@@ -169,4 +169,4 @@ def machine_text(hardware: dict[str, Any]) -> str:
     """A machine in words, from the hardware in a run's or a study's environment."""
     gpus = hardware.get("gpu") or []
     kinds = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
-    return ", ".join([*kinds, f"{hardware['cpu']} ({hardware['cores']} logical cores)", f"{hardware['memory_gb']} GB"])
+    return ", ".join([*kinds, f"{hardware['cpu']} ({hardware['cores']} logical cores)", f"{hardware['memory_gb']} GB of memory"])

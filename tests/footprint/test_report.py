@@ -64,7 +64,7 @@ def test_describe_names_energy_origin_factors_and_caveats() -> None:
 def test_a_run_in_a_paragraph(tmp_path: Path) -> None:
     text = paragraph(read_compute(make_run(tmp_path, record())))
     assert "We trained one network (16 initial filters, 734,001 parameters, 2 of 2 epochs)" in text
-    assert "on A CPU (8 logical cores), 17.2 GB, in 11 min" in text
+    assert "on A CPU (8 logical cores), 17.2 GB of memory, in 11 min" in text
     # 4 Wh of the training and 4 Wh of the test.
     assert "used an estimated 8 Wh (estimated: TDP × utilisation; estimated: W per GB) before PUE" in text
     assert "a PUE of 1.58 (world average of data centres" in text
@@ -93,7 +93,7 @@ def test_the_checklist_has_its_fields(tmp_path: Path) -> None:
         "- **Estimated emissions:** 1.81 gCO2eq: a PUE of 1.58 (world average of data centres, Uptime Institute "
         "Global Data Center Survey 2023 (as carbontracker)); 143.3 g/kWh (Denmark, national average "
         "of 2024 over the life cycle, table that ships with carbontracker 2.4.7)",
-        f"- **Computing infrastructure, hardware:** 2 × {gpu}, A CPU (8 logical cores), 17.2 GB",
+        f"- **Computing infrastructure, hardware:** 2 × {gpu}, A CPU (8 logical cores), 17.2 GB of memory",
         "- **Computing infrastructure, software:** python 3.11.7, torch 2.13.0",
         "- **Dates:** 2026-01-31 to 2026-02-01",
     ]
@@ -108,13 +108,13 @@ def test_the_model_card_is_yaml_with_emissions_in_grams(location: str | None, tm
     assert block.pop("emissions") == pytest.approx(stored.carbon_g(stored.energy_kwh), rel=1e-3)
     assert "estimated: TDP × utilisation" in block.pop("source")
     assert block.pop("geographical_location").startswith(location or "not recorded; computed for 143.3 g/kWh")
-    assert block == {"training_type": "pre-training", "hardware_used": "A CPU (8 logical cores), 17.2 GB"}
+    assert block == {"training_type": "pre-training", "hardware_used": "A CPU (8 logical cores), 17.2 GB of memory"}
 
 
 def test_attempts_that_were_interrupted_and_runs_that_were_not_finished_are_told(tmp_path: Path) -> None:
     text = paragraph(read_compute(make_run(tmp_path / "a", record().with_earlier(record()))))
     assert "16 Wh" in text
-    assert "8 Wh of it in one attempt that failed, or was interrupted or replaced" in text
+    assert "8 Wh of it in one attempt without a result" in text
     (tmp_path / "footprint.json").write_text(json.dumps(record().to_dict()))
     compute = read_compute(tmp_path)
     assert (compute.runs, compute.abandoned, compute.abandoned_kwh) == (0, 1, compute.energy_kwh)
