@@ -46,7 +46,7 @@ def counts_numbers(statistics: Statistics) -> dict[str, str]:
         "lidc_scans": "scans", "lidc_patients": "patients", "lidc_annotations": "annotations",
         "lidc_patients_twice": "patients with two scans", "lidc_scans_outlined": "scans with nodules",
         "lidc_patients_outlined": "patients with nodules", "lidc_nodules": "nodules",
-        "lidc_nodules_several": "nodules of several readers", "lidc_readings": "readings",
+        "lidc_nodules_several": "nodules of several readers",
         "lidc_left_out": "readings left out",
         "lidc_left_out_scans": "scans with readings left out", "lidc_slices": "slices",
         "lidc_slices_consensus": "slices with consensus", "lidc_outlines": "outlines",

@@ -18,11 +18,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from carbon_midl.book import claims
-from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.files import replaced
 from carbon_midl.lidc.statistics import ALL_SIZES
-from carbon_midl.selection.by_width import learning as learning_curves
+from carbon_midl.selection.frontier import POINT
 from carbon_midl.study.results import named_rows
+from carbon_midl.units import signed
 
 SIZE_IN = (5.6, 3.9)
 """Small on purpose: at the width of a phone the 10 pt labels stay legible."""
@@ -95,8 +96,18 @@ def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) 
 
 
 def ramp(count: int) -> list[Any]:
-    """So many colours from light to dark."""
-    return list(sns.color_palette(rcParams["image.cmap"], count))
+    """So many colours, each with a contrast of at least 3 : 1 to the page."""
+    return [shade(place) for place in np.linspace(0, 1, count)]
+
+
+def shade(place: float) -> Any:
+    """The colour at a place from 0, near the page, to 1."""
+    return sns.color_palette(rcParams["image.cmap"], as_cmap=True)(0.34 + 0.66 * float(place))
+
+
+def width_colour(width: Any) -> Any:
+    """A width has one colour in all figures."""
+    return shade(np.clip(np.log2(width / 2) / 5, 0, 1))
 
 
 def growth(axes: Axes, systems: pd.DataFrame) -> None:
@@ -170,14 +181,48 @@ def dice_carbon(axes: Axes, table: pd.DataFrame) -> None:
     axes.margins(x=0.14, y=0.16)
 
 
+def differences(axes: Axes, table: pd.DataFrame) -> None:
+    """Differences in points from the best width, with intervals (``filters``, ``points``, ``low``, ``high``, ``best``).
+
+    Filled where the width could be the best.
+    """
+    axes.axvline(0, color=rcParams["axes.edgecolor"], linewidth=1)
+    for place, row in enumerate(named_rows(table)):
+        limits = [[row.points - row.low], [row.high - row.points]]
+        axes.errorbar(
+            row.points, place, xerr=limits, fmt="o", fillstyle="full" if row.best else "none", markersize=8,
+            color=width_colour(row.filters), elinewidth=2, capsize=3,
+        )  # fmt: skip
+    axes.set_yticks(range(len(table)), [f"F = {width}" for width in table["filters"]])
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set(xlabel="Test Dice less that of the best, same patients (points)")
+
+
+def movers(axes: Axes, table: pd.DataFrame) -> None:
+    """By what factor a decision moves the carbon, and what it does to Dice (``what``, ``factor``, ``dice``)."""
+    axes.barh(table["what"], table["factor"] - 1, left=1, height=0.6, color="C0", edgecolor="none")
+    for place, row in enumerate(named_rows(table)):
+        said = f"× {row.factor:.2g}" if row.factor >= 1.1 else f"× {row.factor:.2f}"
+        axes.annotate(
+            f"{said}    Dice {row.dice}", (row.factor, place), (5, 0), textcoords="offset points", va="center",
+            fontsize=9,
+        )  # fmt: skip
+    axes.set(xscale="log", xlabel="Carbon, times (log scale)", xlim=(1, 1000))
+    axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+
+
 def frontier(axes: Axes, table: pd.DataFrame) -> None:
     """Test Dice against energy of training, a line a width and a point a length (columns of the answer's table)."""
     groups = table.sort_values("epochs").groupby("filters")
-    for number, ((width, rows), colour) in enumerate(zip(groups, ramp(groups.ngroups), strict=True)):
+    for number, (width, rows) in enumerate(groups):
         dice = rows["test_dice"]
         limits = [dice - rows["test_dice_low"], rows["test_dice_high"] - dice]
         axes.errorbar(
-            rows["energy_wh"], dice, limits, label=f"F = {width}", fmt=f"{MARKERS[number]}-", color=colour,
+            rows["energy_wh"], dice, limits, label=f"F = {width}", fmt=f"{MARKERS[number]}-", color=width_colour(width),
             markersize=7, linewidth=1.8, elinewidth=0.9, capsize=2,
         )  # fmt: skip
         # By turns on either side: neighbours in energy would hide each other's lengths.
@@ -201,9 +246,9 @@ def step_sizes(axes: Axes, table: pd.DataFrame) -> None:
     axes.remove()
     above, below = figure.subplots(2, 1, sharex=True)
     groups = table.sort_values("learning_rate").groupby("filters")
-    for number, ((width, rows), colour) in enumerate(zip(groups, ramp(groups.ngroups), strict=True)):
+    for number, (width, rows) in enumerate(groups):
         for panel, column in ((above, "val_dice"), (below, "train_loss")):
-            style = {"color": colour, "marker": MARKERS[number], "markersize": 7}
+            style = {"color": width_colour(width), "marker": MARKERS[number], "markersize": 7}
             panel.plot(rows["learning_rate"], rows[column], fillstyle="none", label=f"F = {width}", **style)
             chosen = rows[rows["chosen"]]
             panel.plot(chosen["learning_rate"], chosen[column], linestyle="none", **style)
@@ -230,38 +275,13 @@ def paths(axes: Axes, table: pd.DataFrame) -> None:
     axes.set(xlabel="Share of the paths that choose the width")
 
 
-def learning(axes: Axes, table: pd.DataFrame) -> None:
-    """Best validation Dice so far against carbon so far, one line a run (columns of ``learning``)."""
-    table = table.sort_values("filters", kind="stable")
-    table["width"] = [f"F = {width}" for width in table["filters"]]
-    sns.lineplot(
-        table, x="carbon_g", y="best_val_dice", units="run", estimator=None, hue="width", style="width",
-        palette=rcParams["image.cmap"], linewidth=1.7, ax=axes,
-    )  # fmt: skip
-    axes.set(
-        xscale="log", xlabel="Carbon spent on training so far (gCO₂eq, log scale)", ylabel="Best validation Dice so far"
-    )
-    _plain_log(axes)
-    axes.legend(loc="lower right", ncols=1 if table["width"].nunique() < 5 else 2)
-
-
-def selection_price(axes: Axes, table: pd.DataFrame) -> None:
-    """Carbon of all runs of a width, training and evaluation (``filters``, ``carbon_g``, ``share``)."""
-    table = table.sort_values("filters", ascending=False)
-    widths = [f"F = {width}" for width in table["filters"]]
-    bars = axes.barh(widths, table["carbon_g"], color="C0", height=0.62, edgecolor="none")
-    axes.bar_label(bars, [f"{share:.0%}" for share in table["share"]], padding=5, fontsize=10)
-    axes.grid(visible=False, axis="y")
-    axes.set(xlabel="Carbon footprint of all runs of the width (gCO₂eq)")
-    axes.margins(x=0.14)
-
-
 def dice_size(axes: Axes, table: pd.DataFrame) -> None:
     """Dice by size of the nodule and width, with the readers' own agreement (columns of ``by_size``)."""
     readers = table.drop_duplicates("size")["readers_dice"]
     table = table.rename(columns={"dice": "mean", "dice_low": "low", "dice_high": "high"})
     groups = {f"F = {width}": rows for width, rows in table.groupby("filters")}
-    _side_by_side(axes, groups, ramp(len(groups)), 0.7 / max(len(groups), 2))
+    colours = list(map(width_colour, sorted(set(table["filters"]))))
+    _side_by_side(axes, groups, colours, 0.7 / max(len(groups), 2))
     places = np.arange(len(readers))
     axes.hlines(readers, places - 0.42, places + 0.42, color="C1", linewidth=2, label="readers")
     axes.set(xlabel="Area of the nodule in the slice", ylabel="Test Dice")
@@ -289,13 +309,6 @@ def lidc_sizes(axes: Axes, table: pd.DataFrame) -> None:
     axes.legend(title="Readers", loc="upper right")
 
 
-def lidc_ratings(axes: Axes, table: pd.DataFrame) -> None:
-    """How often each value was given, a bar a rating (``rating``, ``value``, ``share``)."""
-    shares = table.pivot_table("share", "rating", "value").reindex(table["rating"].unique())
-    _stacked_bars(axes, shares, lambda value, share: str(value) if share >= 0.06 else "")
-    axes.set(xlabel="Share of readings")
-
-
 def choice_probability(axes: Axes, table: pd.DataFrame) -> None:
     """Stacked bars, one a criterion: how probably each width is chosen (``name``, ``filters``, ``probability``)."""
     likely = table.pivot_table("probability", "name", "filters")
@@ -311,14 +324,15 @@ def choice_probability(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _stacked_bars(axes: Axes, shares: pd.DataFrame, label: Callable[[Any, float], str]) -> None:
-    """A bar a row, of a part a column, from the top; parts are labelled by column and share."""
-    colours, page = ramp(shares.shape[1]), rcParams["figure.facecolor"]
+    """A bar a row, of a part a width (columns), from the top; parts are labelled by width and share."""
+    colours, page = list(map(width_colour, shares.columns)), rcParams["figure.facecolor"]
     shares = shares.fillna(0)
     shares.plot.barh(stacked=True, ax=axes, color=colours, edgecolor=page, width=0.7, legend=False)
     bar_containers: Any = axes.containers
     for bars, (column, parts), colour in zip(bar_containers, shares.items(), colours, strict=True):
         labels = [label(column, part) for part in parts]
-        readable = "#10151a" if np.dot(colour, (0.3, 0.59, 0.11)) > 0.5 else "#ffffff"
+        luminance = np.dot(np.power(colour[:3], 2.2), (0.2126, 0.7152, 0.0722))
+        readable = "#000000" if luminance > 0.18 else "#ffffff"  # which has a contrast of at least 4.5 : 1
         axes.bar_label(bars, labels, label_type="center", color=readable, fontsize=9.5)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
@@ -403,28 +417,6 @@ def policies(axes: Axes, table: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
-def search_trail(axes: Axes, table: pd.DataFrame) -> None:
-    """Validation Dice after each step against the energy of the search so far, a line a candidate."""
-    names = table["candidate"] + np.where(table["chosen"], ", chosen", "")
-    markers = dict(zip(names.unique(), MARKERS, strict=False))
-    thick = {name: 2.2 if name.endswith("chosen") else 1.2 for name in markers}
-    table = table.assign(name=names, energy_wh=1000 * table["energy_so_far_kwh"])
-    sns.lineplot(
-        table, x="energy_wh", y="val_dice", hue="name", style="name", size="name", markers=markers, sizes=thick,
-        dashes=False, palette=rcParams["image.cmap"], ax=axes,
-    )  # fmt: skip
-    full_wh = 1000 * table["full_sweep_kwh"].iloc[0]
-    axes.axvline(full_wh, color="C1", linestyle="--", linewidth=1.5)
-    axes.annotate(
-        "full sweep", (full_wh, 0.02), (-5, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
-        ha="right", va="bottom", fontsize=9.5, color="C1",
-    )  # fmt: skip
-    axes.set(xlabel="Energy of the search so far (Wh, before PUE)", ylabel="Best validation Dice")
-    axes.set_xlim(left=0)
-    axes.margins(x=0.06, y=0.1)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
-
-
 def _plain_log(axes: Axes) -> None:
     """Write a logarithmic x axis in plain numbers, also where it spans less than a decade."""
     low, high = axes.get_xlim()
@@ -441,6 +433,40 @@ def unet_levels(evidence: Evidence) -> pd.DataFrame:
         filters=["F" if level == 0 else f"{2**level} F" for level in levels],
         pixels=[f"{size // 2**level} × {size // 2**level}" for level in levels],
     )
+
+
+def from_the_best(study: WidthStudy) -> pd.DataFrame:
+    """Every other width's difference from the best one."""
+    others = [width for width in study.bootstrap.widths if width != study.best]
+    rows = [(width, *study.bootstrap.difference(study.best, width)) for width in others]
+    table = pd.DataFrame(rows, columns=["filters", "points", "low", "high"])
+    table[["points", "low", "high"]] /= POINT
+    return table.assign(best=table["filters"].astype(str).isin(study.candidates.could_be_best))
+
+
+def what_moves_carbon(evidence: Evidence) -> pd.DataFrame:
+    """By what factor each decision moves the carbon of a training, the weightiest first, and the points of Dice."""
+    grids = evidence.choices_on_grids["g_per_kwh"]
+    frontier, recipes, again = evidence.answer.frontier, evidence.recipes["lidc"].iloc[0], evidence.again.loc[4]
+    short, long = frontier.query("filters == 8 and epochs in (10, 40)").to_dict("records")
+    width, recipe = evidence.bootstrap.difference(*evidence.extremes), recipes["difference"]
+
+    def points(difference: float) -> str:
+        return f"{signed(100 * difference)} points"
+
+    rows = [
+        ("grid: Norway to Poland", grids.max() / grids.min(), "as it is"),
+        ("machine: GPU to two cores", again["energy_kwh"] / again["energy_kwh_first"], "not compared"),
+        ("width: F = 4 to 64", claims.growth(evidence, "energy_kwh"), points(width.estimate)),
+        (
+            "length: 10 to 40 epochs",
+            long["energy_wh"] / short["energy_wh"],
+            points(long["test_dice"] - short["test_dice"]),
+        ),
+        ("recipe: efficient to usual", recipes["reference_kwh"] / recipes["efficient_kwh"], points(-recipe)),
+        ("the same again", claims.energy_spread(evidence), f"± {100 * evidence.seed_sd.max():.1f} points"),
+    ]
+    return pd.DataFrame(rows, columns=["what", "factor", "dice"]).sort_values("factor", ascending=False)
 
 
 def agreement(evidence: Evidence) -> pd.DataFrame:
@@ -470,29 +496,19 @@ PICTURES = {
     "growth": Picture(growth, lambda e: e.systems, (5.6, 4.0)),
     "unet": Picture(unet, unet_levels, (5.6, 3.6)),
     "dice-carbon": Picture(dice_carbon, lambda e: e.widths),
+    "differences": Picture(differences, from_the_best, (5.6, 3.4)),
+    "movers": Picture(movers, what_moves_carbon, (5.6, 3.4)),
     "frontier": Picture(frontier, lambda e: e.answer.frontier, (5.6, 4.2)),
     "step-sizes": Picture(step_sizes, lambda e: e.answer.step_sizes, (5.6, 5.0)),
     "paths": Picture(paths, lambda e: e.answer.paths_gpu, (5.6, 5.6)),
-    "learning": Picture(learning, lambda e: learning_curves(e.results)),
-    "selection-price": Picture(selection_price, lambda e: e.price, (5.6, 2.9)),
     "dice-size": Picture(dice_size, lambda e: e.sizes, (5.6, 4.1)),
     "choice-probability": Picture(choice_probability, lambda e: e.likely, (5.6, 3.4)),
     "lidc-sizes": Picture(lidc_sizes, lambda e: e.statistics["diameters"]),
-    "lidc-ratings": Picture(
-        lidc_ratings, lambda e: e.statistics["rating counts"].replace({"rating": {"_": " "}}, regex=True), (5.6, 4.2)
-    ),
     "lidc-outlines": Picture(lidc_outlines, lambda e: e.statistics["example"], (5.6, 4.0)),
     "lidc-agreement": Picture(lidc_agreement, agreement, (5.6, 3.7)),
     "lidc-leak": Picture(lidc_leak, copycat),
     "policies": Picture(policies, replayed, (5.6, 4.2)),
-    "search-trail": Picture(
-        search_trail,
-        lambda e: e.search.trail.query("state == 'done'").assign(
-            chosen=lambda steps: steps["candidate"] == e.search.search["chosen"],
-            full_sweep_kwh=e.search.sweep["energy_whole_run_kwh"].sum(),
-        ),
-    ),
 }
 """Of the chapters."""
-SHOWN_PICTURES = {f"shown-{name}": PICTURES[name] for name in ("dice-carbon", "learning")}
+SHOWN_PICTURES = {f"shown-{name}": PICTURES[name] for name in ("dice-carbon", "differences")}
 """Of the study in the appendix."""

@@ -101,6 +101,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "crops_patients": lambda e: f"{e.manifest['crops']['patients']:,}",
     "crops_slices": lambda e: f"{e.manifest['crops']['slices']:,}",
     "without_target": lambda e: f"{e.manifest['slices']['without_target']:,}",
+    "crops_fingerprint": lambda e: e.manifest["crops"]["fingerprint"][:12],
     "crop_size": lambda e: "{size} × {size}".format(**e.manifest["crops"]),
     "split_train": lambda e: f"{e.manifest['split']['train']:,}",
     "split_validation": lambda e: f"{e.manifest['split']['validation']:,}",
@@ -140,6 +141,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "pue_source": lambda e: joined(e.manifest["pue_sources"]),
     "intensity": lambda e: joined([f"{g:g}" for g in sorted(e.runs["intensity_g_per_kwh"].unique())]) + " g/kWh",
     "intensity_source": lambda e: joined(sorted(e.runs["intensity_source"].unique())),
+    "training_seconds": lambda e: " to ".join(f"{s:.0f}" for s in e.runs["duration_s"].agg(["min", "max"])) + " s",
     "energy_spread": lambda e: times(claims.energy_spread(e)),
     "tracker_runs": lambda e: str(len(e.tracked)),
     "tracker_ratio": lambda e: significant(e.tracked["theirs_kwh"].sum() / e.tracked["energy_kwh"].sum()),
@@ -154,7 +156,6 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "carbon_ratio": lambda e: times(e.carbon_g[e.extremes[1]] / e.carbon_g[e.extremes[0]]),
     "gain_points": lambda e: points_interval(e.bootstrap.difference(*e.extremes)),
     "gain_to_best": lambda e: points_interval(e.bootstrap.difference(e.extremes[0], e.best)).replace("+", ""),
-    "carbon_to_best": lambda e: f"{significant(claims.extra_carbon(e, e.best), 2)} %",
     "price_to_best": lambda e: f"{significant(claims.price(e, e.best).estimate, 2)} %",
     "price_to_best_interval": lambda e: "{} to {} %".format(
         *(significant(limit, 2) for limit in claims.price(e, e.best)[1:])
@@ -171,6 +172,8 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "abandoned_attempts": lambda e: f"{count(int(e.manifest['abandoned']['attempts']))} attempts",
     "total_energy": lambda e: energy(e.total_kwh),
     "total_carbon": lambda e: grams(e.total_g),
+    # From 20 °C, at 4.19 kJ for a litre and degree.
+    "total_litres": lambda e: f"{e.total_kwh * 3600 / (4.19 * 80):.1f} litres",
     "total_in_cheapest": lambda e: significant(e.total_g / e.whole_run_g[e.extremes[0]]),
     "total_in_dearest": lambda e: significant(e.total_g / e.whole_run_g[e.extremes[1]]),
     "dearest_share": lambda e: percent(e.price.set_index("filters")["share"][e.extremes[1]]),

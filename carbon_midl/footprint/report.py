@@ -169,4 +169,6 @@ def machine_text(hardware: dict[str, Any]) -> str:
     """A machine in words, from the hardware in a run's or a study's environment."""
     gpus = hardware.get("gpu") or []
     kinds = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
-    return ", ".join([*kinds, f"{hardware['cpu']} ({hardware['cores']} logical cores)", f"{hardware['memory_gb']} GB of memory"])
+    return ", ".join(
+        [*kinds, f"{hardware['cpu']} ({hardware['cores']} logical cores)", f"{hardware['memory_gb']} GB of memory"]
+    )

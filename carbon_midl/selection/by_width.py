@@ -75,17 +75,6 @@ def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
     )
 
 
-def learning(results: Results) -> pd.DataFrame:
-    """Best validation Dice so far against training carbon spent so far: one row a run and epoch."""
-    factors = results.runs.set_index("run")[["pue", "intensity_g_per_kwh"]].prod(axis=1)
-    table = results.epochs.sort_values(["filters", "seed", "epoch"], ignore_index=True)
-    energy_kwh = table.groupby("run")["energy_kwh"].cumsum()
-    best = table.groupby("run")["val_dice"].cummax()
-    return table[["run", "filters", "seed", "epoch"]].assign(
-        carbon_g=energy_kwh * table["run"].map(factors), best_val_dice=best
-    )
-
-
 def step_cost(carbon_g: Mapping[int, float], bootstrap: PatientBootstrap, first: int, second: int) -> dict[str, float]:
     """Price of a point of Dice (0.01) in the step from width ``first`` to ``second``.
 

@@ -65,6 +65,6 @@ def test_the_course_has_a_lab_for_each_aim_and_a_question_for_each_chapter() -> 
         assert f"{{doc}}`{lab.stem}`" in index
         assert f"{{doc}}`{lab.stem}`" in (COURSE / "instructors.md").read_text(encoding="utf-8")
     quiz = index.split("## A quiz a chapter")[1]
-    quizzed = set(re.findall(r"\(\{doc\}`\.\./(\w+)`\)\n:::", quiz))
+    quizzed = re.findall(r"\(\{doc\}`\.\./(\w+)`\)\n:::", quiz)
     assert quiz.count(":::{dropdown}") == len(quizzed)
     assert quizzed >= {"motivation", "data", "model", "measuring", "experiment", "results", "recipes", "selection"}
