@@ -34,11 +34,11 @@ STYLE: Any = sns.axes_style("ticks") | {
 }  # fmt: skip
 THEMES: dict[str, dict[str, Any]] = {
     "light": dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], "#1f2933") | {
-        "axes.edgecolor": "#5b6672", "grid.color": "#d7dce1", "figure.facecolor": "#ffffff", "image.cmap": "crest",
+        "axes.edgecolor": "#5b6672", "grid.color": "#d7dce1", "figure.facecolor": "#ffffff", "image.cmap": "viridis_r",
         "axes.prop_cycle": cycler(color=["#0072b2", "#c14f00", "#00795a", "#a3527f"]),
     },
     "dark": dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], "#e4e8ec") | {
-        "axes.edgecolor": "#a3adb8", "grid.color": "#3b444d", "figure.facecolor": "#14181e", "image.cmap": "crest_r",
+        "axes.edgecolor": "#a3adb8", "grid.color": "#3b444d", "figure.facecolor": "#14181e", "image.cmap": "viridis",
         "axes.prop_cycle": cycler(color=["#56b4e9", "#e69f00", "#2fc79a", "#e09cc3"]),
     },
 }  # fmt: skip
@@ -102,7 +102,7 @@ def ramp(count: int) -> list[Any]:
 
 def shade(place: float) -> Any:
     """The colour at a place from 0, near the page, to 1."""
-    return sns.color_palette(rcParams["image.cmap"], as_cmap=True)(0.34 + 0.66 * float(place))
+    return sns.color_palette(rcParams["image.cmap"], as_cmap=True)(0.42 + 0.58 * float(place))
 
 
 def width_colour(width: Any) -> Any:
@@ -210,7 +210,7 @@ def movers(axes: Axes, table: pd.DataFrame) -> None:
         )  # fmt: skip
     axes.set(xscale="log", xlabel="Carbon, times (log scale)", xlim=(1, 1000))
     axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
 
