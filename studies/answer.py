@@ -24,10 +24,18 @@ from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import PRICE_SHARE, Best, Budget, Knee, Marginal, NonInferior, Pepr, Weighted
 from carbon_midl.selection.frontier import POINT, step_prices
 from carbon_midl.study.results import Results, read_results
+from studies import comparisons
 
 OUT = Path("results/lidc-answer")
 GPU, LENGTHS, STEPS = Path("results/lidc"), Path("results/lidc-length"), Path("results/lidc-steps")
 CALIBRATION = Path("results/lidc-calibration")
+BESIDE = ("lidc-reference", "recipes", "lidc-tuning", "lidc-trials", "lidc-leak")
+TRIED = ["filters", "learning_rate", "augment", "machine", "val_dice", "energy_kwh", "known"]
+AGAIN = [
+    "filters",
+    "machine",
+    *(f"{name}{end}" for name in ("test_dice_patients", "energy_kwh") for end in ("", "_first")),
+]
 WH = 1000
 """Wh in a kWh."""
 Tables = dict[str, pd.DataFrame]
@@ -379,6 +387,8 @@ def answer(root: Path = Path()) -> Tables:
     calibration = read_results(root / CALIBRATION)
     width, point = ["filters"], ["filters", "epochs"]
     gpu_paths, length_paths = paths(gpu, width), paths(lengths, point)
+    reference, phantom, tuning, tried, leaked = (read_results(root / "results" / name) for name in BESIDE)
+    trials = comparisons.trials(tuning, tried)
     return {
         "frontier": frontier(lengths),
         "step-sizes": step_sizes(steps),
@@ -397,6 +407,12 @@ def answer(root: Path = Path()) -> Tables:
         "paths-frontier": shares_of_paths(length_paths),
         "deciding-gpu": deciding(gpu_paths, width),
         "deciding-frontier": deciding(length_paths, point),
+        "recipes-lidc": comparisons.recipes(gpu, reference),
+        "recipes-phantom": comparisons.recipes(phantom),
+        "trials": trials[TRIED],
+        "again": comparisons.again(trials, gpu)[AGAIN],
+        "leak": comparisons.leak(leaked, tried),
+        "everything": comparisons.everything(root, gpu.manifest),
     }
 
 

@@ -30,6 +30,11 @@ def final_loss(evidence: Evidence, part: str) -> pd.DataFrame:
     return evidence.last_epochs.pivot(index="seed", columns="filters", values=f"{part}_loss")
 
 
+def rerun(evidence: Evidence, width: int) -> Any:
+    """A trial with the very options of a run of the study, beside that run."""
+    return next(row for row in named_rows(evidence.again) if row.filters == width)
+
+
 def step_sizes(evidence: Evidence) -> "pd.Series[float]":
     """Validation Dice by step size of the trials at F = 16 that differ in nothing else."""
     trials = evidence.trials[evidence.trials["filters"] == 16]
@@ -208,7 +213,7 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     "recipes-on-phantoms-are-estimated": lambda e: (e.recipes["phantom"]["known"] == "estimated").all(),
     "network-like-a-reader": lambda e: not network_against_reader(e).excludes_zero,
     "copycat-gains-by-the-leak": lambda e: copycat(e)[BY_SLICE] - copycat(e)[BY_PATIENT] > 0.2,
-    "leak-of-a-network-is-not-shown": lambda e: e.leaky.low < e.honest.high,
+    "leak-of-a-network-is-not-shown": lambda e: e.leak[BY_SLICE].low < e.leak[BY_PATIENT].high,
     "phantom-carries-a-part": lambda e: e.transferred["phantom"].share_high < 1,
     # Choosing.
     "criteria-choose": lambda e: (

@@ -9,28 +9,27 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
-from carbon_midl.footprint.sensors import how_known
 from carbon_midl.lidc.statistics import COLLECTION, read_statistics
-from carbon_midl.measures import Estimate, PatientBootstrap, mean_over_patients, patient_dice
+from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection import by_width
 from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.replay import curves_of_study, replay_all
-from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
-from carbon_midl.units import joined
+from carbon_midl.study.results import MANIFEST, Results, named_rows, read_csv
 
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
-PUBLISHED, SEARCHED, LEAK, TRANSFER, YARDSTICKS, ANSWER = (
+PUBLISHED, SEARCHED, TRANSFER, YARDSTICKS, ANSWER = (
     Path("results") / name
-    for name in ("published-curves", "search", "lidc-leak", "phantom-transfer", "lidc-yardsticks", "lidc-answer")
+    for name in ("published-curves", "search", "phantom-transfer", "lidc-yardsticks", "lidc-answer")
 )
 ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
     "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
+    "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything",
 )  # fmt: skip
-"""The tables of ``studies/answer.py``."""
+"""The tables that ``studies/answer.py`` writes."""
 RECORDS = {
     PUBLISHED: (
         "python -m studies.published_curves TABLE",
@@ -46,16 +45,10 @@ TRAINING_COMPUTE = Path("book/data/training-compute.csv")
 COLLECTION_PAGE = COLLECTION / "page"
 """What ``studies/collection_page.py`` printed of it."""
 BUILD = Path("results/book-build/footprint.json")
-TUNING, TRIALS = Path("results/lidc-tuning"), Path("results/lidc-trials")
-COMPARED = {"lidc": (RECORDED, Path("results/lidc-reference")), "phantom": (Path("results/recipes"),)}
-"""Comparisons of the recipes, by crops: the studies that each is made from."""
 BY_SLICE, BY_PATIENT = "by slice", "by patient"
 GRIDS = ("NO", "FR", "DK", "GB", "DE", "US", "world", "PL")
 """National averages on which the study is costed again, from clean to not."""
 CHOICE_DRAWS = 4000
-VARIED = ["learning_rate", "augment"]
-"""What the trials differ in."""
-RECIPES = ("reference", "efficient")
 SLICE = ["patient_id", "nodule", "slice"]
 
 
@@ -115,34 +108,24 @@ class Evidence(WidthStudy):
         # Beside the study.
         self.statistics = read_statistics(root / COLLECTION)
         self.build = read_footprint(root / BUILD)
-        self.everything = read_everything(root, self.manifest)
-        self.recipes = {crops: read_recipes(*(root / part for part in parts)) for crops, parts in COMPARED.items()}
         self.yardsticks, self.threshold = read_yardsticks(root, self.results)
-        self.leaky, self.honest = read_leak(root)
         self.systems = read_csv(root / TRAINING_COMPUTE)
         # As OpenAI counted it.
         by_name = {row.system: row for row in named_rows(self.systems)}
         first, last = by_name["AlexNet"], by_name["AlphaGo Zero"]
         self.growth_factor = last.training_compute_flop / first.training_compute_flop
         self.growth_years = (pd.Timestamp(last.published) - pd.Timestamp(first.published)).days / 365.25
-        self.trials = read_trials(root / TUNING, root / TRIALS)
-        # Trials with the very parameters and crops of the study, which the first part of the fingerprint stands for.
-        trials, runs = (one.assign(key=one["fingerprint"].str.rpartition("-")[0]) for one in (self.trials, self.runs))
-        self.again = trials.merge(runs, on=["key", "filters"], suffixes=("", "_first")).set_index("filters")
         self.published, self.search, self.transfer, self.answer = (
             read_record(root, record) for record in (PUBLISHED, SEARCHED, TRANSFER, ANSWER)
         )
+        self.everything, self.trials, self.again = self.answer.everything, self.answer.trials, self.answer.again
+        self.recipes = {"lidc": self.answer.recipes_lidc, "phantom": self.answer.recipes_phantom}
+        self.leak = {row.split: row for row in named_rows(self.answer.leak)}
         sweep = named_rows(self.search.sweep)
         self.search_chosen = next(row for row in sweep if row.run == self.search.search["chosen"])
         # Tested on real crops, by what was trained on.
         on_real = self.transfer.summary.query("tested_on == 'real'")
         self.transferred = {row.trained_on: row for row in named_rows(on_real)}
-
-
-def machine(hardware: dict[str, Any]) -> str:
-    """A machine in a word or two for a narrow column: its GPUs, or that it had none."""
-    names = {str(name).removeprefix("NVIDIA ").split()[0] for name in hardware.get("gpu") or []}
-    return joined(sorted(names)) if names else "CPU"
 
 
 def read_record(root: Path, record: Path) -> Any:
@@ -159,59 +142,6 @@ def read_record(root: Path, record: Path) -> Any:
     return SimpleNamespace(
         **dict(zip((name.partition(".")[0].replace("-", "_") for name in names), contents, strict=True))
     )
-
-
-def read_trials(*directories: Path) -> pd.DataFrame:
-    """Read runs that tried options on the study's crops, with their machine and how the energy is known."""
-    tables = []
-    for results in map(read_results, directories):
-        given = {name: results.manifest["options"][name] for name in VARIED if name not in results.runs}
-        known = results.runs["energy_method"].map(how_known)
-        tables.append(results.runs.assign(**given, machine=machine(results.manifest["hardware"]), known=known))
-    return pd.concat(tables, ignore_index=True)
-
-
-def read_recipes(*directories: Path) -> pd.DataFrame:
-    """Compare the recipes on the seeds that both have, a row a width.
-
-    The ``difference`` of Dice, efficient minus reference, is paired over patients; its interval is over patients and
-    seeds. The ``share`` of energy is efficient divided by reference of the same seed: mean, smallest and largest.
-    ``known`` says whether the energies were measured.
-
-    Args:
-        directories: of the results of one study with both recipes, or of two with one each.
-
-    Raises:
-        InputError: results cannot be read, or no width was trained under both recipes.
-    """
-    studies = list(enumerate(map(read_results, directories)))
-    # Two studies may call their runs alike.
-    runs = pd.concat([study.runs.assign(source=number) for number, study in studies])
-    slices = pd.concat([study.slices_of("test").assign(source=number) for number, study in studies])
-    both = runs.groupby(["filters", "seed"])["recipe"].transform("nunique") == len(RECIPES)
-    if not both.any():
-        raise InputError(
-            f"{', '.join(map(str, directories))}: no width was trained under both recipes with one seed; "
-            f"there is {', '.join(sorted(runs['recipe'].unique()))} only."
-        )
-    rows = []
-    for filters, of_width in runs[both].groupby("filters"):
-        # The bootstrap compares widths; here what is compared is the recipe, at one width.
-        recipe = of_width[["source", "run"]].assign(filters=of_width["recipe"].map(RECIPES.index))
-        scored = slices.drop(columns="filters").merge(recipe, on=["source", "run"])
-        bootstrap = PatientBootstrap.draw(patient_dice(scored))
-        difference, low, high = bootstrap.difference(0, 1)
-        kwh = of_width.pivot(index="seed", columns="recipe", values="energy_kwh")
-        share = kwh["efficient"] / kwh["reference"]
-        rows.append({
-            "filters": filters, "seeds": len(kwh), "patients": bootstrap.patients,
-            "reference_dice": bootstrap.dice(0).estimate, "efficient_dice": bootstrap.dice(1).estimate,
-            "difference": difference, "difference_low": low, "difference_high": high,
-            "reference_kwh": kwh["reference"].mean(), "efficient_kwh": kwh["efficient"].mean(),
-            "share": share.mean(), "share_low": share.min(), "share_high": share.max(),
-            "known": how_known(*of_width["energy_method"]),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def read_yardsticks(root: Path, results: Results) -> tuple[pd.DataFrame, float]:
@@ -232,38 +162,3 @@ def read_yardsticks(root: Path, results: Results) -> tuple[pd.DataFrame, float]:
     networks = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
     table = record.slices.merge(networks.reset_index(), on=SLICE, validate="one_to_one")
     return table, float(record.manifest["threshold"]["level"])
-
-
-def read_leak(root: Path) -> tuple[Estimate, Estimate]:
-    """Read test Dice, over slices, of one and the same training on a split by slice and on one by patient."""
-    leak, trials = read_results(root / LEAK), read_results(root / TRIALS)
-    same = leak.runs[["filters", "seed"]].assign(**{name: leak.manifest["options"][name] for name in VARIED})
-    leaky, honest = leak.slices_of("test"), trials.slices_of("test")
-    honest = honest[honest["run"] == trials.runs.merge(same)["run"].item()]
-    # The archive for the leak names its patients by slice; the patient is the first part.
-    patients = leaky["patient_id"].str.rsplit("-", n=2).str[0]
-    return mean_over_patients(leaky["dice"], patients), mean_over_patients(honest["dice"], honest["patient_id"])
-
-
-def read_everything(root: Path, manifest: dict[str, Any]) -> pd.DataFrame:
-    """Read what each study took on the crops of ``manifest``, attempts without a result too, a row a study."""
-
-    def crops(manifest: dict[str, Any]) -> list[Any]:
-        # Not the fingerprint: an archive for the leak holds the same crops under other names.
-        about = manifest.get("crops", {})
-        return [about.get("kind"), about.get("slices"), about.get("source", {}).get("citation")]
-
-    rows = []
-    for path in sorted((root / "results").glob(f"*/{MANIFEST}")):
-        other = read_json(path)
-        if other.get("format") != FORMAT or crops(other) != crops(manifest):
-            continue
-        runs, abandoned = read_results(path.parent).runs, other["abandoned"]
-        rows.append({
-            "title": other["title"], "runs": len(runs), "attempts": abandoned["attempts"],
-            "machine": joined(sorted({machine(one["hardware"]) for one in other["environments"]})),
-            "known": how_known(*runs["energy_method"].unique()),
-            "energy_kwh": float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
-            "carbon_g": float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
-        })  # fmt: skip
-    return pd.DataFrame(rows)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from carbon_midl import units
 from carbon_midl.book import claims
-from carbon_midl.book.evidence import COLLECTION_PAGE, GRIDS, Evidence, WidthStudy
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION_PAGE, GRIDS, Evidence, WidthStudy
 from carbon_midl.book.figures import POLICY_LABELS
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
@@ -128,10 +128,10 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "step_size_points": lambda e: significant(100 * (claims.step_sizes(e)[1e-3] - claims.step_sizes(e)[3e-3]), 2),
     "augmentation_points": lambda e: joined([f"{signed(100 * gain)} points" for gain in claims.augmentation_gains(e)]),
     "augmentation_widths": lambda e: joined(list(claims.augmentation_gains(e).index.get_level_values("filters"))),
-    "rerun_dice": lambda e: dice(e.again["test_dice_patients"][16]),
-    "rerun_first": lambda e: dice(e.again["test_dice_patients_first"][16]),
-    "rerun_cpu_dice": lambda e: dice(e.again["test_dice_patients"][4]),
-    "rerun_cpu_first": lambda e: dice(e.again["test_dice_patients_first"][4]),
+    "rerun_dice": lambda e: dice(claims.rerun(e, 16).test_dice_patients),
+    "rerun_first": lambda e: dice(claims.rerun(e, 16).test_dice_patients_first),
+    "rerun_cpu_dice": lambda e: dice(claims.rerun(e, 4).test_dice_patients),
+    "rerun_cpu_first": lambda e: dice(claims.rerun(e, 4).test_dice_patients_first),
     # How energy and carbon were obtained, and how energy grows with arithmetic.
     "gpu_share": lambda e: percent(claims.gpu_share(e)),
     "energy_notes": lambda e: "; ".join(
@@ -216,10 +216,10 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "network_against_reader": lambda e: points_interval(claims.network_against_reader(e)),
     "threshold": lambda e: f"{e.threshold:g}",
     "threshold_dice": lambda e: dice_interval(claims.patient_mean(e.yardsticks, "threshold_dice")),
-    "leak_by_slice": lambda e: dice_interval(e.leaky),
-    "leak_by_patient": lambda e: dice_interval(e.honest),
-    "leak_by_slice_n": lambda e: f"{e.leaky.n:,}",
-    "leak_by_patient_n": lambda e: f"{e.honest.n:,}",
+    "leak_by_slice": lambda e: dice_interval(e.leak[BY_SLICE]),
+    "leak_by_patient": lambda e: dice_interval(e.leak[BY_PATIENT]),
+    "leak_by_slice_n": lambda e: f"{e.leak[BY_SLICE].n:,}",
+    "leak_by_patient_n": lambda e: f"{e.leak[BY_PATIENT].n:,}",
     "recipes_n": lambda e: plural(e.recipes["lidc"]["patients"].iloc[0], "test patient"),
     "recipes_phantom_n": lambda e: "{patients} test patients, {seeds} seeds a width".format(
         **e.recipes["phantom"].iloc[0]

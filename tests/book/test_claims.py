@@ -11,9 +11,9 @@ import pytest
 
 from carbon_midl.book.build import build
 from carbon_midl.book.claims import CLAIMS
-from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.evidence import BY_SLICE, Evidence
 from carbon_midl.errors import InputError
-from carbon_midl.measures import Estimate, Interval
+from carbon_midl.measures import Interval
 from tests.book.conftest import ROOT
 from tests.book.test_built_book import small_book
 
@@ -103,7 +103,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "copycat-gains-by-the-leak": lambda e: {
         "statistics": e.statistics | {"copycat": e.statistics["copycat"].assign(estimate=0.5)}
     },
-    "leak-of-a-network-is-not-shown": lambda _: {"leaky": Estimate(0.9, 0.89, 0.91, 9, 3)},
+    "leak-of-a-network-is-not-shown": lambda e: {"leak": e.leak | {BY_SLICE: e.leak[BY_SLICE]._replace(low=1.0)}},
     "phantom-carries-a-part": lambda e: {"transferred": {"phantom": e.transferred["phantom"]._replace(share_high=1.1)}},
     "criteria-choose": with_columns("choices", chosen="16"),
     "choices-of-eight-waver": with_columns("choices", probability=0.95),

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carbon_midl.book.evidence import LEAK, TRIALS, YARDSTICKS, Evidence, read_recipes, read_yardsticks
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, YARDSTICKS, Evidence, read_yardsticks
 from carbon_midl.errors import InputError
-from carbon_midl.study.results import named_rows
+from carbon_midl.study.results import named_rows, read_results
+from studies.comparisons import recipes
 from studies.transfer import summarise
 from tests.book.conftest import ROOT
 from tests.selection.made_up import write_results
@@ -39,7 +40,7 @@ def a_study(gain: float, patients: int = 30, seeds: int = 3) -> tuple[pd.DataFra
 
 def test_shares_are_by_seed_and_differences_by_patient(tmp_path: Path) -> None:
     write_results(tmp_path / "both", *a_study(gain=0.05))
-    narrow, wide = named_rows(read_recipes(tmp_path / "both"))
+    narrow, wide = named_rows(recipes(read_results(tmp_path / "both")))
     assert (narrow.filters, narrow.seeds, narrow.patients, wide.filters) == (4, 3, 30, 16)
     assert (narrow.share, narrow.share_low, narrow.share_high) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
     assert narrow.difference == pytest.approx(0.05, abs=0.005)
@@ -61,8 +62,8 @@ def test_two_studies_with_a_recipe_each_are_compared_where_they_meet(tmp_path: P
         names = {run: run if directory == whole else run.partition("-")[2] for run in kept["run"]}
         scored = slices[slices["run"].isin(names)]
         write_results(directory, *(table.assign(run=table["run"].map(names)) for table in (kept, scored)))
-    apart = read_recipes(tmp_path / "efficient", tmp_path / "reference")
-    pd.testing.assert_frame_equal(apart, read_recipes(whole)[:1])
+    apart = recipes(*(read_results(tmp_path / name) for name in ("efficient", "reference")))
+    pd.testing.assert_frame_equal(apart, recipes(read_results(whole))[:1])
 
 
 def test_a_recipe_without_runs_is_named(tmp_path: Path) -> None:
@@ -72,9 +73,7 @@ def test_a_recipe_without_runs_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match="no width was trained under both recipes with one seed; there is efficient only"
     ):
-        read_recipes(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(InputError, match=r"no runs\.csv, epochs\.csv, .*; expected"):
-        read_recipes(tmp_path)
+        recipes(read_results(tmp_path / "a"), read_results(tmp_path / "b"))
 
 
 MEANS = {("real", "real"): 0.8, ("phantom", "real"): 0.6, ("real", "phantom"): 0.7, ("phantom", "phantom"): 0.7}
@@ -150,8 +149,8 @@ def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidenc
 
 
 def test_the_leak_compares_one_training_under_both_splits(evidence: Evidence) -> None:
-    leaky = pd.read_csv(ROOT / LEAK / "slices.csv.gz")["dice"].mean()
-    runs = pd.read_csv(ROOT / TRIALS / "runs.csv")
+    leak, trials = ROOT / "results/lidc-leak", ROOT / "results/lidc-trials"
+    leaky, runs = pd.read_csv(leak / "slices.csv.gz")["dice"].mean(), pd.read_csv(trials / "runs.csv")
     honest = runs[(runs["filters"] == 4) & ~runs["augment"]]["test_dice"].item()
-    assert [evidence.leaky.estimate, evidence.honest.estimate] == pytest.approx([leaky, honest])
-    assert json.loads((ROOT / LEAK / "manifest.json").read_text())["options"]["augment"] is False
+    assert [evidence.leak[split].estimate for split in (BY_SLICE, BY_PATIENT)] == pytest.approx([leaky, honest])
+    assert json.loads((leak / "manifest.json").read_text())["options"]["augment"] is False

@@ -1,0 +1,127 @@
+"""What stands beside the study, from recorded tables: both recipes, trials, reruns, a leaky split, what all took.
+
+`studies.answer` writes these tables with its own.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
+from carbon_midl.errors import InputError
+from carbon_midl.files import read_json
+from carbon_midl.footprint.sensors import how_known
+from carbon_midl.measures import PatientBootstrap, mean_over_patients, patient_dice
+from carbon_midl.study.results import FORMAT, MANIFEST, Results, read_results
+from carbon_midl.units import joined
+
+VARIED = ["learning_rate", "augment"]
+"""What the trials differ in."""
+RECIPES = ("reference", "efficient")
+
+
+def again(tried: pd.DataFrame, study: Results) -> pd.DataFrame:
+    """Trials with the very parameters and crops of a run of the study, beside that run (``_first``).
+
+    The first part of a fingerprint stands for parameters and crops, the second for the code.
+    """
+    tried, runs = (one.assign(key=one["fingerprint"].str.rpartition("-")[0]) for one in (tried, study.runs))
+    return tried.merge(runs, on=["key", "filters"], suffixes=("", "_first"))
+
+
+def machine(hardware: dict[str, Any]) -> str:
+    """A machine in a word or two for a narrow column: its GPUs, or that it had none."""
+    names = {str(name).removeprefix("NVIDIA ").split()[0] for name in hardware.get("gpu") or []}
+    return joined(sorted(names)) if names else "CPU"
+
+
+def trials(*studies: Results) -> pd.DataFrame:
+    """Runs that tried options on the study's crops, with their machine and how the energy is known."""
+    tables = []
+    for results in studies:
+        given = {name: results.manifest["options"][name] for name in VARIED if name not in results.runs}
+        known = results.runs["energy_method"].map(how_known)
+        tables.append(results.runs.assign(**given, machine=machine(results.manifest["hardware"]), known=known))
+    return pd.concat(tables, ignore_index=True)
+
+
+def recipes(*studies: Results) -> pd.DataFrame:
+    """Compare the recipes on the seeds that both have, a row a width.
+
+    The ``difference`` of Dice, efficient minus reference, is paired over patients; its interval is over patients and
+    seeds. The ``share`` of energy is efficient divided by reference of the same seed: mean, smallest and largest.
+    ``known`` says whether the energies were measured.
+
+    Args:
+        studies: one with both recipes, or two with one each.
+
+    Raises:
+        InputError: no width was trained under both recipes.
+    """
+    # Two studies may call their runs alike.
+    runs = pd.concat([study.runs.assign(source=number) for number, study in enumerate(studies)])
+    slices = pd.concat([study.slices_of("test").assign(source=number) for number, study in enumerate(studies)])
+    both = runs.groupby(["filters", "seed"])["recipe"].transform("nunique") == len(RECIPES)
+    if not both.any():
+        raise InputError(
+            f"{', '.join(study.where for study in studies)}: no width was trained under both recipes with one seed; "
+            f"there is {', '.join(sorted(runs['recipe'].unique()))} only."
+        )
+    rows = []
+    for filters, of_width in runs[both].groupby("filters"):
+        # The bootstrap compares widths; here what is compared is the recipe, at one width.
+        recipe = of_width[["source", "run"]].assign(filters=of_width["recipe"].map(RECIPES.index))
+        scored = slices.drop(columns="filters").merge(recipe, on=["source", "run"])
+        bootstrap = PatientBootstrap.draw(patient_dice(scored))
+        difference, low, high = bootstrap.difference(0, 1)
+        kwh = of_width.pivot(index="seed", columns="recipe", values="energy_kwh")
+        share = kwh["efficient"] / kwh["reference"]
+        rows.append({
+            "filters": filters, "seeds": len(kwh), "patients": bootstrap.patients,
+            "reference_dice": bootstrap.dice(0).estimate, "efficient_dice": bootstrap.dice(1).estimate,
+            "difference": difference, "difference_low": low, "difference_high": high,
+            "reference_kwh": kwh["reference"].mean(), "efficient_kwh": kwh["efficient"].mean(),
+            "share": share.mean(), "share_low": share.min(), "share_high": share.max(),
+            "known": how_known(*of_width["energy_method"]),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def leak(by_slice: Results, by_patient: Results) -> pd.DataFrame:
+    """Test Dice, over slices, of one and the same training on a split by slice and on one by patient."""
+    options = by_slice.manifest["options"]
+    same = by_slice.runs[["filters", "seed"]].assign(**{name: options[name] for name in VARIED})
+    leaky, honest = by_slice.slices_of("test"), by_patient.slices_of("test")
+    honest = honest[honest["run"] == by_patient.runs.merge(same)["run"].item()]
+    # The archive for the leak names its patients by slice; the patient is the first part.
+    patients = leaky["patient_id"].str.rsplit("-", n=2).str[0]
+    means = {
+        BY_SLICE: mean_over_patients(leaky["dice"], patients),
+        BY_PATIENT: mean_over_patients(honest["dice"], honest["patient_id"]),
+    }
+    return pd.DataFrame([{"split": split, **mean._asdict()} for split, mean in means.items()])
+
+
+def everything(root: Path, manifest: dict[str, Any]) -> pd.DataFrame:
+    """What each study took on the crops of ``manifest``, attempts without a result too, a row a study."""
+
+    def crops(manifest: dict[str, Any]) -> list[Any]:
+        # Not the fingerprint: an archive for the leak holds the same crops under other names.
+        about = manifest.get("crops", {})
+        return [about.get("kind"), about.get("slices"), about.get("source", {}).get("citation")]
+
+    rows = []
+    for path in sorted((root / "results").glob(f"*/{MANIFEST}")):
+        other = read_json(path)
+        if other.get("format") != FORMAT or crops(other) != crops(manifest):
+            continue
+        runs, abandoned = read_results(path.parent).runs, other["abandoned"]
+        rows.append({
+            "title": other["title"], "runs": len(runs), "attempts": abandoned["attempts"],
+            "machine": joined(sorted({machine(one["hardware"]) for one in other["environments"]})),
+            "known": how_known(*runs["energy_method"].unique()),
+            "energy_kwh": float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
+            "carbon_g": float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
+        })  # fmt: skip
+    return pd.DataFrame(rows)
