@@ -49,6 +49,7 @@ from carbon_midl.selection.policies import (
 )
 from carbon_midl.selection.replay import TOLERANCE, Curves, replay_all
 from carbon_midl.study.run import describe_environment
+from studies.published_page import write as write_page
 
 TUNING_SEED, TEST_SEED = 0, 1
 LEAST = 0.95
@@ -108,6 +109,8 @@ def main() -> None:
             **describe_environment(),
         },
     )
+    if options.out == PUBLISHED:
+        write_page(Path())
 
 
 def curves_of(table: pd.DataFrame) -> Curves:

@@ -13,7 +13,7 @@ import nbformat
 
 from carbon_midl.book import figures
 from carbon_midl.book.claims import CLAIMS
-from carbon_midl.book.evidence import COLLECTION_PAGE, Evidence, WidthStudy
+from carbon_midl.book.evidence import PAGES, Evidence, WidthStudy
 from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.book.numbers import book_numbers
 from carbon_midl.book.tables import SHOWN_TABLES, TABLES
@@ -63,7 +63,7 @@ def prepare(shown_dir: Path, root: Path) -> None:
                 data = picture.table(study)
                 figures.save_pair(picture, data, out / "figures", name)
                 write_text(out / "data" / f"{name}.csv", data.to_csv(index=False))
-        for path in (root / COLLECTION_PAGE).glob("*.csv"):
+        for path in (table for page in PAGES for table in (root / page).glob("*.csv")):
             shutil.copyfile(path, out / "tables" / path.name)
         write_text(out / "code" / "figures.py", inspect.getsource(figures))
         write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))

@@ -43,7 +43,8 @@ RECORDS = {
 """What scripts recorded that is no study: the command that records it, and its files."""
 TRAINING_COMPUTE = Path("book/data/training-compute.csv")
 COLLECTION_PAGE = COLLECTION / "page"
-"""What ``studies/collection_page.py`` printed of it."""
+PAGES = (COLLECTION_PAGE, PUBLISHED / "page")
+"""What ``studies/collection_page.py`` and ``studies/published_page.py`` printed of their records."""
 BUILD = Path("results/book-build/footprint.json")
 BY_SLICE, BY_PATIENT = "by slice", "by patient"
 GRIDS = ("NO", "FR", "DK", "GB", "DE", "US", "world", "PL")

@@ -3,7 +3,7 @@
 Their tables, and all figures by name, are at the end. Chapters have the captions and alternative texts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ from cycler import cycler
 from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from carbon_midl.book import claims
@@ -124,39 +123,6 @@ def growth(axes: Axes, systems: pd.DataFrame) -> None:
     axes.set(yscale="log", ylabel="Training compute (FLOP)", xlabel="Published", xlim=(1997, 2027), ylim=(1e11, 1e27))
     axes.yaxis.set_major_locator(LogLocator(base=1000, numticks=8))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def unet(axes: Axes, levels: pd.DataFrame) -> None:
-    """The U-Net as blocks (``level``, ``filters`` as text, ``pixels`` as text): down on the left, up on the right."""
-    axes.set_axis_off()
-    last, muted = int(levels["level"].max()), rcParams["axes.edgecolor"]
-    colours = ramp(last + 1)
-
-    def arrow(start: tuple[float, float], end: tuple[float, float], colour: str, style: str = "-") -> None:
-        axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linestyle": style})
-
-    for row in named_rows(levels):
-        level = int(row.level)
-        width, height, y = 0.42 + 0.16 * level, 0.62, -1.15 * level
-        right, below = 1.35 * (last - level), 1.35 * (last - level - 1)
-        for x in dict.fromkeys((-right, right)):
-            corner = (x - width / 2, y - height / 2)
-            axes.add_patch(Rectangle(corner, width, height, facecolor=colours[level], edgecolor="none"))
-        if level < last:
-            arrow((-right + width / 2 + 0.06, y), (right - width / 2 - 0.06, y), muted, "--")
-            arrow((-right + 0.1, y - 0.34), (-below - 0.12, y - 0.83), "C0")
-            arrow((below + 0.12, y - 0.83), (right - 0.1, y - 0.34), "C1")
-        if level == 0:
-            axes.text(0, y + 0.1, "copy and append", ha="center", va="bottom", color=muted, fontsize=9)
-        size = f"{row.filters} filters\n{row.pixels} px"
-        axes.text(1.35 * last + 0.75, y, size, ha="left", va="center", fontsize=9.5)
-    for x, said, colour in (
-        (-1.35 * last + 0.05, "↓ average\n    pooling", "C0"),
-        (1.35 * 1.15, "↑ bilinear\n    upsampling", "C1"),
-    ):
-        axes.text(x, -1.15 * last + 0.35, said, color=colour, fontsize=9.5, va="top")
-    axes.set_xlim(-1.35 * last - 0.5, 1.35 * last + 2.4)
-    axes.set_ylim(-1.15 * last - 0.6, 0.6)
 
 
 def dice_carbon(axes: Axes, table: pd.DataFrame) -> None:
@@ -278,15 +244,22 @@ def paths(axes: Axes, table: pd.DataFrame) -> None:
 def dice_size(axes: Axes, table: pd.DataFrame) -> None:
     """Dice by size of the nodule and width, with the readers' own agreement (columns of ``by_size``)."""
     readers = table.drop_duplicates("size")["readers_dice"]
-    table = table.rename(columns={"dice": "mean", "dice_low": "low", "dice_high": "high"})
-    groups = {f"F = {width}": rows for width, rows in table.groupby("filters")}
-    colours = list(map(width_colour, sorted(set(table["filters"]))))
-    _side_by_side(axes, groups, colours, 0.7 / max(len(groups), 2))
+    widths = sorted(set(table["filters"]))
+    step = 0.7 / max(len(widths), 2)
+    for number, width in enumerate(widths):
+        rows = table[table["filters"] == width]
+        beside = np.arange(len(rows)) + step * (number - (len(widths) - 1) / 2)
+        axes.errorbar(
+            beside, rows["dice"], [rows["dice"] - rows["dice_low"], rows["dice_high"] - rows["dice"]],
+            label=f"F = {width}", fmt=MARKERS[number], color=width_colour(width), markersize=6, elinewidth=1.4,
+        )  # fmt: skip
+    axes.set_xticks(range(len(rows)), rows["size"])
+    axes.grid(visible=False, axis="x")
     places = np.arange(len(readers))
     axes.hlines(readers, places - 0.42, places + 0.42, color="C1", linewidth=2, label="readers")
     axes.set(xlabel="Area of the nodule in the slice", ylabel="Test Dice")
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=min(len(groups) + 1, 5), columnspacing=1.1,
+        loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=min(len(widths) + 1, 5), columnspacing=1.1,
         handletextpad=0.4,
     )  # fmt: skip
 
@@ -357,26 +330,6 @@ def lidc_outlines(axes: Axes, table: pd.DataFrame) -> None:
         panel.set_axis_off()
 
 
-def lidc_agreement(axes: Axes, table: pd.DataFrame) -> None:
-    """Mean Dice of two readers by size of the nodule (``compared``, ``size``, ``mean``, ``low``, ``high``)."""
-    _side_by_side(axes, dict(iter(table.groupby("compared", sort=False))), ["C0", "C1"], 0.24)
-    axes.set(xlabel="Diameter of the nodule", ylabel="Dice of two readers")
-    axes.margins(x=0.08, y=0.12)
-    axes.legend(loc="upper left")
-
-
-def _side_by_side(axes: Axes, groups: dict[Any, pd.DataFrame], colours: Sequence[Any], step: float) -> None:
-    """Means with their intervals by size, so far apart, of each group (``size``, ``mean``, ``low``, ``high``)."""
-    for number, (label, rows) in enumerate(groups.items()):
-        places = np.arange(len(rows)) + step * (number - (len(groups) - 1) / 2)
-        axes.errorbar(
-            places, rows["mean"], [rows["mean"] - rows["low"], rows["high"] - rows["mean"]], label=label,
-            fmt=MARKERS[number % len(MARKERS)], color=colours[number], markersize=6, elinewidth=1.4,
-        )  # fmt: skip
-    axes.set_xticks(range(len(rows)), rows["size"])
-    axes.grid(visible=False, axis="x")
-
-
 def lidc_leak(axes: Axes, table: pd.DataFrame) -> None:
     """Dice of a copycat by split (``split``, ``dice_from``, ``dice_to``, ``share``, ``mean``, ``readers``)."""
     for number, (split, rows) in enumerate(table.groupby("split", sort=False)):
@@ -391,32 +344,6 @@ def lidc_leak(axes: Axes, table: pd.DataFrame) -> None:
     axes.legend(loc="upper left")
 
 
-def policies(axes: Axes, table: pd.DataFrame) -> None:
-    """Reliability against price of policies (``dataset``, ``name``, ``share``, ``within``, ``role``).
-
-    ``role`` is "grid", or "tested" for a policy that was chosen on one data set and tested on another.
-    """
-    axes.add_patch(Rectangle((0, 0.9), 0.2, 0.1, facecolor="C2", alpha=0.16, edgecolor="none"))
-    foreground, muted = rcParams["text.color"], rcParams["axes.edgecolor"]
-    colours = dict(zip(POLICY_LABELS.values(), (foreground, "C0", "C1", "C2", "C3"), strict=True))
-    table = table.assign(policy=table["name"].map(POLICY_LABELS)).sort_values("dataset")
-    shown: dict[str, Any] = {"x": "share", "y": "within", "style": "dataset", "markers": ["o", "s"], "ax": axes}
-    grid, tested = (table[table["role"] == role] for role in ("grid", "tested"))
-    sns.scatterplot(grid, hue="policy", palette=colours, s=28, alpha=0.75, linewidth=0, **shown)
-    handles, labels = axes.get_legend_handles_labels()
-    for handle in handles[-2:]:  # of the data sets; seaborn's own colour is lost on a dark page
-        handle.set(markerfacecolor=muted, markeredgecolor=muted)
-    named = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label not in table.columns]
-    axes.legend(*zip(*named, strict=True), loc="center right", handletextpad=0.3, labelspacing=0.3)
-    sns.scatterplot(tested, s=120, facecolor="none", edgecolor=foreground, linewidth=1.6, legend=False, **shown)
-    axes.xaxis.set_major_formatter(PER_CENT)
-    axes.yaxis.set_major_formatter(PER_CENT)
-    axes.set(
-        xlim=(0, 1.04), ylim=(-0.04, 1.04), xlabel="Energy of the search, share of the full sweep's",
-        ylabel="Draws with a regret of at most half a point",
-    )  # fmt: skip
-
-
 def _plain_log(axes: Axes) -> None:
     """Write a logarithmic x axis in plain numbers, also where it spans less than a decade."""
     low, high = axes.get_xlim()
@@ -424,15 +351,6 @@ def _plain_log(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def unet_levels(evidence: Evidence) -> pd.DataFrame:
-    """The network's levels."""
-    size, levels = int(evidence.manifest["crops"]["size"]), range(evidence.depth)
-    return pd.DataFrame({"level": levels}).assign(
-        filters=["F" if level == 0 else f"{2**level} F" for level in levels],
-        pixels=[f"{size // 2**level} × {size // 2**level}" for level in levels],
-    )
 
 
 def from_the_best(study: WidthStudy) -> pd.DataFrame:
@@ -470,32 +388,14 @@ def what_moves_carbon(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "factor", "dice"]).sort_values("factor", ascending=False)
 
 
-def agreement(evidence: Evidence) -> pd.DataFrame:
-    """Dice of two readers by size of the nodule."""
-    kinds = {"on a slice both outlined": "slice dice", "over the whole nodule": "nodule dice"}
-    parts = [evidence.statistics[name].assign(compared=compared) for compared, name in kinds.items()]
-    return pd.concat(parts, ignore_index=True).query("size != @ALL_SIZES")
-
-
 def copycat(evidence: Evidence) -> pd.DataFrame:
     """The copycat's Dice under both splits, with the means and that of two readers."""
     table, readers = evidence.statistics["copycat dice"], evidence.statistics["slice dice"].set_index("size")["mean"]
     return table.assign(mean=table["split"].map(claims.copycat(evidence)), readers=readers[ALL_SIZES])
 
 
-def replayed(evidence: Evidence) -> pd.DataFrame:
-    """Reliability against price of every policy."""
-    record, columns = evidence.published, ["dataset", "name", "policy", "share", "within"]
-    names = dict(zip(record.policies["policy"], record.policies["name"], strict=True))
-    tested = record.tuned[record.tuned["on"] != record.tuned["tuned_on"]]
-    tested = tested.assign(dataset=tested["on"], name=tested["policy"].map(names), role="tested")
-    table = pd.concat([record.policies[columns].assign(role="grid"), tested[[*columns, "role"]]], ignore_index=True)
-    return table.assign(dataset=table["dataset"].map(DATASETS))
-
-
 PICTURES = {
     "growth": Picture(growth, lambda e: e.systems, (5.6, 4.0)),
-    "unet": Picture(unet, unet_levels, (5.6, 3.6)),
     "dice-carbon": Picture(dice_carbon, lambda e: e.widths),
     "differences": Picture(differences, from_the_best, (5.6, 3.4)),
     "movers": Picture(movers, what_moves_carbon, (5.6, 3.4)),
@@ -506,9 +406,7 @@ PICTURES = {
     "choice-probability": Picture(choice_probability, lambda e: e.likely, (5.6, 3.4)),
     "lidc-sizes": Picture(lidc_sizes, lambda e: e.statistics["diameters"]),
     "lidc-outlines": Picture(lidc_outlines, lambda e: e.statistics["example"], (5.6, 4.0)),
-    "lidc-agreement": Picture(lidc_agreement, agreement, (5.6, 3.7)),
     "lidc-leak": Picture(lidc_leak, copycat),
-    "policies": Picture(policies, replayed, (5.6, 4.2)),
 }
 """Of the chapters."""
 SHOWN_PICTURES = {f"shown-{name}": PICTURES[name] for name in ("dice-carbon", "differences")}

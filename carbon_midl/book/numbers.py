@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from carbon_midl import units
 from carbon_midl.book import claims
-from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, COLLECTION_PAGE, GRIDS, Evidence, WidthStudy
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, GRIDS, PAGES, Evidence, WidthStudy
 from carbon_midl.book.figures import POLICY_LABELS
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
@@ -251,35 +250,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
 """Of the chapters on the study, by the name that they show them by."""
 
 
-def of_dataset(name: str) -> dict[str, Callable[[Evidence], str]]:
-    """The numbers of one data set of the published curves."""
-
-    def choices(evidence: Evidence) -> pd.DataFrame:
-        return evidence.published.choices.groupby("dataset").get_group(name).sort_values("cost")
-
-    return {
-        f"published_{name}_cheapest_share": lambda e: percent(choices(e)["share_of_best"].iloc[0]),
-        f"published_{name}_cheapest_lost": lambda e: significant(
-            100 * (choices(e)["performance"].max() - choices(e)["performance"].iloc[0]), 2
-        ),
-        f"published_{name}_spearman": lambda e: interval(
-            partial(signed, decimals=2), e.published.convergence.set_index("dataset").loc[name], "spearman"
-        ),
-        f"published_{name}_within": lambda e: percent(claims.tested_elsewhere(e, name)["within"]),
-        f"published_{name}_share": lambda e: percent_interval(claims.tested_elsewhere(e, name), "share"),
-    }
-
-
 SEARCH_NUMBERS: dict[str, Callable[[Evidence], str]] = {
-    # Searches on the published curves.
-    "published_models": lambda e: span(*e.published.manifest["models"].values()),
-    "published_epochs": lambda e: span(*e.published.manifest["epochs"].values()),
-    "published_tolerance": lambda e: f"{100 * e.published.manifest['tolerance']:g}",
-    "published_least": lambda e: f"{100 * e.published.manifest['least']:g} %",
-    "published_policies": lambda e: f"{e.published.policies['policy'].nunique()}",
-    "published_draws": lambda e: f"{e.published.manifest['test_draws']:,}",
-    **of_dataset("lidc"),
-    **of_dataset("derma"),
     # The recorded search beside the full sweep.
     "search_candidates": lambda e: count(len(e.search.search["candidates"])),
     "search_steps": lambda e: count(e.search.search["steps"]),
@@ -311,9 +282,10 @@ SHOWN_NUMBERS: dict[str, Callable[[WidthStudy], str]] = {
 
 
 def book_numbers(evidence: Evidence, shown: WidthStudy) -> dict[str, str]:
-    """Name to printed text, for the book's substitutions, the recorded ones of the collection among them."""
+    """Name to printed text, for the book's substitutions, those that scripts printed among them."""
     numbers = {name: number(evidence) for name, number in NUMBERS.items()}
-    numbers |= read_json(evidence.root / COLLECTION_PAGE / "numbers.json")
+    for page in PAGES:
+        numbers |= read_json(evidence.root / page / "numbers.json")
     numbers |= {name: number(evidence) for name, number in SEARCH_NUMBERS.items()}
     numbers |= {name: number(shown) for name, number in SHOWN_NUMBERS.items()}
     return {name: unbroken(text) for name, text in numbers.items()}

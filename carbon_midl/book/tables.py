@@ -12,7 +12,7 @@ import pandas as pd
 
 from carbon_midl.book.claims import extra_carbon, patient_mean
 from carbon_midl.book.evidence import Evidence, WidthStudy
-from carbon_midl.book.figures import CRITERION_LABELS, DATASETS, POLICY_LABELS
+from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.book.numbers import (
     carbon,
     cell,
@@ -98,17 +98,6 @@ def yardsticks(evidence: Evidence) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def sizes(evidence: Evidence) -> pd.DataFrame:
-    """Dice of the cheapest, the best and the dearest width by area of the nodule, and the readers' agreement."""
-    by_width = evidence.sizes.pivot(index="size", columns="filters", values="dice")
-    widths = dict.fromkeys((evidence.extremes[0], evidence.best, evidence.extremes[1]))
-    table = evidence.sizes.drop_duplicates("size").join(by_width.add_prefix("at_").add_suffix("_dice"), on="size")
-    return printed(table, {
-        "Area": "size", "Slices": "slices", "Patients": "patients",
-        **{f"F = {width}": f"at_{width}_dice" for width in widths}, "Readers": "readers_dice",
-    })  # fmt: skip
-
-
 def poster(evidence: Evidence) -> pd.DataFrame:
     """What the poster said, and what was measured here to the best width and to the dearest."""
     (cheapest, dearest), best = evidence.extremes, evidence.best
@@ -130,19 +119,6 @@ def price(step: Any) -> str:
     if math.isinf(step.g_per_point_high):
         return f"no gain shown; at least {carbon(step.g_per_point_low)}"
     return interval(carbon, step, "g_per_point")
-
-
-def published_choices(evidence: Evidence) -> pd.DataFrame:
-    """The chosen models, a row a data set and model, with the criteria that choose it."""
-    choices = evidence.published.choices
-    labels = choices["name"].map(CRITERION_LABELS).replace("best Dice", "best accuracy")
-    by_model = choices.assign(labels=labels).groupby(["dataset", "chosen"], sort=False)
-    models = by_model.first().assign(labels=by_model["labels"].agg(", ".join)).loc[list(DATASETS)].reset_index()
-    return printed(models, {
-        "Data: criteria": lambda row: f"{DATASETS[row.dataset]}: {row.labels}",
-        "Model": lambda row: row.chosen.replace("_", " "), "Accuracy": lambda row: f"{row.performance:.3f}",
-        "Rank": "rank", "Energy": lambda row: energy(row.cost), "Share": lambda row: percent(row.share_of_best),
-    })  # fmt: skip
 
 
 SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
@@ -192,12 +168,6 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "Study": "title", "Runs": "runs", "Attempts": "attempts", "Machine": "machine", "Energy": "energy_kwh",
         "CO₂eq": "carbon_g", "How known": "known",
     }),
-    "sizes": sizes,
-    "trackers": lambda e: printed(e.widths, {
-        "Width F": "filters", "Our record": "energy_kwh",
-        "carbontracker": "carbontracker_energy_before_pue_kwh",
-        "carbontracker / ours": lambda row: significant(row.carbontracker_energy_before_pue_kwh / row.energy_kwh),
-    }),
     "poster": poster,
     "frontier": lambda e: printed(e.answer.frontier, {
         "F": "filters", "Epochs": "epochs", "n": "n", "Step": lambda row: f"{row.learning_rate:g}",
@@ -228,12 +198,5 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     "replay": lambda e: printed(e.replays, {
         "Policy": lambda row: POLICY_LABELS[row.name], "Chosen F": lambda row: joined(row.chosen.split(", ")),
         "Points lost": lambda row: f"{100 * row.regret:.1f}", "Energy": "share",
-    }),
-    "published-choices": published_choices,
-    "published-tuned": lambda e: printed(e.published.tuned, {
-        "Chosen on: policy": lambda row: f"{DATASETS[row.tuned_on]}: {row.policy}",
-        "Replayed on": lambda row: DATASETS[row.on], "Within": lambda row: percent(row.within),
-        "Regret": lambda row: f"{significant(100 * row.regret, 2)} ({significant(100 * row.regret_high, 2)})",
-        "Energy": "share",
     }),
 }  # fmt: skip
