@@ -17,6 +17,8 @@ Recorded are summaries only, for the chapter on selection:
   been spent when the kept checkpoint was reached. The first falls with k, the second rises with it: a model that
   converges later is cheaper by one, dearer by the other.
 
+What the book prints of them is made by ``python -m studies.record_pages``.
+
 Draws are of the candidates, with replacement, as many as there are; one drawn twice is in the draw once. They tell how
 much a policy's regret and cost depend on which models happened to be in the table.
 """
@@ -49,7 +51,6 @@ from carbon_midl.selection.policies import (
 )
 from carbon_midl.selection.replay import TOLERANCE, Curves, replay_all
 from carbon_midl.study.run import describe_environment
-from studies.published_page import write as write_page
 
 TUNING_SEED, TEST_SEED = 0, 1
 LEAST = 0.95
@@ -109,8 +110,6 @@ def main() -> None:
             **describe_environment(),
         },
     )
-    if options.out == PUBLISHED:
-        write_page(Path())
 
 
 def curves_of(table: pd.DataFrame) -> Curves:

@@ -30,10 +30,6 @@ _SOLUTION = re.compile(r"^:::\{dropdown\} Solution.*?^:::$", re.MULTILINE | re.D
 _TO_ANSWER = "```python\n# your answer\n```"
 _DOWNLOAD = re.compile(r"^\{download\}.*\n\n", re.MULTILINE)
 _FENCE = re.compile(r"^:{3,}.*$\n?", re.MULTILINE)
-_CHECK = """\
-from carbon_midl.study.parameters import refuse_undeclared_parameters
-
-refuse_undeclared_parameters()  # a lab has none; papermill would only warn"""
 _ROLE = re.compile(r"\{(?:doc|ref|numref|cite:p|download)\}`([^`<]*?)(?: ?<[^`>]*>)?`")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -106,10 +102,7 @@ def run_page(notebook: Path, title: str) -> str:
 
 
 def lab_notebook(text: str) -> str:
-    """A lab's page as a notebook without outputs: its Python in cells, a cell for each answer, its links as words.
-
-    Behind the title is a cell that refuses parameters of papermill.
-    """
+    """A lab's page as a notebook without outputs: its Python in cells, a cell for each answer, its links as words."""
     cells = []
     for number, piece in enumerate(_PYTHON.split(_SOLUTION.sub(_TO_ANSWER, _DOWNLOAD.sub("", text)))):
         # What is split on comes at every second place.
@@ -117,7 +110,6 @@ def lab_notebook(text: str) -> str:
             cells.append(nbformat.v4.new_code_cell(piece.rstrip("\n")))
         elif prose := _ROLE.sub(r"*\1*", _FENCE.sub("", piece)).strip():
             cells.append(nbformat.v4.new_markdown_cell(prose))
-    cells.insert(1, nbformat.v4.new_code_cell(_CHECK, metadata={"jupyter": {"source_hidden": True}}))
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # the same each time
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

@@ -43,8 +43,8 @@ RECORDS = {
 """What scripts recorded that is no study: the command that records it, and its files."""
 TRAINING_COMPUTE = Path("book/data/training-compute.csv")
 COLLECTION_PAGE = COLLECTION / "page"
-PAGES = (COLLECTION_PAGE, PUBLISHED / "page")
-"""What ``studies/collection_page.py`` and ``studies/published_page.py`` printed of their records."""
+PAGES = (COLLECTION_PAGE, *(record / "page" for record in (PUBLISHED, TRANSFER, SEARCHED)))
+"""What ``studies/collection_page.py`` and ``studies/record_pages.py`` printed of what was recorded."""
 BUILD = Path("results/book-build/footprint.json")
 BY_SLICE, BY_PATIENT = "by slice", "by patient"
 GRIDS = ("NO", "FR", "DK", "GB", "DE", "US", "world", "PL")
@@ -94,9 +94,6 @@ class Evidence(WidthStudy):
         abandoned = self.manifest["abandoned"]
         self.total_kwh = float(self.runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]
         self.total_g = float(self.runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]
-        tracked = self.runs.rename(columns={"carbontracker_energy_before_pue_kwh": "theirs_kwh"})
-        tracked = tracked.dropna(subset="theirs_kwh")
-        self.tracked = tracked.assign(ratio=tracked["theirs_kwh"] / tracked["energy_kwh"])
         rows = []
         for grid in GRIDS:  # a budget and a price stay as many grams
             factors = Factors.of(grid, self.factors.pue)
@@ -122,11 +119,6 @@ class Evidence(WidthStudy):
         self.everything, self.trials, self.again = self.answer.everything, self.answer.trials, self.answer.again
         self.recipes = {"lidc": self.answer.recipes_lidc, "phantom": self.answer.recipes_phantom}
         self.leak = {row.split: row for row in named_rows(self.answer.leak)}
-        sweep = named_rows(self.search.sweep)
-        self.search_chosen = next(row for row in sweep if row.run == self.search.search["chosen"])
-        # Tested on real crops, by what was trained on.
-        on_real = self.transfer.summary.query("tested_on == 'real'")
-        self.transferred = {row.trained_on: row for row in named_rows(on_real)}
 
 
 def read_record(root: Path, record: Path) -> Any:

@@ -13,7 +13,6 @@ import numpy as np
 from carbon_midl import units
 from carbon_midl.book import claims
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, GRIDS, PAGES, Evidence, WidthStudy
-from carbon_midl.book.figures import POLICY_LABELS
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.measures import DRAWS
@@ -133,18 +132,13 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "rerun_cpu_first": lambda e: dice(claims.rerun(e, 4).test_dice_patients_first),
     # How energy and carbon were obtained, and how energy grows with arithmetic.
     "gpu_share": lambda e: percent(claims.gpu_share(e)),
-    "energy_notes": lambda e: "; ".join(
-        note for note in e.manifest["footprint_notes"] if note.startswith(("cpu:", "memory:"))
-    ),
     "pue": lambda e: joined([f"{pue:g}" for pue in sorted(e.runs["pue"].unique())]),
     "pue_source": lambda e: joined(e.manifest["pue_sources"]),
     "intensity": lambda e: joined([f"{g:g}" for g in sorted(e.runs["intensity_g_per_kwh"].unique())]) + " g/kWh",
     "intensity_source": lambda e: joined(sorted(e.runs["intensity_source"].unique())),
     "training_seconds": lambda e: " to ".join(f"{s:.0f}" for s in e.runs["duration_s"].agg(["min", "max"])) + " s",
     "energy_spread": lambda e: times(claims.energy_spread(e)),
-    "tracker_runs": lambda e: str(len(e.tracked)),
-    "tracker_ratio": lambda e: significant(e.tracked["theirs_kwh"].sum() / e.tracked["energy_kwh"].sum()),
-    "tracker_range": lambda e: " to ".join(map(significant, e.tracked["ratio"].agg(["min", "max"]))),
+    "tracker_range": lambda e: " to ".join(f"{e.answer.trackers[end].agg(end):.2f}" for end in ("min", "max")),
     "macs_ratio": lambda e: times(claims.growth(e, "macs")),
     "energy_ratio": lambda e: times(claims.growth(e, "energy_kwh")),
     # Dice and carbon of the cheapest, the best and the dearest width.
@@ -207,7 +201,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "half_width_ten": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][10]:.1f}",
     "paths_criterion": lambda e: percent(e.answer.deciding_gpu["share"].iloc[0]),
     "paths_next": lambda e: percent(e.answer.deciding_gpu["share"].iloc[1]),
-    # Beside the networks: readers, a threshold, both splits, both recipes, and training on the phantom.
+    # Beside the networks: readers, a threshold, both splits, both recipes.
     "reader_slices": lambda e: f"{len(claims.beside_readers(e)):,}",
     "reader_patients": lambda e: f"{claims.beside_readers(e)['patient_id'].nunique():,}",
     "reader_dice": lambda e: dice_interval(claims.patient_mean(claims.beside_readers(e), "reader_dice")),
@@ -227,14 +221,6 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "recipes_widest": lambda e: str(e.recipes["lidc"]["filters"].iloc[-1]),
     "recipes_narrowest_reference": lambda e: energy(e.recipes["lidc"]["reference_kwh"].iloc[0]),
     "recipes_widest_efficient": lambda e: energy(e.recipes["lidc"]["efficient_kwh"].iloc[-1]),
-    "transfer_filters": lambda e: str(e.transfer.manifest["filters"]),
-    "transfer_training": lambda e: str(e.transfer.manifest["training_patients"]),
-    "transfer_patients": lambda e: str(e.transferred["real"].patients),
-    "transfer_slices": lambda e: f"{e.transferred['real'].slices:,}",
-    "transfer_seeds": lambda e: plural(e.transferred["real"].seeds, "seed"),
-    "transfer_real": lambda e: dice_interval(e.transferred["real"], "dice"),
-    "transfer_phantom": lambda e: dice_interval(e.transferred["phantom"], "dice"),
-    "transfer_share": lambda e: percent_interval(e.transferred["phantom"], "share"),
     # The criteria and policies on the study's candidates.
     "criteria_budget": lambda e: grams(e.criteria["budget"].limit),
     "criteria_price": lambda e: grams(e.criteria["marginal"].limit),
@@ -247,23 +233,9 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     ),
     "replay_seeds": lambda e: plural(int(e.replays["draws"].iloc[0]), "seed"),
 }
-"""Of the chapters on the study, by the name that they show them by."""
+"""Of the chapters, by the name that they show them by."""
 
 
-SEARCH_NUMBERS: dict[str, Callable[[Evidence], str]] = {
-    # The recorded search beside the full sweep.
-    "search_candidates": lambda e: count(len(e.search.search["candidates"])),
-    "search_steps": lambda e: count(e.search.search["steps"]),
-    "search_policy": lambda e: POLICY_LABELS[e.search.search["policy"]],
-    "search_chosen": lambda e: str(e.search_chosen.filters),
-    "search_energy": lambda e: energy(e.search.search["energy_kwh"]),
-    "search_carbon": lambda e: grams(e.search.search["carbon_g"]),
-    "sweep_energy": lambda e: energy(e.search.sweep["energy_whole_run_kwh"].sum()),
-    "sweep_carbon": lambda e: grams(e.search.sweep["carbon_whole_run_g"].sum()),
-    "search_known": lambda e: how_known(*e.search.sweep["energy_method"].unique()),
-    "search_patients": lambda e: str(int(e.search.sweep["test_patients"].max())),
-}
-"""Of the chapter on stopping."""
 SHOWN_NUMBERS: dict[str, Callable[[WidthStudy], str]] = {
     "shown_title": lambda study: study.manifest["title"],
     "shown_images": lambda study: "phantoms" if study.manifest["crops"]["kind"] == "phantom" else "CT",
@@ -286,6 +258,5 @@ def book_numbers(evidence: Evidence, shown: WidthStudy) -> dict[str, str]:
     numbers = {name: number(evidence) for name, number in NUMBERS.items()}
     for page in PAGES:
         numbers |= read_json(evidence.root / page / "numbers.json")
-    numbers |= {name: number(evidence) for name, number in SEARCH_NUMBERS.items()}
     numbers |= {name: number(shown) for name, number in SHOWN_NUMBERS.items()}
     return {name: unbroken(text) for name, text in numbers.items()}

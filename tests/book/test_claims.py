@@ -25,6 +25,16 @@ def with_columns(table: str, **columns: Any) -> Callable[[Evidence], dict[str, A
     return lambda evidence: {table: getattr(evidence, table).assign(**columns)}
 
 
+def with_record(record: str, **tables: dict[str, Any]) -> Callable[[Evidence], dict[str, Any]]:
+    """Tables of a record have other columns."""
+
+    def change(evidence: Evidence) -> dict[str, Any]:
+        old = vars(getattr(evidence, record))
+        return {record: SimpleNamespace(**old | {name: old[name].assign(**new) for name, new in tables.items()})}
+
+    return change
+
+
 def with_difference(low: float, estimate: float, high: float) -> Callable[[Evidence], dict[str, Any]]:
     """Every difference between two widths is this one."""
     return lambda evidence: {
@@ -54,9 +64,8 @@ def with_tuned(within: float) -> Callable[[Evidence], dict[str, Any]]:
 
 
 def with_answer(table: str, **columns: Any) -> Callable[[Evidence], dict[str, Any]]:
-    return lambda e: {
-        "answer": SimpleNamespace(**{**vars(e.answer), table: getattr(e.answer, table).assign(**columns)})
-    }
+    """A table of the answer has other columns."""
+    return with_record("answer", **{table: columns})
 
 
 # By claim: what would have to be recorded for it not to hold.
@@ -104,7 +113,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
         "statistics": e.statistics | {"copycat": e.statistics["copycat"].assign(estimate=0.5)}
     },
     "leak-of-a-network-is-not-shown": lambda e: {"leak": e.leak | {BY_SLICE: e.leak[BY_SLICE]._replace(low=1.0)}},
-    "phantom-carries-a-part": lambda e: {"transferred": {"phantom": e.transferred["phantom"]._replace(share_high=1.1)}},
+    "phantom-carries-a-part": with_record("transfer", summary={"share_high": 1.1}),
     "criteria-choose": with_columns("choices", chosen="16"),
     "choices-of-eight-waver": with_columns("choices", probability=0.95),
     "grid-moves-the-price-alone": with_columns("choices_on_grids", chosen="16"),
@@ -112,7 +121,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "best-width-misses-the-bar-itself": with_columns("runs", val_dice=0.7),
     "policy-tuned-on-derma-meets-the-aim": with_tuned(within=0.5),
     "policy-tuned-on-lidc-misses-it": with_tuned(within=1.0),
-    "search-trained-them-all": lambda e: {"search_chosen": e.search_chosen._replace(val_dice=0.0)},
+    "search-trained-them-all": with_record("search", trail={"until": 4}),
 }
 
 

@@ -144,7 +144,7 @@ def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidenc
         manifest = json.loads(path.with_name("manifest.json").read_text())
         if manifest["crops"]["slices"] == evidence.manifest["crops"]["slices"]:
             kwh += pd.read_csv(path)["energy_whole_run_kwh"].sum() + manifest["abandoned"]["energy_kwh"]
-    assert evidence.everything["energy_kwh"].sum() == pytest.approx(kwh)
+    assert evidence.everything["energy_kwh"].sum() == pytest.approx(kwh, rel=1e-5)  # the table holds six digits
     assert set(evidence.everything["known"]) == {"estimated", "partly estimated"}
 
 

@@ -70,7 +70,7 @@ def test_the_published_cost_to_convergence_falls_with_the_epoch(published: dict[
 
 def test_no_row_of_the_published_table_is_in_the_record(record: Any) -> None:
     """Only what follows from it: of its 131 models no more are named than criteria choose."""
-    text = "".join(path.read_text() for path in (ROOT / PUBLISHED).iterdir())
+    text = "".join(path.read_text() for path in (ROOT / PUBLISHED).rglob("*.*"))
     assert not re.search(r"test_0\d|num_param|train_time", text)
     assert len({*record.choices["chosen"], *record.convergence.filter(like="pepr_").to_numpy().ravel()}) < 12
 
