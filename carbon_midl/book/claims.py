@@ -186,7 +186,7 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
         .agg(lambda dice: dice.is_monotonic_increasing)
     ).all(),
     "energy-not-width": lambda e: 100 * np.ptp(at_three_wh(e)["test_dice"]) < 1,
-    "frontier-is-cheaper-than-the-poster": lambda e: poster_row(e, FRONTIER).price_high < POSTER_PRICE / 5,
+    "frontier-is-cheaper-than-the-poster": lambda e: poster_row(e, FRONTIER).price_high < POSTER_PRICE / 4,
     # Other ways to look at it.
     "counting-decides-the-ratio": lambda e: e.answer.counted.pipe(
         lambda table: table["F64_ratio"].min() < 3 and table["F64_ratio"][table["counted"] != "arithmetic"].max() > 7

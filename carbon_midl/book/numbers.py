@@ -184,6 +184,9 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "frontier_to": lambda e: candidate(claims.poster_row(e, claims.FRONTIER), "to"),
     "frontier_carbon": lambda e: f"{significant(claims.poster_row(e, claims.FRONTIER).carbon)} %",
     "frontier_dice": lambda e: of_hundred(claims.poster_row(e, claims.FRONTIER), "dice"),
+    "frontier_points": lambda e: joined(
+        [energy(wh / 1000) for wh in e.answer.frontier.sort_values("energy_wh")["wh_per_point"] if wh > 0]
+    ),
     "frontier_price": lambda e: of_hundred(claims.poster_row(e, claims.FRONTIER), "price"),
     "fixed_price": lambda e: of_hundred(claims.poster_row(e, claims.FIXED), "price"),
     "three_wh_points": lambda e: significant(100 * np.ptp(claims.at_three_wh(e)["test_dice"]), 2),

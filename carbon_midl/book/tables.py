@@ -14,11 +14,8 @@ from carbon_midl.book.claims import extra_carbon, patient_mean
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.book.numbers import (
-    carbon,
     cell,
     dice_interval,
-    duration,
-    energy,
     interval,
     points_interval,
     signed_percent_interval,
@@ -32,9 +29,10 @@ PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
 """The widths of the MIDL 2021 poster."""
 FORMS: dict[str, Callable[[float], str]] = {
     "ratio": partial(significant, digits=2),
-    "g": carbon, "kwh": energy, "s": duration, "dice": dice, "loss": dice, "share": percent, "probability": percent,
+    "g": significant, "kwh": lambda kwh: significant(1000 * kwh), "s": significant,
+    "dice": dice, "loss": dice, "share": percent, "probability": percent,
 }  # fmt: skip
-"""How a quantity is printed, by the last word of its name."""
+"""How a quantity is printed, by the last word of its name; all of a column in one unit, energy in Wh."""
 
 
 def printed(table: pd.DataFrame, columns: Mapping[str, str | Callable[[Any], str]]) -> pd.DataFrame:
@@ -117,14 +115,14 @@ def price(step: Any) -> str:
     if math.isnan(step.g_per_point_low):
         return "no price: Dice does not rise"
     if math.isinf(step.g_per_point_high):
-        return f"no gain shown; at least {carbon(step.g_per_point_low)}"
-    return interval(carbon, step, "g_per_point")
+        return f"no gain shown; at least {significant(step.g_per_point_low)}"
+    return interval(significant, step, "g_per_point")
 
 
 SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
     "study": lambda study: printed(study.widths, {
-        "F": "filters", "Dice (95 %)": lambda row: cell(dice_interval(row, "dice")), "CO₂eq": "carbon_g",
-        "to best": "carbon_to_best_g", "Energy": "energy_kwh", "Time": "duration_s",
+        "F": "filters", "Dice (95 %)": lambda row: cell(dice_interval(row, "dice")), "CO₂eq, g": "carbon_g",
+        "to best, g": "carbon_to_best_g", "Energy, Wh": "energy_kwh", "Time, s": "duration_s",
         "Dice by seed": lambda row: f"{dice(row.seed_dice_min)}–{dice(row.seed_dice_max)}",
     }),
     "losses": lambda study: printed(
@@ -135,19 +133,19 @@ SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
         "Step": lambda row: (
             f"F = {row.first} → {row.second}{', overall' if row.Index == study.steps.index[-1] else ''}"
         ),
-        "Extra CO₂eq": "carbon_g", "Dice points (95 %)": lambda row: interval(signed, row, "points"),
-        "CO₂eq a point (95 %)": price,
+        "Extra CO₂eq, g": "carbon_g", "Dice points (95 %)": lambda row: interval(signed, row, "points"),
+        "g CO₂eq a point (95 %)": price,
     }),
     "criteria": lambda study: printed(study.choices, {
         "Criterion": lambda row: CRITERION_LABELS[row.name], "Chosen": lambda row: f"F = {row.chosen}",
-        "Dice": lambda row: dice(row.performance), "CO₂eq": lambda row: carbon(row.cost),
+        "Dice": lambda row: dice(row.performance), "CO₂eq, g": lambda row: significant(row.cost),
         "Repeated in": "probability",
         "Runner-up": lambda row: "–" if row.runner_up is None else f"F = {row.runner_up}",
     }),
     "runs": lambda study: printed(study.runs, {
         "F": "filters", "Seed": "seed", "Epochs": lambda row: f"{row.epochs_trained} of {row.epochs}",
-        "Best epoch": "best_epoch", "Dice": lambda row: dice(row.test_dice_patients), "Time": "duration_s",
-        "Energy": "energy_kwh", "CO₂eq": "carbon_g",
+        "Best epoch": "best_epoch", "Dice": lambda row: dice(row.test_dice_patients), "Time, s": "duration_s",
+        "Energy, Wh": "energy_kwh", "CO₂eq, g": "carbon_g",
     }),
 }  # fmt: skip
 """Of the study that the chapters speak of, and of that in the appendix."""
@@ -159,14 +157,14 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     "trials": lambda e: printed(e.trials.sort_values(["filters", "learning_rate", "augment"]), {
         "F": "filters", "Step size": lambda row: f"{row.learning_rate:g}",
         "Augmented": lambda row: "yes" if row.augment else "no", "Machine": "machine", "Dice": "val_dice",
-        "Energy": "energy_kwh", "How known": "known",
+        "Energy, Wh": "energy_kwh", "How known": "known",
     }),
     "recipes-lidc": lambda e: recipes(e.recipes["lidc"]),
     "recipes-phantom": lambda e: recipes(e.recipes["phantom"]),
     "yardsticks": yardsticks,
     "everything": lambda e: printed(e.everything, {
-        "Study": "title", "Runs": "runs", "Attempts": "attempts", "Machine": "machine", "Energy": "energy_kwh",
-        "CO₂eq": "carbon_g", "How known": "known",
+        "Study": "title", "Runs": "runs", "Attempts": "attempts", "Machine": "machine", "Energy, Wh": "energy_kwh",
+        "CO₂eq, g": "carbon_g", "How known": "known",
     }),
     "poster": poster,
     "frontier": lambda e: printed(e.answer.frontier, {
