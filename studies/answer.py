@@ -18,17 +18,18 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_text
-from carbon_midl.measures import Interval, could_be_best, difference_errors, drawn_means, interval
+from carbon_midl.measures import Interval, could_be_best, difference_errors, drawn_means, interval, mean_over_patients
 from carbon_midl.selection.candidates import TEST_DICE, VALIDATION_DICE, Candidates, Columns, read_candidates
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import PRICE_SHARE, Best, Budget, Knee, Marginal, NonInferior, Pepr, Weighted
 from carbon_midl.selection.frontier import POINT, step_prices
-from carbon_midl.study.results import Results, read_results
+from carbon_midl.study.results import Results, read_csv, read_results
 from studies import comparisons
 
 OUT = Path("results/lidc-answer")
 GPU, LENGTHS, STEPS = Path("results/lidc"), Path("results/lidc-length"), Path("results/lidc-steps")
-CALIBRATION = Path("results/lidc-calibration")
+CALIBRATION, READERS = Path("results/lidc-calibration"), Path("results/lidc-readers")
+READ = ("slices.csv.gz", "without-consensus.csv.gz", "calibration.csv")
 BESIDE = ("lidc-reference", "recipes", "lidc-tuning", "lidc-trials", "lidc-leak")
 TRIED = ["filters", "learning_rate", "augment", "machine", "val_dice", "energy_kwh", "known"]
 AGAIN = [
@@ -313,6 +314,40 @@ def more_than_dice(study: Results, candidate: list[str]) -> pd.DataFrame:
     return by_run.groupby(candidate).mean().reset_index()
 
 
+def beside_readers(slices: pd.DataFrame, without: pd.DataFrame, calibration: pd.DataFrame) -> pd.DataFrame:
+    """Networks and readers on the same target, and what a Dice does not say, a row a candidate.
+
+    The tables are those of ``studies/readers.py``. ``difference`` is network less reader over the slices that all four
+    readers outlined, each slice alike; surface Dice and the 95th percentile of the distance are of all test slices;
+    ``marked`` is the share of slices without a consensus on which something is drawn; ``sure`` is the mean predicted
+    probability of the pixels above 0.9, and ``readers_when_sure`` the share of readers who marked them.
+    """
+    candidate = ["filters", "epochs"]
+    rows = []
+    for filters, epochs in slices[candidate].drop_duplicates().itertuples(index=False):
+        own, empty, bins = (
+            table[(table["filters"] == filters) & (table["epochs"] == epochs)]
+            for table in (slices, without, calibration)
+        )
+        four = own.dropna(subset="reader_dice").groupby(["patient_id", "nodule", "slice"]).mean(numeric_only=True)
+        patients = four.index.get_level_values("patient_id")
+        row: dict[Any, Any] = {"filters": filters, "epochs": epochs, "trainings": own["seed"].nunique()}
+        for name, values in (
+            ("reader", four["reader_dice"]),
+            ("network", four["network_dice"]),
+            ("difference", four["network_dice"] - four["reader_dice"]),
+        ):
+            mean = mean_over_patients(values, patients)
+            row |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
+            row |= {"slices": mean.n, "patients": mean.patients}
+        row |= own[["surface_dice_1px", "surface_dice_2px"]].mean().to_dict() | {"hd95_px": own["hd95_px"].median()}
+        row["marked"] = (empty["predicted_px"] > 0).mean()
+        sure = bins[bins["predicted"] > 0.9]
+        row["sure"], row["readers_when_sure"] = np.average(sure[["predicted", "readers"]], 0, sure["pixels"])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 # --- The multiverse: every defensible path of analysis ----------------------------------------------------------------
 
 COSTS = {
@@ -407,6 +442,7 @@ def answer(root: Path = Path()) -> Tables:
         "paths-frontier": shares_of_paths(length_paths),
         "deciding-gpu": deciding(gpu_paths, width),
         "deciding-frontier": deciding(length_paths, point),
+        "readers": beside_readers(*(read_csv(root / READERS / name) for name in READ)),
         "recipes-lidc": comparisons.recipes(gpu, reference),
         "recipes-phantom": comparisons.recipes(phantom),
         "trials": trials[TRIED],

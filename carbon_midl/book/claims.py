@@ -128,6 +128,12 @@ def at_three_wh(evidence: Evidence) -> pd.DataFrame:
     return table[table["filters"] * table["epochs"] == 160]
 
 
+def best_beside_readers(evidence: Evidence) -> Any:
+    """F = 16 after 40 epochs, the best candidate by validation, on the readers' own target."""
+    table = evidence.answer.readers
+    return next(row for row in named_rows(table) if (row.filters, row.epochs) == (16, 40))
+
+
 def wider_is_better(evidence: Evidence, narrow: int, wide: int) -> float:
     """In what share of pairs of single trainings the wider network has the higher Dice."""
     table = evidence.answer.replicability
@@ -187,6 +193,7 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     ).all(),
     "energy-not-width": lambda e: 100 * np.ptp(at_three_wh(e)["test_dice"]) < 1,
     "frontier-is-cheaper-than-the-poster": lambda e: poster_row(e, FRONTIER).price_high < POSTER_PRICE / 4,
+    "not-worse-than-a-reader": lambda e: best_beside_readers(e).difference_low > -0.01,
     # Other ways to look at it.
     "counting-decides-the-ratio": lambda e: e.answer.counted.pipe(
         lambda table: table["F64_ratio"].min() < 3 and table["F64_ratio"][table["counted"] != "arithmetic"].max() > 7

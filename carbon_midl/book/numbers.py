@@ -193,6 +193,15 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "three_wh_energy": lambda e: " to ".join(
         significant(limit, 2) for limit in claims.at_three_wh(e)["energy_wh"].agg(["min", "max"])
     ),
+    "rotated_slices": lambda e: f"{claims.best_beside_readers(e).slices:,}",
+    "rotated_patients": lambda e: str(claims.best_beside_readers(e).patients),
+    "rotated_reader": lambda e: dice_interval(claims.best_beside_readers(e), "reader"),
+    "rotated_network": lambda e: dice_interval(claims.best_beside_readers(e), "network"),
+    "rotated_difference": lambda e: points_interval(claims.best_beside_readers(e), "difference"),
+    "within_two": lambda e: percent(claims.best_beside_readers(e).surface_dice_2px),
+    "sure": lambda e: f"{claims.best_beside_readers(e).sure:.2f}",
+    "readers_when_sure": lambda e: percent(claims.best_beside_readers(e).readers_when_sure),
+    "marked": lambda e: percent(claims.best_beside_readers(e).marked),
     "steps_energy": lambda e: energy(e.answer.step_sizes["energy_wh"].sum() / 1000),
     "counted_least": lambda e: times(e.answer.counted["F64_ratio"].min()),
     "counted_most": lambda e: times(e.answer.counted["F64_ratio"][e.answer.counted["counted"] != "arithmetic"].max()),

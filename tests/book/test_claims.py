@@ -99,6 +99,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "longer-is-better-at-every-width": with_answer("frontier", val_dice=lambda table: -table["epochs"]),
     "energy-not-width": with_answer("frontier", test_dice=lambda table: table["filters"] / 100),
     "frontier-is-cheaper-than-the-poster": with_answer("poster", price_high=1400.0),
+    "not-worse-than-a-reader": with_answer("readers", difference_low=-0.02),
     "counting-decides-the-ratio": with_answer("counted", F64_ratio=5.0),
     "one-seed-cannot-tell-the-ends-apart": with_answer("replicability", wider_is_better=1.0),
     "criterion-decides-most": with_answer("deciding_gpu", share=0.5),
