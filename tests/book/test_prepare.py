@@ -43,8 +43,8 @@ def test_figures_come_light_and_dark_with_their_labels(prepared: Path) -> None:
         assert not any("<text" in text for text in texts)  # a reader's fonts do not matter
     for name, labels in {
         "shown-dice-carbon": [*(f"F = {width}" for width in WIDTHS), "Test Dice"],
-        "policies": ["screened halving", "DermaMNIST", "Energy of the search, share of the full sweep's"],
-        "lidc-ratings": ["malignancy", "internal structure", "Share of readings"],
+        "movers": ["grid: Norway to Poland", "the same again", "Carbon, times (log scale)"],
+        "choice-probability": ["PePR", "marginal price", "Share of draws in which the width is chosen"],
     }.items():
         text = (figures / f"{name}.dark.svg").read_text()
         assert all(f"<!-- {label} -->" in text for label in labels)
