@@ -1,5 +1,6 @@
 """Networks on the readers' own target, and what a Dice does not say."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from carbon_midl.files import write_json
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.run import RESULT_FORMAT, RESULT_VERSION
 from carbon_midl.training.data import split_patients
-from studies import readers
+from studies import crops_figure, readers
 from tests.conftest import train_a_little, write_discs
 
 
@@ -40,6 +41,18 @@ def test_every_table_is_of_the_runs_test_patients(
     assert calibration["pixels"].sum() == len(slices) * discs.size**2
     assert calibration["predicted"].dropna().is_monotonic_increasing
     assert "network_dice" in capsys.readouterr().out
+
+
+def test_the_crops_of_the_picture_go_from_the_worst_to_the_best(
+    discs: CropArchive, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "crops.png"
+    monkeypatch.setattr("sys.argv", ["crops_figure", str(discs.path), str(run), str(run), "--out", str(out)])
+    crops_figure.main()
+    assert out.read_bytes().startswith(b"\x89PNG")
+    shown = json.loads(capsys.readouterr().out.partition("first: ")[2])
+    assert len(shown) == 12
+    assert shown == sorted(shown)
 
 
 def test_surfaces_of_a_mask_and_itself_moved_and_empty() -> None:
