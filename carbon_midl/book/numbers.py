@@ -156,6 +156,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "extra_to_dearest": lambda e: f"{significant(claims.extra_carbon(e, e.extremes[1]))} %",
     "relative_to_dearest": lambda e: signed_percent_interval(e.bootstrap.relative_difference(*e.extremes)),
     "could_be_best": lambda e: joined(e.candidates.could_be_best),
+    "lead_points": lambda e: significant(100 * -np.subtract(*e.widths["dice"].nlargest(2)[::-1]), 2),
     "seed_sd": lambda e: " to ".join(f"{100 * sd:.1f}" for sd in (e.seed_sd.min(), e.seed_sd.max())),
     "width_points": lambda e: significant(100 * (e.widths["dice"].max() - e.widths["dice"].min()), 2),
     "step_price": lambda e: interval(carbon, e.steps.query("first == 8 and second == 16").iloc[0], "g_per_point"),

@@ -138,6 +138,7 @@ def test_a_claim_holds_on_the_record_and_fails_on_another(evidence: Evidence, na
 def test_every_claim_is_made_in_a_chapter_and_has_its_words() -> None:
     words = (ROOT / "book" / "claims.md").read_text()
     made = {name for page in CHAPTERS for name in re.findall(r"\{claim\}`([\w-]+)`", page.read_text())}
+    assert words.count("*False if*") == len(CLAIMS)
     assert made == set(CLAIMS)
     assert re.findall(r"^\(claim-([\w-]+)\)=\n\*\*\1\.\*\* \S", words, re.MULTILINE) == list(CLAIMS)
 
