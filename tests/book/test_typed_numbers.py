@@ -1,5 +1,6 @@
-"""No result is typed by hand: figures in the chapters come from ``{{ names }}``, or are facts or definitions."""
+"""No result is typed by hand, and no sentence is written by a program."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -65,3 +66,14 @@ def test_a_typed_result_would_be_found() -> None:
     for typed in ("emits 4.9 times as much", "a Dice of 0.754", "took 35.2 Wh", "gains 1.3 points", "a 300-fold rise"):
         assert _RESULT.search(prose(f"The widest network {typed}."))
     assert not _RESULT.search(prose("It took {{ total_energy }}; see `x = 0.75`."))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "carbon_midl/book").glob("*.py")), ids=lambda path: path.name)
+def test_python_writes_no_sentences(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    said = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Raise) for part in ast.walk(node)}
+    said |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    sentence = re.compile(r"[A-Z].*[.!?]$", re.DOTALL)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            assert len(node.value.split()) <= 6 or not sentence.match(node.value)
