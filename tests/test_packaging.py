@@ -13,6 +13,8 @@ from papermill.inspection import inspect_notebook
 
 from benchmarks.record import README, with_table
 from carbon_midl.study.parameters import NotebookParameters
+from carbon_midl.study.run import read_result
+from carbon_midl.training.checkpoint import WEIGHTS, load_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,3 +101,15 @@ def test_what_the_readme_shows_and_links_to_is_there() -> None:
 def test_the_benchmarks_table_is_what_was_recorded() -> None:
     text = README.read_text(encoding="utf-8")
     assert with_table(text) == text
+
+
+def test_the_networks_that_come_along_are_what_their_card_says() -> None:
+    weights = ROOT / "results" / "lidc-weights"
+    lines = [line for line in (weights / "README.md").read_text().splitlines() if line.startswith("| `filters-")]
+    directories = sorted(weights.glob("filters-*"), key=lambda path: int(path.name.partition("-")[2]))
+    for directory, line in zip(directories, lines, strict=True):
+        (_, card), result = load_model(directory), read_result(directory)
+        assert directory.name == f"filters-{card.filters}" == line.split("`")[1]
+        assert card.crops == result["crops"]["fingerprint"]
+        assert f"| {result['validation']['dice_patients']:.3f} | {result['test']['dice_patients']:.3f} |" in line
+    assert sum((directory / WEIGHTS).stat().st_size for directory in directories) < 4e6

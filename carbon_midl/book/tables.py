@@ -168,7 +168,7 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     }),
     "poster": poster,
     "frontier": lambda e: printed(e.answer.frontier, {
-        "F": "filters", "Epochs": "epochs", "n": "n", "Step": lambda row: f"{row.learning_rate:g}",
+        "F": "filters", "Epochs": "epochs", "n": "n",
         "Loss": "train_loss", "Val.": "val_dice",
         "Test (95 %)": lambda row: cell(dice_interval(row, "test_dice")),
         "Wh": lambda row: significant(row.energy_wh), "Best?": lambda row: "maybe" if row.could_be_best else "no",
