@@ -49,7 +49,8 @@ def cite(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
         f'<meta name="{name}" content="{escape(value)}" />' for name, value in fields
     )
     context["metatags"] += f'<script type="application/ld+json">{json.dumps(about)}</script>'
-    how = f'<a href="{context["pathto"]("book/reproduce")}#citing">how to cite</a>'
+    # On the page itself its address is "#".
+    how = f'<a href="{context["pathto"]("book/reproduce").rstrip("#")}#citing">how to cite</a>'
     context["theme_extra_footer"] = (
         f"Version {citation['version']}, built on {today} · {', '.join(authors)} · text CC BY 4.0, code MIT · {how}"
     )

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def copy_book(root: Path) -> Path:
     """Copy the sources of the book, with nothing prepared or built."""
     root.mkdir(parents=True, exist_ok=True)
-    for name in ("_config.yml", "_toc.yml"):
+    for name in ("_config.yml", "_toc.yml", "CITATION.cff"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_generated", "_build", "__pycache__"))
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
