@@ -128,8 +128,6 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "augmentation_widths": lambda e: joined(list(claims.augmentation_gains(e).index.get_level_values("filters"))),
     "rerun_dice": lambda e: dice(claims.rerun(e, 16).test_dice_patients),
     "rerun_first": lambda e: dice(claims.rerun(e, 16).test_dice_patients_first),
-    "rerun_cpu_dice": lambda e: dice(claims.rerun(e, 4).test_dice_patients),
-    "rerun_cpu_first": lambda e: dice(claims.rerun(e, 4).test_dice_patients_first),
     # How energy and carbon were obtained, and how energy grows with arithmetic.
     "gpu_share": lambda e: percent(claims.gpu_share(e)),
     "pue": lambda e: joined([f"{pue:g}" for pue in sorted(e.runs["pue"].unique())]),
