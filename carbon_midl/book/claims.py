@@ -50,7 +50,7 @@ def augmentation_gains(evidence: Evidence) -> "pd.Series[float]":
 
 
 def meets_aim(evidence: Evidence, dataset: str) -> bool:
-    """Whether the policy that was chosen on the other data set stayed within half a point, for a fifth of the energy."""
+    """Whether the policy chosen on the other data set stayed within half a point, for a fifth of the energy."""
     tested = evidence.published.tuned.query("on == @dataset and tuned_on != @dataset").iloc[0]
     return bool(tested["within"] >= AIM_WITHIN and tested["share"] <= AIM_SHARE)
 
