@@ -78,6 +78,15 @@ def interval(estimate: float, drawn: np.ndarray) -> Interval:
     return Interval(float(estimate), float(low), float(high))
 
 
+def mean_of_repeats(values: ArrayLike) -> Interval:
+    """The mean of two or more independent repeats of a measurement, with its 95 % t interval."""
+    from scipy.special import stdtrit
+
+    repeats: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    half = stdtrit(len(repeats) - 1, _LIMITS[1]) * repeats.std(ddof=1) / np.sqrt(len(repeats))
+    return Interval(*(float(repeats.mean() + side * half) for side in (0, -1, 1)))
+
+
 def mean_over_patients(values: ArrayLike, patients: ArrayLike) -> Estimate:
     """Estimate the mean of ``(n,)`` values, every value counting alike, however many a patient has.
 

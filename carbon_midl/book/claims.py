@@ -15,6 +15,7 @@ from carbon_midl.footprint.sensors import how_known
 from carbon_midl.measures import Estimate, Interval, mean_over_patients
 from carbon_midl.selection.replay import TOLERANCE
 from carbon_midl.study.results import named_rows
+from carbon_midl.training.options import SLICES_PER_SCAN
 
 PROTOCOL = {
     "epochs": 10, "batch_size": 16, "learning_rate": 1e-3, "schedule": "cosine", "augment": True,
@@ -134,6 +135,11 @@ def wider_is_better(evidence: Evidence, narrow: int, wide: int) -> float:
     return float(table[(table["narrow"] == narrow) & (table["wide"] == wide)]["wider_is_better"].iloc[0])
 
 
+def longest(evidence: Evidence) -> pd.DataFrame:
+    """Counts of uses for the longest training of each width."""
+    return evidence.use_counts.sort_values("epochs").groupby("filters", as_index=False).last()
+
+
 CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     # The study.
     "protocol": lambda e: PROTOCOL.items() <= e.manifest["options"].items(),
@@ -231,6 +237,10 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
         set(e.choices_on_grids.groupby("name").filter(lambda one: one["chosen"].nunique(dropna=False) > 1)["name"])
         == {"marginal"}
     ),
+    "wider-takes-more-at-every-use": lambda e: e.uses.xs(64).pipe(
+        lambda uses: (uses["energy_kwh_low"].iloc[1:].to_numpy() > uses["energy_kwh_high"].iloc[:-1]).all()
+    ),
+    "use-is-late-to-match-training": lambda e: (longest(e)["until_training"] > 1000 * SLICES_PER_SCAN).all(),
     "no-policy-is-safe": lambda e: not ((e.replays["within"] == 1) & (e.replays["share"] < 0.99)).any(),
     "best-width-misses-the-bar-itself": lambda e: (
         e.runs.pivot(index="seed", columns="filters", values="val_dice")

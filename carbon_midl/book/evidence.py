@@ -16,13 +16,14 @@ from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_c
 from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.replay import curves_of_study, replay_all
+from carbon_midl.selection.uses import USES, use_counts
 from carbon_midl.study.results import MANIFEST, Results, named_rows, read_csv
 
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
-PUBLISHED, SEARCHED, TRANSFER, YARDSTICKS, ANSWER = (
+PUBLISHED, SEARCHED, TRANSFER, YARDSTICKS, ANSWER, USE = (
     Path("results") / name
-    for name in ("published-curves", "search", "phantom-transfer", "lidc-yardsticks", "lidc-answer")
+    for name in ("published-curves", "search", "phantom-transfer", "lidc-yardsticks", "lidc-answer", "lidc-use")
 )
 ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
@@ -39,6 +40,7 @@ RECORDS = {
     SEARCHED: ("python -m benchmarks.search RESULTS SEARCH", ("trail.csv", "sweep.csv", "search.json")),
     TRANSFER: ("python studies/transfer.py data/lidc", ("summary.csv", MANIFEST)),
     YARDSTICKS: (f"python studies/yardsticks.py data/lidc {YARDSTICKS}", ("slices.csv.gz", MANIFEST)),
+    USE: ("python -m studies.use", (USES, MANIFEST)),
     ANSWER: ("python -m studies.answer", tuple(f"{name}.csv" for name in ANSWERS)),
 }
 """What scripts recorded that is no study: the command that records it, and its files."""
@@ -120,6 +122,12 @@ class Evidence(WidthStudy):
         self.everything, self.trials, self.again = self.answer.everything, self.answer.trials, self.answer.again
         self.recipes = {"lidc": self.answer.recipes_lidc, "phantom": self.answer.recipes_phantom}
         self.leak = {row.split: row for row in named_rows(self.answer.leak)}
+        # On two cores; the selection is every length of every width, and the step sizes before.
+        self.uses, lengths = read_record(root, USE).uses.set_index(["batch_size", "filters"]), self.answer.frontier
+        use_kwh = self.uses["energy_kwh"].xs(64).reindex(lengths["filters"]).to_numpy()
+        tried_wh = (lengths["n"] * lengths["energy_wh"]).sum() + self.answer.step_sizes["energy_wh"].sum()
+        counts = use_counts(lengths["energy_wh"].to_numpy() / 1000, use_kwh, tried_wh / 1000)
+        self.use_counts = counts.assign(filters=lengths["filters"], epochs=lengths["epochs"])
 
 
 def read_record(root: Path, record: Path) -> Any:

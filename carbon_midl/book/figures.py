@@ -21,6 +21,7 @@ from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.files import replaced
 from carbon_midl.lidc.statistics import ALL_SIZES
 from carbon_midl.selection.frontier import POINT
+from carbon_midl.selection.uses import crossings
 from carbon_midl.study.results import named_rows
 from carbon_midl.units import signed
 
@@ -206,6 +207,22 @@ def frontier(axes: Axes, table: pd.DataFrame) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=groups.ngroups + 1, columnspacing=1.1)
 
 
+def uses(axes: Axes, table: pd.DataFrame) -> None:
+    """Carbon of training and use by crops segmented (``filters``, ``epochs``, ``uses``, ``carbon_g``), longest solid.
+
+    Rows without epochs are crossings, where two candidates have emitted as much.
+    """
+    lines, crossed = table.dropna(subset="epochs"), table[table["epochs"].isna()]
+    dashes = dict(zip(sorted(lines["epochs"].unique(), reverse=True), READER_DASHES, strict=False))
+    for (width, epochs), rows in lines.groupby(["filters", "epochs"]):
+        label = f"F = {width:.0f}" if dashes[epochs] == "-" else None
+        axes.plot(rows["uses"], rows["carbon_g"], dashes[epochs], color=width_colour(width), label=label)
+    axes.plot(crossed["uses"], crossed["carbon_g"], "o", color=rcParams["text.color"], markersize=5, zorder=3)
+    axes.set(xscale="log", yscale="log", xlabel="Crops segmented (log scale)", ylabel="Training and use (gCO₂eq)")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.legend(loc="upper left")
+
+
 def step_sizes(axes: Axes, table: pd.DataFrame) -> None:
     """Validation Dice and training loss by step size, a line a width; what was chosen is filled."""
     figure: Any = axes.get_figure()
@@ -388,6 +405,16 @@ def what_moves_carbon(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "factor", "dice"]).sort_values("factor", ascending=False)
 
 
+def carbon_by_uses(evidence: Evidence) -> pd.DataFrame:
+    """Every candidate on two cores, from where its training is all to where it is nothing, and where two cross."""
+    table, carbon_g = evidence.use_counts, evidence.answer.frontier["carbon_g"]
+    counts = pd.DataFrame({"uses": np.geomspace(1e3, 30 * table["until_training"].max(), 200)})
+    lines = table.merge(counts, how="cross")
+    lines["energy_kwh"] = lines["training_kwh"] + lines["uses"] * lines["use_kwh"]
+    both = pd.concat([lines, crossings(table["training_kwh"].to_numpy(), table["use_kwh"].to_numpy())])
+    return both.assign(carbon_g=both["energy_kwh"] * carbon_g.sum() / table["training_kwh"].sum())
+
+
 def copycat(evidence: Evidence) -> pd.DataFrame:
     """The copycat's Dice under both splits, with the means and that of two readers."""
     table, readers = evidence.statistics["copycat dice"], evidence.statistics["slice dice"].set_index("size")["mean"]
@@ -400,6 +427,7 @@ PICTURES = {
     "differences": Picture(differences, from_the_best, (5.6, 3.4)),
     "movers": Picture(movers, what_moves_carbon, (5.6, 3.4)),
     "frontier": Picture(frontier, lambda e: e.answer.frontier, (5.6, 4.2)),
+    "uses": Picture(uses, carbon_by_uses, (5.6, 4.2)),
     "step-sizes": Picture(step_sizes, lambda e: e.answer.step_sizes, (5.6, 5.0)),
     "paths": Picture(paths, lambda e: e.answer.paths_gpu, (5.6, 5.6)),
     "dice-size": Picture(dice_size, lambda e: e.sizes, (5.6, 4.1)),

@@ -14,9 +14,11 @@ from carbon_midl import units
 from carbon_midl.book import claims
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, GRIDS, PAGES, Evidence, WidthStudy
 from carbon_midl.files import read_json
+from carbon_midl.footprint.meter import J_PER_KWH
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.measures import DRAWS
 from carbon_midl.selection.criteria import PRICE_SHARE
+from carbon_midl.training.options import SLICES_PER_SCAN
 from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times, unbroken
 
 energy, carbon, duration = (partial(form, page=True) for form in (units.energy, units.carbon, units.duration))
@@ -50,6 +52,11 @@ def points_interval(row: Any, name: str = "estimate") -> str:
 def of_hundred(row: Any, name: str) -> str:
     """``5.1 % (3.2 to 7.5 %)`` of a quantity in per cent."""
     return interval(lambda value: f"{significant(value, 2)} %", row, name)
+
+
+def joules(row: Any) -> str:
+    """``0.0577 (0.0570 to 0.0584) J`` of a row with ``energy_kwh`` and its interval."""
+    return f"{interval(lambda kwh: significant(J_PER_KWH * kwh), row, 'energy_kwh')} J"
 
 
 def candidate(row: Any, end: str) -> str:
@@ -242,6 +249,16 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "criteria_grid_ratio": lambda e: times(
         e.choices_on_grids["g_per_kwh"].iloc[-1] / e.choices_on_grids["g_per_kwh"].iloc[0]
     ),
+    # Use beside training.
+    "use_narrow": lambda e: joules(e.uses.loc[(64, 4)]),
+    "use_wide": lambda e: joules(e.uses.loc[(64, 16)]),
+    "use_known": lambda e: how_known(*e.uses["method"]),
+    "slices_per_scan": lambda _: str(SLICES_PER_SCAN),
+    "use_matches": lambda e: significant(claims.longest(e)["until_training"].min(), 2),
+    "use_matches_scans": lambda e: significant(claims.longest(e)["until_training"].min() / SLICES_PER_SCAN, 2),
+    # On the GPU, what came after the training of F = 16: at least a use of every test slice.
+    "use_gpu_share": lambda e: percent(e.whole_run_g[16] / e.carbon_g[16] - 1),
+    "use_gpu_matches": lambda e: significant(e.manifest["slices"]["test"] / (e.whole_run_g[16] / e.carbon_g[16] - 1)),
     "replay_seeds": lambda e: plural(int(e.replays["draws"].iloc[0]), "seed"),
 }
 """Of the chapters, by the name that they show them by."""

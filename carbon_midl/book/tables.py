@@ -10,13 +10,14 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from carbon_midl.book.claims import extra_carbon, patient_mean
+from carbon_midl.book.claims import extra_carbon, longest, patient_mean
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.book.numbers import (
     cell,
     dice_interval,
     interval,
+    joules,
     points_interval,
     signed_percent_interval,
 )
@@ -192,6 +193,12 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "Median": lambda row: dice(row.dice_patient_median),
         "Volume, %": lambda row: signed(100 * row.volume_error_median),
         "Missed, %": lambda row: f"{100 * row.missed:.1f}", "< 0.5, %": lambda row: f"{100 * row.below_half:.1f}",
+    }),
+    "uses": lambda e: printed(longest(e), {
+        "F": "filters", "J per crop (95 %)": lambda row: cell(joules(e.uses.loc[(64, row.filters)])).removesuffix(" J"),
+        "Alone, J": lambda row: joules(e.uses.loc[(1, row.filters)]).partition(" ")[0], "Training, Wh": "training_kwh",
+        "Use = training, crops": lambda row: significant(row.until_training, 2),
+        "Selection repaid, crops": lambda row: significant(row.until_repaid, 2).replace("∞", "–"),
     }),
     "replay": lambda e: printed(e.replays, {
         "Policy": lambda row: POLICY_LABELS[row.name], "Chosen F": lambda row: joined(row.chosen.split(", ")),

@@ -16,7 +16,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import in_words
 
 _ORDER = (
-    *("lidc", "crops", "study", "results", "predict", "evaluate"),
+    *("lidc", "crops", "study", "results", "predict", "evaluate", "model"),
     *("select", "replay", "search", "book", "footprint", "report"),
 )
 

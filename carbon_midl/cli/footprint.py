@@ -15,10 +15,11 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, describe, read_footprint
 from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, embodied_g
+from carbon_midl.footprint.meter import J_PER_KWH
 from carbon_midl.footprint.report import to_markdown
 from carbon_midl.footprint.sensors import discover_sensors
 from carbon_midl.study.devices import number_format
-from carbon_midl.units import carbon
+from carbon_midl.units import carbon, energy
 
 _FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -99,6 +100,8 @@ def recost(
     pue: Annotated[float | None, Option(help=PUE, show_default="the run's own")] = None,
     embodied_kg: Annotated[float | None, Option(help="also share out these kgCO2e of making the hardware")] = None,
     lifetime_years: Annotated[float, Option(help="of the hardware; 3 is usual in the cloud")] = LOCAL_LIFETIME_YEARS,
+    uses: Annotated[int, Option(min=0, help="also show what so many uses of the network take")] = 0,
+    use_j: Annotated[float | None, Option(min=0, help="energy of a use in J, for `--uses`")] = None,
     json: RecordFile = None,
     window: Annotated[str, Option(help="the part of the run to show")] = "training",
 ) -> None:
@@ -107,6 +110,8 @@ def recost(
     Nothing is written, unless `--json` names a file.
     """
     _check_json(json)
+    if uses and use_j is None:
+        raise InputError("--uses: needs --use-j, the energy of a use in J, as carbon-midl model use tells it.")
     record = read_footprint(run).recost(grid, pue)
     if json:
         write_json(json, record.to_dict())
@@ -114,6 +119,9 @@ def recost(
     if embodied_kg is not None:
         grams = carbon(embodied_g(embodied_kg, record.window(window).duration_s, lifetime_years))
         print(f"Embodied, apart from the above: {grams} of {embodied_kg:g} kgCO2e over {lifetime_years:g} years")
+    if use_j is not None:
+        kwh = uses * use_j / J_PER_KWH
+        print(f"Use, apart from the above: {energy(kwh)} before PUE, {carbon(record.carbon_g(kwh))}, {uses:,} times")
 
 
 def _check_json(path: Path | None) -> None:

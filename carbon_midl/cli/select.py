@@ -15,8 +15,9 @@ from carbon_midl.cli.footprint import PUE, WHERE
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.footprint.grid import DEFAULT_PUE
+from carbon_midl.footprint.meter import J_PER_KWH
 from carbon_midl.training.options import explain
-from carbon_midl.units import listed, number
+from carbon_midl.units import listed, number, significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +69,8 @@ Criteria:
         "  --paired --performance acc --percent --cost joules --unit J",
         "carbon-midl select models.csv --candidate model --replicate none \\",
         "  --performance auc --cost memory --unit GB --criterion pepr",
+        "carbon-midl select results/lidc-length --candidate filters,epochs \\",
+        "  --uses 1000000 --use-energy results/lidc-use",
     )
 )
 def select(  # long, since its options are its signature
@@ -82,6 +85,9 @@ def select(  # long, since its options are its signature
     grid: Annotated[str | None, Option(help=WHERE, show_default="world")] = None,
     pue: Annotated[float | None, Option(help=PUE, show_default=f"{DEFAULT_PUE}, the average of data centres")] = None,
     embodied_g_per_h: Annotated[float | None, Option(help="count making the hardware, by hours in duration_s")] = None,
+    uses: Annotated[int, Option(min=0, help="count so many uses of the chosen one; needs --use-energy")] = 0,
+    use_energy: Annotated[str | None, Option(help="column of a use's energy, or a record of uses")] = None,
+    trainings: Annotated[int, Option(min=1, help="count so many trainings of the chosen one")] = 1,
     cost: Annotated[str, Option(help="column of what a candidate costs, smaller is better")] = "energy_kwh",
     unit: Annotated[str | None, Option(help="of `--cost`, see above", show_default="kWh of energy_kwh")] = None,
     candidate: CandidateColumns = "filters",
@@ -108,9 +114,15 @@ def select(  # long, since its options are its signature
 
     A cost in kWh, Wh, MJ or J is energy before PUE and becomes carbon by `--grid` and `--pue`; one in g is carbon as
     it was recorded; one in any other unit, as memory in GB, stays as it is.
+
+    With `--uses` the cost is that of `--trainings` and of all uses. `--use-energy` is a column of TABLE in the unit of
+    `--cost`, or the directory of a record by width, as `studies/use.py` makes it of what `model use` measures.
     """
+    import numpy as np
+
     from carbon_midl.selection.candidates import Columns, Factors, read_candidates
     from carbon_midl.selection.choice import choose, uncertainty
+    from carbon_midl.selection.uses import read_use_kwh, use_counts
 
     rule = _criterion(criterion, budget=budget, margin=margin, weight=weight, price=price)
     names = tuple(candidate.split(","))
@@ -123,13 +135,27 @@ def select(  # long, since its options are its signature
     asked = {"grid": grid, "pue": pue, "embodied_g_per_h": embodied_g_per_h}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     candidates = read_candidates(table, columns, Factors.of(**given) if given else None, rows)
+    if uses and not use_energy:
+        raise InputError("--uses: needs --use-energy, a column of TABLE or a record of uses such as results/lidc-use.")
+    counts, use_kwh, trained = None, np.zeros(len(candidates)), candidates.energy_kwh
+    if use_energy:
+        use_kwh = read_use_kwh(use_energy, candidates, table, columns, rows)
+    if use_energy or trainings > 1:
+        candidates = candidates.with_uses(use_kwh, uses, trainings)
+    if use_energy and trained is not None:
+        of_patients = replicate.lower().startswith("patient")  # whose rows share a training
+        selection_kwh = np.nansum(trained.mean(axis=1) if of_patients else trained)
+        counts = use_counts(np.nanmean(trained, axis=(1, 2)), use_kwh, selection_kwh).assign(candidate=candidates.names)
     choice, found = choose(candidates, rule), uncertainty(candidates, rule, draws)
     tested = _tested(table, columns, candidates, rows, choice.chosen, draws)
     if json:
-        more = {"table": str(table), "test": tested and tested[0]}
+        by_use = counts if counts is None else _records(counts.replace(np.inf, np.nan))
+        more = {"table": str(table), "test": tested and tested[0], "uses": by_use}
         write_json(json, _as_json(candidates, rule, choice, found) | more)
     _print_verdict(candidates, rule, choice, found)
     _print_candidates(candidates, choice, found)
+    if counts is not None:
+        _print_use_counts(counts)
     if tested:
         print(tested[1])
     if json:
@@ -187,6 +213,15 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
     print(f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates.")
     if found.draws:
         print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
+
+
+def _print_use_counts(counts: "pd.DataFrame") -> None:
+    rows = [("candidate", "J a use", "uses that take as much as its training", "uses that repay the selection")]
+    for name, kwh, *until in counts[["candidate", "use_kwh", "until_training", "until_repaid"]].to_numpy():
+        rows.append((name, number(kwh * J_PER_KWH), *map(significant, until)))
+    print()
+    print_table(rows)
+    print("The selection is every training in the table; what repays it is saved against the most energy a use.")
 
 
 def _tested(

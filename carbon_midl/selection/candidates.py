@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_inte
 from carbon_midl.measures import could_be_best, lower_limits
 from carbon_midl.study.results import SLICES, Results, read_csv, read_results
 from carbon_midl.training.options import suggestion
-from carbon_midl.units import listed
+from carbon_midl.units import listed, plural
 
 CARBON_UNIT = "gCO2eq"
 GRAMS_PER_UNIT = {CARBON_UNIT: 1.0, "g": 1.0, "mg": 1e-3, "kg": 1e3}
@@ -107,7 +108,7 @@ class Candidates:
     cost_name: str = "carbon"  #: or the column of another resource.
     unit: str = CARBON_UNIT  #: of the cost.
     performance_name: str = "performance"  #: the column it came from.
-    energy_kwh: np.ndarray | None = None  #: before PUE, where the cost was made from energy.
+    energy_kwh: np.ndarray | None = None  #: before PUE, where the cost was made from energy; uses that count are in it.
     duration_s: np.ndarray | None = None  #: where it is known.
     factors: Factors | None = None  #: that made carbon from energy, where it was.
     notes: tuple[str, ...] = ()  #: what was left out or assumed, in sentences.
@@ -162,14 +163,39 @@ class Candidates:
         Raises:
             InputError: their cost was not made from energy, or an embodied share lacks a duration.
         """
-        if self.energy_kwh is None:
-            raise InputError(
-                f"cost: {self.cost_name} is taken as it is, so grid, PUE and embodied share do not apply. Leave them "
-                f"out, or name a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
-            )
-        other = replace(self, cost=factors.carbon_g(self.energy_kwh, self.duration_s), factors=factors)
+        energy_kwh = self.required_energy_kwh
+        other = replace(self, cost=factors.carbon_g(energy_kwh, self.duration_s), factors=factors)
         vars(other)["lower_limits"] = self.lower_limits  # of the performance, which is the same
         return other
+
+    @property
+    def required_energy_kwh(self) -> np.ndarray:
+        """``energy_kwh``; an `InputError` where the cost was not made from energy."""
+        if self.energy_kwh is None:
+            raise InputError(
+                f"cost: {self.cost_name} is taken as it is, so grid, PUE, embodied share and uses do not apply. Leave "
+                f"them out, or name a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
+            )
+        return self.energy_kwh
+
+    def with_uses(self, use_kwh: np.ndarray, uses: int, trainings: int = 1) -> "Candidates":
+        """The same candidates, charged for ``trainings`` and for ``uses``; one and none change nothing.
+
+        ``use_kwh``, of shape (n,), is the energy of a use before PUE. `InputError` where the cost was not made from
+        energy, a number of uses or trainings cannot be, or a candidate has no energy of a use.
+        """
+        for name, value, least in (("uses", uses, 0), ("trainings", trainings, 1)):
+            if not isinstance(value, Integral) or value < least:
+                raise InputError(f"{name}: found {value!r}; expected a whole number of at least {least}.")
+        known = np.isfinite(use_kwh) & (use_kwh >= 0)
+        if missing := [name for name, one in zip(self.names, known, strict=True) if not one]:
+            raise InputError(f"uses: no energy of a use for candidate {listed(missing)}; expected one of 0 or more.")
+        energy_kwh = trainings * self.required_energy_kwh + (uses * use_kwh)[:, None, None]
+        duration_s = None if self.duration_s is None else trainings * self.duration_s
+        note = f"Counted: {plural(int(trainings), 'training')} and {plural(int(uses), 'use')} of each candidate"
+        note += ", without an embodied share of the uses." if self.factors and self.factors.embodied_g_per_h else "."
+        counted = replace(self, energy_kwh=energy_kwh, duration_s=duration_s, notes=(*self.notes, note))
+        return counted.recosted(self.factors or Factors.of())
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""A trained network on other crops: its masks of whole archives, and its scores with intervals over patients."""
+"""A trained network in use: its masks of other crops, its scores with intervals over patients, and what a use takes."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,21 @@ from tqdm import tqdm
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, read_json, write_json, write_text
+from carbon_midl.footprint import Tracker, Window
 from carbon_midl.lidc.crops import CropArchive
-from carbon_midl.measures import mean_over_patients
+from carbon_midl.measures import Interval, mean_of_repeats, mean_over_patients
 from carbon_midl.training.checkpoint import RESULT, ModelCard, load_model, model_path
 from carbon_midl.training.options import BUILT_IN, check_crop_size
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
+    from torch import Tensor, nn
 
 MASKS = "masks.npy"
 SIZE_BANDS_PX = (0, 30, 100, 300, np.inf)
 SIZE_LABELS = ("under 30 px", "30–99 px", "100–299 px", "300 px and more")
+WINDOW_S = 1.0
+"""A repeat lasts at least so long: counters tick some ten times a second."""
 
 
 def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArchive]:
@@ -123,3 +127,55 @@ def evaluate(scores: "pd.DataFrame") -> "pd.DataFrame":
     found = pd.DataFrame(means.values(), index=list(means))
     found.loc[found["patients"] < 2, ["low", "high"]] = np.nan
     return found
+
+
+@dataclass(frozen=True)
+class Use:
+    """What it takes to segment a crop that is in the device's memory, in steady state; no scoring is in it."""
+
+    batch_size: int  #: crops at a time.
+    repeats: int  #: how often that was measured.
+    energy_kwh: Interval  #: of a crop, before PUE.
+    duration_s: Interval  #: of a crop.
+    method: str  #: how the energy was obtained.
+    precision: str  #: the number format.
+
+    @property
+    def spread(self) -> float:
+        """Half the width of the 95 % interval as a share of the mean, of energy or time, whichever is wider."""
+        return max((one.high - one.low) / 2 / one.estimate for one in (self.energy_kwh, self.duration_s))
+
+
+def measure_use(network: "nn.Module", images: "Tensor", limit: float, most: int, tracker: Tracker | None = None) -> Use:
+    """Segment a batch again and again, as the efficient recipe computes, until energy and time are known.
+
+    The energy does not depend on the weights, so an untrained network will do. After a warm-up, windows of `WINDOW_S`
+    or more are repeated, at least five, until the ``spread`` is at most ``limit`` or ``most`` of them are measured.
+    ``images`` are float32 ``(N, 1, H, W)`` in [0, 1]; the tracker is by default one with the sensors of this machine.
+    """
+    from carbon_midl.training.recipes import Efficient, device, evaluating
+
+    recipe = Efficient(device())
+    network, images = recipe.place(network), images.to(device())
+    tracker = tracker or Tracker(".", 1, carbontracker=False, idle_s=0)
+
+    def window(name: str, batches: int) -> Window:
+        with tracker.window(name):
+            for _ in range(batches):
+                _ = network(images) > 0
+        return tracker.record.windows[-1]
+
+    with tracker, evaluating(network), recipe.computing():
+        window("first batches", 3)  # in which libraries choose kernels
+        batches = 1
+        while window("warm-up", batches).duration_s < WINDOW_S:
+            batches *= 2
+        windows: list[Window] = []
+        while True:
+            windows.append(window("use", batches))
+            if len(windows) >= 5:  # fewer do not tell their spread
+                values = np.array([[one.energy_kwh, one.duration_s] for one in windows]) / (batches * len(images))
+                energy, time = map(mean_of_repeats, values.T)
+                use = Use(len(images), len(windows), energy, time, windows[-1].method, recipe.precision)
+                if use.spread <= limit or len(windows) >= most:
+                    return use

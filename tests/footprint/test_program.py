@@ -121,6 +121,11 @@ def test_a_stored_run_is_recost_for_another_grid(tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert "143.3 g/kWh" in shown
     assert "Embodied, apart from the above: 10.4 mgCO2eq of 164 kgCO2e over 5 years" in shown
+    used = ["--uses", "3600000", "--grid", "100", "--pue", "1.5"]
+    assert main(["footprint", "recost", str(tmp_path), *used, "--use-j", "0.5"]) == 0
+    assert "Use, apart from the above: 500 Wh before PUE, 75 gCO2eq, 3,600,000 times" in capsys.readouterr().out
+    assert main(["footprint", "recost", str(tmp_path), *used]) == 2
     out.write_text(json.dumps(example().to_dict() | {"pue": 0.1}))
     assert main(["footprint", "recost", str(out)]) == 2
-    assert f"{out}: footprint record: pue" in capsys.readouterr().err
+    assert "--uses: needs --use-j" in (err := capsys.readouterr().err)
+    assert f"{out}: footprint record: pue" in err

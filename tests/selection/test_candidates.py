@@ -56,7 +56,7 @@ def test_the_unit_says_what_a_cost_is(unit: str | None, value: float, name: str,
     assert (read.cost_name, read.unit) == (name, shown)
     assert read.mean_cost.tolist() == pytest.approx([cost])
     if not is_energy:
-        with pytest.raises(InputError, match="is taken as it is, so grid, PUE and embodied share do not apply"):
+        with pytest.raises(InputError, match="is taken as it is, so grid, PUE, embodied share and uses do not"):
             read.recosted(FACTORS)
 
 

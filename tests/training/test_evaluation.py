@@ -1,6 +1,7 @@
 """Predicting and evaluating from the command line, with a network that was trained a little."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ from monai.metrics import compute_confusion_matrix_metric, get_confusion_matrix
 
 from carbon_midl.cli import main
 from carbon_midl.files import write_json
+from carbon_midl.footprint.meter import J_PER_KWH
+from carbon_midl.lidc.annotations import connect
 from carbon_midl.lidc.crops import CropArchive, CropWriter, Intensity
 from carbon_midl.training.data import split_patients
-from carbon_midl.training.evaluate import evaluate
+from carbon_midl.training.evaluate import evaluate, measure_use
+from carbon_midl.training.options import SLICES_PER_SCAN
 from tests.conftest import train_a_little
+from tests.footprint.fakes import FakeClock, constant, make_tracker
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +106,47 @@ def test_every_figure_is_a_mean_of_what_it_says(rows: list[tuple[int, int, int, 
     assert (bands["n"] * bands["estimate"]).sum() == pytest.approx(table["dice"].sum(), abs=1e-9)
     assert ("precision" in found.index) == (table["predicted_px"] > 0).any()
     assert (found["low"].isna() == (found["patients"] == 1)).all()
+
+
+class Timed(torch.nn.Module):
+    """Takes 0.1 s for each crop, and some more in its turn."""
+
+    def __init__(self, clock: FakeClock, jitter: float) -> None:
+        super().__init__()
+        self.clock, self.jitter, self.calls = clock, jitter, 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.clock.advance(0.1 * len(images) * (1 + self.jitter * (self.calls // 8 % 2)))
+        return images
+
+
+@pytest.mark.parametrize(("jitter", "repeats", "joules"), [(0.0, 5, 2.0), (0.5, 12, 2.5)])
+def test_a_use_is_repeated_until_it_is_known(jitter: float, repeats: int, joules: float) -> None:
+    clock = FakeClock()
+    tracker = make_tracker(clock, constant("cpu", 20.0))
+    use = measure_use(Timed(clock, jitter), torch.zeros(2, 1, 8, 8), limit=0.02, most=12, tracker=tracker)
+    assert (use.batch_size, use.repeats, use.method) == (2, repeats, "estimated: W per core")
+    assert use.energy_kwh.estimate * J_PER_KWH == pytest.approx(joules, rel=0.01)
+    assert use.energy_kwh.low <= use.energy_kwh.estimate <= use.energy_kwh.high
+    assert use.duration_s.estimate * 20 == pytest.approx(joules, rel=0.01)
+    assert (use.spread <= 0.02) == (repeats < 12)
+
+
+def test_the_use_of_a_run_is_told_with_its_scan(
+    discs: CropArchive, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "use.json"
+    told = ["--batch", "2", "--limit", "1", "--slices-per-scan", "100", "--json", str(out)]
+    assert main(["model", "use", str(run), str(discs.path), *told]) == 0
+    (use,) = json.loads(out.read_text())
+    joules = [f"  {use['energy_kwh'][0] * J_PER_KWH * crops:.3g}  " for crops in (1, 100)]
+    shown = capsys.readouterr().out.replace(" [", "  [")
+    for text in (*joules, "F = 4, crops of 32 px, 100 slices a scan", use["method"]):
+        assert text in shown
+
+
+def test_the_slices_of_a_scan_are_those_of_the_collection() -> None:
+    with closing(connect()) as database:
+        files = [names.count(",") + 1 for (names,) in database.execute("SELECT sorted_dicom_file_names FROM scans")]
+    assert round(np.median(files)) == SLICES_PER_SCAN
