@@ -256,7 +256,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "slices_per_scan": lambda _: str(SLICES_PER_SCAN),
     "use_matches": lambda e: significant(claims.longest(e)["until_training"].min(), 2),
     "use_matches_scans": lambda e: significant(claims.longest(e)["until_training"].min() / SLICES_PER_SCAN, 2),
-    # On the GPU, what came after the training of F = 16: at least a use of every test slice.
+    # On the GPU at F = 16, all outside the training: at least a use of every test slice.
     "use_gpu_share": lambda e: percent(e.whole_run_g[16] / e.carbon_g[16] - 1),
     "use_gpu_matches": lambda e: significant(e.manifest["slices"]["test"] / (e.whole_run_g[16] / e.carbon_g[16] - 1)),
     "replay_seeds": lambda e: plural(int(e.replays["draws"].iloc[0]), "seed"),

@@ -196,9 +196,9 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     }),
     "uses": lambda e: printed(longest(e), {
         "F": "filters", "J per crop (95 %)": lambda row: cell(joules(e.uses.loc[(64, row.filters)])).removesuffix(" J"),
-        "Alone, J": lambda row: joules(e.uses.loc[(1, row.filters)]).partition(" ")[0], "Training, Wh": "training_kwh",
-        "Use = training, crops": lambda row: significant(row.until_training, 2),
-        "Selection repaid, crops": lambda row: significant(row.until_repaid, 2).replace("∞", "–"),
+        "Alone, J": lambda row: joules(e.uses.loc[(1, row.filters)]).partition(" ")[0],
+        "= training": lambda row: significant(row.until_training, 2),
+        "= selection": lambda row: significant(row.until_repaid, 2).replace("∞", "–"),
     }),
     "replay": lambda e: printed(e.replays, {
         "Policy": lambda row: POLICY_LABELS[row.name], "Chosen F": lambda row: joined(row.chosen.split(", ")),

@@ -119,10 +119,11 @@ def use(
     slices_per_scan: Annotated[int, Option(min=1, help="the median of LIDC-IDRI is the default")] = SLICES_PER_SCAN,
     json: Annotated[Path | None, Option(help="write the figures as JSON")] = None,
 ) -> None:
-    """Measure energy and time of segmenting a crop and a scan.
+    """Measure what segmenting takes.
 
-    After a warm-up, a batch that is in memory is segmented again and again, as the efficient recipe computes. Reading
-    and scoring are not in it. A scan is a crop from each slice. Energy is before PUE, in brackets are 95 % intervals.
+    Energy and time of a crop and of a scan, a crop from each slice. After a warm-up, a batch that is in memory is
+    segmented again and again, as the efficient recipe computes. Reading and scoring are not in it. Energy is before
+    PUE, in brackets are 95 % intervals.
     """
     import numpy as np
     import torch

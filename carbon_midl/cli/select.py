@@ -85,7 +85,7 @@ def select(  # long, since its options are its signature
     grid: Annotated[str | None, Option(help=WHERE, show_default="world")] = None,
     pue: Annotated[float | None, Option(help=PUE, show_default=f"{DEFAULT_PUE}, the average of data centres")] = None,
     embodied_g_per_h: Annotated[float | None, Option(help="count making the hardware, by hours in duration_s")] = None,
-    uses: Annotated[int, Option(min=0, help="count so many uses of the chosen one; needs --use-energy")] = 0,
+    uses: Annotated[int, Option(min=0, help="count so many uses of the chosen one, by `--use-energy`")] = 0,
     use_energy: Annotated[str | None, Option(help="column of a use's energy, or a record of uses")] = None,
     trainings: Annotated[int, Option(min=1, help="count so many trainings of the chosen one")] = 1,
     cost: Annotated[str, Option(help="column of what a candidate costs, smaller is better")] = "energy_kwh",
