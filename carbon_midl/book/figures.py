@@ -172,9 +172,9 @@ def movers(axes: Axes, table: pd.DataFrame) -> None:
         limits = f"{signed(row.points)} points\n({signed(row.points_low)} to {signed(row.points_high)})"
         dice = row.dice if isinstance(row.dice, str) else limits
         axes.text(row.factor * 1.1, place, said, va="center", fontsize=9)
-        axes.text(900, place, dice, va="center", ha="right", fontsize=9)
-    axes.text(900, -0.75, "Dice", ha="right", fontsize=9)
-    axes.set(xscale="log", xlabel="Carbon, times (log scale)", xlim=(1, 1000))
+        axes.text(380, place, dice, va="center", ha="right", fontsize=9)
+    axes.text(380, -0.75, "Dice", ha="right", fontsize=9)
+    axes.set(xscale="log", xlabel="Carbon, times (log scale)", xlim=(1, 400))
     axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     axes.minorticks_off()
     axes.invert_yaxis()
