@@ -1,24 +1,27 @@
 """``carbon-midl footprint`` and ``report``: the footprint of any program, of a stored run, and in words for papers."""
 
+import math
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Exit, Option, Typer
 from typer.core import TyperGroup
 
-from carbon_midl.cli.command import examples
+from carbon_midl.cli.command import examples, print_table
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, describe, read_footprint
-from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, embodied_g
+from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, embodied_g, water_l_per_kwh
+from carbon_midl.footprint.instruments import INSTRUMENTS, readings
 from carbon_midl.footprint.report import to_markdown
 from carbon_midl.footprint.sensors import discover_sensors
 from carbon_midl.study.devices import number_format
-from carbon_midl.units import carbon
+from carbon_midl.study.results import read_run_footprint
+from carbon_midl.units import carbon, energy
 
 _FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -114,6 +117,44 @@ def recost(
     if embodied_kg is not None:
         grams = carbon(embodied_g(embodied_kg, record.window(window).duration_s, lifetime_years))
         print(f"Embodied, apart from the above: {grams} of {embodied_kg:g} kgCO2e over {lifetime_years:g} years")
+
+
+@footprint.command(
+    epilog=examples(
+        "carbon-midl footprint compare runs/demo/filters-4-seed-0",
+        "carbon-midl footprint compare results/lidc/filters-64-seed-0 --water DK",
+    ),
+)
+def compare(
+    run: Annotated[Path, Argument(metavar="RUN", help="as of recost, or a run's name below a study's results")],
+    only: Annotated[list[str] | None, Option(help=f"one of {', '.join(INSTRUMENTS)}; may be repeated")] = None,
+    water: Annotated[str | None, Option(help="add the litres of generating it: world, or a country code")] = None,
+    window: Annotated[str, Option(help="the part of the run to show")] = "training",
+) -> None:
+    """Show what five instruments would report for a run.
+
+    Each has its own defaults. In their columns, – is not counted, and ? needs what a record does not hold.
+    """
+    found = readings(read_run_footprint(run), window, only or ())
+    litres_per_kwh = water_l_per_kwh(water) if water else 0.0
+    rows = [["", "cpu", "gpu", "memory", "before PUE", "PUE", "after PUE", "g/kWh", "CO2eq", "ratio", "water"]]
+    for one in found:
+        parts = [_told(kwh, energy) for kwh in (one.cpu_kwh, one.gpu_kwh, one.memory_kwh)]
+        least, used_kwh = "≥ " if "?" in parts else "", one.energy_kwh * one.pue
+        rows.append([
+            one.instrument, *parts, _told(one.energy_kwh, energy, least), f"{one.pue:g}",
+            _told(used_kwh, energy, least), f"{one.g_per_kwh:.4g}", _told(one.carbon_g, carbon, least),
+            _told(one.carbon_g / (found[0].carbon_g or math.nan), "{:.2f}".format, least),
+            _told(1000 * litres_per_kwh * used_kwh, "{:.3g} mL".format, least),
+        ])  # fmt: skip
+    print_table([row if water else row[:-1] for row in rows])
+    print("", *(f"{one.instrument}: {one.how}" for one in found), sep="\n")
+    if water:
+        print(f"water: after PUE, {litres_per_kwh:g} L/kWh; World Resources Institute 2020")
+
+
+def _told(value: float, form: Callable[[float], str], least: str = "") -> str:
+    return "?" if math.isnan(value) else least + form(value) if value else "–"
 
 
 def _check_json(path: Path | None) -> None:

@@ -15,9 +15,11 @@ import pandas as pd
 from pydantic import BaseModel, NonNegativeFloat, ValidationError
 
 from carbon_midl.errors import InputError
+from carbon_midl.footprint import CarbonIntensity, ComponentEnergy, FootprintRecord, Window, read_footprint
 from carbon_midl.footprint.record import FOOTPRINT, RESULT
 from carbon_midl.footprint.report import Compute, compute_of_run, machine_text
 from carbon_midl.training.options import explain
+from carbon_midl.units import listed
 
 FORMAT, VERSION = "carbon-midl results", 1
 RUNS, EPOCHS, SLICES, MANIFEST = "runs.csv", "epochs.csv", "slices.csv.gz", "manifest.json"
@@ -83,6 +85,32 @@ class Results:
     def slices_of(self, part: str) -> pd.DataFrame:
         """The slices of one part of the split, "validation" or "test"; no rows where they were not recorded."""
         return self.slices[self.slices[PART] == part].reset_index(drop=True)
+
+    def footprint(self, name: str) -> FootprintRecord:
+        """What the tables tell of a run's footprint; `InputError` where it is not there, or on one of several machines.
+
+        >>> read_results("results/recipes").footprint("efficient-filters-4-seed-0").names
+        ('training',)
+        """
+        run = next((row for row in self.runs.to_dict("records") if row["run"] == name), None)
+        if run is None:
+            raise InputError(f"{self.where}: found no run {name!r}, expected one of {listed(list(self.runs['run']))}")
+        hardware, *others = distinct(one["hardware"] for one in self.manifest["environments"])
+        if others:
+            raise InputError(f"{self.where}: made on several machines; name the directory of the run {name} itself")
+        methods = [method.strip() for method in run["energy_method"].split(";")]
+        parts = [
+            ComponentEnergy(part, run[f"energy_{part}_kwh"], next((m for m in methods if sign in m), methods[0]))
+            for part, sign in (("cpu", ""), ("gpu", "NVML"), ("memory", "GB"))
+            if not pd.isna(run[f"energy_{part}_kwh"])
+        ]
+        gpus = {f"gpu {number}": gpu for number, gpu in enumerate(hardware["gpu"]) if run["energy_gpu_kwh"] > 0}
+        return FootprintRecord(
+            (Window("training", self.manifest["dates"]["first"], run["duration_s"], tuple(parts)),), run["epochs"],
+            pue=run["pue"], pue_source="; ".join(self.manifest["pue_sources"]),
+            intensity=CarbonIntensity(run["intensity_g_per_kwh"], "given", run["intensity_source"], None),
+            hardware={"cpu": hardware["cpu"]} | gpus, notes=tuple(self.manifest["footprint_notes"]),
+        )  # fmt: skip
 
 
 def read_results(path: Path | str) -> Results:
@@ -221,6 +249,14 @@ def read_compute(path: Path | str) -> Compute:
         f"{directory}: neither a run ({RESULT} or {FOOTPRINT}) nor a study's results ({RUNS} and {MANIFEST}); "
         "expected a directory such as runs/demo/filters-4-seed-0 or runs/demo/results"
     )
+
+
+def read_run_footprint(path: Path) -> FootprintRecord:
+    """Read a run's record, as `read_footprint` does, or that of its name below a study's results, from their tables."""
+    if path.exists() or not (path.parent / MANIFEST).is_file():
+        return read_footprint(path)
+    results = read_results(path.parent)
+    return results.footprint(path.name)
 
 
 def _compute_of_study(results: Results) -> Compute:
