@@ -9,6 +9,7 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
+from carbon_midl.footprint.instruments import readings
 from carbon_midl.lidc.statistics import COLLECTION, read_statistics
 from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection import by_width
@@ -103,6 +104,11 @@ class Evidence(WidthStudy):
                 rows.append((name, grid, factors.intensity.g_per_kwh, choice_of(there, criterion)))
         self.choices_on_grids = pd.DataFrame(rows, columns=["name", "grid", "g_per_kwh", "chosen"])
         self.replays = replay_all(curves_of_study(self.results).values())
+
+        # Each training of the cheapest and the dearest width as five instruments would tell it.
+        ends = self.runs[self.runs["filters"].isin(self.extremes)]
+        told = {run: pd.DataFrame(readings(self.results.footprint(run))) for run in ends["run"]}
+        self.told = pd.concat(told, names=["run", None]).reset_index("run").merge(ends[["run", "filters"]])
 
         # Beside the study.
         self.statistics = read_statistics(root / COLLECTION)

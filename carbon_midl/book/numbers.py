@@ -137,6 +137,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "training_seconds": lambda e: " to ".join(f"{s:.0f}" for s in e.runs["duration_s"].agg(["min", "max"])) + " s",
     "energy_spread": lambda e: times(claims.energy_spread(e)),
     "tracker_range": lambda e: " to ".join(f"{e.answer.trackers[end].agg(end):.2f}" for end in ("min", "max")),
+    "time_ratio": lambda e: times(claims.growth(e, "duration_s")),
     "macs_ratio": lambda e: times(claims.growth(e, "macs")),
     "energy_ratio": lambda e: times(claims.growth(e, "energy_kwh")),
     # Dice and carbon of the cheapest, the best and the dearest width.

@@ -131,9 +131,9 @@ def compare(
     water: Annotated[str | None, Option(help="add the litres of generating it: world, or a country code")] = None,
     window: Annotated[str, Option(help="the part of the run to show")] = "training",
 ) -> None:
-    """Show what five instruments would report for a run.
+    """Show what five instruments would report.
 
-    Each has its own defaults. In their columns, – is not counted, and ? needs what a record does not hold.
+    Each has its own defaults for the same run. In their columns, – is not counted, and ? needs what a record does not hold.
     """
     found = readings(read_run_footprint(run), window, only or ())
     litres_per_kwh = water_l_per_kwh(water) if water else 0.0
