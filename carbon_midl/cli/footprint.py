@@ -15,7 +15,7 @@ from carbon_midl.cli.command import examples, print_table
 from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, describe, read_footprint
-from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, embodied_g, water_l_per_kwh
+from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, WATER_L_PER_KWH, embodied_g
 from carbon_midl.footprint.instruments import INSTRUMENTS, readings
 from carbon_midl.footprint.report import to_markdown
 from carbon_midl.footprint.sensors import discover_sensors
@@ -119,12 +119,7 @@ def recost(
         print(f"Embodied, apart from the above: {grams} of {embodied_kg:g} kgCO2e over {lifetime_years:g} years")
 
 
-@footprint.command(
-    epilog=examples(
-        "carbon-midl footprint compare runs/demo/filters-4-seed-0",
-        "carbon-midl footprint compare results/lidc/filters-64-seed-0 --water DK",
-    ),
-)
+@footprint.command(epilog=examples("carbon-midl footprint compare results/lidc/filters-64-seed-0 --water DK"))
 def compare(
     run: Annotated[Path, Argument(metavar="RUN", help="as of recost, or a run's name below a study's results")],
     only: Annotated[list[str] | None, Option(help=f"one of {', '.join(INSTRUMENTS)}; may be repeated")] = None,
@@ -133,10 +128,11 @@ def compare(
 ) -> None:
     """Show what five instruments would report.
 
-    Each has its own defaults for the same run. In their columns, – is not counted, and ? needs what a record does not hold.
+    Each has its own defaults. In its columns, – is not counted, and ? needs what the run's record does not hold.
     """
-    found = readings(read_run_footprint(run), window, only or ())
-    litres_per_kwh = water_l_per_kwh(water) if water else 0.0
+    if water and water not in WATER_L_PER_KWH:
+        raise InputError(f"water: found {water!r}, expected a place with a figure: {', '.join(WATER_L_PER_KWH)}")
+    found, litres_per_kwh = readings(read_run_footprint(run), window, only or ()), WATER_L_PER_KWH.get(water or "", 0.0)
     rows = [["", "cpu", "gpu", "memory", "before PUE", "PUE", "after PUE", "g/kWh", "CO2eq", "ratio", "water"]]
     for one in found:
         parts = [_told(kwh, energy) for kwh in (one.cpu_kwh, one.gpu_kwh, one.memory_kwh)]

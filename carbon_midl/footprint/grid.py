@@ -136,13 +136,6 @@ def pue_source(pue: float) -> str:
     return DEFAULT_PUE_SOURCE if pue == DEFAULT_PUE else GIVEN
 
 
-def water_l_per_kwh(place: str) -> float:
-    """The entry of `WATER_L_PER_KWH`; `InputError` where there is none."""
-    if place not in WATER_L_PER_KWH:
-        raise InputError(f"water: found {place!r}, expected a place with a figure: {', '.join(WATER_L_PER_KWH)}")
-    return WATER_L_PER_KWH[place]
-
-
 def embodied_g(total_kg: float, duration_s: float, lifetime_years: float = LOCAL_LIFETIME_YEARS) -> float:
     """Grams of CO2eq from making a device, of `total_kg` in all, that fall to so many seconds of its use.
 

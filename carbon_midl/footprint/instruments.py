@@ -51,14 +51,11 @@ class Load(NamedTuple):
         count, _, cpu = record.hardware.get("cpu", "").rpartition(" × ")
         tdp, counted = find_tdp(cpu, exact=True), _CORES.search("\n".join(record.notes))
         core_w, cores = map(float, counted.groups() if counted else ("nan", "nan"))
-        return Load(
-            chosen.duration_s, cpu, int(count or 1) * tdp[0] if tdp else 0.0, cores,
-            busy=cpu_w / core_w / cores if "cpu" in estimated else math.nan,
-            rapl_w=0.0 if "cpu" in estimated else cpu_w,
-            gpus=tuple(name for component, name in record.hardware.items() if component.startswith("gpu")),
-            gpu_w=gpu_w,
-            memory_gb=memory_w / WATTS_PER_GB if "memory" in estimated else math.nan,
-        )  # fmt: skip
+        busy, rapl_w = (cpu_w / core_w / cores, 0.0) if "cpu" in estimated else (math.nan, cpu_w)
+        gpus = tuple(name for component, name in record.hardware.items() if component.startswith("gpu"))
+        memory_gb = memory_w / WATTS_PER_GB if "memory" in estimated else math.nan
+        tdp_w = int(count or 1) * tdp[0] if tdp else 0.0
+        return Load(chosen.duration_s, cpu, tdp_w, cores, busy, rapl_w, gpus, gpu_w, memory_gb)
 
 
 Watts = tuple[float, float, float]

@@ -87,11 +87,7 @@ class Results:
         return self.slices[self.slices[PART] == part].reset_index(drop=True)
 
     def footprint(self, name: str) -> FootprintRecord:
-        """What the tables tell of a run's footprint; `InputError` where it is not there, or on one of several machines.
-
-        >>> read_results("results/recipes").footprint("efficient-filters-4-seed-0").names
-        ('training',)
-        """
+        """What the tables tell of a run's footprint; `InputError` where it is missing, or of several machines."""
         run = next((row for row in self.runs.to_dict("records") if row["run"] == name), None)
         if run is None:
             raise InputError(f"{self.where}: found no run {name!r}, expected one of {listed(list(self.runs['run']))}")
@@ -253,10 +249,8 @@ def read_compute(path: Path | str) -> Compute:
 
 def read_run_footprint(path: Path) -> FootprintRecord:
     """Read a run's record, as `read_footprint` does, or that of its name below a study's results, from their tables."""
-    if path.exists() or not (path.parent / MANIFEST).is_file():
-        return read_footprint(path)
-    results = read_results(path.parent)
-    return results.footprint(path.name)
+    recorded = (path.parent / MANIFEST).is_file() and not path.exists()
+    return read_results(path.parent).footprint(path.name) if recorded else read_footprint(path)
 
 
 def _compute_of_study(results: Results) -> Compute:
