@@ -2,8 +2,8 @@
 
 None of them runs here: their formulas are written down from the sources that `INSTRUMENTS` names, and take what a
 record knows (`Load`). What that does not hold is nan, and stays so. Alike for all, the load is taken as even and as the
-only one on the machine, and the place as unknown, so that each takes its average of the world (ML CO2 Impact, of the
-OECD); carbontracker, CodeCarbon and eco2AI would look the place up by network.
+only one on the machine, processors that RAPL measured as one package, and the place as unknown, so that each takes its
+average of the world (ML CO2 Impact, of the OECD); carbontracker, CodeCarbon and eco2AI would look it up by network.
 """
 
 import math
