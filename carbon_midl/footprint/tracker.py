@@ -10,12 +10,12 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.carbontracker import Carbontracker
@@ -24,6 +24,12 @@ from carbon_midl.footprint.meter import J_PER_KWH, FoundSensors, Meter
 from carbon_midl.footprint.record import EPOCH, IDLE, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import discover_sensors, is_estimate
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = 8
+"""In which a window of `steadiness` is read."""
+_STEADY = 0.01
 _SCOPE = "only the components named are covered, not power supply, disks, fans or network"
 
 
@@ -221,3 +227,63 @@ def _synchronise_accelerator() -> None:
             # To synchronise a device that is not used would create a context on it, some hundred MB.
             if torch.cuda.memory_reserved(device):
                 torch.cuda.synchronize(device)
+
+
+def steadiness(
+    sensors: FoundSensors,
+    load: Callable[[], object],
+    seconds: float = 2.0,
+    repeats: int = 10,
+    clock: Any = time,
+    progress: Callable[[int], object] = lambda parts: None,
+) -> pd.DataFrame:
+    """Measure idle windows of so many seconds, then windows of equal work, and how far the sensors agree.
+
+    Args:
+        load: some milliseconds of work; as many of them as fill ``seconds`` make a window.
+        progress: called with 1 after each of the `PARTS` in which a window is read.
+
+    Returns:
+        A row a sensor, and "total": ``component``; ``idle_w`` and ``load_w``; ``idle_spread`` and ``spread`` of the
+        energy of windows, standard deviations, relative; ``difference``, the least between two programs, relative, that
+        so many windows of each show with 95 %; ``shortest_s``, from where on windows spread by at most 1 %, or NaN.
+    """
+    import numpy as np
+    import pandas as pd
+    from scipy.special import stdtrit
+
+    if not 0 < seconds < math.inf or repeats < 3:
+        raise InputError(f"seconds {seconds!r}, repeats {repeats!r}: expected more than 0 s, and at least 3 windows")
+    start_s, calls, parts = clock.perf_counter(), 0, repeats * PARTS
+    while clock.perf_counter() < start_s + seconds:  # warms up, too
+        load()
+        calls += 1
+    with Tracker(".", 1, carbontracker=False, idle_s=0, sensors=sensors, clock=clock) as tracker:
+        for part in range(2 * parts):
+            with tracker.window("sleep" if part < parts else "load"):
+                if part < parts:
+                    clock.sleep(seconds / PARTS)
+                for _ in range(max(1, round(calls / PARTS)) if part >= parts else 0):
+                    load()
+            progress(1)
+    windows, names = tracker.record.windows, [sensor.component for sensor in sensors.sensors]
+    energies_j = J_PER_KWH * np.array([[one.component_kwh(name) or 0.0 for one in windows] for name in names])
+    idle_j, load_j = np.split(np.vstack([energies_j, energies_j.sum(axis=0)]), 2, axis=1)
+    idle_s, load_s = np.split(np.array([one.duration_s for one in windows]), 2)
+
+    def spread(parts_j: Any, size: int) -> Any:
+        windows_j = parts_j[:, : parts // size * size].reshape(len(parts_j), -1, size).sum(axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return windows_j.std(axis=1, ddof=1) / windows_j.mean(axis=1)
+
+    sizes = [2**power for power in range(10) if 2**power * 4 <= parts]
+    steady = np.array([spread(load_j, size) <= _STEADY for size in sizes])
+    first = [len(sizes) - int(np.argmin([*column[::-1], False])) for column in steady.T]
+    scale = stdtrit(2 * repeats - 2, 0.975) * math.sqrt(2 / repeats)
+    return pd.DataFrame({
+        "component": [*names, "total"],
+        "idle_w": idle_j.sum(axis=1) / idle_s.sum(), "load_w": load_j.sum(axis=1) / load_s.sum(),
+        "idle_spread": spread(idle_j, PARTS), "spread": spread(load_j, PARTS),
+        "difference": scale * spread(load_j, PARTS),
+        "shortest_s": load_s.mean() * np.array([*sizes, np.nan])[first],
+    })  # fmt: skip
