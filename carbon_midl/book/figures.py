@@ -187,13 +187,13 @@ def tornado(axes: Axes, table: pd.DataFrame) -> None:
     axes.remove()
     machines: Any = table.groupby("machine", sort=False)
     for panel, (machine, rows) in zip(figure.subplots(len(machines), sharex=True), machines, strict=True):
-        colours = ["C1", *["C0"] * (len(rows) - 1)]
-        panel.barh(rows["source"], rows["high"] - rows["low"], left=rows["low"], height=0.6, color=colours)
+        style: Any = {"color": ["C1", *["C0"] * (len(rows) - 1)], "edgecolor": "none", "height": 0.6}
+        panel.barh(rows["source"], rows["high"] - rows["low"], left=rows["low"], **style)
         panel.axvline(1, color=rcParams["axes.edgecolor"], linewidth=1)
         panel.set_title(machine, fontsize=10, loc="left")
         panel.invert_yaxis()
         panel.grid(visible=False, axis="y")
-    panel.set(xscale="log", xlabel="Carbon, times the estimate (log scale)")
+    panel.set(xscale="log", xlabel="Carbon, times the estimate (log scale)", xlim=(0.38, 3))
     _plain_log(panel)
 
 

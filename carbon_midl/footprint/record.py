@@ -199,7 +199,7 @@ class FootprintRecord:
         energies_kwh: dict[tuple[str, str], float] = defaultdict(float)
         for part in (part for one in windows for part in one.components):
             energies_kwh[part.component.split()[0], part.method] += part.energy_kwh
-        return carbon_spread(energies_kwh, self.pue_source, self.intensity.source)
+        return carbon_spread(energies_kwh, self.pue, self.intensity.source)
 
     def recost(
         self, intensity: CarbonIntensity | str | float | None = None, pue: float | None = None

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 PARTS = 8
 """In which a window of `steadiness` is read."""
-_STEADY = 0.01
 _SCOPE = "only the components named are covered, not power supply, disks, fans or network"
 
 
@@ -260,7 +259,7 @@ def steadiness(
         calls += 1
     with Tracker(".", 1, carbontracker=False, idle_s=0, sensors=sensors, clock=clock) as tracker:
         for part in range(2 * parts):
-            with tracker.window("sleep" if part < parts else "load"):
+            with tracker.window(str(part)):
                 if part < parts:
                     clock.sleep(seconds / PARTS)
                 for _ in range(max(1, round(calls / PARTS)) if part >= parts else 0):
@@ -277,13 +276,11 @@ def steadiness(
             return windows_j.std(axis=1, ddof=1) / windows_j.mean(axis=1)
 
     sizes = [2**power for power in range(10) if 2**power * 4 <= parts]
-    steady = np.array([spread(load_j, size) <= _STEADY for size in sizes])
-    first = [len(sizes) - int(np.argmin([*column[::-1], False])) for column in steady.T]
-    scale = stdtrit(2 * repeats - 2, 0.975) * math.sqrt(2 / repeats)
+    rough = [~(spread(load_j, size) <= 0.01) * (place + 1) for place, size in enumerate(sizes)]
     return pd.DataFrame({
         "component": [*names, "total"],
         "idle_w": idle_j.sum(axis=1) / idle_s.sum(), "load_w": load_j.sum(axis=1) / load_s.sum(),
         "idle_spread": spread(idle_j, PARTS), "spread": spread(load_j, PARTS),
-        "difference": scale * spread(load_j, PARTS),
-        "shortest_s": load_s.mean() * np.array([*sizes, np.nan])[first],
+        "difference": stdtrit(2 * repeats - 2, 0.975) * math.sqrt(2 / repeats) * spread(load_j, PARTS),
+        "shortest_s": load_s.mean() * np.array([*sizes, np.nan])[np.max(rough, axis=0)],
     })  # fmt: skip

@@ -2,12 +2,10 @@
 
 Carbon is energy × PUE × intensity, and the energy a sum over components. Every factor has a log-normal error of median
 1: a relative uncertainty u says that, with 95 %, the truth is within a factor of 1 + u either way. A product of
-log-normals is one again, in closed form; a sum over several meters is drawn.
+log-normals is one again, in closed form; a sum over several meters is drawn. Nothing of this is recorded.
 
-What all runs on a machine, in a data centre and on a grid have in common, the error of a meter or a TDP, PUE and
-intensity, is *shared*: it moves all candidates alike. What another run of the same training would change is *own*, and
-averages out over repeats. That candidates may differ in their mix of components is left out; the book's table of what
-is counted shows it. Nothing of this is recorded: it follows from the methods, PUE and intensity of a record.
+The error of a meter or a TDP, PUE and intensity are *shared* by all runs on a machine: they move all candidates alike,
+but for their mix of components, which is left out. What another run would change is *own*, and averages out.
 """
 
 import math
@@ -17,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.grid import GIVEN
+from carbon_midl.footprint.grid import DEFAULT_PUE, GIVEN, WORLD
 
 _NORMAL_97_5 = 1.959963984540054
 _DRAWS = 20_000
@@ -50,8 +48,8 @@ METERS = {
 }
 """By component and the method that its energy was obtained by; any other is as uncertain as `PUBLISHED`."""
 PUE = Spread(0.4, "assumed: 1.1 in large clouds to above 2 in old rooms; Uptime Institute's averages are 1.54 to 1.59")
-COUNTRY = Spread(0.5, "Germany's hours, grouped: -34 to +22 % of the year's, Kono et al. 2017; single ones assumed")
-WORLD = Spread(0.1, "445 (IEA) against 473 g/kWh (Ember) for 2024, and a year's change; not where a machine stands")
+NATIONAL_AVERAGE = Spread(0.5, "assumed: Germany's hours, in groups, are -34 to +22 % off, Kono et al. 2017")
+WORLD_AVERAGE = Spread(0.1, "445 (IEA) against 473 g/kWh (Ember) for 2024, and a year's change; for no place on it")
 REPEATABILITY = Spread(0.12, "12 trainings on two quiet cores, by width, results/lidc-calibration")
 COUNTED_AGAIN = Spread(0.035, "35 trainings on one GPU, by width, results/lidc")
 """Of a run whose largest part a counter measured, in place of `REPEATABILITY`."""
@@ -102,16 +100,16 @@ class CarbonSpread:
     def describe(self) -> str:
         """The interval and what it comes from, in a line."""
         parts = ", ".join(f"{name} {low:.2f}–{high:.2f}" for name, low, high in self.parts())
-        low, high = self.limits()
-        return f"{low:.2f} to {high:.2f} times the estimate (95 %), from {parts}"
+        least, most = self.limits()
+        return f"{least:.2f} to {most:.2f} times the estimate (95 %), from {parts}"
 
 
 def carbon_spread(
-    energies_kwh: Mapping[tuple[str, str], float], pue_source: str = GIVEN, intensity_source: str = GIVEN
+    energies_kwh: Mapping[tuple[str, str], float], pue: float = DEFAULT_PUE, intensity_source: str = WORLD.source
 ) -> CarbonSpread:
-    """The spread of grams from energies by component ("cpu", "gpu", "memory") and method, and two sources in words.
+    """The spread of grams from energies by component ("cpu", "gpu", "memory") and method, PUE and intensity.
 
-    Of several methods, joined by semicolons, a component has the least certain of its own. What the user gave is known.
+    Of several methods, joined by semicolons, a component has the least certain of its own.
     """
     energies_kwh = {meter: kwh for meter, kwh in energies_kwh.items() if kwh} or {("energy", ""): 1.0}
     total_kwh, meters = sum(energies_kwh.values()), dict[str, tuple[float, Spread]]()
@@ -123,14 +121,13 @@ def carbon_spread(
         meters[name] = share + kwh / total_kwh, METERS.get((component, method), PUBLISHED)
     _, largest = max(meters.values(), key=lambda meter: meter[0])
     own = COUNTED_AGAIN if largest.relative < REPEATABILITY.relative else REPEATABILITY
-    return CarbonSpread(meters, factor_spreads(pue_source, intensity_source), own)
+    return CarbonSpread(meters, factor_spreads(pue, intensity_source), own)
 
 
-def factor_spreads(pue_source: str, intensity_source: str) -> dict[str, Spread]:
-    """The spread of PUE and intensity by the sources that a record names."""
-    intensity = WORLD if intensity_source.startswith("world") else COUNTRY
-    known = {"PUE": (PUE, pue_source), "intensity": (intensity, intensity_source)}
-    return {name: spread for name, (spread, source) in known.items() if source != GIVEN}
+def factor_spreads(pue: float, intensity_source: str) -> dict[str, Spread]:
+    """The spread of PUE and intensity where they are averages; what the user gave is known."""
+    average = WORLD_AVERAGE if intensity_source.startswith("world") else NATIONAL_AVERAGE
+    return ({"PUE": PUE} if pue == DEFAULT_PUE else {}) | ({"intensity": average} if intensity_source != GIVEN else {})
 
 
 def asked_spread(asked: str) -> CarbonSpread | None:

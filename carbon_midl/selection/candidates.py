@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue, pue_source
+from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue
 from carbon_midl.footprint.uncertainty import CarbonSpread, factor_spreads
 from carbon_midl.measures import could_be_best, lower_limits
 from carbon_midl.study.results import SLICES, Results, read_csv, read_results, spread_of
@@ -169,13 +169,10 @@ class Candidates:
                 f"cost: {self.cost_name} is taken as it is, so grid, PUE and embodied share do not apply. Leave them "
                 f"out, or name a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
             )
-        spreads = factor_spreads(pue_source(factors.pue), factors.intensity.source)
-        other = replace(
-            self,
-            cost=factors.carbon_g(self.energy_kwh, self.duration_s),
-            factors=factors,
-            spread=self.spread and replace(self.spread, factors=spreads),
-        )
+        spreads = factor_spreads(factors.pue, factors.intensity.source)
+        spread = self.spread and replace(self.spread, factors=spreads)
+        cost = factors.carbon_g(self.energy_kwh, self.duration_s)
+        other = replace(self, cost=cost, factors=factors, spread=spread)
         vars(other)["lower_limits"] = self.lower_limits  # of the performance, which is the same
         return other
 

@@ -5,10 +5,9 @@ there, such as the data set or the training recipe, is not covered. With few rep
 only roughly, and rather too small than too large; with a single one it knows nothing, and no interval or probability is
 given.
 
-How far grams may be off is drawn, too. What is shared by all candidates multiplies every cost of a draw, so it cannot
-change which of them a criterion prefers; it is applied where an amount is at stake, and nowhere else, so that all other
-choices stay the same to the last bit. An embodied share is taken to be as uncertain. What is each training's own is in
-the spread of the trainings; for a candidate with a single one the recorded repeatability stands in.
+How far grams may be off is drawn, too, an embodied share as well. What all candidates share multiplies every cost of a
+draw; it is applied where an amount is at stake, and nowhere else, so that all other choices stay the same to the last
+bit. Each training's own is in the spread of the trainings; for a single one the recorded repeatability stands in.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, NonNegativeFloat, ValidationError
 
 from carbon_midl.errors import InputError
-from carbon_midl.footprint.grid import DEFAULT_PUE, WORLD, pue_source
+from carbon_midl.footprint.grid import DEFAULT_PUE, WORLD
 from carbon_midl.footprint.record import FOOTPRINT, RESULT
 from carbon_midl.footprint.report import Compute, compute_of_run, machine_text
 from carbon_midl.footprint.uncertainty import CarbonSpread, carbon_spread
@@ -277,7 +277,7 @@ def spread_of(runs: pd.DataFrame, pue: float = DEFAULT_PUE, intensity_source: st
     methods = runs["energy_method"] if "energy_method" in runs else [""] * len(runs)
     sums = columns.groupby(methods).sum().to_dict()
     energies_kwh = {(name.split("_")[1], one): kwh for name, column in sums.items() for one, kwh in column.items()}
-    return carbon_spread(energies_kwh, pue_source(pue), intensity_source)
+    return carbon_spread(energies_kwh, pue, intensity_source)
 
 
 def distinct(items: Iterable[Any]) -> list[Any]:
