@@ -61,7 +61,7 @@ class CarbonSpread:
 
     >>> low, high = CarbonSpread({"cpu": (1.0, Spread(0.4, ""))}, own=Spread(0.3, "")).limits()
     >>> f"{low:.3f} {high:.3f}"
-    '0.651 1.536'
+    '0.653 1.532'
     """
 
     meters: Mapping[str, tuple[float, Spread]]  #: share of the energy and error, by component and method.
