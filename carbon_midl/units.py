@@ -10,8 +10,7 @@ import re
 from collections.abc import Sequence
 
 MINUS, NBSP = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
-Limits = tuple[float, float]
-"""Of an interval, in multiples of its estimate."""
+Limits = tuple[float, float]  # of an interval, in multiples of its estimate
 _WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 

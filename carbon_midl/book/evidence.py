@@ -40,8 +40,6 @@ RECORDS = {
     ANSWER: ("python -m studies.answer", tuple(f"{name}.csv" for name in ANSWERS)),
 }
 """What scripts recorded that is no study: the command that records it, and its files."""
-CALIBRATION = Path("results/lidc-calibration")
-"""Trainings on two quiet cores, without a sensor."""
 TRAINING_COMPUTE = Path("book/data/training-compute.csv")
 COLLECTION_PAGE = COLLECTION / "page"
 PAGES = (COLLECTION_PAGE, *(record / "page" for record in (PUBLISHED, TRANSFER, SEARCHED)))
@@ -107,7 +105,7 @@ class Evidence(WidthStudy):
         self.replays = replay_all(curves_of_study(self.results).values())
 
         # Beside the study.
-        self.cores_spread = spread_of(by_width.read_widths(root / CALIBRATION).runs)
+        self.cores_spread = spread_of(by_width.read_widths(root / "results/lidc-calibration").runs)  # no sensor
         self.statistics = read_statistics(root / COLLECTION)
         self.build = read_footprint(root / BUILD)
         self.yardsticks, self.threshold = read_yardsticks(root, self.results)

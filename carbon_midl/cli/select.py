@@ -98,8 +98,8 @@ def select(  # long, since its options are its signature
     encoding: Encoding = None,
     paired: Annotated[bool, Option("--paired", help="all share the replicates, as folds; patients always")] = False,
     draws: Annotated[int, Option(min=1, help="of the bootstrap")] = 10_000,
-    uncertainty: Annotated[
-        str | None, Option(help="of the grams: published (± 40 %), none, or as 0.3", show_default="by meter, PUE, grid")
+    grams_uncertainty: Annotated[
+        str | None, Option(help="published (± 40 %), none, or a number as 0.3", show_default="by meter, PUE and grid")
     ] = None,
     json: Annotated[Path | None, Option(help="write all of it as JSON")] = None,
 ) -> None:
@@ -117,8 +117,7 @@ def select(  # long, since its options are its signature
     What is shared by all candidates changes no comparison between them, but what fits a budget or a price in g.
     """
     from carbon_midl.selection.candidates import CARBON_UNIT, Columns, Factors, read_candidates
-    from carbon_midl.selection.choice import choose
-    from carbon_midl.selection.choice import uncertainty as how_sure
+    from carbon_midl.selection.choice import choose, uncertainty
 
     rule = _criterion(criterion, budget=budget, margin=margin, weight=weight, price=price)
     names = tuple(candidate.split(","))
@@ -131,11 +130,11 @@ def select(  # long, since its options are its signature
     asked = {"grid": grid, "pue": pue, "embodied_g_per_h": embodied_g_per_h}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     candidates = read_candidates(table, columns, Factors.of(**given) if given else None, rows)
-    if uncertainty is not None:
+    if grams_uncertainty is not None:
         if candidates.unit != CARBON_UNIT:
-            raise InputError(f"--uncertainty: of grams, and the cost is {candidates.cost_name}. Leave it out.")
-        candidates = replace(candidates, spread=asked_spread(uncertainty))
-    choice, found = choose(candidates, rule), how_sure(candidates, rule, draws)
+            raise InputError(f"--grams-uncertainty: the cost, {candidates.cost_name}, is not in grams. Leave it out.")
+        candidates = replace(candidates, spread=asked_spread(grams_uncertainty))
+    choice, found = choose(candidates, rule), uncertainty(candidates, rule, draws)
     tested = _tested(table, columns, candidates, rows, choice.chosen, draws)
     if json:
         more = {"table": str(table), "test": tested and tested[0]}
@@ -200,8 +199,7 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
         print(f"… and {len(table) - _SHOWN} more (--json writes all)")
     print(f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates.")
     if found.draws:
-        of = "the replicates" + (" and of how far grams are off" if candidates.spread else "")
-        print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of {of}.")
+        print(f"In brackets 95 % intervals and shares of {found.draws:,} draws.")
 
 
 def _tested(

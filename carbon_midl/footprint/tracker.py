@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.carbontracker import Carbontracker
@@ -31,9 +31,6 @@ from carbon_midl.footprint.meter import J_PER_KWH, FoundSensors, Meter
 from carbon_midl.footprint.record import EPOCH, IDLE, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import discover_sensors, is_estimate
 from carbon_midl.units import carbon, energy
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CONFIDENCE = 0.95
 PARTS = 8
@@ -316,17 +313,17 @@ def steadiness(
     repeats: int = 10,
     clock: Any = time,
     progress: Callable[[int], object] = lambda parts: None,
-) -> pd.DataFrame:
+) -> Any:
     """Measure idle windows of so many seconds, then windows of equal work, and how far the sensors agree.
 
-    Args:
-        load: some milliseconds of work; as many of them as fill ``seconds`` make a window.
-        progress: called with 1 after each of the `PARTS` in which a window is read.
+    ``load`` is some milliseconds of work; as many of them as fill ``seconds`` make a window. ``progress`` is called
+    with 1 after each of the `PARTS` in which a window is read.
 
     Returns:
-        A row a sensor, and "total": ``component``; ``idle_w`` and ``load_w``; ``idle_spread`` and ``spread`` of the
-        energy of windows, standard deviations, relative; ``difference``, the least between two programs, relative, that
-        so many windows of each show with 95 %; ``shortest_s``, from where on windows spread by at most 1 %, or NaN.
+        A data frame with a row a sensor, and "total": ``component``; ``idle_w`` and ``load_w``; ``idle_spread`` and
+        ``spread`` of the energy of windows, relative standard deviations; ``difference``, the least between two
+        programs, relative, that such windows of each show with 95 %; ``shortest_s``, from where on windows spread by at
+        most 1 %, or NaN.
     """
     import numpy as np
     import pandas as pd

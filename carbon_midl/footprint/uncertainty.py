@@ -18,7 +18,6 @@ from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import DEFAULT_PUE, GIVEN, WORLD
 
 _NORMAL_97_5 = 1.959963984540054
-_DRAWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class CarbonSpread:
 
         own_log_sd = self.own.log_sd / math.sqrt(runs)
         if len(self.meters) > 1:
-            low, high = np.quantile(self.shared(_DRAWS, own_log_sd=own_log_sd), (0.025, 0.975)).tolist()
+            low, high = np.quantile(self.shared(20_000, own_log_sd=own_log_sd), (0.025, 0.975)).tolist()
             return low, high
         one = [*self.factors.values(), *(meter for _, meter in self.meters.values())]
         times = math.exp(_NORMAL_97_5 * math.hypot(own_log_sd, *(factor.log_sd for factor in one)))
@@ -139,6 +138,6 @@ def asked_spread(asked: str) -> CarbonSpread | None:
         if 0 < spread.relative <= 10:
             return CarbonSpread({"energy": (1.0, spread)})
     raise InputError(
-        f"uncertainty: found {asked!r}, expected a relative one above 0 and at most 10, such as 0.4 for ± 40 %, or "
+        f"uncertainty of grams: found {asked!r}, expected one above 0 and at most 10, such as 0.4 for ± 40 %, or "
         '"published" for that of arXiv:2509.22092, or "none"'
     )

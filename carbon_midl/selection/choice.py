@@ -141,19 +141,16 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
     if not single.all():
         performance, cost = drawn_means(candidates.performance, candidates.cost, draws=draws, seed=seed)
     shared = np.ones((1, 1))
-    if candidates.spread is not None:
-        shared = candidates.spread.shared(draws, seed)[:, None]
-        cost = _with_own_errors(cost, candidates, draws, seed)
+    if spread := candidates.spread:
+        shared = spread.shared(draws, seed)[:, None]
+        cost = _with_own_errors(cost, candidates, spread.own.log_sd, draws, seed)
         performance = np.broadcast_to(performance, cost.shape)
     at_stake = cost * shared if criterion.absolute else cost
     picked = pick(criterion.utility(performance, at_stake, candidates), performance, cost)
     columns: dict[str, Any] = {"candidate": candidates.names, "replicates": candidates.counts}
-    unknown = single if candidates.spread is None else np.zeros_like(single)
-    for name, observed, drawn, none in (
-        ("performance", means[0], performance, single),
-        ("cost", means[1], cost * shared, unknown),
-    ):
-        low, high = np.where(none, np.nan, np.quantile(drawn, _LIMITS, axis=0))
+    for name, observed, drawn in (("performance", means[0], performance), ("cost", means[1], cost * shared)):
+        unknown = single & (name == "performance" or candidates.spread is None)
+        low, high = np.where(unknown, np.nan, np.quantile(drawn, _LIMITS, axis=0))
         columns |= {name: observed[0], f"{name}_low": low, f"{name}_high": high}
     columns |= {
         "rank": pd.Series(-criterion.utility(*means, candidates)[0]).rank(method="min"),
@@ -168,14 +165,13 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
     return Uncertainty(table, float((picked < 0).mean()), draws, _notes(candidates))
 
 
-def _with_own_errors(cost: np.ndarray, candidates: Candidates, draws: int, seed: int) -> np.ndarray:
+def _with_own_errors(cost: np.ndarray, candidates: Candidates, log_sd: float, draws: int, seed: int) -> np.ndarray:
     """Draws of the costs, those of a single training with its repeatability; several trainings show theirs."""
     alone = (candidates.trainings < 2) & (candidates.cost.shape[1] == 1)
-    if candidates.spread is None or not alone.any():
-        return cost
-    normal = np.random.default_rng([seed, 2]).standard_normal((draws, int(alone.sum())))
-    cost = np.array(np.broadcast_to(cost, (draws, len(candidates))))
-    cost[:, alone] *= np.exp(candidates.spread.own.log_sd * normal)
+    if alone.any():
+        cost = np.array(np.broadcast_to(cost, (draws, len(candidates))))
+        normal = np.random.default_rng([seed, 2]).standard_normal((draws, int(alone.sum())))
+        cost[:, alone] *= np.exp(log_sd * normal)
     return cost
 
 

@@ -110,8 +110,7 @@ def test_repeatability_stands_in_for_trainings_that_were_not_repeated() -> None:
     performance = np.full((2, 10, 1), 0.7)
     made = Candidates(("a", "b"), performance, np.array([[[10.0]], [[11.0]]]), spread=DOUBT)
     table = uncertainty(made, NonInferior(), 40_000).table
-    log_sd = np.log(1.1) / 1.959964
-    cheaper = ndtr(np.log(11 / 10) / (np.sqrt(2) * log_sd))
+    cheaper = ndtr(np.log(11 / 10) / (np.sqrt(2) * np.log(1.1) / 1.959964))
     assert table["chosen_probability"].tolist() == pytest.approx([cheaper, 1 - cheaper], abs=0.01)
     times = np.exp(np.hypot(np.log(1.4), np.log(1.1)))
     assert (table["cost_low"].iloc[0], table["cost_high"].iloc[0]) == pytest.approx((10 / times, 10 * times), rel=0.02)

@@ -131,10 +131,8 @@ def test_other_peoples_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out = run(capsys, *columns, "--cost", "e", "--unit", "J", "--grid", "100", "--pue", 1)[1]
     assert out.startswith("Chosen: m21 ")
     assert re.search(r" 100 \[[5-8][\d.]+, 1[2-7]\d\] ", out)  # ± 40 %, since nothing says how it was obtained
-    assert (
-        "100 [100, 100]"
-        in run(capsys, *columns, "--cost", "e", "--unit", "J", "--grid", "100", "--pue", 1, "--uncertainty", "none")[1]
-    )
+    known = ["--cost", "e", "--unit", "J", "--grid", "100", "--pue", 1, "--grams-uncertainty", "none"]
+    assert "100 [100, 100]" in run(capsys, *columns, *known)[1]
     assert "… and 2 more (--json writes all)" in out
     assert "5 [5, 5]" in run(capsys, *columns, "--cost", "g", "--unit", "g")[1]
     assert "3,600,000" in run(capsys, *columns, "--cost", "e", "--unit", "joules", "--criterion", "weighted")[1]
@@ -148,8 +146,8 @@ def test_other_peoples_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["--margin", "1"], "--criterion noninferior: 'margin' is 1.0: input should be less than 1"),
         (["--criterion", "best", "--margin", "0.01"], "--margin: belongs to --criterion noninferior"),
         (["--criterion", "budget", "--budget", "0.001"], "no candidate within 0.001 gCO2eq; the cheapest, 4"),
-        (["--uncertainty", "0"], "uncertainty: found '0', expected a relative one above 0 and at most 10"),
-        (["--uncertainty", "0.4", "--unit", "GB"], "--uncertainty: of grams, and the cost is energy_kwh"),
+        (["--grams-uncertainty", "0"], "uncertainty of grams: found '0', expected one above 0 and at most 10"),
+        (["--grams-uncertainty", "0.4", "--unit", "GB"], "--grams-uncertainty: the cost, energy_kwh, is not in grams"),
         (["--where", "seed"], "expected COLUMN=VALUE"),
         (["--where", "seed=9"], "no row with seed = 9"),
         (["--grid", "Denmrk"], "did you mean DK"),
