@@ -145,6 +145,9 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     "protocol": lambda e: PROTOCOL.items() <= e.manifest["options"].items(),
     "no-run-left-out": lambda e: not e.manifest["runs_left_out"],
     "gpu-was-measured": lambda e: how_known(*e.runs["energy_method"]) == "partly estimated" and gpu_share(e) > 0.8,
+    "pue-or-watts-widen-most": lambda e: (
+        [spread.parts()[0][0] for spread in (e.spread, e.cores_spread)] == ["PUE", "cpu: W per core"]
+    ),
     "energy-repeats": lambda e: energy_spread(e) < 1.1,
     "energy-grows-slower-than-arithmetic": lambda e: 1.25 * growth(e, "energy_kwh") < growth(e, "macs"),
     "tdp-hides-the-load": lambda e: (

@@ -22,7 +22,7 @@ from carbon_midl.book.numbers import (
 )
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.network import training_bytes, unet_size
-from carbon_midl.units import dice, joined, percent, signed, significant
+from carbon_midl.units import dice, joined, percent, signed, significant, within
 
 NOTEBOOK = Path("notebooks/train_unet.ipynb")
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
@@ -132,7 +132,8 @@ def price(step: Any) -> str:
 
 SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
     "study": lambda study: printed(study.widths, {
-        "F": "filters", "Dice (95 %)": lambda row: cell(dice_interval(row, "dice")), "CO₂eq, g": "carbon_g",
+        "F": "filters", "Dice (95 %)": lambda row: cell(dice_interval(row, "dice")),
+        "CO₂eq, g (95 %)": lambda row: within(row.carbon_g, study.spread.limits()),
         "to best, g": "carbon_to_best_g", "Energy, Wh": "energy_kwh", "Time, s": "duration_s",
         "Dice by seed": lambda row: f"{dice(row.seed_dice_min)}–{dice(row.seed_dice_max)}",
     }),
@@ -156,7 +157,7 @@ SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
     "runs": lambda study: printed(study.runs, {
         "F": "filters", "Seed": "seed", "Epochs": lambda row: f"{row.epochs_trained} of {row.epochs}",
         "Best epoch": "best_epoch", "Dice": lambda row: dice(row.test_dice_patients), "Time, s": "duration_s",
-        "Energy, Wh": "energy_kwh", "CO₂eq, g": "carbon_g",
+        "Energy, Wh": "energy_kwh", "CO₂eq, g (95 %)": lambda row: within(row.carbon_g, study.spread.limits()),
     }),
 }  # fmt: skip
 """Of the study that the chapters speak of, and of that in the appendix."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument, Exit, Option, Typer
+from typer import Argument, Exit, Option, Typer, progressbar
 from typer.core import TyperGroup
 
 from carbon_midl.cli.command import examples, print_table
@@ -17,8 +17,11 @@ from carbon_midl.files import write_json
 from carbon_midl.footprint import DEFAULT_PUE, Tracker, carbon_intensity, describe, read_footprint
 from carbon_midl.footprint.grid import LOCAL_LIFETIME_YEARS, WATER_L_PER_KWH, embodied_g
 from carbon_midl.footprint.instruments import INSTRUMENTS, readings
+from carbon_midl.footprint.meter import FoundSensors
 from carbon_midl.footprint.report import to_markdown
 from carbon_midl.footprint.sensors import discover_sensors
+from carbon_midl.footprint.tracker import PARTS, steadiness
+from carbon_midl.footprint.uncertainty import METERS, PUBLISHED
 from carbon_midl.study.devices import number_format
 from carbon_midl.study.results import read_run_footprint
 from carbon_midl.units import carbon, energy
@@ -80,19 +83,63 @@ def measure(
     raise Exit(code)
 
 
-@footprint.command()
-def sensors() -> None:
+@footprint.command(epilog=examples("carbon-midl footprint sensors --check --seconds 5"))
+def sensors(
+    check: Annotated[bool, Option("--check", help="also measure how well they repeat")] = False,
+    seconds: Annotated[float | None, Option(help="check: of a window", show_default="2")] = None,
+    repeats: Annotated[int | None, Option(help="check: windows of each kind", show_default="10")] = None,
+) -> None:
     """Tell which sensors this machine has.
 
     Of those that it lacks, it tells why, and how to allow them; and in which number format is trained.
+
+    With `--check`, idle windows and windows of equal work are measured again and again: for a difference of how many
+    per cent between two programs is this machine's meter good enough?
     """
+    if not check and (seconds is not None or repeats is not None):
+        raise InputError("--seconds, --repeats: of --check, which is missing.")
     found = discover_sensors()
     for sensor in found.sensors:
-        print(f"{sensor.component:<8} {sensor.hardware}\n         {sensor.method}\n         {sensor.coverage}")
+        error = METERS.get((sensor.component.split()[0], sensor.method), PUBLISHED)
+        known = f"right within a factor of {1 + error.relative:g} (95 %): {error.source}"
+        print(f"{sensor.component:<8} {sensor.hardware}", sensor.method, sensor.coverage, known, sep=f"\n{'':<9}")
         sensor.close()
     for reason in found.missing:
         print(f"missing  {reason}")
     print(f"format   {number_format('efficient')} (recipe efficient)")
+    if check:
+        _check_steadiness(discover_sensors(), 2.0 if seconds is None else seconds, 10 if repeats is None else repeats)
+
+
+def _check_steadiness(sensors: FoundSensors, seconds: float, repeats: int) -> None:
+    """Measure how well the sensors repeat, and print it."""
+    from carbon_midl.study.results import named_rows
+
+    with progressbar(length=2 * PARTS * repeats, label="idle, then a steady load", file=sys.stderr) as bar:
+        found = steadiness(sensors, _steady_load(), seconds, repeats, progress=bar.update)
+    rows: list[Sequence[str]] = [("component", "idle", "spread", "load", "spread", "spread of 1 %")]
+    for row in named_rows(found):
+        idle, load = (f"{100 * spread:.2g} %" if spread < 1 else "–" for spread in (row.idle_spread, row.spread))
+        shortest = f"from {row.shortest_s:.2g} s on" if row.shortest_s > 0 else "no window so long"
+        rows.append((row.component, f"{row.idle_w:.3g} W", idle, f"{row.load_w:.3g} W", load, shortest))
+    print()
+    print_table(rows)
+    print(
+        f"\nGood enough for differences of {100 * row.difference:.2g} % or more between two programs, with {repeats} "
+        f"windows of {seconds:g} s of each (95 %).\nThat is how well the meter repeats; how right it is stands above."
+    )
+
+
+def _steady_load() -> Callable[[], object]:
+    """A few milliseconds of steady work, a product of matrices; on a GPU, too, where torch can use one."""
+    import numpy as np
+    import torch
+
+    matrix = np.random.default_rng(0).random((512, 512), dtype=np.float32)
+    if not torch.cuda.is_available():
+        return lambda: matrix @ matrix
+    on_gpu = torch.rand(4096, 4096, device="cuda")
+    return lambda: (matrix @ matrix, (on_gpu @ on_gpu).sum().item())  # the sum waits for it
 
 
 @footprint.command(epilog=examples("carbon-midl footprint recost runs/demo/filters-4-seed-0 --grid FR"))

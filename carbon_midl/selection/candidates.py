@@ -30,8 +30,9 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue
+from carbon_midl.footprint.uncertainty import CarbonSpread, factor_spreads
 from carbon_midl.measures import could_be_best, lower_limits
-from carbon_midl.study.results import SLICES, Results, read_csv, read_results
+from carbon_midl.study.results import SLICES, Results, read_csv, read_results, spread_of
 from carbon_midl.training.options import suggestion
 from carbon_midl.units import listed
 
@@ -110,6 +111,7 @@ class Candidates:
     energy_kwh: np.ndarray | None = None  #: before PUE, where the cost was made from energy.
     duration_s: np.ndarray | None = None  #: where it is known.
     factors: Factors | None = None  #: that made carbon from energy, where it was.
+    spread: CarbonSpread | None = None  #: how far that carbon may be off; None where it is taken as known.
     notes: tuple[str, ...] = ()  #: what was left out or assumed, in sentences.
 
     def __len__(self) -> int:
@@ -167,7 +169,10 @@ class Candidates:
                 f"cost: {self.cost_name} is taken as it is, so grid, PUE and embodied share do not apply. Leave them "
                 f"out, or name a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
             )
-        other = replace(self, cost=factors.carbon_g(self.energy_kwh, self.duration_s), factors=factors)
+        spreads = factor_spreads(factors.pue, factors.intensity.source)
+        spread = self.spread and replace(self.spread, factors=spreads)
+        cost = factors.carbon_g(self.energy_kwh, self.duration_s)
+        other = replace(self, cost=cost, factors=factors, spread=spread)
         vars(other)["lower_limits"] = self.lower_limits  # of the performance, which is the same
         return other
 
@@ -349,6 +354,8 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
         tidy["energy_kwh"] = tidy["cost"]
         if DURATION in frame:
             tidy[DURATION] = numbers(frame, DURATION, "duration", origin)
+    if unit in KWH_PER_UNIT:
+        return tidy, {"spread": spread_of(frame)}
     return tidy, {} if unit in known else {"cost_name": columns.cost, "unit": unit}
 
 

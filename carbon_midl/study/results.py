@@ -16,8 +16,10 @@ from pydantic import BaseModel, NonNegativeFloat, ValidationError
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint import CarbonIntensity, ComponentEnergy, FootprintRecord, Window, read_footprint
+from carbon_midl.footprint.grid import DEFAULT_PUE, WORLD
 from carbon_midl.footprint.record import FOOTPRINT, RESULT
 from carbon_midl.footprint.report import Compute, compute_of_run, machine_text
+from carbon_midl.footprint.uncertainty import CarbonSpread, carbon_spread
 from carbon_midl.training.options import explain
 from carbon_midl.units import listed
 
@@ -278,6 +280,7 @@ def _compute_of_study(results: Results) -> Compute:
         abandoned_kwh=abandoned["energy_kwh"],
         methods=tuple(methods),
         carbon_g=runs["carbon_whole_run_g"].sum() + abandoned["carbon_g"],
+        limits=spread_of(runs, runs["pue"].iloc[0], runs["intensity_source"].iloc[0]).limits(len(runs)),
         pue=f"a PUE of {' and '.join(map(str, runs['pue'].unique()))} ({'; '.join(manifest['pue_sources'])})",
         intensity=" and ".join(distinct(f"{g_per_kwh:.4g} g/kWh ({source})" for g_per_kwh, source in grids)),
         hardware="; ".join(machines),
@@ -296,6 +299,15 @@ def read_statistics(directory: Path = COLLECTION) -> Statistics:
     if not tables:
         raise InputError(f"{directory}: no tables of the collection. Record them with: python -m studies.collection")
     return tables
+
+
+def spread_of(runs: pd.DataFrame, pue: float = DEFAULT_PUE, intensity_source: str = WORLD.source) -> CarbonSpread:
+    """How far the grams of runs may be off, by the columns of their table that say how its energy was obtained."""
+    columns = runs.filter(regex="^energy_(cpu|gpu|memory)_kwh$").apply(pd.to_numeric, errors="coerce")
+    methods = runs["energy_method"] if "energy_method" in runs else [""] * len(runs)
+    sums = columns.groupby(methods).sum().to_dict()
+    energies_kwh = {(name.split("_")[1], one): kwh for name, column in sums.items() for one, kwh in column.items()}
+    return carbon_spread(energies_kwh, pue, intensity_source)
 
 
 def distinct(items: Iterable[Any]) -> list[Any]:

@@ -69,6 +69,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "protocol": lambda e: {"manifest": {"options": e.manifest["options"] | {"epochs": 20}}},
     "no-run-left-out": lambda _: {"manifest": {"runs_left_out": ["filters-4-seed-0"]}},
     "gpu-was-measured": with_columns("runs", energy_gpu_kwh=lambda runs: 0.5 * runs["energy_kwh"]),
+    "pue-or-watts-widen-most": lambda e: {"spread": e.cores_spread},
     "energy-repeats": with_columns("runs", energy_kwh=lambda runs: runs["energy_kwh"] * (1 + runs["seed"])),
     "tdp-hides-the-load": with_columns("told", carbon_g=1.0),
     "energy-grows-slower-than-arithmetic": with_columns("widths", macs=lambda widths: widths["energy_kwh"]),
