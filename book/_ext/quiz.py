@@ -1,8 +1,8 @@
 """Sphinx extension: ``quiz``, a question with answers to choose from and a reason for each, without a script.
 
-The content is the question, then a definition list: the answers, each with its reason. That of the right one begins with
-"Right". Radio buttons and a fold are what keyboards and screen readers know; ``book.css`` shows the reason for the answer
-that is chosen.
+The content is the question, then a definition list: the answers, each with its reason. That of the right one begins
+with "Right". Radio buttons and a fold are what keyboards and screen readers know; ``book.css`` shows the reason for the
+answer that is chosen.
 """
 
 from itertools import chain
@@ -41,7 +41,8 @@ class Quiz(SphinxDirective):
         ]
         return [
             html('<fieldset class="quiz"><legend>'), nodes.inline("", "", *parsed[0].children), html("</legend>"),
-            *chain(*answers), html('<details><summary>Check</summary><div role="status"><p>Choose an answer first.</p>'),
+            *chain(*answers),
+            html('<details><summary>Check</summary><div role="status"><p>Choose an answer first.</p>'),
             *(nodes.container("", *reason.children, classes=["reason"]) for reason in reasons),
             html("</div></details></fieldset>"),
         ]  # fmt: skip

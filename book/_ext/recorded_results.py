@@ -138,6 +138,9 @@ class ResultFigure(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
+    # Comes with the table of contents and numbers nothing here; it only does not say that it is safe in parallel.
+    app.setup_extension("sphinx_multitoc_numbering")
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
     app.connect("config-inited", fill_numbers)
     app.connect("doctree-read", keep_together)
     app.add_role("claim", Claim())

@@ -154,14 +154,22 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         )
     book = root / "book/_build/html"
     book.parent.mkdir(exist_ok=True)
-    # In one process: from several, Sphinx loses pages in silence where one of them fails.
-    start = "from jupyter_book.cli.main import main; main()"
+    # This interpreter's Jupyter Book, whatever PATH says. Its function has Sphinx's `jobs`, its command has not.
+    start = (
+        "import os; from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli import main;"
+        "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs=os.cpu_count()); main.main()"
+    )
     environment = os.environ | {
         "PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository,
     }  # fmt: skip
     with tempfile.TemporaryDirectory(dir=book.parent) as staging:
         built = Path(staging) / "_build" / "html"
         _render(["-c", start, "build", str(root), "--path-output", staging], root, environment)
+        # Sphinx in several processes can lose the pages of one that fails, without a word.
+        doctrees = built.parent / ".doctrees"
+        pages = sorted(path.relative_to(doctrees).with_suffix(".html") for path in doctrees.rglob("*.doctree"))
+        if lost := [page.as_posix() for page in pages if not (built / page).is_file()]:
+            raise InputError(f"The book lacks {', '.join(lost)}. Run 'jupyter-book build .', which says why.")
         sphinx = ["-m", "sphinx", "-b", "revealjs", "-d", str(Path(staging) / "slides")]
         _render([*sphinx, str(root / "book" / "slides"), str(built / "slides")], root, environment)
         shutil.rmtree(book, ignore_errors=True)
