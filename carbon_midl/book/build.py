@@ -1,4 +1,4 @@
-"""Make the book: what it takes from results, its pages of notebooks, then its HTML."""
+"""Make the book: what it takes from results, its pages of notebooks, then its HTML and that of its slides."""
 
 import inspect
 import os
@@ -134,7 +134,7 @@ def commands_page() -> str:
 
 
 def build(root: Path, address: str = "", repository: str = "") -> Path:
-    """Build ``book/_build/html`` from scratch and return its first page; a failed build leaves the earlier book.
+    """Build ``book/_build/html``, slides included, and return its first page; a failed build leaves the earlier book.
 
     Args:
         root: the repository, with ``_config.yml``, ``_toc.yml`` and a prepared ``book/_generated``.
@@ -163,14 +163,25 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         "PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository,
     }  # fmt: skip
     with tempfile.TemporaryDirectory(dir=book.parent) as staging:
-        options = ["--path-output", staging, "-n", "-W", "--keep-going", "-q"]
-        command = [sys.executable, "-c", start, "build", str(root), *options]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
         built = Path(staging) / "_build" / "html"
-        if done.returncode or not (built / "index.html").is_file():
-            said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-LINES_QUOTED:]
-            raise InputError("The book does not build:\n" + "\n".join(problems))
+        _render(["-c", start, "build", str(root), "--path-output", staging], root, environment)
+        # Sphinx in several processes can lose the pages of one that fails, without a word.
+        doctrees = built.parent / ".doctrees"
+        pages = sorted(path.relative_to(doctrees).with_suffix(".html") for path in doctrees.rglob("*.doctree"))
+        if lost := [page.as_posix() for page in pages if not (built / page).is_file()]:
+            raise InputError(f"The book lacks {', '.join(lost)}. Run 'jupyter-book build .', which says why.")
+        sphinx = ["-m", "sphinx", "-b", "revealjs", "-d", str(Path(staging) / "slides")]
+        _render([*sphinx, str(root / "book" / "slides"), str(built / "slides")], root, environment)
         shutil.rmtree(book, ignore_errors=True)
         built.rename(book)
     return book / "index.html"
+
+
+def _render(command: list[str], root: Path, environment: dict[str, str]) -> None:
+    """Run Python with a command of Sphinx or Jupyter Book; a warning is an error."""
+    command = [sys.executable, *command, "-n", "-W", "--keep-going", "-q"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-LINES_QUOTED:]
+        raise InputError("The book does not build:\n" + "\n".join(problems))

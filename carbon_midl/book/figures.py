@@ -182,6 +182,22 @@ def movers(axes: Axes, table: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
 
 
+def tornado(axes: Axes, table: pd.DataFrame) -> None:
+    """Between what multiples each source alone may move the carbon (``machine``, ``source``, ``low``, ``high``)."""
+    figure: Any = axes.get_figure()
+    axes.remove()
+    machines: Any = table.groupby("machine", sort=False)
+    for panel, (machine, rows) in zip(figure.subplots(len(machines), sharex=True), machines, strict=True):
+        style: Any = {"color": ["C1", *["C0"] * (len(rows) - 1)], "edgecolor": "none", "height": 0.6}
+        panel.barh(rows["source"], rows["high"] - rows["low"], left=rows["low"], **style)
+        panel.axvline(1, color=rcParams["axes.edgecolor"], linewidth=1)
+        panel.set_title(machine, fontsize=10, loc="left")
+        panel.invert_yaxis()
+        panel.grid(visible=False, axis="y")
+    panel.set(xscale="log", xlabel="Carbon, times the estimate (log scale)", xlim=(0.38, 3))
+    _plain_log(panel)
+
+
 def frontier(axes: Axes, table: pd.DataFrame) -> None:
     """Test Dice against energy of training, a line a width and a point a length (columns of the answer's table)."""
     groups = table.sort_values("epochs").groupby("filters")
@@ -389,6 +405,14 @@ def carbon_by_uses(evidence: Evidence) -> pd.DataFrame:
     return both.assign(carbon_g=both["energy_kwh"] * carbon_g.sum() / table["training_kwh"].sum())
 
 
+def what_widens(evidence: Evidence) -> pd.DataFrame:
+    """What the interval on the grams comes from, on the study's GPU and on two cores without a sensor."""
+    spreads = {"GPU with an energy counter": evidence.spread, "two cores without a sensor": evidence.cores_spread}
+    parts = {machine: [("all of it", *spread.limits()), *spread.parts()] for machine, spread in spreads.items()}
+    rows = [(machine, *part) for machine, one in parts.items() for part in one]
+    return pd.DataFrame(rows, columns=["machine", "source", "low", "high"])
+
+
 def copycat(evidence: Evidence) -> pd.DataFrame:
     """The copycat's Dice under both splits, with the means and that of two readers."""
     table, readers = evidence.statistics["copycat dice"], evidence.statistics["slice dice"].set_index("size")["mean"]
@@ -400,6 +424,7 @@ PICTURES = {
     "dice-carbon": Picture(dice_carbon, lambda e: e.widths),
     "differences": Picture(differences, from_the_best, (5.6, 3.4)),
     "movers": Picture(movers, lambda e: e.answer.movers, (5.6, 3.4)),
+    "tornado": Picture(tornado, what_widens, (5.6, 4.4)),
     "frontier": Picture(frontier, lambda e: e.answer.frontier, (5.6, 4.2)),
     "uses": Picture(uses, carbon_by_uses, (5.6, 4.2)),
     "step-sizes": Picture(step_sizes, lambda e: e.answer.step_sizes, (5.6, 5.0)),

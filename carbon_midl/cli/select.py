@@ -1,7 +1,7 @@
 """``carbon-midl select`` and ``replay``: choose by performance and cost, and see what early stopping would choose."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import isnan
 from pathlib import Path
 from textwrap import fill
@@ -16,6 +16,7 @@ from carbon_midl.errors import InputError
 from carbon_midl.files import write_json
 from carbon_midl.footprint.grid import DEFAULT_PUE
 from carbon_midl.footprint.meter import J_PER_KWH
+from carbon_midl.footprint.uncertainty import asked_spread
 from carbon_midl.training.options import explain
 from carbon_midl.units import listed, number, significant
 
@@ -103,6 +104,9 @@ def select(  # long, since its options are its signature
     encoding: Encoding = None,
     paired: Annotated[bool, Option("--paired", help="all share the replicates, as folds; patients always")] = False,
     draws: Annotated[int, Option(min=1, help="of the bootstrap")] = 10_000,
+    grams_uncertainty: Annotated[
+        str | None, Option(help="published (± 40 %), none, or a number as 0.3", show_default="by meter, PUE and grid")
+    ] = None,
     json: Annotated[Path | None, Option(help="write all of it as JSON")] = None,
 ) -> None:
     """Choose a model by performance and footprint.
@@ -117,10 +121,13 @@ def select(  # long, since its options are its signature
 
     With `--uses` the cost is that of `--trainings` and of all uses. `--use-energy` is a column of TABLE in the unit of
     `--cost`, or the directory of a record by width, as `studies/use.py` makes it of what `model use` measures.
+
+    Carbon that was made from energy is as uncertain as meters, PUE and carbon intensity, carbon in g is taken as known.
+    What is shared by all candidates changes no comparison between them, but what fits a budget or a price in g.
     """
     import numpy as np
 
-    from carbon_midl.selection.candidates import Columns, Factors, read_candidates
+    from carbon_midl.selection.candidates import CARBON_UNIT, Columns, Factors, read_candidates
     from carbon_midl.selection.choice import choose, uncertainty
     from carbon_midl.selection.uses import read_use_kwh, use_counts
 
@@ -146,6 +153,10 @@ def select(  # long, since its options are its signature
         of_patients = replicate.lower().startswith("patient")  # whose rows share a training
         selection_kwh = np.nansum(trained.mean(axis=1) if of_patients else trained)
         counts = use_counts(np.nanmean(trained, axis=(1, 2)), use_kwh, selection_kwh).assign(candidate=candidates.names)
+    if grams_uncertainty is not None:
+        if candidates.unit != CARBON_UNIT:
+            raise InputError(f"--grams-uncertainty: the cost, {candidates.cost_name}, is not in grams. Leave it out.")
+        candidates = replace(candidates, spread=asked_spread(grams_uncertainty))
     choice, found = choose(candidates, rule), uncertainty(candidates, rule, draws)
     tested = _tested(table, columns, candidates, rows, choice.chosen, draws)
     if json:
@@ -190,6 +201,8 @@ def _print_verdict(candidates: "Candidates", rule: "Criterion", choice: "Choice"
     lines.append(f"Assumption: {rule.assumption} Source: {rule.source}.")
     if candidates.factors is not None:
         lines.append(f"Carbon: {candidates.factors.describe()}.")
+    if candidates.spread is not None:
+        lines.append(f"Grams: {candidates.spread.describe()}.")
     lines += [f"Note: {note}" for note in (*candidates.notes, *found.notes)]
     print("\n".join(fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines))
 
@@ -212,7 +225,7 @@ def _print_candidates(candidates: "Candidates", choice: "Choice", found: "Uncert
         print(f"… and {len(table) - _SHOWN} more (--json writes all)")
     print(f"Frontier: {int(table['on_frontier'].sum())} of {len(table)} candidates.")
     if found.draws:
-        print(f"In brackets 95 % intervals and shares of {found.draws:,} draws of the replicates.")
+        print(f"In brackets 95 % intervals and shares of {found.draws:,} draws.")
 
 
 def _print_use_counts(counts: "pd.DataFrame") -> None:
@@ -249,6 +262,7 @@ def _as_json(candidates: "Candidates", rule: "Criterion", choice: "Choice", foun
         "scores": {name: None if isnan(score) else score for name, score in choice.scores.items()},
         **{name: getattr(rule, name) for name in ("score_name", "assumption", "source")},
         "cost": {"name": candidates.cost_name, "unit": candidates.unit, "factors": factors and factors.describe()},
+        "uncertainty": candidates.spread and candidates.spread.describe(),
         "candidates": _records(found.table),
         "draws": found.draws,
         "none_probability": found.none_probability,

@@ -33,6 +33,13 @@ LOCAL_LIFETIME_YEARS = 5.0
 EMBODIED_KG = {"NVIDIA H100 80GB HBM3": 164.0, "NVIDIA A100 80GB PCIe": 181.0}
 """kgCO2e of making a GPU, by its name in NVML; an eighth of 1,312 kg, NVIDIA HGX H100 product carbon footprint; Hubblo
 and ADEME, A100 PCIe."""
+WATER_L_PER_KWH = {
+    "world": 3.91, "CH": 5.66, "DE": 1.95, "DK": 3.19, "FR": 3.67, "GB": 2.33, "IE": 1.48, "NO": 6.66, "PL": 2.51,
+    "SE": 6.03, "US": 3.13,
+}  # fmt: skip
+"""Litres of water that generating a kWh consumes, without the cooling of data centres. World Resources Institute,
+Guidance for Calculating Water Use Embedded in Purchased Electricity (2020), as in EcoLogits 0.11.3; the world's is its
+own."""
 _S_PER_YEAR = 365.25 * 24 * 3600
 
 

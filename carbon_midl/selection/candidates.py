@@ -31,8 +31,9 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue
+from carbon_midl.footprint.uncertainty import CarbonSpread, factor_spreads
 from carbon_midl.measures import could_be_best, lower_limits
-from carbon_midl.study.results import SLICES, Results, read_csv, read_results
+from carbon_midl.study.results import SLICES, Results, read_csv, read_results, spread_of
 from carbon_midl.training.options import suggestion
 from carbon_midl.units import listed, plural
 
@@ -111,6 +112,7 @@ class Candidates:
     energy_kwh: np.ndarray | None = None  #: before PUE, where the cost was made from energy; uses that count are in it.
     duration_s: np.ndarray | None = None  #: where it is known.
     factors: Factors | None = None  #: that made carbon from energy, where it was.
+    spread: CarbonSpread | None = None  #: how far that carbon may be off; None where it is taken as known.
     notes: tuple[str, ...] = ()  #: what was left out or assumed, in sentences.
 
     def __len__(self) -> int:
@@ -164,7 +166,10 @@ class Candidates:
             InputError: their cost was not made from energy, or an embodied share lacks a duration.
         """
         energy_kwh = self.required_energy_kwh
-        other = replace(self, cost=factors.carbon_g(energy_kwh, self.duration_s), factors=factors)
+        spreads = factor_spreads(factors.pue, factors.intensity.source)
+        spread = self.spread and replace(self.spread, factors=spreads)
+        cost = factors.carbon_g(energy_kwh, self.duration_s)
+        other = replace(self, cost=cost, factors=factors, spread=spread)
         vars(other)["lower_limits"] = self.lower_limits  # of the performance, which is the same
         return other
 
@@ -375,6 +380,8 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
         tidy["energy_kwh"] = tidy["cost"]
         if DURATION in frame:
             tidy[DURATION] = numbers(frame, DURATION, "duration", origin)
+    if unit in KWH_PER_UNIT:
+        return tidy, {"spread": spread_of(frame)}
     return tidy, {} if unit in known else {"cost_name": columns.cost, "unit": unit}
 
 

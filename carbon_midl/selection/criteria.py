@@ -22,6 +22,7 @@ class Criterion(ABC):
     name: ClassVar[str]  #: on the command line.
     words: ClassVar[str]  #: what it asks for, with its options and the unit of the cost.
     score_name: ClassVar[str] = "mean performance"  #: what the scores are, in words.
+    absolute: ClassVar[bool] = False  #: whether an amount of the cost is at stake, and not only which costs more.
     assumption: ClassVar[str]  #: what must hold for the choice to mean something.
     source: ClassVar[str]  #: where it comes from.
 
@@ -73,6 +74,7 @@ class Budget(Criterion):
     limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     name = "budget"
+    absolute = True
     words = "best within {limit} {unit}"
     assumption = "The budget is fixed, and what is left of it is worth nothing."
     source = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
@@ -214,6 +216,7 @@ class Marginal(Criterion):
     limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
     name = "marginal"
+    absolute = True
     words = "along the frontier while a point (0.01) costs less than {limit} {unit}"
     score_name = "price of a point in the step that leads there"
     assumption = (
