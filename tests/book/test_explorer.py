@@ -13,7 +13,7 @@ from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import CRITERIA
 from tests.book.browsing import listen, needs_chromium
 from tests.book.conftest import ROOT
-from tests.book.explorer_cases import Settings, candidates_of, criterion_of, factors_of
+from tests.book.explorer_cases import Settings, candidates_of, costed, criterion_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -43,7 +43,7 @@ def plain(text: str) -> str:
 
 
 def library_says(explorer: dict[str, Any], settings: Settings) -> tuple[str, Candidates]:
-    candidates = candidates_of(explorer).recosted(factors_of(settings))
+    candidates = costed(candidates_of(explorer), explorer, settings)
     try:
         return choose(candidates, criterion_of(settings["criterion"], settings)).chosen, candidates
     except InputError:
@@ -114,13 +114,15 @@ def test_the_keyboard_reaches_everything_and_does_the_same(opened: "Page", explo
     opened.wait_for_function("document.querySelector('#explorer-criterion').value === 'noninferior'")
     opened.locator("#before").focus()
     reached = []
-    for _ in range(11):
+    for _ in range(21):
         opened.keyboard.press("Tab")
-        reached.append(opened.evaluate(NAME_OF_FOCUSED))
-    assert reached == [
+        reached.append(plain(opened.evaluate(NAME_OF_FOCUSED)))
+    assert [name.partition(": Dice")[0] for name in reached[:8]] == [f"F = {width}" for width in (4, 8, 16, 32)] * 2
+    assert reached[8:] == [
         "Criterion", "Margin: loss of Dice that does not matter", "Margin, slider",
         "Grid", "Its carbon intensity (g/kWh)", "Carbon intensity, slider", "PUE of the data centre", "PUE, slider",
-        "Embodied share (g CO₂eq an hour)", "Embodied share, slider", "Back to the start",
+        "Embodied share (g CO₂eq an hour)", "Embodied share, slider", "Crops analysed with it",
+        "Crops analysed, slider", "Back to the start",
     ]  # fmt: skip
     opened.locator("[data-setting=margin] input[type=range]").focus()
     there = {**explorer["start"], "criterion": "noninferior", "embodied": 2.0}
@@ -159,7 +161,7 @@ def test_a_number_that_cannot_be_changes_nothing_and_says_why(opened: "Page", ex
 def test_a_budget_that_nothing_fits_says_what_it_would_take(opened: "Page", explorer: dict[str, Any]) -> None:
     opened.evaluate("location.hash = '#budget=0.01'")
     opened.wait_for_function("document.querySelector('#explorer').dataset.chosen === ''")
-    cheapest = candidates_of(explorer).recosted(factors_of(explorer["start"])).mean_cost.min()
+    cheapest = costed(candidates_of(explorer), explorer, explorer["start"]).mean_cost.min()
     said = plain(opened.locator("#explorer-answer").inner_text())
     assert said.startswith("At 10 mg no width fits: the cheapest, F = 4, emits")
     assert f"{cheapest * 1000:.0f} mg" in said
