@@ -440,7 +440,7 @@ function ranges(study) {
     weight: { low: 0, high: 1, step: 0.01, unit: "for Dice, the rest for thrift" },
     price: { low: low / 100, high, log: true, unit: "g CO₂eq a point", hint: inGrams },
     // Logarithmic from one crop on, and none before it.
-    uses: { low: 1, high: 1e9, log: true, whole: true, unit: "crops", hint: (value) => (value ? `${value.toLocaleString("en")} crops.` : "Training alone.") },
+    uses: { low: 1, high: 1e9, log: true, whole: true, unit: "crops", hint: (value) => (value ? `${value.toLocaleString("en")}, each at its width's energy of use.` : "Training alone.") },
   };
 }
 

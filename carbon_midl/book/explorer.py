@@ -70,9 +70,9 @@ def explorer_data(study: WidthStudy, use_kwh: Sequence[float] | None = None) -> 
 
 
 def widths(study: WidthStudy, use_kwh: Sequence[float] | None) -> list[dict[str, Any]]:
-    """By width: the interval of its Dice, the energy of its use, and each training's energy, time and Dice by patient."""
+    """By width: the interval of its Dice, energy of a use, and each training's energy, time and Dice by patient."""
     rows = []
-    used = use_kwh or [None] * len(study.widths)
+    used = list(use_kwh) if use_kwh is not None else [None] * len(study.widths)
     for row, scores, kwh in zip(named_rows(study.widths), study.candidates.performance, used, strict=True):
         runs = named_rows(study.runs[study.runs["filters"] == row.filters])
         trainings = [
