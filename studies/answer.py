@@ -424,8 +424,18 @@ def answer(root: Path = Path()) -> Tables:
     gpu_paths, length_paths = paths(gpu, width), paths(lengths, point)
     reference, phantom, tuning, tried, leaked = (read_results(root / "results" / name) for name in BESIDE)
     trials = comparisons.trials(tuning, tried)
+    again, recipes = comparisons.again(trials, gpu)[AGAIN], comparisons.recipes(gpu, reference)
+    best = frontier(lengths)
+    two = best.query("filters == 8 and epochs in (10, 40)")
+    width_scores, point_scores = (
+        scores_by_patient(*those)[1].performance for those in ((gpu, "test", width), (lengths, "test", point))
+    )
+    moved = (
+        Interval(*difference(width_scores, 0, len(width_scores) - 1)),
+        Interval(*difference(point_scores, *two.index)),
+    )
     return {
-        "frontier": frontier(lengths),
+        "frontier": best,
         "step-sizes": step_sizes(steps),
         "power": power(gpu),
         "poster": pd.concat(
@@ -443,10 +453,13 @@ def answer(root: Path = Path()) -> Tables:
         "deciding-gpu": deciding(gpu_paths, width),
         "deciding-frontier": deciding(length_paths, point),
         "readers": beside_readers(*(read_csv(root / READERS / name) for name in READ)),
-        "recipes-lidc": comparisons.recipes(gpu, reference),
+        "recipes-lidc": recipes,
         "recipes-phantom": comparisons.recipes(phantom),
         "trials": trials[TRIED],
-        "again": comparisons.again(trials, gpu)[AGAIN],
+        "again": again,
+        "movers": comparisons.movers(
+            gpu, next(recipes.itertuples()), next(again.query("filters == 4").itertuples()), two, *moved
+        ),
         "leak": comparisons.leak(leaked, tried),
         "everything": comparisons.everything(root, gpu.manifest),
     }

@@ -32,8 +32,8 @@ from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.annotations import Nodule, Ratings, Scan, connect, patients_with_nodules, read_scans
 from carbon_midl.lidc.masks import reader_masks, window_around
-from carbon_midl.lidc.statistics import ALL_SIZES, COLLECTION, Statistics
 from carbon_midl.measures import Estimate, mean_over_patients, median_over_patients
+from carbon_midl.study.results import ALL_SIZES, COLLECTION, Statistics
 from carbon_midl.study.run import describe_environment
 from carbon_midl.training.data import FRACTIONS, split_patients
 from studies import collection_page

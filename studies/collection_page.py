@@ -16,9 +16,8 @@ from carbon_midl.book.numbers import cell, dice_interval, interval, percent_inte
 from carbon_midl.book.tables import printed
 from carbon_midl.files import write_json, write_text
 from carbon_midl.lidc import READERS
-from carbon_midl.lidc.statistics import COLLECTION, Statistics, read_statistics
 from carbon_midl.measures import COLLECTION_DRAWS
-from carbon_midl.study.results import named_rows
+from carbon_midl.study.results import COLLECTION, Statistics, named_rows, read_statistics
 from carbon_midl.training.data import FRACTIONS
 from carbon_midl.units import count, dice, percent, significant
 

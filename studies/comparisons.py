@@ -6,13 +6,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
+from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.measures import PatientBootstrap, mean_over_patients, patient_dice
+from carbon_midl.measures import Interval, PatientBootstrap, mean_over_patients, patient_dice
+from carbon_midl.selection.frontier import POINT
 from carbon_midl.study.results import FORMAT, MANIFEST, Results, read_results
 from carbon_midl.units import joined
 
@@ -86,6 +89,38 @@ def recipes(*studies: Results) -> pd.DataFrame:
             "known": how_known(*of_width["energy_method"]),
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def movers(
+    study: Results, recipe: Any, rerun: Any, lengths: pd.DataFrame, width: Interval, length: Interval
+) -> pd.DataFrame:
+    """By what ``factor`` each decision moves the carbon of a training, and Dice by how many points.
+
+    Args:
+        study: the recorded one, with seeds of each width.
+        recipe: a row of `recipes`.
+        rerun: a row of `again`, of a run on another machine.
+        lengths: energies in Wh of the shorter and the longer training, as a column ``energy_wh``.
+        width: difference in Dice from the cheapest width of the study to the dearest.
+        length: difference in Dice from the shorter training to the longer.
+    """
+    energy = study.runs.groupby("filters")["energy_kwh"]
+    of_width, of_length = energy.mean(), lengths["energy_wh"]
+    more = [-getattr(recipe, f"difference{end}") for end in ("", "_high", "_low")]
+    clean, dirty = (carbon_intensity(place).g_per_kwh for place in ("NO", "PL"))
+    sd = study.runs.groupby("filters")["test_dice_patients"].std().max()
+    nothing = (np.nan,) * 3
+    rows = [
+        ("grid: Norway to Poland", dirty / clean, "as it is", *nothing),
+        ("machine: GPU to two cores", rerun.energy_kwh / rerun.energy_kwh_first, "not compared", *nothing),
+        ("width: F = 4 to 64", of_width.max() / of_width.min(), "", *width),
+        ("length: 10 to 40 epochs", of_length.max() / of_length.min(), "", *length),
+        ("recipe: efficient to usual", recipe.reference_kwh / recipe.efficient_kwh, "", *more),
+        ("the same again", (energy.max() / energy.min()).max(), f"± {sd / POINT:.1f} points", *nothing),
+    ]
+    table = pd.DataFrame(rows, columns=["what", "factor", "dice", "points", "points_low", "points_high"])
+    table[["points", "points_low", "points_high"]] /= POINT
+    return table.sort_values("factor", ascending=False)
 
 
 def leak(by_slice: Results, by_patient: Results) -> pd.DataFrame:

@@ -5,6 +5,12 @@ for (const summary of document.querySelectorAll("nav details > summary")) {
     summary.setAttribute("aria-label", `Pages under ${link ? link.textContent.trim() : "this one"}`);
   }
 }
+// What is wider than the page shows it: the style fades the side on which there is more.
+for (const box of document.querySelectorAll(".pst-scrollable-table-container, .highlight > pre")) {
+  const mark = () => box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  box.addEventListener("scroll", mark, { passive: true });
+  new ResizeObserver(mark).observe(box);
+}
 // An entry of the references is a list item, whatever else it is.
 for (const entry of document.querySelectorAll('.citation-list[role="list"] > *')) {
   entry.setAttribute("role", "listitem");

@@ -32,12 +32,12 @@ def final_loss(evidence: Evidence, part: str) -> pd.DataFrame:
 
 def rerun(evidence: Evidence, width: int) -> Any:
     """A trial with the very options of a run of the study, beside that run."""
-    return next(row for row in named_rows(evidence.again) if row.filters == width)
+    return next(row for row in named_rows(evidence.answer.again) if row.filters == width)
 
 
 def step_sizes(evidence: Evidence) -> "pd.Series[float]":
     """Validation Dice by step size of the trials at F = 16 that differ in nothing else."""
-    trials = evidence.trials[evidence.trials["filters"] == 16]
+    trials = evidence.answer.trials[evidence.answer.trials["filters"] == 16]
     groups = [group for _, group in trials.groupby(["augment", "machine"])]
     return max(groups, key=len).set_index("learning_rate")["val_dice"].sort_index()
 
@@ -45,7 +45,7 @@ def step_sizes(evidence: Evidence) -> "pd.Series[float]":
 def augmentation_gains(evidence: Evidence) -> "pd.Series[float]":
     """What flips and turns added to the validation Dice, by width and step size, where it was tried both ways."""
     keys = ["filters", "learning_rate", "machine"]
-    pairs = evidence.trials.pivot_table(index=keys, columns="augment", values="val_dice").dropna()
+    pairs = evidence.answer.trials.pivot_table(index=keys, columns="augment", values="val_dice").dropna()
     return pairs[True] - pairs[False]
 
 
@@ -205,13 +205,13 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     "all-draw-too-large": lambda e: (e.answer.metrics_gpu["volume_error_median"] > 1 / 30).all(),
     # Other yardsticks.
     "recipes-have-equal-dice": lambda e: (
-        (e.recipes["lidc"]["difference_low"] <= 0).all() and (e.recipes["lidc"]["difference_high"] >= 0).all()
+        (e.answer.recipes_lidc["difference_low"] <= 0).all() and (e.answer.recipes_lidc["difference_high"] >= 0).all()
     ),
-    "efficient-takes-half": lambda e: (e.recipes["lidc"]["share"] < 0.5).all(),
+    "efficient-takes-half": lambda e: (e.answer.recipes_lidc["share"] < 0.5).all(),
     "recipe-outweighs-width": lambda e: (
-        e.recipes["lidc"]["efficient_kwh"].iloc[-1] < 1.05 * e.recipes["lidc"]["reference_kwh"].iloc[0]
+        e.answer.recipes_lidc["efficient_kwh"].iloc[-1] < 1.05 * e.answer.recipes_lidc["reference_kwh"].iloc[0]
     ),
-    "recipes-on-phantoms-are-estimated": lambda e: (e.recipes["phantom"]["known"] == "estimated").all(),
+    "recipes-on-phantoms-are-estimated": lambda e: (e.answer.recipes_phantom["known"] == "estimated").all(),
     "network-like-a-reader": lambda e: not network_against_reader(e).excludes_zero,
     "copycat-gains-by-the-leak": lambda e: copycat(e)[BY_SLICE] - copycat(e)[BY_PATIENT] > 0.2,
     "leak-of-a-network-is-not-shown": lambda e: e.leak[BY_SLICE].low < e.leak[BY_PATIENT].high,

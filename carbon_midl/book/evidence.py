@@ -9,14 +9,13 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint import read_footprint
-from carbon_midl.lidc.statistics import COLLECTION, read_statistics
 from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection import by_width
 from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.replay import curves_of_study, replay_all
-from carbon_midl.study.results import MANIFEST, Results, named_rows, read_csv
+from carbon_midl.study.results import COLLECTION, MANIFEST, Results, named_rows, read_csv, read_statistics
 
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
@@ -27,8 +26,7 @@ PUBLISHED, SEARCHED, TRANSFER, YARDSTICKS, ANSWER = (
 ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
     "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
-    "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything",
-    "readers",
+    "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything", "movers", "readers",
 )  # fmt: skip
 """The tables that ``studies/answer.py`` writes."""
 RECORDS = {
@@ -117,8 +115,6 @@ class Evidence(WidthStudy):
         self.published, self.search, self.transfer, self.answer = (
             read_record(root, record) for record in (PUBLISHED, SEARCHED, TRANSFER, ANSWER)
         )
-        self.everything, self.trials, self.again = self.answer.everything, self.answer.trials, self.answer.again
-        self.recipes = {"lidc": self.answer.recipes_lidc, "phantom": self.answer.recipes_phantom}
         self.leak = {row.split: row for row in named_rows(self.answer.leak)}
 
 

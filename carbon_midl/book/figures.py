@@ -19,9 +19,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from carbon_midl.book import claims
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.files import replaced
-from carbon_midl.lidc.statistics import ALL_SIZES
 from carbon_midl.selection.frontier import POINT
-from carbon_midl.study.results import named_rows
+from carbon_midl.study.results import ALL_SIZES, named_rows
 from carbon_midl.units import signed
 
 SIZE_IN = (4.5, 3.3)
@@ -167,15 +166,16 @@ def differences(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def movers(axes: Axes, table: pd.DataFrame) -> None:
-    """By what factor a decision moves the carbon, and what it does to Dice (``what``, ``factor``, ``dice``)."""
+    """By what factor a decision moves the carbon, and what it does to Dice (the answer's table ``movers``)."""
     axes.barh(table["what"], table["factor"] - 1, left=1, height=0.6, color="C0", edgecolor="none")
     for place, row in enumerate(named_rows(table)):
         said = f"× {row.factor:.2g}" if row.factor >= 1.1 else f"× {row.factor:.2f}"
-        axes.annotate(
-            f"{said}    Dice {row.dice}", (row.factor, place), (5, 0), textcoords="offset points", va="center",
-            fontsize=9,
-        )  # fmt: skip
-    axes.set(xscale="log", xlabel="Carbon, times (log scale)", xlim=(1, 3000))
+        limits = f"{signed(row.points)} points\n({signed(row.points_low)} to {signed(row.points_high)})"
+        dice = row.dice if isinstance(row.dice, str) else limits
+        axes.text(row.factor * 1.1, place, said, va="center", fontsize=9)
+        axes.text(380, place, dice, va="center", ha="right", fontsize=9)
+    axes.text(380, -0.75, "Dice", ha="right", fontsize=9)
+    axes.set(xscale="log", xlabel="Carbon, times (log scale)", xlim=(1, 400))
     axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     axes.minorticks_off()
     axes.invert_yaxis()
@@ -363,32 +363,6 @@ def from_the_best(study: WidthStudy) -> pd.DataFrame:
     return table.assign(best=table["filters"].astype(str).isin(study.candidates.could_be_best))
 
 
-def what_moves_carbon(evidence: Evidence) -> pd.DataFrame:
-    """By what factor each decision moves the carbon of a training, the weightiest first, and the points of Dice."""
-    grids = evidence.choices_on_grids["g_per_kwh"]
-    frontier, recipes = evidence.answer.frontier, evidence.recipes["lidc"].iloc[0]
-    again = claims.rerun(evidence, 4)
-    short, long = frontier.query("filters == 8 and epochs in (10, 40)").to_dict("records")
-    width, recipe = evidence.bootstrap.difference(*evidence.extremes), recipes["difference"]
-
-    def points(difference: float) -> str:
-        return f"{signed(100 * difference)} points"
-
-    rows = [
-        ("grid: Norway to Poland", grids.max() / grids.min(), "as it is"),
-        ("machine: GPU to two cores", again.energy_kwh / again.energy_kwh_first, "not compared"),
-        ("width: F = 4 to 64", claims.growth(evidence, "energy_kwh"), points(width.estimate)),
-        (
-            "length: 10 to 40 epochs",
-            long["energy_wh"] / short["energy_wh"],
-            points(long["test_dice"] - short["test_dice"]),
-        ),
-        ("recipe: efficient to usual", recipes["reference_kwh"] / recipes["efficient_kwh"], points(-recipe)),
-        ("the same again", claims.energy_spread(evidence), f"± {100 * evidence.seed_sd.max():.1f} points"),
-    ]
-    return pd.DataFrame(rows, columns=["what", "factor", "dice"]).sort_values("factor", ascending=False)
-
-
 def copycat(evidence: Evidence) -> pd.DataFrame:
     """The copycat's Dice under both splits, with the means and that of two readers."""
     table, readers = evidence.statistics["copycat dice"], evidence.statistics["slice dice"].set_index("size")["mean"]
@@ -399,7 +373,7 @@ PICTURES = {
     "growth": Picture(growth, lambda e: e.systems, (4.5, 3.4)),
     "dice-carbon": Picture(dice_carbon, lambda e: e.widths),
     "differences": Picture(differences, from_the_best, (4.5, 3.0)),
-    "movers": Picture(movers, what_moves_carbon, (4.5, 3.0)),
+    "movers": Picture(movers, lambda e: e.answer.movers, (4.5, 3.4)),
     "frontier": Picture(frontier, lambda e: e.answer.frontier, (4.5, 3.8)),
     "step-sizes": Picture(step_sizes, lambda e: e.answer.step_sizes, (4.5, 4.4)),
     "paths": Picture(paths, lambda e: e.answer.paths_gpu, (4.5, 5.2)),

@@ -154,15 +154,15 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     **SHARED,
     "parameters": lambda e: parameters(e.root),
     "family": family,
-    "trials": lambda e: printed(e.trials.sort_values(["filters", "learning_rate", "augment"]), {
+    "trials": lambda e: printed(e.answer.trials.sort_values(["filters", "learning_rate", "augment"]), {
         "F": "filters", "Step size": lambda row: f"{row.learning_rate:g}",
         "Augmented": lambda row: "yes" if row.augment else "no", "Machine": "machine", "Dice": "val_dice",
         "Energy, Wh": "energy_kwh", "How known": "known",
     }),
-    "recipes-lidc": lambda e: recipes(e.recipes["lidc"]),
-    "recipes-phantom": lambda e: recipes(e.recipes["phantom"]),
+    "recipes-lidc": lambda e: recipes(e.answer.recipes_lidc),
+    "recipes-phantom": lambda e: recipes(e.answer.recipes_phantom),
     "yardsticks": yardsticks,
-    "everything": lambda e: printed(e.everything, {
+    "everything": lambda e: printed(e.answer.everything, {
         "Study": "title", "Runs": "runs", "Attempts": "attempts", "Machine": "machine", "Energy, Wh": "energy_kwh",
         "CO₂eq, g": "carbon_g", "How known": "known",
     }),

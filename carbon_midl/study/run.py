@@ -288,7 +288,7 @@ def describe_environment() -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
-        "memory_gb": round(memory_bytes() / 1e9, 1),
+        "memory_gb": round(memory_bytes() / 2**30, 1),
         "gpu": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
         "system": platform.system(),
     }

@@ -55,10 +55,6 @@ def with_losses(column: str, width: int, more: float) -> Callable[[Evidence], di
     return change
 
 
-def with_recipes(crops: str = "lidc", **columns: Any) -> Callable[[Evidence], dict[str, Any]]:
-    return lambda e: {"recipes": e.recipes | {crops: e.recipes[crops].assign(**columns)}}
-
-
 def with_tuned(within: float) -> Callable[[Evidence], dict[str, Any]]:
     return lambda e: {"published": SimpleNamespace(tuned=e.published.tuned.assign(within=within, share=0.1))}
 
@@ -89,10 +85,10 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "wide-networks-are-under-fitted": with_losses("train_loss", 16, 0.1),
     "nothing-is-over-fitted": with_losses("val_loss", 64, 0.1),
     "step-size-outweighs-width": with_columns("widths", dice=lambda widths: [0.6, *widths["dice"].iloc[1:]]),
-    "step-size-at-the-edge": with_columns(
+    "step-size-at-the-edge": with_answer(
         "trials", learning_rate=lambda trials: trials["learning_rate"].replace(1e-2, 1e-4)
     ),
-    "augmentation-did-not-help": with_columns(
+    "augmentation-did-not-help": with_answer(
         "trials", val_dice=lambda trials: trials["augment"].map({True: 0.8, False: 0.7})
     ),
     "each-width-has-its-step": with_answer("step_sizes", learning_rate=1e-3),
@@ -105,10 +101,10 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "criterion-decides-most": with_answer("deciding_gpu", share=0.5),
     "paths-choose-eight-or-sixteen": with_answer("paths_gpu", filters=4),
     "all-draw-too-large": with_answer("metrics_gpu", volume_error_median=-0.1),
-    "recipes-have-equal-dice": with_recipes(difference_low=-0.03, difference_high=-0.01),
-    "efficient-takes-half": with_recipes(share=0.6),
-    "recipe-outweighs-width": with_recipes(efficient_kwh=1.0),
-    "recipes-on-phantoms-are-estimated": with_recipes("phantom", known="measured"),
+    "recipes-have-equal-dice": with_answer("recipes_lidc", difference_low=-0.03, difference_high=-0.01),
+    "efficient-takes-half": with_answer("recipes_lidc", share=0.6),
+    "recipe-outweighs-width": with_answer("recipes_lidc", efficient_kwh=1.0),
+    "recipes-on-phantoms-are-estimated": with_answer("recipes_phantom", known="measured"),
     "network-like-a-reader": with_columns("yardsticks", reader_dice=lambda slices: slices["reader_dice"] / 2),
     "copycat-gains-by-the-leak": lambda e: {
         "statistics": e.statistics | {"copycat": e.statistics["copycat"].assign(estimate=0.5)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from carbon_midl.book.evidence import COLLECTION_PAGE
-from carbon_midl.lidc.statistics import COLLECTION, read_statistics
+from carbon_midl.study.results import COLLECTION, read_statistics
 from studies.collection_page import write
 from tests.book.conftest import ROOT
 

@@ -145,7 +145,7 @@ def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidenc
         if manifest["crops"]["slices"] == evidence.manifest["crops"]["slices"]:
             kwh += pd.read_csv(path)["energy_whole_run_kwh"].sum() + manifest["abandoned"]["energy_kwh"]
     assert everything(ROOT, evidence.manifest)["energy_kwh"].sum() == pytest.approx(kwh)
-    assert set(evidence.everything["known"]) == {"estimated", "partly estimated"}
+    assert set(evidence.answer.everything["known"]) == {"estimated", "partly estimated"}
 
 
 def test_the_leak_compares_one_training_under_both_splits(evidence: Evidence) -> None:

@@ -265,12 +265,11 @@ def test_answer_and_picture_stay_in_view(opened: "Page", width: int, height: int
         if not control.is_visible():
             continue
         opened.evaluate("scrollTo(0, 0)")
-        control.evaluate("control => control.focus()")
-        top = (control.bounding_box() or {})["y"]
-        for box in (opened.locator(part).bounding_box() or {} for part in seen):
-            assert box["y"] >= 0
-            assert box["y"] + box["height"] <= height
-            assert width >= 640 or (box["height"] <= 200 and box["y"] + box["height"] <= top)
+        focused = control.evaluate("control => { control.focus(); return control.getBoundingClientRect().top; }")
+        for part in seen:
+            box = opened.locator(part).evaluate("part => part.getBoundingClientRect().toJSON()")
+            assert 0 <= box["top"] < box["bottom"] <= height
+            assert width >= 640 or (box["height"] <= 200 and box["bottom"] <= focused)
     opened.set_viewport_size(size)
 
 

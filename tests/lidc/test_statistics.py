@@ -15,9 +15,9 @@ from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.lidc.annotations import Ratings, patients_with_nodules, read_scans
 from carbon_midl.lidc.masks import reader_masks, window_around
-from carbon_midl.lidc.statistics import COLLECTION, read_statistics
 from carbon_midl.measures import mean_over_patients, median_over_patients
 from carbon_midl.metrics import dice
+from carbon_midl.study.results import COLLECTION, read_statistics
 from carbon_midl.training.data import parse_target
 from studies import collection
 from studies.collection import FRAME_PX, Outlines, copycat, leak, measure, outlines_of
