@@ -6,8 +6,11 @@ for (const summary of document.querySelectorAll("nav details > summary")) {
   }
 }
 // What is wider than the page shows it: the style fades the side on which there is more.
-for (const box of document.querySelectorAll(".pst-scrollable-table-container, .highlight > pre")) {
-  const mark = () => box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+for (const box of document.querySelectorAll(".pst-scrollable-table-container, .highlight > pre, .cell_output")) {
+  const mark = () => {
+    const more = box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    if (more) box.tabIndex = 0; // for the keyboard
+  };
   box.addEventListener("scroll", mark, { passive: true });
   new ResizeObserver(mark).observe(box);
 }
