@@ -616,7 +616,7 @@ function draw(place, view) {
   const svg = element(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": words },
-    ...axes(x, y, frame, `Carbon ${spentOn(view)} (CO₂eq${narrow ? ", log" : ", log scale"})`),
+    ...axes(x, y, frame, narrow ? `CO₂eq ${spentOn(view)} (log)` : `Carbon ${spentOn(view)} (CO₂eq, log scale)`),
     ...limits(view, x, y, frame, reachable),
     ...ghosts(view, x, y),
     frontierLine(view, x, y),
@@ -758,7 +758,7 @@ function byTheHour({ study, sample, factors }) {
   const gone = cost.findIndex((_, place) => was[place] && faster(place) >= 0);
   if (gone < 0) return "";
   const [one, other] = [gone, faster(gone)].map((place) => ({ name: widthName(study.widths[place]), time: significant(durationS[place]) }));
-  return `The embodied share takes ${one.name} off the frontier: it emits less than ${other.name} but trains for longer, ${one.time} against ${other.time}${NBSP}s, and the share goes by the hour.`;
+  return `The embodied share takes ${one.name} off the frontier: its electricity emits less than that of ${other.name}, but it trains for longer, ${one.time} against ${other.time}${NBSP}s, and the share goes by the hour.`;
 }
 
 const REASONS = {
