@@ -176,6 +176,14 @@ class Candidates:
         vars(other)["lower_limits"] = self.lower_limits  # of the performance, which is the same
         return other
 
+    def with_uses(self, use_kwh: np.ndarray, uses: int) -> "Candidates":
+        """The same candidates, each used ``uses`` times at ``use_kwh`` before PUE, shape (n,), on top of training."""
+        if not isinstance(uses, int) or uses < 0:
+            raise InputError(f"uses: found {uses!r}, expected a whole number from 0.")
+        if self.energy_kwh is None or self.factors is None or uses == 0:
+            return self
+        return replace(self, energy_kwh=self.energy_kwh + uses * use_kwh[:, None, None]).recosted(self.factors)
+
 
 @dataclass(frozen=True)
 class Columns:
