@@ -15,7 +15,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, product, starmap
@@ -27,19 +26,18 @@ from nbformat import v4, writes
 COURSE = "book/course"
 _SOLUTION = re.compile(r"^:::\{dropdown\} Solution\n(.*?)^:::$\n?", re.M | re.S)
 _CODE = re.compile(r"^```(?:python|\{check\} ([^\n]*))\n(.*?)^```$\n?", re.M | re.S)
-_EXERCISE = re.compile(r"^\*\*(\d+)\.\*\*", re.M)
 _LINE = re.compile(r"^( *)([\w., ]+= )?.*# SOLUTION$", re.M)
 _PAGE_ONLY = re.compile(r"^\{download\}.*\n\n|^:{3,}.*\n", re.M)
 _ROLE = re.compile(r"\{\w+\}`(?:([^`<]+) <)?([^`>]+)>?`")
 _OTTER = "# ASSIGNMENT CONFIG\ntests: {ok_format: false}\nexport_cell: {pdf: false, run_tests: false}"
 _RUN = """\
-import contextlib, io, json, sys
+import contextlib, io, json, sys, time
 printed = []
 for piece in json.load(sys.stdin):
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(compile(piece, piece, "exec"))
     printed.append(out.getvalue().rstrip())
-json.dump(printed, sys.stdout)
+json.dump([printed, f"{time.process_time():.0f}"], sys.stdout)
 """
 _CHECK = """\
 try:
@@ -70,14 +68,14 @@ class Lab:
     """A lab that has run."""
 
     def __init__(self, source: Path) -> None:
-        started, self.source = time.monotonic(), source
+        self.source = source
         self.pieces = list(_pieces(source.read_text(encoding="utf-8")))
         code = json.dumps([piece.code if piece.kind != "prose" else "" for piece in self.pieces])
         options: dict[str, Any] = {"cwd": source.parent, "capture_output": True, "encoding": "utf-8"}
         done = subprocess.run([sys.executable, "-c", _RUN], input=code, check=False, **options)
         if done.returncode:
             raise RuntimeError(f"{source}: {done.stderr}")
-        self.printed, seconds = json.loads(done.stdout), f"{time.monotonic() - started:.0f}"
+        self.printed, seconds = json.loads(done.stdout)
         self.pieces = [piece._replace(text=piece.text.replace("{{ seconds }}", seconds)) for piece in self.pieces]
 
     def page(self) -> str:
@@ -141,7 +139,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
             if body:
                 kind, types = ("code", []) if answers is None else ("check", re.findall(r"(\w+): (\w+)", answers))
                 yield _Piece(kind, "".join(starmap(_type_check, types)) + body, bool(place % 2), exercise)
-            exercise = (_EXERCISE.findall(prose) or [exercise])[-1]
+            exercise = (re.findall(r"^\*\*(\d+)\.\*\*", prose, re.M) or [exercise])[-1]
             if prose.strip():
                 yield _Piece("prose", prose, bool(place % 2), exercise)
 

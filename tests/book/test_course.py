@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +12,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from book._ext.labs import run_labs
 from tests.book.conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from labs import Lab, run_labs  # noqa: E402
 
 COURSE = ROOT / "book" / "course"
 SOURCES = sorted(COURSE.glob("lab-*.md"))
@@ -41,8 +38,8 @@ WRONG_TURNS = [
     ("lab-budget", "3", "chosen = [choose(candidates, NonInferior(m)).chosen for m in (0.5, 0.9, 0.95, 0.99)]", 1,
      "Half a point of Dice is 0.005"),
     ("lab-budget", "4", "again = 84\ndrawn = 'patients'", 2, "a share between 0 and 1; found 84.*by seed"),
-    ("lab-budget", "5", "where = {}\ntested = read_candidates(recorded('lidc'), Columns(performance='test_dice_patients'))",
-     1, "You have looked at all of them"),
+    ("lab-budget", "5", "where, on_test = {}, Columns(performance='test_dice_patients')\n"
+     "tested = read_candidates(recorded('lidc'), on_test)", 1, "You have looked at all of them"),
     ("lab-flaw", "1", "by_patient = by_slice", 1, "hand `patients` over"),
     ("lab-flaw", "2", "gain = dice[8].mean() - dice[4].mean()\nspread = dice[4].max() - dice[4].min()\nturned = 17", 1,
      "Right.*the pairs in which the claim holds"),
@@ -118,3 +115,85 @@ def test_a_solved_notebook_has_all_marks_and_a_blank_one_none(
         assert len(said[exercise]) - said[exercise].count("Right.") == marks
         assert re.search(told, " ".join(said[exercise])), said[exercise]
         assert "Traceback" not in str(said)
+
+
+@pytest.mark.slow
+def test_otter_grader_marks_what_students_hand_in(out: Path, tmp_path: Path) -> None:
+    def otter(*arguments: object) -> None:
+        subprocess.run([sys.executable, "-m", "otter", *map(str, arguments)], cwd=tmp_path, check=True, stdout=-3)
+
+    name = "lab-countries"
+    otter("assign", out / "otter" / f"{name}.ipynb", "made")
+    own = cells(tmp_path / "made" / "student" / f"{name}.ipynb")  # asks for the same answers
+    asked = [cell.source for cell in cells(out / f"{name}.ipynb") if "= ..." in cell.source]
+    assert [cell.source for cell in own if "otter_answer_cell" in str(cell)] == asked
+    wrong = answered(out, name, "1", "places_apart, networks_apart = 3, '5'")
+    # Cells are deleted and inserted, checks among them.
+    other = [cell for cell in wrong if "# Check" not in cell.source]
+    other[2:2] = [nbformat.v4.new_code_cell("1 / 0"), nbformat.v4.new_markdown_cell("mine")]
+    blank = cells(out / f"{name}.ipynb")
+    for handed_in, marks in ((answered(out, name), 4), (wrong, 2), (other, 2), (blank, 0)):
+        notebook = nbformat.v4.new_notebook(cells=handed_in, metadata={"kernelspec": {"name": "python3"}})
+        nbformat.write(notebook, tmp_path / "handed-in.ipynb")
+        archive = next((tmp_path / "made" / "autograder").glob("*.zip"))
+        otter("run", "-a", archive, "-o", tmp_path, tmp_path / "handed-in.ipynb")
+        tests = json.loads((tmp_path / "results.json").read_text())["tests"]
+        assert sum(test.get("score", 0) for test in tests) == marks
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_a_lab_begins_and_ends_as_all_do(source: Path) -> None:
+    text = source.read_text(encoding="utf-8")
+    assert re.match(r"# Lab \d: .+\n\n\*\*Question\.\*\* .+\n\n\{download\}`.*\n\n- \*\*Objective:\*\* [1-6], ", text)
+    # On a line of its own, which a link to Binder is put behind.
+    assert re.search(rf"^\{{download\}}`.*labs/{source.stem}\.ipynb>`$", text, re.MULTILINE)
+    for part in ("- **Before:** ", "- **Hand in:** ", "**To discuss.** ", "**Take away.** "):
+        assert text.count(f"\n{part}") == 1
+    exercises = re.findall(r"^\*\*(\d)\.\*\*", text, re.MULTILINE)
+    assert exercises == [str(number) for number in range(1, len(exercises) + 1)]
+    assert text.count(":::{dropdown} Solution") == len(exercises)
+    whole, reading, each, discussion = minutes(source.stem)
+    assert whole == reading + sum(each) + discussion
+    assert len(each) == len(exercises)
+
+
+def minutes(name: str) -> tuple[int, int, list[int], int]:
+    whole, reading, each, discussion = TIME.findall((COURSE / f"{name}.md").read_text(encoding="utf-8"))[0]
+    return int(whole), int(reading), [int(one) for one in each.split(", ")], int(discussion)
+
+
+def test_the_plans_add_up() -> None:
+    index = (COURSE / "index.md").read_text(encoding="utf-8")
+    plans = [section for section in index.split("\n## ") if section.partition("\n")[0].endswith("90 minutes")]
+    lessons = [lesson for plan in plans for lesson in re.split(r"\*\*Lesson \d\*\*", plan) if "\n| 0–" in lesson]
+    assert len(lessons) == 4
+    for lesson in lessons:
+        found = re.findall(r"^\| (\d+)–(\d+) (.*)$", lesson, re.MULTILINE)
+        rows = [(int(start), int(end), row) for start, end, row in found]
+        assert [start for start, *_ in rows] == [0, *(end for _, end, _ in rows[:-1])]
+        assert rows[-1][1] == 90
+        for start, end, row in rows:
+            for lab in re.findall(r"\{doc\}`(lab-\w+)` \|", row):
+                assert end - start == minutes(lab)[0], row
+
+
+def test_what_labs_load_is_there_on_windows() -> None:
+    texts = "".join(source.read_text(encoding="utf-8") for source in SOURCES)
+    loaded = set(re.findall(r"^from carbon_midl.*", texts, re.MULTILINE))
+    hidden = "import sys; sys.modules.update(dict.fromkeys(['fcntl', 'resource', 'pwd', 'grp', 'termios']))"
+    meter = "from carbon_midl.footprint.sensors import CpuEstimate; assert CpuEstimate(1, 1.0).read() >= 0"
+    program = "\n".join([hidden, *sorted(loaded), meter])
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_course_has_a_lab_for_each_aim_and_a_question_for_each_chapter() -> None:
+    index = (COURSE / "index.md").read_text(encoding="utf-8")
+    aims = {re.findall(r"Objective:\*\* (\d)", source.read_text(encoding="utf-8"))[0] for source in SOURCES}
+    assert aims == set(re.findall(r"^(\d)\. .*$", index, re.MULTILINE)) == set("123456")
+    for source in SOURCES:
+        assert f"{{doc}}`{source.stem}`" in index
+        assert f"{{doc}}`{source.stem}`" in (COURSE / "instructors.md").read_text(encoding="utf-8")
+    quiz = index.split("## A quiz a chapter")[1]
+    quizzed = re.findall(r"\(\{doc\}`\.\./(\w+)`\)\n:::", quiz)
+    assert quiz.count(":::{dropdown}") == len(quizzed)
+    assert set(quizzed) >= {"motivation", "data", "experiment", "measuring", "frontier", "results", "selection"}
