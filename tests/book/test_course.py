@@ -15,6 +15,7 @@ import pytest
 from book._ext.labs import run_labs
 from tests.book.conftest import ROOT
 
+pytestmark = pytest.mark.xdist_group("labs")
 COURSE = ROOT / "book" / "course"
 SOURCES = sorted(COURSE.glob("lab-*.md"))
 TIME = re.compile(r"\*\*Time:\*\* (\d+) minutes: reading (\d+), exercises ([\d, ]+), discussion (\d+)\.")
