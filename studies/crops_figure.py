@@ -41,7 +41,7 @@ def draw(axes: Any, image: NDArray[Any], outlines: list[tuple[NDArray[np.bool_],
     for mask, colour in outlines:
         if mask.any():
             axes.contour(mask, [0.5], colors=[colour], linewidths=1)
-    axes.set_title(title, fontsize=8, pad=2)
+    axes.set_title(title, fontsize=9, pad=2)
     axes.set_axis_off()
 
 
@@ -65,7 +65,7 @@ def main() -> None:
     shown = by_rank[np.linspace(0, len(by_rank) - 1, COLUMNS * GROUPS).round().astype(int)]
 
     mpl.rcdefaults()  # not the user's style, which may need LaTeX
-    figure = Figure(figsize=(5.6, 9.2), layout="constrained")
+    figure = Figure(figsize=(4.5, 7.5), layout="constrained")
     panels = figure.subplots(2 * GROUPS, COLUMNS)
     for number, place in enumerate(shown):
         above, below = (panels[2 * (number // COLUMNS) + row, number % COLUMNS] for row in (0, 1))
@@ -76,7 +76,7 @@ def main() -> None:
         narrow, wide = scores[:, place]
         draw(below, image, [(masks[0][place], NARROW), (masks[1][place], WIDE)], f"Dice {narrow:.2f}, {wide:.2f}")
     with replaced(options.out) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, pil_kwargs={"optimize": True})
+        figure.savefig(temporary, format="png", dpi=200, pil_kwargs={"optimize": True})
     print(
         f"{options.out}: slices at ranks of mean Dice, worst first: {np.round(scores.mean(axis=0)[shown], 2).tolist()}"
     )

@@ -5,6 +5,15 @@ for (const summary of document.querySelectorAll("nav details > summary")) {
     summary.setAttribute("aria-label", `Pages under ${link ? link.textContent.trim() : "this one"}`);
   }
 }
+// What is wider than the page shows it: the style fades the side on which there is more.
+for (const box of document.querySelectorAll(".pst-scrollable-table-container, .highlight > pre, .cell_output")) {
+  const mark = () => {
+    const more = box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    if (more) box.tabIndex = 0; // for the keyboard
+  };
+  box.addEventListener("scroll", mark, { passive: true });
+  new ResizeObserver(mark).observe(box);
+}
 // An entry of the references is a list item, whatever else it is.
 for (const entry of document.querySelectorAll('.citation-list[role="list"] > *')) {
   entry.setAttribute("role", "listitem");

@@ -128,24 +128,16 @@ function scaled(values, among = values.map(() => true)) {
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
 // From energy and time to carbon, as carbon_midl/selection/candidates.py.
 
-/** gCO2eq of energy before PUE and of the hours of use. */
-function carbonGrams(energyKwh, durationS, factors) {
-  return energyKwh * (factors.pue * factors.gPerKwh) + (factors.embodied / 3600) * durationS;
+/** gCO2eq of training a width, by its energy before PUE and its hours, and of the energy of its uses. */
+function carbonGrams(width, energyKwh, durationS, { gPerKwh, pue, embodied, uses }) {
+  return (energyKwh + uses * width.use_kwh) * (pue * gPerKwh) + (embodied / 3600) * durationS;
 }
 
 /** The factors of the settings: a grid is a place of the table, or its intensity as a number. */
 export function factorsOf(settings, study) {
   const place = study.grids.find((grid) => grid.code === settings.grid);
-  return {
-    gPerKwh: place ? place.g_per_kwh : Number(settings.grid),
-    pue: settings.pue,
-    embodied: settings.embodied,
-  };
-}
-
-/** The factors under which the study was recorded. */
-function recordedFactors(study) {
-  return { gPerKwh: study.recorded.g_per_kwh, pue: study.recorded.pue, embodied: 0 };
+  const { pue, embodied, uses = 0 } = settings;
+  return { gPerKwh: place ? place.g_per_kwh : Number(settings.grid), pue, embodied, uses };
 }
 
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,7 +181,9 @@ export function drawnMeans(study, count, seed) {
 
 /** What a criterion looks at: the means, with the cost under these factors. */
 export function sampleOf(study, found, factors) {
-  const cost = found.energyKwh.map((energy, place) => carbonGrams(energy, found.durationS[place], factors));
+  const cost = study.widths.map((width, place) =>
+    carbonGrams(width, found.energyKwh[place], found.durationS[place], factors),
+  );
   return { ...found, study, cost };
 }
 
@@ -232,7 +226,7 @@ export function choose(study, factors, name, settings) {
   const level = largest(utility);
   return {
     chosen,
-    runnerUp: chosen < 0 ? -1 : runnerUpTo(chosen, study, factors, name, settings),
+    runnerUp: chosen < 0 || study.widths.length < 2 ? -1 : runnerUpTo(chosen, study, factors, name, settings),
     tied: level.flatMap((is, place) => (is && place !== chosen ? [place] : [])),
     scores: scoresOf(name, sample, settings),
     sample,
@@ -265,7 +259,6 @@ export function sharesOf(study, draws, factors, name, settings) {
 }
 
 function runnerUpTo(chosen, study, factors, name, settings) {
-  if (study.widths.length < 2) return -1;
   const rest = without(study, chosen);
   const sample = sampleOf(rest, observedMeans(rest), factors);
   const place = pick(CRITERIA[name].utility(sample, settings), sample);
@@ -293,6 +286,7 @@ export const REFUSALS = {
   margin: (value) => (value >= 0 && value < 1 ? "" : "A margin is a number from 0 to below 1."),
   weight: (value) => (value >= 0 && value <= 1 ? "" : "A weight is a number from 0 to 1."),
   price: (value) => (value >= 0 && value < Infinity ? "" : "A price is a number from 0."),
+  uses: (value) => (Number.isInteger(value) && value >= 0 ? "" : "Crops are a whole number from 0."),
 };
 
 /** Settings of an address's fragment; what it lacks, or what cannot be, is as at the start. */
@@ -337,11 +331,11 @@ function significant(value, digits = 3) {
   return rounded.toLocaleString("en", options).replace("-", MINUS);
 }
 
-/** Grams of CO2 equivalent in mg, g or kg. */
+/** Grams of CO2 equivalent in mg, g, kg or t. */
 function carbonText(grams, write = significant) {
-  if (Math.abs(grams) < 1 && grams !== 0) return `${write(grams * 1e3)}${NBSP}mg`;
-  if (Math.abs(grams) >= 1e3) return `${write(grams / 1e3)}${NBSP}kg`;
-  return `${write(grams)}${NBSP}g`;
+  const units = [[1e6, "t"], [1e3, "kg"], [grams ? 1 : 0, "g"], [0, "mg"]];
+  const [least, unit] = units.find(([from]) => Math.abs(grams) >= from);
+  return `${write(grams / (least || (grams ? 1e-3 : 1)))}${NBSP}${unit}`;
 }
 
 /** Grams that were set, not computed: 50 mg, not 50.0 mg. */
@@ -364,14 +358,20 @@ function percentText(share) {
   return `${Math.round(100 * share)}${NBSP}%`;
 }
 
+/** A share of draws: no number of them shows that something always happens, or never. */
+function shareText(share, [more, less] = ["more than", "less than"]) {
+  if (share >= 0.995) return `${more} ${percentText(0.99)}`;
+  return share < 0.005 ? `${less} ${percentText(0.01)}` : percentText(share);
+}
+
 /** The name of a width. */
 function widthName(width) {
   return `F${NBSP}=${NBSP}${width.name}`;
 }
 
-/** A setting as it was set, at most three digits. */
-function plainText(value) {
-  return String(Number(value.toPrecision(3)));
+/** A setting as it was set, at most so many digits. */
+function plainText(value, digits = 3) {
+  return String(Number(value.toPrecision(digits)));
 }
 
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -388,7 +388,8 @@ function connect(form, study, settings, changed) {
   const grid = form.querySelector("#explorer-grid");
   criterion.append(...study.criteria.map(({ name, label }) => new Option(label, name)));
   const places = study.grids.map(({ code, name, g_per_kwh: grams }) => new Option(`${name}, ${significant(grams)} g/kWh`, code));
-  grid.append(...places, new Option("a number of my own", OWN));
+  const listed = [places.slice(0, study.common), [new Option("a number of my own", OWN)], places.slice(study.common)];
+  grid.append(...["Often compared", "Another", "All countries"].map((label, at) => html("optgroup", { label }, ...listed[at])));
 
   const fields = Object.entries(ranges(study)).map(([name, range]) =>
     numberField(form.querySelector(`[data-setting="${name}"]`), name, range, (value) => {
@@ -408,12 +409,12 @@ function connect(form, study, settings, changed) {
     criterion.value = now.criterion;
     grid.value = place ? now.grid : OWN;
     const values = { ...now, intensity: place ? place.g_per_kwh : Number(now.grid) };
-    for (const field of fields) {
-      field.show(values[field.name]);
-      field.hide(Object.values(OPTION_OF).includes(field.name) && OPTION_OF[now.criterion] !== field.name);
+    for (const { name, show: showValue, hide } of fields) {
+      const elsewhere = Object.values(OPTION_OF).includes(name) && OPTION_OF[now.criterion] !== name;
+      hide(elsewhere || !(name in values)); // without a record of use there are no uses
+      if (name in values) showValue(values[name]);
     }
-    const { assumption } = study.criteria.find(({ name }) => name === now.criterion);
-    form.querySelector("#explorer-assumption").textContent = `Assumes: ${assumption}`;
+    for (const each of form.querySelectorAll("[data-criterion]")) each.hidden = each.dataset.criterion !== now.criterion;
   };
   show(settings);
   return show;
@@ -425,18 +426,21 @@ function ranges(study) {
   const { low, high } = study.grams;
   const grids = study.grids.map((grid) => grid.g_per_kwh);
   return {
-    intensity: { low: 0, high: Math.ceil(Math.max(...grids) / 50) * 50, step: 1 },
-    pue: { low: 1, high: 2.5, step: 0.01 },
+    intensity: { low: 0, high: Math.ceil(Math.max(...grids) / 50) * 50, step: 1, unit: "g/kWh" },
+    pue: { low: 1, high: 2.5, step: 0.01, unit: "times the energy" },
     embodied: {
       low: 0,
       high: 40,
       step: 0.1,
+      unit: "g CO₂eq an hour",
       hint: () => `Making an ${device.name.split(" 80GB")[0]}, shared out over ${device.years} years: ${significant(device.g_per_h)} an hour.`,
     },
-    budget: { low, high, log: true, hint: inGrams },
-    margin: { low: 0, high: 0.1, step: 0.001 },
-    weight: { low: 0, high: 1, step: 0.01 },
-    price: { low: low / 100, high, log: true, hint: inGrams },
+    budget: { low, high, log: true, unit: "g CO₂eq", hint: inGrams },
+    margin: { low: 0, high: 0.1, step: 0.001, unit: "of Dice" },
+    weight: { low: 0, high: 1, step: 0.01, unit: "for Dice, the rest for thrift" },
+    price: { low: low / 100, high, log: true, unit: "g CO₂eq a point", hint: inGrams },
+    // Logarithmic from one crop on, and none before it.
+    uses: { low: 1, high: 1e9, log: true, whole: true, unit: "crops", hint: (value) => (value ? `${value.toLocaleString("en")}, each at its width's energy of use.` : "Training alone.") },
   };
 }
 
@@ -453,35 +457,34 @@ function numberField(box, name, range, changed) {
   number.step = range.step ?? "any";
   const fromStop = (stop) => {
     if (!range.log) return Number((range.low + stop * range.step).toPrecision(12));
-    return Number((range.low * (range.high / range.low) ** (stop / stops)).toPrecision(3));
+    if (range.whole && stop === 0) return 0;
+    const value = Number((range.low * (range.high / range.low) ** (stop / stops)).toPrecision(3));
+    return range.whole ? Math.round(value) : value;
   };
   const toStop = (value) => {
     if (!range.log) return (value - range.low) / range.step;
     return (stops * Math.log(Math.max(value, range.low) / range.low)) / Math.log(range.high / range.low);
   };
   let current = range.low;
-  const say = (problem) => {
+  /** Under the number what is wrong with it or what it means; with the slider, its value with the unit. */
+  const say = (problem = "") => {
     number.setAttribute("aria-invalid", String(Boolean(problem)));
     box.classList.toggle("explorer-refused", Boolean(problem));
     said.textContent = problem || (range.hint ? range.hint(current) : "");
-  };
-  const place = (value) => {
-    slider.value = String(Math.round(toStop(value)));
-    slider.setAttribute("aria-valuetext", String(value));
+    slider.setAttribute("aria-valuetext", `${plainText(current, SHOWN)} ${range.unit}`);
   };
   slider.addEventListener("input", () => {
     current = fromStop(Number(slider.value));
     number.value = String(current);
-    slider.setAttribute("aria-valuetext", number.value);
-    say("");
+    say();
     changed(current);
   });
   number.addEventListener("input", () => {
     const problem = REFUSALS[name](number.valueAsNumber);
-    if (!problem) current = number.valueAsNumber;
-    say(problem);
-    if (problem) return;
-    place(current);
+    if (problem) return say(problem);
+    current = number.valueAsNumber;
+    slider.value = String(Math.round(toStop(current)));
+    say();
     changed(current);
   });
   return {
@@ -491,9 +494,9 @@ function numberField(box, name, range, changed) {
     show(value) {
       if (value === current && number.value !== "") return;
       current = value;
-      number.value = String(Number(value.toPrecision(SHOWN)));
-      place(value);
-      say("");
+      number.value = plainText(value, SHOWN);
+      slider.value = String(Math.round(toStop(value)));
+      say();
     },
   };
 }
@@ -526,7 +529,11 @@ function placeLabels(points, frame) {
   ]);
   return points.map((point) => {
     const places = BESIDE.map(([across, down, anchor]) => ({ x: point.x + across, y: point.y + down, anchor }));
-    const costs = places.map((place) => covered(box(place, point.words), taken, frame));
+    const costs = places.map((place) => {
+      const mine = box(place, point.words);
+      const outside = overlap(mine, mine) - overlap(mine, frame);
+      return taken.reduce((sum, other) => sum + overlap(mine, other), 100 * outside);
+    });
     const best = places[costs.indexOf(Math.min(...costs))];
     taken.push(box(best, point.words));
     return best;
@@ -539,11 +546,6 @@ function box({ x, y, anchor }, words) {
   return { left, right: left + width, top: y - HEIGHT, bottom: y + 3 };
 }
 
-function covered(mine, taken, frame) {
-  const outside = mine.left < frame.left || mine.right > frame.right || mine.top < frame.top || mine.bottom > frame.bottom;
-  return taken.reduce((sum, other) => sum + overlap(mine, other), outside ? 1e4 : 0);
-}
-
 function overlap(one, other) {
   const across = Math.min(one.right, other.right) - Math.max(one.left, other.left);
   const down = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
@@ -553,15 +555,17 @@ function overlap(one, other) {
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
 // From values to places on the page, and where the ticks are.
 
-/** A logarithmic axis from 1, 2 or 5 times a power of ten to another, around all positive values. */
+/** 1, 2 and 5 times every power of ten that carbon may have. */
+const MARKS = Array.from({ length: 40 }, (_, place) => place - 20).flatMap((power) => [1, 2, 5].map((factor) => factor * 10 ** power));
+
+/** A logarithmic axis from a mark to another, around all positive values. */
 function logScale(values, from, to) {
   const positive = values.filter((value) => value > 0);
-  const low = decadeStep(Math.min(...positive) / 1.1, Math.floor);
-  const high = decadeStep(Math.max(...positive) * 1.1, Math.ceil);
+  const low = MARKS.findLast((mark) => mark <= Math.min(...positive) / 1.1);
+  const high = MARKS.find((mark) => mark >= Math.max(...positive) * 1.1);
   const span = Math.log(high / low);
-  const ticks = steps(low, high);
   return {
-    ticks,
+    ticks: MARKS.filter((mark) => mark >= low && mark <= high),
     // What costs nothing stands at the edge.
     place: (value) => from + (to - from) * (value > 0 ? Math.max(Math.log(value / low) / span, 0) : 0),
   };
@@ -581,25 +585,6 @@ function linearScale(values, from, to, about = 5) {
   return { ticks, step, place: (value) => from + ((to - from) * (value - low)) / (high - low) };
 }
 
-/** The nearest of 1, 2 and 5 times a power of ten, below (floor) or above (ceil). */
-function decadeStep(value, side) {
-  const power = 10 ** Math.floor(Math.log10(value));
-  const factors = side === Math.floor ? [5, 2, 1] : [1, 2, 5, 10];
-  const fits = (factor) => (side === Math.floor ? factor * power <= value : factor * power >= value);
-  return power * (factors.find(fits) ?? (side === Math.floor ? 1 : 10));
-}
-
-function steps(low, high) {
-  const found = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-    for (const factor of [1, 2, 5]) {
-      const value = factor * 10 ** power;
-      if (value >= low * 0.999 && value <= high * 1.001) found.push(value);
-    }
-  }
-  return found;
-}
-
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
 // The picture: Dice against carbon, a point a width, as large as its place allows.
 
@@ -608,15 +593,15 @@ const NARROW = 520;
 /** A tick's number and the space around it, px. */
 const TICK_ROOM = 52;
 
-/** Draw into `place` what `view` holds; the text for those who cannot see it is `label`. */
-function draw(place, view, label) {
+/** Draw into `place`, which has its height from the style, what `view` holds. */
+function draw(place, view) {
   const width = Math.max(place.clientWidth, 280);
-  const height = Math.round(Math.min(Math.max(width * 0.56, 250), 380));
-  const frame = { left: 54, right: width - 10, top: 24, bottom: height - 44 };
+  const height = Math.max(place.clientHeight, 150);
   const narrow = width < NARROW;
+  const frame = { left: 54, right: width - 10, top: 20, bottom: height - 36 };
   const { sample, study } = view;
-  const lines = view.criterion === "budget" ? [view.settings.budget] : [];
-  const reachable = lines.filter((value) => value > Math.min(...view.ghosts) / 30 && value < Math.max(...view.ghosts) * 30);
+  const near = (value) => value > Math.min(...view.ghosts) / 30 && value < Math.max(...view.ghosts) * 30;
+  const reachable = view.criterion === "budget" ? [view.settings.budget].filter(near) : [];
   const x = logScale([...view.ranges.flat(), ...view.ghosts, ...reachable], frame.left + 14, frame.right - 14);
   const y = linearScale(study.widths.flatMap(({ low, high }) => [low, high]).concat(sample.performance), frame.bottom, frame.top);
   const points = study.widths.map((each, at) => ({
@@ -627,32 +612,36 @@ function draw(place, view, label) {
     down: [each.high, each.low].map(y.place),
   }));
   const labels = placeLabels(points, frame);
-  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-  svg.append(
-    ...axes(x, y, frame, narrow),
+  const words = `Test Dice against carbon ${spentOn(view)} on a logarithmic axis, one point a width.`;
+  const svg = element(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": words },
+    ...axes(x, y, frame, narrow ? `CO₂eq ${spentOn(view)} (log)` : `Carbon ${spentOn(view)} (CO₂eq, log scale)`),
     ...limits(view, x, y, frame, reachable),
     ...ghosts(view, x, y),
     frontierLine(view, x, y),
-    ...points.map((each, at) => point(view, at, each, labels[at])),
+    ...points.map((each, at) => point(view, at, each, labels[at], frame)),
   );
+  const focused = [...place.querySelectorAll(".explorer-width")].indexOf(document.activeElement);
   place.replaceChildren(svg);
+  if (focused >= 0) svg.querySelectorAll(".explorer-width")[focused].focus();
 }
 
-/** The picture in words. */
-function pictureText(view) {
-  const { sample, study, chosen } = view;
-  const points = study.widths.map(
-    (width, at) => `${widthName(width)} at ${carbonText(sample.cost[at])} and Dice ${diceText(sample.performance[at])}`,
-  );
-  const last = chosen < 0 ? "None is chosen." : `${widthName(study.widths[chosen])} is chosen.`;
-  return `Test Dice against carbon of one training on a logarithmic axis, one point a width: ${points.join("; ")}. ${last}`;
+/** What the carbon is of. */
+function spentOn({ factors }) {
+  return factors.uses ? "of one training and its use" : "of one training";
 }
 
-function axes(x, y, frame, narrow) {
+/** A point in words: its name, Dice and carbon. */
+function pointText({ study, sample }, at) {
+  return `${widthName(study.widths[at])}: Dice ${diceText(sample.performance[at])}, ${carbonText(sample.cost[at])} CO₂eq`;
+}
+
+function axes(x, y, frame, title) {
   const parts = [];
   for (const value of thinned(x.ticks, (frame.right - frame.left) / TICK_ROOM)) {
     const at = x.place(value);
-    parts.push(line(at, frame.top, at, frame.bottom, "explorer-grid"), text(at, frame.bottom + 17, setCarbonText(value), "middle"));
+    parts.push(line(at, frame.top, at, frame.bottom, "explorer-grid"), text(at, frame.bottom + 14, setCarbonText(value), "middle"));
   }
   const decimals = Math.max(0, -Math.floor(Math.log10(y.step) + 1e-9));
   for (const value of y.ticks) {
@@ -661,7 +650,7 @@ function axes(x, y, frame, narrow) {
   }
   const middle = (frame.left + frame.right) / 2;
   parts.push(
-    text(middle, frame.bottom + 36, narrow ? "Carbon of one training (CO₂eq, log)" : "Carbon footprint of one training (CO₂eq, log scale)", "middle"),
+    text(middle, frame.bottom + 30, title, "middle"),
     text(0, 0, "Test Dice", "middle", { transform: `translate(11 ${(frame.top + frame.bottom) / 2}) rotate(-90)` }),
   );
   return parts;
@@ -712,16 +701,20 @@ function frontierLine(view, x, y) {
   return element("path", { d: path.join(" "), class: "explorer-frontier" });
 }
 
-function point(view, at, { x, y, words, across, down }, label) {
+/** A point with its bars and name; its words show when a pointer or the keyboard is on it. */
+function point(view, at, { x, y, words, across, down }, label, frame) {
   const is = at === view.chosen ? "explorer-chosen" : view.frontier[at] ? "explorer-point" : "explorer-off";
-  const group = element("g", { class: `explorer-width ${is}` });
-  group.append(
+  const said = pointText(view, at);
+  return element(
+    "g",
+    { class: `explorer-width ${is}`, tabindex: 0, role: "img", "aria-label": at === view.chosen ? `${said}, chosen` : said },
     line(x, down[0], x, down[1]),
     line(across[0], y, across[1], y),
     element("circle", { cx: x, cy: y, r: at === view.chosen ? 8 : 5.5 }),
+    element("ellipse", { cx: x, cy: y, rx: 13, ry: 13, class: "explorer-near" }),
     text(label.x, label.y, words, label.anchor),
+    text(frame.left + 6, frame.bottom - 6, said, "start", { class: "explorer-tip" }),
   );
-  return group;
 }
 
 function line(x1, y1, x2, y2, name) {
@@ -729,42 +722,55 @@ function line(x1, y1, x2, y2, name) {
 }
 
 function text(x, y, words, anchor, more = {}) {
-  const made = element("text", { x, y, "text-anchor": anchor, ...more });
-  made.textContent = words;
+  return element("text", { x, y, "text-anchor": anchor, ...more }, words);
+}
+
+function element(name, attributes, ...content) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...content);
   return made;
 }
 
-function element(name, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+function html(name, properties, ...content) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...content);
   return made;
 }
 
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
 // The answer in words: what is chosen, why, what else, and how sure that is.
 
-/** What is chosen and why, then what would be next and how often the choice repeats. */
+/** What is chosen and why, then how often the choice repeats and what would be next. */
 function answer(view) {
   const reason = REASONS[view.criterion](view);
-  return view.chosen < 0 ? reason : [reason, level(view), otherwise(view)].filter(Boolean).join(" ");
+  const rest = view.chosen < 0 ? [] : [level(view), otherwise(view)];
+  return [reason, ...rest, byTheHour(view)].filter(Boolean).join(" ");
+}
+
+/** Which width an embodied share, which goes by the hour, takes off the frontier, and for which. */
+function byTheHour({ study, sample, factors }) {
+  const { performance, cost, durationS } = sample;
+  const before = sampleOf(study, sample, { ...factors, embodied: 0 }).cost;
+  const was = onFrontier(performance, before);
+  const faster = (place) =>
+    cost.findIndex((other, at) => before[at] > before[place] && other <= cost[place] && performance[at] >= performance[place]);
+  const gone = cost.findIndex((_, place) => was[place] && faster(place) >= 0);
+  if (gone < 0) return "";
+  const [one, other] = [gone, faster(gone)].map((place) => ({ name: widthName(study.widths[place]), time: significant(durationS[place]) }));
+  return `The embodied share takes ${one.name} off the frontier: its electricity emits less than that of ${other.name}, but it trains for longer, ${one.time} against ${other.time}${NBSP}s, and the share goes by the hour.`;
 }
 
 const REASONS = {
   best: (view) => `${name(view)} has the highest mean Dice, ${dice(view)}, and emits ${carbon(view)}.`,
 
   budget(view) {
-    const { sample, study, settings } = view;
+    const { sample, settings } = view;
     const limit = setCarbonText(settings.budget);
-    const within = study.widths.filter((_, place) => sample.cost[place] <= settings.budget);
-    if (!within.length) return beyond(view, limit);
-    const widest = within.reduce((one, other) => (Number(other.name) > Number(one.name) ? other : one));
-    const share = percentText(sample.cost[view.chosen] / settings.budget);
-    const facts = `Dice ${dice(view)} for ${carbon(view)}, ${share} of the budget`;
-    if (widest !== study.widths[view.chosen]) {
-      return `At ${limit} the widest that fits is ${widthName(widest)}, but ${name(view)} performs better: ${facts}.`;
-    }
-    const how = within.length > 1 ? `, and it performs best of the ${within.length} that fit` : "";
-    return `At ${limit} the widest that fits is ${name(view)}${how}: ${facts}.`;
+    const within = sample.cost.filter((cost) => cost <= settings.budget).length;
+    if (!within) return beyond(view, limit);
+    const how = within > 1 ? `Of the ${within} widths within ${limit}, ${name(view)} performs best` : `Only ${name(view)} is within ${limit}`;
+    return `${how}: Dice ${dice(view)} for ${carbon(view)}, ${percentText(sample.cost[view.chosen] / settings.budget)} of the budget.`;
   },
 
   noninferior(view) {
@@ -772,24 +778,16 @@ const REASONS = {
     const best = bestPlace(sample);
     const margin = plainText(settings.margin);
     if (chosen === best) {
-      if (sample.cost[chosen] <= Math.min(...sample.cost)) {
-        return `${name(view)} performs best, Dice ${dice(view)}, and emits the least, ${carbon(view)}.`;
-      }
       return `${name(view)} performs best, Dice ${dice(view)} for ${carbon(view)}, and no cheaper width was shown to be within ${margin} of it.`;
     }
     const difference = signedDice(sample.performance[chosen] - sample.performance[best]);
-    return (
-      `${name(view)} is the cheapest, ${carbon(view)}, that is not worse than the best, ${widthName(study.widths[best])}, ` +
-      `by more than ${margin}: its difference in Dice is ${difference}, with a one-sided ${percentText(CONFIDENCE)} ` +
-      `limit of ${signedDice(view.scores[chosen])}.`
-    );
+    const limit = `a one-sided ${percentText(CONFIDENCE)} limit of ${signedDice(view.scores[chosen])}`;
+    return `${name(view)} is the cheapest, ${carbon(view)}, that is not worse than the best, ${widthName(study.widths[best])}, by more than ${margin}: its difference in Dice is ${difference}, with ${limit}.`;
   },
 
-  weighted: (view) =>
-    `${name(view)} has the largest weighted sum, ${diceText(view.scores[view.chosen])}: Dice ${dice(view)} for ${carbon(view)}.`,
+  weighted: (view) => scoresMost(view, "weighted sum"),
 
-  pepr: (view) =>
-    `${name(view)} has the largest PePR-C, ${diceText(view.scores[view.chosen])}: Dice ${dice(view)} for ${carbon(view)}.`,
+  pepr: (view) => scoresMost(view, "PePR"),
 
   knee(view) {
     const points = view.scores.filter((score) => !Number.isNaN(score)).length;
@@ -813,6 +811,10 @@ const REASONS = {
   },
 };
 
+function scoresMost(view, what) {
+  return `${name(view)} has the largest ${what}, ${diceText(view.scores[view.chosen])}: Dice ${dice(view)} for ${carbon(view)}.`;
+}
+
 function beyond(view, limit) {
   const { sample, study, settings, factors } = view;
   const cheapest = sample.cost.indexOf(Math.min(...sample.cost));
@@ -829,12 +831,15 @@ function level({ tied, study }) {
 }
 
 function otherwise({ shares, chosen, runnerUp, study, draws }) {
-  const again = `On ${draws.length.toLocaleString("en")} other draws of the patients and seeds it is chosen in ${percentText(shares.chosen[chosen])}`;
-  return runnerUp < 0 ? `${again}.` : `${again}; next would be ${widthName(study.widths[runnerUp])}.`;
+  const again = `On ${draws.length.toLocaleString("en")} other draws of the patients and seeds it is chosen in ${shareText(shares.chosen[chosen])}`;
+  const none = 1 - shares.chosen.reduce((sum, share) => sum + share, 0);
+  const others = none + shares.chosen[chosen] > 0.995 ? "the other " : "";
+  const unfit = none > 0.005 ? `; in ${others}${percentText(none)} nothing fits` : "";
+  return `${again}${unfit}${runnerUp < 0 ? "" : `; the runner-up is ${widthName(study.widths[runnerUp])}`}.`;
 }
 
 function name({ study, chosen }) {
-  return widthName(study.widths[chosen]);
+  return chosen < 0 ? "nothing" : widthName(study.widths[chosen]);
 }
 
 function dice({ study, sample, chosen }) {
@@ -849,19 +854,20 @@ function carbon({ sample, chosen }) {
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
 // The same in tables: every width, and every criterion with the present settings. Cells hold the exact number, too.
 
+const SHORT = [">", "<"];
 const OPTION_TEXT = { budget: setCarbonText, margin: plainText, weight: plainText, price: setCarbonText };
 
 /** Fill the table of the widths. */
 function fillWidths(table, view) {
   const { study, sample, shares, frontier, chosen, scores } = view;
-  table.caption.textContent = `Every width with these settings (${study.n}): Dice with its 95 % interval over patients and seeds, mean carbon of one training (energy ${study.energy}), and the share of ${view.draws.length.toLocaleString("en")} draws of patients and seeds in which the width is on the frontier, and is chosen.`;
+  table.caption.textContent = `Every width with these settings (${study.n}): Dice with its 95 % interval over patients and seeds, mean carbon ${spentOn(view)} (energy ${study.energy}), and the share of ${view.draws.length.toLocaleString("en")} draws of patients and seeds in which the width is on the frontier, and is chosen.`;
   const rows = study.widths.map((width, place) => {
     const cells = [
       ["th", [width.name]],
       ["td", [exact(sample.performance[place], diceText(sample.performance[place])), mark(`${diceText(width.low)}–${diceText(width.high)}`)]],
       ["td", [exact(sample.cost[place], carbonText(sample.cost[place]))]],
-      ["td", [frontier[place] ? "yes" : "no", mark(percentText(shares.frontier[place]))]],
-      ["td", [exact(shares.chosen[place], percentText(shares.chosen[place])), place === chosen ? mark("chosen") : ""]],
+      ["td", [frontier[place] ? "yes" : "no", mark(shareText(shares.frontier[place], SHORT))]],
+      ["td", [exact(shares.chosen[place], shareText(shares.chosen[place], SHORT)), place === chosen ? mark("chosen") : ""]],
     ];
     const made = row(cells, place === chosen);
     Object.assign(made.dataset, { width: width.name, frontier: String(frontier[place]), score: String(scores[place]) });
@@ -879,51 +885,30 @@ function fillCriteria(table, view) {
     const found = here ? view : choose(study, factors, name, settings);
     const option = OPTION_OF[name];
     const title = ["th", [label, option ? mark(OPTION_TEXT[option](settings[option])) : ""]];
-    if (found.chosen < 0) return row([title, ["td", ["none"]], ["td", ["–"]], ["td", ["–"]], ["td", ["–"]]], here);
-    const again = (here ? view.shares : sharesOf(study, draws, factors, name, settings)).chosen[found.chosen];
-    const { performance, cost } = found.sample;
-    return row(
-      [
-        title,
-        ["td", [`F\u00a0=\u00a0${study.widths[found.chosen].name}`]],
-        ["td", [exact(performance[found.chosen], diceText(performance[found.chosen]))]],
-        ["td", [exact(cost[found.chosen], carbonText(cost[found.chosen]))]],
-        ["td", [exact(again, percentText(again))]],
-      ],
-      here,
-    );
+    const place = found.chosen;
+    if (place < 0) return row([title, ...["none", "–", "–", "–"].map((words) => ["td", [words]])], here);
+    const again = (here ? view.shares : sharesOf(study, draws, factors, name, settings)).chosen[place];
+    const [dice, carbon] = [found.sample.performance[place], found.sample.cost[place]];
+    const numbers = [exact(dice, diceText(dice)), exact(carbon, carbonText(carbon)), exact(again, shareText(again, SHORT))];
+    return row([title, ...[widthName(study.widths[place]), ...numbers].map((cell) => ["td", [cell]])], here);
   });
   table.tBodies[0].replaceChildren(...rows);
 }
 
 function row(cells, current) {
-  const made = document.createElement("tr");
+  const made = html("tr", {}, ...cells.map(([kind, content]) => html(kind, kind === "th" ? { scope: "row" } : {}, ...content)));
   if (current) made.setAttribute("aria-current", "true");
-  for (const [kind, content] of cells) {
-    const cell = document.createElement(kind);
-    if (kind === "th") cell.scope = "row";
-    cell.append(...content);
-    made.append(cell);
-  }
   return made;
 }
 
-function exact(value, words) {
-  const made = document.createElement("data");
-  made.value = String(value);
-  made.textContent = words;
-  return made;
-}
-
-function mark(words) {
-  const made = document.createElement("small");
-  made.textContent = words;
-  return made;
-}
+const exact = (value, words) => html("data", { value: String(value) }, words);
+const mark = (words) => html("small", {}, words);
 
 // ──────────────────────────────────────────────────────────────────────────────────────────────────
 // The explorer: settings in, choice out, every time something moves.
 
+/** The grid on which a reader guesses what the start's budget buys. */
+const GUESSED = "NO";
 const DRAWS = 1000;
 const SEED = 1;
 /** How long nothing must move, in ms, before the answer is read aloud. */
@@ -932,9 +917,10 @@ const PAUSE = 500;
 /** Everything that the picture, the sentence and the tables say of these settings. */
 function viewOf(study, draws, settings) {
   const factors = factorsOf(settings, study);
+  const recorded = { gPerKwh: study.recorded.g_per_kwh, pue: study.recorded.pue, embodied: 0, uses: 0 };
   const found = choose(study, factors, settings.criterion, settings);
-  const costs = study.widths.map(({ trainings }) =>
-    trainings.map((training) => carbonGrams(training.energy_kwh, training.duration_s, factors)),
+  const costs = study.widths.map((width) =>
+    width.trainings.map((training) => carbonGrams(width, training.energy_kwh, training.duration_s, factors)),
   );
   return {
     ...found,
@@ -946,7 +932,7 @@ function viewOf(study, draws, settings) {
     frontier: onFrontier(found.sample.performance, found.sample.cost),
     shares: sharesOf(study, draws, factors, settings.criterion, settings),
     ranges: costs.map((values) => [Math.min(...values), Math.max(...values)]),
-    ghosts: sampleOf(study, found.sample, recordedFactors(study)).cost,
+    ghosts: sampleOf(study, found.sample, recorded).cost,
   };
 }
 
@@ -958,12 +944,14 @@ function start(root) {
   let view;
   let pause;
 
-  const picture = () => draw(part("picture"), view, pictureText(view));
+  const picture = () => draw(part("picture"), view);
   const update = () => {
     view = viewOf(study, draws, settings);
     const said = part("answer");
     said.setAttribute("aria-busy", "true");
     said.textContent = answer(view);
+    part("short").textContent = view.chosen < 0 ? "No width fits" : pointText(view, view.chosen);
+    part("guessed").textContent = "";
     clearTimeout(pause);
     pause = setTimeout(() => said.removeAttribute("aria-busy"), PAUSE);
     root.dataset.chosen = view.chosen < 0 ? "" : study.widths[view.chosen].name;
@@ -972,17 +960,29 @@ function start(root) {
     fillWidths(part("widths"), view);
     fillCriteria(part("criteria"), view);
   };
-  const show = connect(part("controls"), study, settings, (change) => {
-    settings = { ...settings, ...change };
+  const change = (some) => {
+    settings = { ...settings, ...some };
     history.replaceState(null, "", toHash(settings, study) || location.pathname + location.search);
     show(settings);
     update();
-  });
+  };
+  const show = connect(part("controls"), study, settings, change);
   addEventListener("hashchange", () => {
     settings = fromHash(location.hash, study);
     show(settings);
     update();
+    root.scrollIntoView();
   });
+  const before = viewOf(study, draws, study.start);
+  for (const guess of study.widths) {
+    const button = html("button", { type: "button" }, widthName(guess));
+    button.addEventListener("click", () => {
+      change({ ...study.start, grid: GUESSED });
+      const right = guess === study.widths[view.chosen] ? "Yes" : `Not ${widthName(guess)}`;
+      part("guessed").textContent = `${right}: there it buys ${name(view)}, and on the study's own grid ${name(before)}.`;
+    });
+    part("guesses").append(button);
+  }
   part("note").textContent = `${study.title}, ${study.n}; energy ${study.energy}. Points: widths F. Vertical bars: 95 % interval of Dice over patients and seeds; horizontal bars: range of carbon over seeds.`;
   root.hidden = false;
   update();

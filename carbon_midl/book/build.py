@@ -25,12 +25,6 @@ GENERATED = Path("book/_generated")
 LINES_QUOTED = 40
 """Of a build that failed without a warning."""
 _TITLE, _HEADING = re.compile(r"^# .*$", re.MULTILINE), re.compile(r"^#+ (.*)$", re.MULTILINE)
-_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SOLUTION = re.compile(r"^:::\{dropdown\} Solution.*?^:::$", re.MULTILINE | re.DOTALL)
-_TO_ANSWER = "```python\n# your answer\n```"
-_DOWNLOAD = re.compile(r"^\{download\}.*\n\n", re.MULTILINE)
-_FENCE = re.compile(r"^:{3,}.*$\n?", re.MULTILINE)
-_ROLE = re.compile(r"\{(?:doc|ref|numref|cite:p|download)\}`([^`<]*?)(?: ?<[^`>]*>)?`")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -64,7 +58,6 @@ def prepare(shown_dir: Path, root: Path) -> None:
         write_text(out / "code" / "figures.py", inspect.getsource(figures))
         write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
         write_text(out / "reference" / "commands.md", commands_page())
-        write_labs(root / "book" / "course", out / "labs")
 
 
 def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:
@@ -99,27 +92,6 @@ def run_page(notebook: Path, title: str) -> str:
             image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
             image.setdefault("alt", f"Output of the run {title}, section {heading}")
     return str(nbformat.writes(content))
-
-
-def lab_notebook(text: str) -> str:
-    """A lab's page as a notebook without outputs: its Python in cells, a cell for each answer, its links as words."""
-    cells = []
-    for number, piece in enumerate(_PYTHON.split(_SOLUTION.sub(_TO_ANSWER, _DOWNLOAD.sub("", text)))):
-        # What is split on comes at every second place.
-        if number % 2:
-            cells.append(nbformat.v4.new_code_cell(piece.rstrip("\n")))
-        elif prose := _ROLE.sub(r"*\1*", _FENCE.sub("", piece)).strip():
-            cells.append(nbformat.v4.new_markdown_cell(prose))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"  # the same each time
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return str(nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})))
-
-
-def write_labs(course: Path, out: Path) -> None:
-    """Write each ``lab-*.md`` of ``course`` as a notebook into ``out``."""
-    for page in sorted(course.glob("lab-*.md")):
-        write_text(out / f"{page.stem}.ipynb", lab_notebook(page.read_text(encoding="utf-8")))
 
 
 def commands_page() -> str:

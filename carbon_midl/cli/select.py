@@ -7,7 +7,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ValidationError
 from typer import Argument, Option, Typer
 
 from carbon_midl.cli.command import examples, print_table
@@ -17,7 +16,6 @@ from carbon_midl.files import write_json
 from carbon_midl.footprint.grid import DEFAULT_PUE
 from carbon_midl.footprint.meter import J_PER_KWH
 from carbon_midl.footprint.uncertainty import asked_spread
-from carbon_midl.training.options import explain
 from carbon_midl.units import listed, number, significant
 
 if TYPE_CHECKING:
@@ -186,10 +184,7 @@ def _criterion(name: str, **options: float | None) -> "Criterion":
             raise InputError(f"--criterion {name}: needs --{option}, in g or the unit of the cost.")
         if value is not None:
             given[attribute] = value
-    try:
-        return CRITERIA[name](**given)
-    except ValidationError as error:
-        raise InputError(f"--criterion {name}: {explain(error, [])}") from None
+    return CRITERIA[name](**given)
 
 
 def _print_verdict(candidates: "Candidates", rule: "Criterion", choice: "Choice", found: "Uncertainty") -> None:

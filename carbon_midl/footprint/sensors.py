@@ -7,7 +7,7 @@ https://docs.kernel.org/power/powercap/powercap.html. They count each package, a
 import os
 import platform
 import re
-import resource
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -199,8 +199,13 @@ class CpuEstimate(Sensor):
 
     def _cpu_time_s(self) -> float:
         # Of this program and of its children that have ended, which psutil is not told on macOS.
-        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        total_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        try:
+            import resource
+
+            usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+            total_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        except ImportError:  # Windows, where children that have ended are not known
+            total_s = time.process_time()
         with suppress(psutil.Error, OSError):  # without /proc those that run count once they have ended
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):  # it has ended in this moment

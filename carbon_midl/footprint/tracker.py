@@ -166,6 +166,8 @@ class Tracker:
         """The window "epoch <number>", counted from 1, and one epoch to carbontracker."""
         if number < 1:
             raise InputError(f"epoch: found {number!r}, expected a whole number counted from 1")
+        if number > self._blank.epochs_planned:  # no training is stopped for a plan that was too short
+            self._blank = replace(self._blank, epochs_planned=number)
         beside = self._carbontracker.epoch() if self._carbontracker is not None else nullcontext()
         with beside, self.window(f"{EPOCH}{number}", continues):
             yield

@@ -192,6 +192,7 @@ class Candidates:
         for name, value, least in (("uses", uses, 0), ("trainings", trainings, 1)):
             if not isinstance(value, Integral) or value < least:
                 raise InputError(f"{name}: found {value!r}; expected a whole number of at least {least}.")
+        use_kwh = use_kwh if uses else np.zeros(len(self))
         known = np.isfinite(use_kwh) & (use_kwh >= 0)
         if missing := [name for name, one in zip(self.names, known, strict=True) if not one]:
             raise InputError(f"uses: no energy of a use for candidate {listed(missing)}; expected one of 0 or more.")
@@ -213,7 +214,7 @@ class Columns:
     memory in GB, stays as it is; by default ``energy_kwh`` is in kWh, and another column has no unit.
     """
 
-    candidate: tuple[str, ...] = ("filters",)  #: one or several columns that name a candidate together.
+    candidate: tuple[str, ...] | str = ("filters",)  #: one or several columns that name a candidate together.
     replicate: str = ""  #: seed, fold or patient; "none" where every row is one of its own.
     training: str | None = None  #: where replicates are patients, tells trainings apart, as the seed; both are drawn.
     performance: str = ""  #: between 0 and 1, larger is better.
@@ -417,7 +418,7 @@ def _complete(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str
         raise InputError(
             f"{origin}: several rows of candidate {first['candidate']}, {columns.replicate} {first['patient']}. Keep "
             "some of them (--where), or name a further column of the candidate (--candidate "
-            f"{','.join(columns.candidate)},OTHER) or the replicate's (--replicate)."
+            f"{','.join(np.atleast_1d(columns.candidate))},OTHER) or the replicate's (--replicate)."
         )
     if not (columns.training or columns.paired or columns.replicate.lower().startswith("patient")):
         return rows.assign(training=rows["patient"], patient="")  # each replicate is a training of its own
@@ -509,7 +510,8 @@ def _with_points(cells: "pd.Series[Any]", decimal: str | None, where: str) -> "p
 
 
 def labels(table: pd.DataFrame, names: Sequence[str], role: str, origin: str) -> "pd.Series[str]":
-    """The columns as text, joined by " / "; missing where one of them is."""
+    """The columns as text, joined by " / "; missing where one of them is. A text is the name of one column."""
+    names = (names,) if isinstance(names, str) else names
 
     def text(value: object) -> str:
         # In a data frame, a column of whole numbers with a gap in it holds floats.

@@ -54,6 +54,7 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     >>> choose(narrow_and_wide, Best()).chosen, choose(narrow_and_wide, Budget(5.0)).chosen
     ('64', '4')
     """
+    _check(candidates, criterion)
     means = candidates.mean_performance[None], candidates.mean_cost[None]
     utility = criterion.utility(*means, candidates)
     chosen = int(pick(utility, *means)[0])
@@ -64,6 +65,16 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     tied = tuple(candidates.names[index] for index in np.flatnonzero(_largest(utility)[0]) if index != chosen)
     choice = Choice(criterion.describe(candidates), candidates.names[chosen], runner_up, scores, tied)
     return replace(choice, reason=_reason(candidates, choice, criterion.score_name))
+
+
+def _check(candidates: object, criterion: object) -> None:
+    """Refuse swapped arguments, and a criterion's class in place of a criterion."""
+    if not (isinstance(candidates, Candidates) and isinstance(criterion, Criterion)):
+        kinds = (one.__name__ if isinstance(one, type) else type(one).__name__ for one in (candidates, criterion))
+        raise InputError(
+            f"found {' and '.join(kinds)}; expected candidates, as read_candidates gives them, then a criterion, with "
+            "brackets: choose(candidates, Best())."
+        )
 
 
 def choice_of(candidates: Candidates, criterion: Criterion) -> str | None:
@@ -136,6 +147,7 @@ class Uncertainty:
 
 def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS, seed: int = 0) -> Uncertainty:
     """Choose again on each of ``draws`` draws, at least 1, of the replicates and of how far the grams are off."""
+    _check(candidates, criterion)
     single = candidates.counts < 2
     performance, cost = means = candidates.mean_performance[None], candidates.mean_cost[None]
     if not single.all():

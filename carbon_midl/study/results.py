@@ -147,6 +147,28 @@ def read_results(path: Path | str) -> Results:
     return Results.of_files(str(path), files)
 
 
+def recorded(name: str) -> Path:
+    """Find a study among those recorded with this project, such as "lidc", wherever this runs.
+
+    They lie in a folder ``results``: in the working directory or one above it, or else in the checkout that this
+    package is installed from.
+
+    >>> recorded("recipes").name
+    'recipes'
+
+    Raises:
+        InputError: it is in none of them.
+    """
+    here, package = Path.cwd(), Path(__file__).parents[2]
+    for folder in (here, *here.parents, package):
+        if (folder / "results" / name / MANIFEST).is_file():
+            return folder / "results" / name
+    raise InputError(
+        f"results/{name}: not in {here}, in no folder above it, and not in {package}. Copy the project's folder "
+        f"'results' into {here}, beside the notebook."
+    )
+
+
 def read_csv(source: Path | IO[bytes], where: str = "", **options: Any) -> pd.DataFrame:
     """Read a CSV file as ``pandas.read_csv`` does, with its options; `InputError` where it is missing or no CSV.
 

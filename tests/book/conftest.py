@@ -49,7 +49,7 @@ def shown(study: tuple[Path, Path]) -> WidthStudy:
 @pytest.fixture(scope="session")
 def explorer(shown: WidthStudy) -> dict[str, Any]:
     """What the explorer computes from, of the made-up study."""
-    return explorer_data(shown)
+    return explorer_data(shown, [1e-9, 2e-9, 4e-9, 8e-9])
 
 
 @pytest.fixture(scope="session")

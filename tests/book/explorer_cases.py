@@ -1,13 +1,14 @@
 """Studies and settings for the explorer, and the library's side of each."""
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from carbon_midl.book.explorer import below
 from carbon_midl.footprint.grid import carbon_intensity
-from carbon_midl.selection.candidates import Candidates, Columns, Factors, read_candidates
+from carbon_midl.selection.candidates import Candidates, Factors
 from carbon_midl.selection.criteria import CRITERIA, Criterion
 
 Settings = dict[str, Any]
@@ -23,20 +24,25 @@ def criterion_of(name: str, settings: Settings) -> Criterion:
 
 
 def candidates_of(study: dict[str, Any]) -> Candidates:
-    """The study as the library reads it."""
-    rows = [
-        (width["name"], number, f"p{patient:03d}", dice, training["energy_kwh"], training["duration_s"])
-        for width in study["widths"]
-        for number, training in enumerate(width["trainings"])
-        for patient, dice in enumerate(training["dice"])
-    ]
-    names = ["filters", "seed", "patient_id", "dice", "energy_kwh", "duration_s"]
-    columns = Columns(replicate="patient_id", training="seed", performance="dice")
-    return read_candidates(pd.DataFrame(rows, columns=names), columns)
+    """The study as the library holds it."""
+    most = max(len(width["trainings"]) for width in study["widths"])
+
+    def array(values: Callable[[Any], Any]) -> np.ndarray:
+        """By width, patient or none, and training; NaN where a width has fewer trainings."""
+        rows = [[np.atleast_1d(values(training)) for training in width["trainings"]] for width in study["widths"]]
+        filled = [np.pad(np.transpose(row), ((0, 0), (0, most - len(row))), constant_values=np.nan) for row in rows]
+        return np.array(filled)
+
+    dice, energy_kwh, duration_s = (array(itemgetter(name)) for name in ("dice", "energy_kwh", "duration_s"))
+    names = tuple(width["name"] for width in study["widths"])
+    return Candidates(names, dice, energy_kwh, energy_kwh=energy_kwh, duration_s=duration_s)
 
 
-def factors_of(settings: Settings) -> Factors:
-    return Factors.of(settings["grid"], settings["pue"], settings["embodied"])
+def costed(candidates: Candidates, study: dict[str, Any], settings: Settings) -> Candidates:
+    """Under these factors and after so many uses, as the page shows them."""
+    factors = Factors.of(settings["grid"], settings["pue"], settings["embodied"])
+    use_kwh = np.array([width["use_kwh"] for width in study["widths"]], dtype=float)
+    return candidates.recosted(factors).with_uses(use_kwh, settings["uses"])
 
 
 def some_study(random: np.random.Generator) -> dict[str, Any]:
@@ -55,7 +61,9 @@ def some_study(random: np.random.Generator) -> dict[str, Any]:
         ]
         if widths and random.random() < 0.15:
             trainings = widths[-1]["trainings"]
-        widths.append({"name": str(2 ** (place + 1)), "low": 0.0, "high": 1.0, "trainings": trainings})
+        use_kwh = float(random.lognormal(-16, 1.5))
+        of_dice = {"low": 0.0, "high": 1.0}
+        widths.append({"name": str(2 ** (place + 1)), **of_dice, "use_kwh": use_kwh, "trainings": trainings})
     grids = [{"code": code, "g_per_kwh": carbon_intensity(code).g_per_kwh} for code in ("world", "NO", "PL")]
     study: dict[str, Any] = {"widths": widths, "grids": grids}
     return {**study, "below": below(candidates_of(study))}
@@ -70,4 +78,5 @@ def some_settings(random: np.random.Generator) -> Settings:
         "margin": float(random.choice([0.0, 0.01, 0.03, 0.1])),
         "weight": float(random.choice([0.0, 0.3, 0.5, 1.0])),
         "price": float(random.choice([0.0, 0.05, 0.5, 5.0])),
+        "uses": int(random.choice([0, 0, 1, 10**4, 10**9])),
     }

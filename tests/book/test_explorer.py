@@ -1,11 +1,15 @@
 """The explorer's page, driven by mouse and keyboard, against the library."""
 
+import html
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carbon_midl.book.explorer import explorer_page
+from carbon_midl.book.evidence import Evidence
+from carbon_midl.book.explorer import explorer_data, explorer_page
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import carbon_intensity
 from carbon_midl.selection.candidates import Candidates
@@ -13,7 +17,7 @@ from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import CRITERIA
 from tests.book.browsing import listen, needs_chromium
 from tests.book.conftest import ROOT
-from tests.book.explorer_cases import Settings, candidates_of, criterion_of, factors_of
+from tests.book.explorer_cases import Settings, candidates_of, costed, criterion_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -24,12 +28,7 @@ pytestmark = [pytest.mark.browser, needs_chromium]
 @pytest.fixture(scope="module")
 def opened(browser: "Browser", explorer: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
     """The explorer alone on a page, from a disk."""
-    directory = tmp_path_factory.mktemp("explorer")
-    style = (ROOT / "book/_static/explorer.css").read_text()
-    head = f"<!doctype html><html lang='en'><title>explorer</title><style>{style}</style>"
-    body = f"<main><a href='#' id='before'>before</a>{explorer_page(ROOT, explorer)}</main>"
-    (directory / "page.html").write_text(head + body)
-    address = (directory / "page.html").as_uri()
+    address = alone(explorer, tmp_path_factory.mktemp("explorer"))
     page = browser.new_page()
     said = listen(page, address)
     page.goto(address)
@@ -38,12 +37,26 @@ def opened(browser: "Browser", explorer: dict[str, Any], tmp_path_factory: pytes
     page.close()
 
 
+def alone(explorer: dict[str, Any], directory: Path) -> str:
+    style = (ROOT / "book/_static/explorer.css").read_text()
+    head = f"<!doctype html><html lang='en'><title>explorer</title><style>{style}</style>"
+    body = f"<main><a href='#' id='before'>before</a>{explorer_page(ROOT, explorer)}</main>"
+    (directory / "page.html").write_text(head + body)
+    return (directory / "page.html").as_uri()
+
+
+def go(page: "Page", hash_: str) -> None:
+    """Give the address these settings, and wait until the page has them."""
+    change = "addEventListener('hashchange', () => done(), { once: true }); location.hash = hash"
+    page.evaluate(f"hash => new Promise(done => {{ if (location.hash === hash) done(); {change} }})", hash_)
+
+
 def plain(text: str) -> str:
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def library_says(explorer: dict[str, Any], settings: Settings) -> tuple[str, Candidates]:
-    candidates = candidates_of(explorer).recosted(factors_of(settings))
+    candidates = costed(candidates_of(explorer), explorer, settings)
     try:
         return choose(candidates, criterion_of(settings["criterion"], settings)).chosen, candidates
     except InputError:
@@ -66,7 +79,7 @@ def agrees(page: "Page", explorer: dict[str, Any], settings: Settings) -> str:
 
 
 def test_it_opens_as_the_chapter_on_selection_chooses(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.evaluate("location.hash = ''")
+    go(opened, "")
     agrees(opened, explorer, explorer["start"])
     for row in opened.locator("#explorer-criteria tbody tr").all():
         label = row.locator("th").evaluate("cell => cell.firstChild.textContent")
@@ -110,17 +123,18 @@ NAME_OF_FOCUSED = """() => {
 
 
 def test_the_keyboard_reaches_everything_and_does_the_same(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.evaluate("location.hash = '#criterion=noninferior&embodied=2'")
-    opened.wait_for_function("document.querySelector('#explorer-criterion').value === 'noninferior'")
+    go(opened, "#criterion=noninferior&embodied=2")
     opened.locator("#before").focus()
     reached = []
-    for _ in range(11):
+    for _ in range(21):
         opened.keyboard.press("Tab")
-        reached.append(opened.evaluate(NAME_OF_FOCUSED))
-    assert reached == [
+        reached.append(plain(opened.evaluate(NAME_OF_FOCUSED)))
+    assert [name.partition(": Dice")[0] for name in reached[:8]] == [f"F = {width}" for width in (4, 8, 16, 32)] * 2
+    assert reached[8:] == [
         "Criterion", "Margin: loss of Dice that does not matter", "Margin, slider",
         "Grid", "Its carbon intensity (g/kWh)", "Carbon intensity, slider", "PUE of the data centre", "PUE, slider",
-        "Embodied share (g CO₂eq an hour)", "Embodied share, slider", "Back to the start",
+        "Embodied share (g CO₂eq an hour)", "Embodied share, slider", "Crops analysed with it",
+        "Crops analysed, slider", "Back to the start",
     ]  # fmt: skip
     opened.locator("[data-setting=margin] input[type=range]").focus()
     there = {**explorer["start"], "criterion": "noninferior", "embodied": 2.0}
@@ -157,9 +171,8 @@ def test_a_number_that_cannot_be_changes_nothing_and_says_why(opened: "Page", ex
 
 
 def test_a_budget_that_nothing_fits_says_what_it_would_take(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.evaluate("location.hash = '#budget=0.01'")
-    opened.wait_for_function("document.querySelector('#explorer').dataset.chosen === ''")
-    cheapest = candidates_of(explorer).recosted(factors_of(explorer["start"])).mean_cost.min()
+    go(opened, "#budget=0.01")
+    cheapest = costed(candidates_of(explorer), explorer, explorer["start"]).mean_cost.min()
     said = plain(opened.locator("#explorer-answer").inner_text())
     assert said.startswith("At 10 mg no width fits: the cheapest, F = 4, emits")
     assert f"{cheapest * 1000:.0f} mg" in said
@@ -175,13 +188,97 @@ def test_the_answer_is_announced_once_nothing_moves(opened: "Page") -> None:
     assert opened.locator("#explorer-picture svg").get_attribute("aria-label").startswith("Test Dice against carbon")  # type: ignore[union-attr]
 
 
+def test_a_guess_is_answered_on_the_clean_grid(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.locator("button[type=reset]").click()
+    there, _ = library_says(explorer, {**explorer["start"], "grid": "NO"})
+    here, _ = library_says(explorer, explorer["start"])
+    assert here != there
+    for guess, said in ((here, f"Not F = {here}"), (there, "Yes")):
+        opened.locator("#explorer-guesses button").filter(has_text=re.compile(rf"\b{guess}$")).click()
+        assert agrees(opened, explorer, {**explorer["start"], "grid": "NO"}) == there
+        expected = f"{said}: there it buys F = {there}, and on the study's own grid F = {here}."
+        assert plain(opened.locator("#explorer-guessed").inner_text()) == expected
+    opened.locator("button[type=reset]").click()
+    assert opened.locator("#explorer-guessed").inner_text() == ""
+
+
+def test_a_point_says_what_it_is_to_pointer_and_keyboard(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.locator("button[type=reset]").click()
+    _, candidates = library_says(explorer, explorer["start"])
+    point, near, tip = (opened.locator(f".explorer-{part}").nth(2) for part in ("width", "near", "tip"))
+    expected = f"F = 16: Dice {candidates.mean_performance[2]:.3f}, {candidates.mean_cost[2] * 1000:.0f} mg CO₂eq"
+    assert not tip.is_visible()
+    for reach in (point.focus, near.hover):
+        reach()
+        assert tip.is_visible()
+        assert plain(tip.text_content() or "") == expected
+        opened.locator("#before").focus()
+    assert plain(point.get_attribute("aria-label") or "").startswith(expected)
+
+
+def test_uses_are_added_and_read_with_their_unit(opened: "Page", explorer: dict[str, Any]) -> None:
+    opened.locator("button[type=reset]").click()
+    slider = opened.locator("[data-setting=uses] input[type=range]")
+    assert slider.get_attribute("aria-valuetext") == "0 crops"
+    slider.focus()
+    for key, uses in (("End", 10**9), ("ArrowLeft", 950_000_000), ("Home", 0)):
+        opened.keyboard.press(key)
+        agrees(opened, explorer, {**explorer["start"], "uses": uses})
+        assert slider.get_attribute("aria-valuetext") == f"{uses} crops"
+
+
+def test_a_share_says_what_else_happens_and_is_never_sure(opened: "Page", explorer: dict[str, Any]) -> None:
+    _, candidates = library_says(explorer, explorer["start"])
+    go(opened, f"#budget={candidates.mean_cost[0] * 1.001}")
+    chosen, others = re.findall(r"in (?:the other )?(\d+) %", plain(opened.locator("#explorer-answer").inner_text()))
+    assert int(chosen) + int(others) == 100
+    assert "nothing fits; the runner-up" not in opened.locator("#explorer-answer").inner_text()
+    go(opened, "#criterion=marginal&price=0")
+    assert "in more than 99 %;" in plain(opened.locator("#explorer-answer").inner_text())
+
+
+def test_every_hint_changes_the_choice(browser: "Browser", evidence: Evidence, tmp_path: Path) -> None:
+    book = explorer_data(evidence, [1e-9] * len(evidence.widths))
+    hints = re.findall(r"<li>.*?</li>", (ROOT / "book/explorer.md").read_text(), re.DOTALL)
+    page = browser.new_page()
+    page.goto(alone(book, tmp_path))
+    for hint in hints:
+        chosen = []
+        for href in re.findall(r'href="#(.*?)"', hint):
+            given = dict(pair.split("=") for pair in html.unescape(href).split("&"))
+            numbers = {name: float(text) for name, text in given.items() if name not in ("criterion", "grid")}
+            go(page, f"#{html.unescape(href)}")
+            chosen.append(agrees(page, book, {**book["start"], **given, **numbers}))
+        assert len(set(chosen)) == len(chosen) >= 2, hint
+    assert "The embodied share takes F = 4 off the frontier" in plain(page.locator("#explorer-answer").inner_text())
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1000, 768), (768, 1024), (360, 640)])
+def test_answer_and_picture_stay_in_view(opened: "Page", width: int, height: int) -> None:
+    size = opened.viewport_size
+    assert size is not None
+    opened.set_viewport_size({"width": width, "height": height})
+    go(opened, "#criterion=marginal")
+    seen = [".explorer-seen"] if width < 640 else ["#explorer-answer", ".explorer-seen"]
+    for control in opened.locator("#explorer-controls :is(select, input)").all():
+        if not control.is_visible():
+            continue
+        opened.evaluate("scrollTo(0, 0)")
+        focused = control.evaluate("control => { control.focus(); return control.getBoundingClientRect().top; }")
+        for part in seen:
+            box = opened.locator(part).evaluate("part => part.getBoundingClientRect().toJSON()")
+            assert 0 <= box["top"] < box["bottom"] <= height
+            assert width >= 640 or (box["height"] <= 200 and box["bottom"] <= focused)
+    opened.set_viewport_size(size)
+
+
 def test_it_fits_a_phone(opened: "Page") -> None:
     size = opened.viewport_size
     assert size is not None
     opened.set_viewport_size({"width": 360, "height": 800})
     for criterion in CRITERIA:
-        opened.evaluate("name => { location.hash = `#criterion=${name}&grid=PL` }", criterion)
-        opened.wait_for_function("name => document.querySelector('#explorer-criterion').value === name", arg=criterion)
+        go(opened, f"#criterion={criterion}&grid=PL")
         assert opened.evaluate("document.documentElement.scrollWidth") <= 360
         assert opened.evaluate("document.querySelector('#explorer-picture svg').clientWidth") <= 360
     opened.set_viewport_size(size)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_midl.book.evidence import WidthStudy
-from carbon_midl.book.explorer import explorer_data, explorer_page, rounded_up
+from carbon_midl.book.explorer import MARKUP, explorer_data, explorer_page, rounded_up
 from carbon_midl.book.figures import CRITERION_LABELS
 from tests.book.conftest import ROOT
 from tests.book.synthetic import INTENSITY, PATIENTS, SEEDS, WIDTHS
@@ -25,7 +25,21 @@ def test_the_data_are_the_study_s(shown: WidthStudy) -> None:
     assert sorted(energies) == sorted(runs["energy_kwh"])
     assert data["start"]["grid"] == f"{INTENSITY:g}"
     assert data["grams"]["low"] < data["start"]["budget"] < data["grams"]["high"]
+    assert (abs(shown.candidates.mean_cost / data["start"]["budget"] - 1) > 0.05).all()
+    first = [place["name"] for place in data["grids"][: data["common"]]]
+    assert first == ["As recorded", "Norway", "France", "Denmark", "United States", "Poland", "World"]
+    assert len({place["code"] for place in data["grids"]}) == len(data["grids"]) > 200
+    assert "uses" not in data["start"]
+    assert {width["use_kwh"] for width in data["widths"]} == {None}
     assert {row["name"]: row["label"] for row in data["criteria"]} == CRITERION_LABELS
+
+
+def test_assumptions_are_the_chapter_s() -> None:
+    said = re.findall(r'data-criterion="(\w+)">Assumes (.*?)</p>', (ROOT / MARKUP).read_text())
+    chapter = " ".join((ROOT / "book/selection.md").read_text().replace("*Assumes*", "Assumes").split())
+    assert [name for name, _ in said] == list(CRITERION_LABELS)
+    for _, words in said:
+        assert f"Assumes {words}" in chapter
 
 
 @given(st.floats(1e-6, 1e6))

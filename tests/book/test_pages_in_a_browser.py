@@ -35,6 +35,10 @@ def test_pages_open(browser: "Browser", address: str, built: Path, width: int, s
         page.goto(address + name)
         assert said == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        # Of the course no page is longer than ten screens of a small phone.
+        assert width > 360 or "course/" not in name or page.evaluate("document.documentElement.scrollHeight") <= 6400, (
+            name
+        )
         for figure in page.locator("figure:has(.result-figure)").all():
             # Pictures are loaded when a reader comes near.
             figure.scroll_into_view_if_needed()

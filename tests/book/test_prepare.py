@@ -61,6 +61,15 @@ def again(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     return root / "book/_generated"
 
 
+def test_labels_are_nine_pixels_high_where_a_phone_shows_328(prepared: Path) -> None:
+    for path in (prepared / "book/_generated/figures").glob("*.svg"):
+        svg = path.read_text()
+        shown = 328 / float(re.findall(r'viewBox="0 0 (\S+)', svg)[0])
+        for label, scale, glyphs in re.findall(r"<!-- (.*?) -->\s*<g [^>]*scale\((\S+)(.*?)</g>", svg, re.DOTALL):
+            smallest = min([1.0, *map(float, re.findall(r"<use[^>]*scale\(([\d.]+)\)", glyphs))])  # as exponents are
+            assert 100 * float(scale) * smallest * shown >= 9, f"{path.name}: {label}"
+
+
 def test_equal_results_prepare_equal_files_and_no_other(prepared: Path, again: Path) -> None:
     files = [path.relative_to(again) for path in sorted(again.rglob("*")) if path.is_file()]
     first = prepared / "book/_generated"

@@ -143,7 +143,7 @@ def test_other_peoples_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     [
         (["--criterion", "budget"], "needs --budget"),
         (["--criterion", "marginal"], "needs --price"),
-        (["--margin", "1"], "--criterion noninferior: 'margin' is 1.0: input should be less than 1"),
+        (["--margin", "1"], "NonInferior: found 1.0; input should be less than 1. Costs are numbers"),
         (["--criterion", "best", "--margin", "0.01"], "--margin: belongs to --criterion noninferior"),
         (["--criterion", "budget", "--budget", "0.001"], "no candidate within 0.001 gCO2eq; the cheapest, 4"),
         (["--grams-uncertainty", "0"], "uncertainty of grams: found '0', expected one above 0 and at most 10"),
