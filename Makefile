@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 ANYWHERE := $(addprefix tests/,test_files.py footprint/test_sensors.py footprint/test_program.py \
     lidc/test_build.py study/test_devices.py study/test_run.py)
 
-.PHONY: help book test test-all snakemake lock clean
+.PHONY: help book labs labs-offline test test-all snakemake lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,25 @@ snakemake: .venv-snakemake/.installed  ## install Snakemake with its SLURM execu
 .venv-snakemake/.installed: cluster/requirements.lock
 	$(PYTHON) -m venv .venv-snakemake
 	.venv-snakemake/bin/python -m pip install --quiet --requirement cluster/requirements.lock
+	touch $@
+
+# For a class: neither study nor book. This index has torch without CUDA, which only Linux has to be told.
+labs labs-offline: export PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
+
+labs: .venv-labs/.installed  ## write the labs as notebooks into labs/, with JupyterLab in an environment of their own
+	.venv-labs/bin/python book/_ext/labs.py labs
+	@echo "Start them with: .venv-labs/bin/jupyter lab labs"
+
+labs-offline: labs  ## make labs-offline/, a folder for a class without network: packages, notebooks, results, book
+	.venv-labs/bin/python -m pip wheel --quiet --wheel-dir labs-offline/wheels --constraint requirements.lock '.[labs]'
+	mkdir -p labs-offline/results
+	cp -r labs book/course/START.txt labs-offline
+	cp -r results/lidc results/recipes labs-offline/results
+	test ! -d book/_build/html || cp -r book/_build/html/. labs-offline/book
+
+.venv-labs/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv-labs
+	.venv-labs/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[labs]'
 	touch $@
 
 # torch pins its CUDA packages itself; naming them in the lock would install them on machines without a GPU.

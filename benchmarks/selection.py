@@ -2,8 +2,9 @@
 
     python -m benchmarks.selection [--candidates 1000] [--replicates 10] [--draws 10000] [--record]
 
-Draws of the bootstrap on made-up candidates, with shared replicates and without, on one core: the criterion (here the
-most laborious one, non-inferiority with its interval on every draw), the frontier and the ranks on each of them.
+Draws of the bootstrap and of the grams' uncertainty on made-up candidates, with shared replicates and without, on one
+core: the criterion (here the most laborious one, non-inferiority with its interval on every draw), the frontier and the
+ranks on each of them, and intervals on both axes.
 """
 
 import os
@@ -12,11 +13,13 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # befo
 
 import argparse
 import resource
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
 
 from benchmarks.record import Finding, record
+from carbon_midl.footprint.uncertainty import carbon_spread
 from carbon_midl.selection.candidates import Candidates
 from carbon_midl.selection.choice import uncertainty
 from carbon_midl.selection.criteria import CRITERIA, NonInferior
@@ -28,7 +31,9 @@ def made_up(count: int, replicates: int, seed: int = 0) -> Candidates:
     cost = np.exp(generator.uniform(0, 5, count))[:, None] * generator.uniform(0.9, 1.1, (count, replicates))
     common = generator.normal(0, 0.02, replicates)
     performance = 0.5 + 0.05 * np.log(cost) + common + generator.normal(0, 0.02, (count, replicates))
-    return Candidates(tuple(map(str, range(count))), performance.clip(0, 1)[:, :, None], cost[:, :, None])
+    spread = carbon_spread({("gpu", "measured: NVML energy counter"): 0.8, ("memory", "estimated: W per GB"): 0.2})
+    names = tuple(map(str, range(count)))
+    return Candidates(names, performance.clip(0, 1)[:, :, None], cost[:, :, None], spread=spread)
 
 
 def main() -> None:
@@ -48,7 +53,7 @@ def main() -> None:
     findings = []
     for name, candidates in (
         ("shared", shared),
-        ("not shared", Candidates(shared.names, shared.performance.swapaxes(1, 2), shared.cost.swapaxes(1, 2))),
+        ("not shared", replace(shared, performance=shared.performance.swapaxes(1, 2), cost=shared.cost.swapaxes(1, 2))),
     ):
         start = perf_counter()
         uncertainty(candidates, criterion, options.draws)

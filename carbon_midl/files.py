@@ -1,7 +1,6 @@
 """Files and directories that are written whole or not at all, and by one process at a time."""
 
 import errno
-import fcntl
 import gzip
 import json
 import os
@@ -15,6 +14,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from carbon_midl.errors import InputError
+
+with suppress(ImportError):  # Windows has none; nothing is trained in studies there, but labs read results
+    import fcntl
 
 # The highest level of gzip takes several times as long and saves some per cent.
 _GZIP_LEVEL = 6

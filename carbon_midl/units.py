@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 MINUS, NBSP = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
+Limits = tuple[float, float]  # of an interval, in multiples of its estimate
 _WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
@@ -24,16 +25,26 @@ def energy(kwh: float, page: bool = False) -> str:
     return _scaled(kwh, [(1, "kWh", 1), (1e-3, "Wh", 1e3), (0, "mWh", 1e6)] if kwh else [(0, "kWh", 1)], page)
 
 
-def carbon(grams: float, page: bool = False) -> str:
+def carbon(grams: float, page: bool = False, limits: Limits | None = None) -> str:
     """Carbon in kg, g or mg of CO2 equivalent to three digits; a page writes CO₂eq itself.
 
-    >>> carbon(1234), carbon(0.5), carbon(0.5, page=True)
-    ('1.23 kgCO2eq', '500 mgCO2eq', '500 mg')
+    With limits, in multiples of the grams, it has two digits and its interval, as `within` writes it.
+
+    >>> carbon(1234), carbon(0.5), carbon(0.5, page=True), carbon(1.13, limits=(0.7, 1.4))
+    ('1.23 kgCO2eq', '500 mgCO2eq', '500 mg', '1.1 (0.8–1.6) gCO2eq')
     """
     unit = "g" if page else "gCO2eq"
-    return _scaled(
-        grams, [(1e3, f"k{unit}", 1e-3), (1, unit, 1), (0, f"m{unit}", 1e3)] if grams else [(0, unit, 1)], page
+    units = [(1e3, f"k{unit}", 1e-3), (1, unit, 1), (0, f"m{unit}", 1e3)] if grams else [(0, unit, 1)]
+    return _scaled(grams, units, page, limits)
+
+
+def within(value: float, limits: Limits) -> str:
+    """``0.78 (0.55–1.09)``: to two digits, and its interval, which is given in multiples of it, to the same place."""
+    decimals = 1 - math.floor(math.log10(abs(value))) if value else 0
+    estimate, low, high = (
+        f"{round(value * times, decimals):,.{max(decimals, 0)}f}".replace("-", MINUS) for times in (1, *limits)
     )
+    return f"{estimate} ({low}–{high})"
 
 
 def duration(seconds: float, page: bool = False) -> str:
@@ -41,9 +52,11 @@ def duration(seconds: float, page: bool = False) -> str:
     return _scaled(seconds, [(7200, "h", 1 / 3600), (120, "min", 1 / 60), (0, "s", 1)], page)
 
 
-def _scaled(value: float, units: Sequence[tuple[float, str, float]], page: bool) -> str:
+def _scaled(value: float, units: Sequence[tuple[float, str, float]], page: bool, limits: Limits | None = None) -> str:
     """In the first unit whose least value is reached, each with its least value and its factor."""
     _, unit, factor = next((one for one in units if abs(value) >= one[0]), units[-1])
+    if limits and value:
+        return f"{within(value * factor, limits)} {unit}"
     text = significant(value * factor) if page else number(float(f"{value * factor:.3g}"))
     return f"{text} {unit}"
 
@@ -130,4 +143,4 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 def unbroken(text: str) -> str:
     """Keep a number and its unit, and ``F = 8``, on one line."""
     text = re.sub(r"F = (?=\d)", f"F{NBSP}={NBSP}", text)
-    return re.sub(r"(?<=\d) (?=(?:%|mg|g|kg|Wh|kWh|min|s|h|px)(?![\w/]))", NBSP, text)
+    return re.sub(r"(?<=[\d)]) (?=(?:%|mg|g|kg|Wh|kWh|min|s|h|px)(?![\w/]))", NBSP, text)

@@ -113,9 +113,9 @@ def movers(
     rows = [
         ("grid: Norway to Poland", dirty / clean, "as it is", *nothing),
         ("machine: GPU to two cores", rerun.energy_kwh / rerun.energy_kwh_first, "not compared", *nothing),
-        ("width: F = 4 to 64", of_width.max() / of_width.min(), "", *width),
-        ("length: 10 to 40 epochs", of_length.max() / of_length.min(), "", *length),
-        ("recipe: efficient to usual", recipe.reference_kwh / recipe.efficient_kwh, "", *more),
+        ("width: F = 4 to 64", of_width.max() / of_width.min(), None, *width),
+        ("length: 10 to 40 epochs", of_length.max() / of_length.min(), None, *length),
+        ("recipe: efficient to usual", recipe.reference_kwh / recipe.efficient_kwh, None, *more),
         ("the same again", (energy.max() / energy.min()).max(), f"± {sd / POINT:.1f} points", *nothing),
     ]
     table = pd.DataFrame(rows, columns=["what", "factor", "dice", "points", "points_low", "points_high"])

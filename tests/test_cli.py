@@ -43,7 +43,7 @@ EXAMPLES = [
     for text in [
         *(command.epilog or "" for _, command in commands()),
         (ROOT / "README.md").read_text(),
-        *(page.read_text() for page in (ROOT / "book").glob("*.md")),
+        *(page.read_text() for page in [*(ROOT / "book").glob("*.md"), *(ROOT / "book" / "course").glob("*.md")]),
     ]
     for line in re.findall(r"^(?: {4}|(?:\.venv/bin/)?)carbon-midl (.+)$", re.sub(r" \\\n", "", text), re.MULTILINE)
 ]

@@ -4,11 +4,14 @@
 - ``{claim}`name``` ticks a sentence that follows from a result, and leads to the claim's words on the page of claims; a
   claim that does not hold, or is none, is a warning at the sentence's place, and so fails the build.
 - numbers stay on one line with their units.
-- ``result-figure`` shows a prepared figure, light or dark like the page, with its caption, its alternative text and
-  links to the data and to the code that draws it.
+- ``result-figure`` shows a prepared figure, light or dark like the page, with its caption, its alternative text and,
+  in the book, links to the data and to the code that draws it.
+
+The book and its slides share it.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,13 +26,13 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from carbon_midl.units import unbroken
 
-GENERATED = "book/_generated"
+GENERATED = Path(__file__).absolute().parents[1] / "_generated"
 logger = logging.getLogger(__name__)
 
 
-def prepared(source: Path, name: str) -> dict[str, Any]:
+def prepared(name: str) -> dict[str, Any]:
     """Read a prepared JSON file."""
-    path = source / GENERATED / name
+    path = GENERATED / name
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -38,7 +41,7 @@ def prepared(source: Path, name: str) -> dict[str, Any]:
 
 def fill_numbers(app: Sphinx, config: Config) -> None:
     """Give the numbers to MyST."""
-    config.myst_substitutions = prepared(Path(app.srcdir), "numbers.json")
+    config.myst_substitutions = prepared("numbers.json")
 
 
 def keep_together(app: Sphinx, doctree: nodes.document) -> None:
@@ -53,7 +56,7 @@ class Claim(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Make the tick, which leads to the claim."""
-        claims = prepared(Path(self.env.srcdir), "claims.json")
+        claims = prepared("claims.json")
         if self.text not in claims:
             logger.warning("no claim %r; there are %s", self.text, ", ".join(claims), location=self.get_location())
         elif not claims[self.text]:
@@ -83,7 +86,7 @@ class ResultFigure(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Make the figure's nodes."""
         name = self.arguments[0]
-        if not (Path(self.env.srcdir) / GENERATED / "figures" / f"{name}.light.svg").is_file():
+        if not (GENERATED / "figures" / f"{name}.light.svg").is_file():
             logger.warning("no prepared figure %r", name, location=self.get_location())
             return []
         for what, given in (("caption", self.content), ("alternative text (:alt:)", self.options.get("alt"))):
@@ -92,8 +95,8 @@ class ResultFigure(SphinxDirective):
         # The pair has a container of its own: the theme hides the caption of a figure that is itself only-light.
         pair = nodes.container(classes=["result-figure"])
         for theme in ("light", "dark"):
-            uri = f"/{GENERATED}/figures/{name}.{theme}.svg"
-            self.env.note_dependency(f"{self.env.srcdir}{uri}")
+            uri = self.uri(f"figures/{name}.{theme}.svg")
+            self.env.note_dependency(str(GENERATED / f"figures/{name}.{theme}.svg"))
             # Lazy: the one of the pair that is not shown is not loaded.
             pair += nodes.image(uri=uri, alt=self.options.get("alt", ""), classes=[f"only-{theme}"], loading="lazy")
         figure = nodes.figure("", pair)
@@ -104,7 +107,7 @@ class ResultFigure(SphinxDirective):
         return [figure]
 
     def caption(self, name: str) -> nodes.caption:
-        """The caption with a link to the figure's data."""
+        """The caption, in the book with a link to the figure's data."""
         parsed = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, parsed)
         caption = nodes.caption("", "")
@@ -112,16 +115,22 @@ class ResultFigure(SphinxDirective):
             if number:
                 caption += nodes.Text(" ")
             caption.extend(paragraph.children)
+        if self.env.app.builder.name == "revealjs":
+            return caption
         caption += [
             nodes.Text(" "), self.download(f"data/{name}.csv", "Data (CSV)"),
             nodes.Text(", "), self.download("code/figures.py", "code"), nodes.Text("."),
         ]  # fmt: skip
         return caption
 
+    def uri(self, path: str) -> str:
+        """Where a prepared file lies, seen from the sources."""
+        return "/" + Path(os.path.relpath(GENERATED / path, self.env.srcdir)).as_posix()
+
     def download(self, path: str, text: str) -> addnodes.download_reference:
         """A link to a prepared file."""
         link = addnodes.download_reference(
-            "", "", reftarget=f"/{GENERATED}/{path}", refdoc=self.env.docname, refdomain="", reftype="download"
+            "", "", reftarget=self.uri(path), refdoc=self.env.docname, refdomain="", reftype="download"
         )
         link += nodes.Text(text)
         return link

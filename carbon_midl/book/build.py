@@ -1,4 +1,4 @@
-"""Make the book: what it takes from results, its pages of notebooks, then its HTML."""
+"""Make the book: what it takes from results, its pages of notebooks, then its HTML and that of its slides."""
 
 import inspect
 import os
@@ -25,12 +25,6 @@ GENERATED = Path("book/_generated")
 LINES_QUOTED = 40
 """Of a build that failed without a warning."""
 _TITLE, _HEADING = re.compile(r"^# .*$", re.MULTILINE), re.compile(r"^#+ (.*)$", re.MULTILINE)
-_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SOLUTION = re.compile(r"^:::\{dropdown\} Solution.*?^:::$", re.MULTILINE | re.DOTALL)
-_TO_ANSWER = "```python\n# your answer\n```"
-_DOWNLOAD = re.compile(r"^\{download\}.*\n\n", re.MULTILINE)
-_FENCE = re.compile(r"^:{3,}.*$\n?", re.MULTILINE)
-_ROLE = re.compile(r"\{(?:doc|ref|numref|cite:p|download)\}`([^`<]*?)(?: ?<[^`>]*>)?`")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -64,7 +58,6 @@ def prepare(shown_dir: Path, root: Path) -> None:
         write_text(out / "code" / "figures.py", inspect.getsource(figures))
         write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
         write_text(out / "reference" / "commands.md", commands_page())
-        write_labs(root / "book" / "course", out / "labs")
 
 
 def _write_runs(shown: Results, runs_dir: Path, out: Path) -> None:
@@ -101,27 +94,6 @@ def run_page(notebook: Path, title: str) -> str:
     return str(nbformat.writes(content))
 
 
-def lab_notebook(text: str) -> str:
-    """A lab's page as a notebook without outputs: its Python in cells, a cell for each answer, its links as words."""
-    cells = []
-    for number, piece in enumerate(_PYTHON.split(_SOLUTION.sub(_TO_ANSWER, _DOWNLOAD.sub("", text)))):
-        # What is split on comes at every second place.
-        if number % 2:
-            cells.append(nbformat.v4.new_code_cell(piece.rstrip("\n")))
-        elif prose := _ROLE.sub(r"*\1*", _FENCE.sub("", piece)).strip():
-            cells.append(nbformat.v4.new_markdown_cell(prose))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"  # the same each time
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return str(nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})))
-
-
-def write_labs(course: Path, out: Path) -> None:
-    """Write each ``lab-*.md`` of ``course`` as a notebook into ``out``."""
-    for page in sorted(course.glob("lab-*.md")):
-        write_text(out / f"{page.stem}.ipynb", lab_notebook(page.read_text(encoding="utf-8")))
-
-
 def commands_page() -> str:
     """Every command of ``carbon-midl`` with its options, as typer writes it in Markdown.
 
@@ -134,7 +106,7 @@ def commands_page() -> str:
 
 
 def build(root: Path, address: str = "", repository: str = "") -> Path:
-    """Build ``book/_build/html`` from scratch and return its first page; a failed build leaves the earlier book.
+    """Build ``book/_build/html``, slides included, and return its first page; a failed build leaves the earlier book.
 
     Args:
         root: the repository, with ``_config.yml``, ``_toc.yml`` and a prepared ``book/_generated``.
@@ -163,14 +135,25 @@ def build(root: Path, address: str = "", repository: str = "") -> Path:
         "PYTHONUTF8": "1", "CARBON_MIDL_BOOK_ADDRESS": address, "CARBON_MIDL_REPOSITORY": repository,
     }  # fmt: skip
     with tempfile.TemporaryDirectory(dir=book.parent) as staging:
-        options = ["--path-output", staging, "-n", "-W", "--keep-going", "-q"]
-        command = [sys.executable, "-c", start, "build", str(root), *options]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
         built = Path(staging) / "_build" / "html"
-        if done.returncode or not (built / "index.html").is_file():
-            said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-LINES_QUOTED:]
-            raise InputError("The book does not build:\n" + "\n".join(problems))
+        _render(["-c", start, "build", str(root), "--path-output", staging], root, environment)
+        # Sphinx in several processes can lose the pages of one that fails, without a word.
+        doctrees = built.parent / ".doctrees"
+        pages = sorted(path.relative_to(doctrees).with_suffix(".html") for path in doctrees.rglob("*.doctree"))
+        if lost := [page.as_posix() for page in pages if not (built / page).is_file()]:
+            raise InputError(f"The book lacks {', '.join(lost)}. Run 'jupyter-book build .', which says why.")
+        sphinx = ["-m", "sphinx", "-b", "revealjs", "-d", str(Path(staging) / "slides")]
+        _render([*sphinx, str(root / "book" / "slides"), str(built / "slides")], root, environment)
         shutil.rmtree(book, ignore_errors=True)
         built.rename(book)
     return book / "index.html"
+
+
+def _render(command: list[str], root: Path, environment: dict[str, str]) -> None:
+    """Run Python with a command of Sphinx or Jupyter Book; a warning is an error."""
+    command = [sys.executable, *command, "-n", "-W", "--keep-going", "-q"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        problems = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-LINES_QUOTED:]
+        raise InputError("The book does not build:\n" + "\n".join(problems))

@@ -8,14 +8,15 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
-from carbon_midl.footprint import read_footprint
+from carbon_midl.footprint import CarbonIntensity, read_footprint
+from carbon_midl.footprint.instruments import readings
 from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection import by_width
 from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.replay import curves_of_study, replay_all
-from carbon_midl.study.results import COLLECTION, MANIFEST, Results, named_rows, read_csv, read_statistics
+from carbon_midl.study.results import COLLECTION, MANIFEST, Results, named_rows, read_csv, read_statistics, spread_of
 
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
@@ -69,7 +70,9 @@ class WidthStudy:
         self.steps = by_width.marginal_costs(self.carbon_g, self.bootstrap)
         self.last_epochs = self.results.epochs.sort_values("epoch").groupby("run", sort=False).tail(1)
         first = self.runs.iloc[0]
-        self.factors = Factors.of(float(first["intensity_g_per_kwh"]), float(first["pue"]))
+        grid = CarbonIntensity(float(first["intensity_g_per_kwh"]), "recorded", first["intensity_source"], None)
+        self.factors = Factors(grid, float(first["pue"]))
+        self.spread = spread_of(self.runs, self.factors.pue, grid.source)
         self.candidates = read_candidates(self.results, Columns(performance=TEST_DICE), self.factors)
         self.criteria: dict[str, Any] = {criterion.name: criterion for criterion in all_criteria(self.candidates)}
         # What every criterion chooses, and how probably each width.
@@ -102,7 +105,13 @@ class Evidence(WidthStudy):
         self.choices_on_grids = pd.DataFrame(rows, columns=["name", "grid", "g_per_kwh", "chosen"])
         self.replays = replay_all(curves_of_study(self.results).values())
 
+        # Each training of the cheapest and the dearest width as five instruments would tell it.
+        ends = self.runs[self.runs["filters"].isin(self.extremes)]
+        told = {run: pd.DataFrame(readings(self.results.footprint(run))) for run in ends["run"]}
+        self.told = pd.concat(told, names=["run", None]).reset_index("run").merge(ends[["run", "filters"]])
+
         # Beside the study.
+        self.cores_spread = spread_of(by_width.read_widths(root / "results/lidc-calibration").runs)  # no sensor
         self.statistics = read_statistics(root / COLLECTION)
         self.build = read_footprint(root / BUILD)
         self.yardsticks, self.threshold = read_yardsticks(root, self.results)

@@ -182,6 +182,22 @@ def movers(axes: Axes, table: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
 
 
+def tornado(axes: Axes, table: pd.DataFrame) -> None:
+    """Between what multiples each source alone may move the carbon (``machine``, ``source``, ``low``, ``high``)."""
+    figure: Any = axes.get_figure()
+    axes.remove()
+    machines: Any = table.groupby("machine", sort=False)
+    for panel, (machine, rows) in zip(figure.subplots(len(machines), sharex=True), machines, strict=True):
+        style: Any = {"color": ["C1", *["C0"] * (len(rows) - 1)], "edgecolor": "none", "height": 0.6}
+        panel.barh(rows["source"], rows["high"] - rows["low"], left=rows["low"], **style)
+        panel.axvline(1, color=rcParams["axes.edgecolor"], linewidth=1)
+        panel.set_title(machine, fontsize=10, loc="left")
+        panel.invert_yaxis()
+        panel.grid(visible=False, axis="y")
+    panel.set(xscale="log", xlabel="Carbon, times the estimate (log scale)", xlim=(0.38, 3))
+    _plain_log(panel)
+
+
 def frontier(axes: Axes, table: pd.DataFrame) -> None:
     """Test Dice against energy of training, a line a width and a point a length (columns of the answer's table)."""
     groups = table.sort_values("epochs").groupby("filters")
@@ -363,6 +379,14 @@ def from_the_best(study: WidthStudy) -> pd.DataFrame:
     return table.assign(best=table["filters"].astype(str).isin(study.candidates.could_be_best))
 
 
+def what_widens(evidence: Evidence) -> pd.DataFrame:
+    """What the interval on the grams comes from, on the study's GPU and on two cores without a sensor."""
+    spreads = {"GPU with an energy counter": evidence.spread, "two cores without a sensor": evidence.cores_spread}
+    parts = {machine: [("all of it", *spread.limits()), *spread.parts()] for machine, spread in spreads.items()}
+    rows = [(machine, *part) for machine, one in parts.items() for part in one]
+    return pd.DataFrame(rows, columns=["machine", "source", "low", "high"])
+
+
 def copycat(evidence: Evidence) -> pd.DataFrame:
     """The copycat's Dice under both splits, with the means and that of two readers."""
     table, readers = evidence.statistics["copycat dice"], evidence.statistics["slice dice"].set_index("size")["mean"]
@@ -374,6 +398,7 @@ PICTURES = {
     "dice-carbon": Picture(dice_carbon, lambda e: e.widths),
     "differences": Picture(differences, from_the_best, (4.5, 3.0)),
     "movers": Picture(movers, lambda e: e.answer.movers, (4.5, 3.4)),
+    "tornado": Picture(tornado, what_widens, (4.5, 4.0)),
     "frontier": Picture(frontier, lambda e: e.answer.frontier, (4.5, 3.8)),
     "step-sizes": Picture(step_sizes, lambda e: e.answer.step_sizes, (4.5, 4.4)),
     "paths": Picture(paths, lambda e: e.answer.paths_gpu, (4.5, 5.2)),

@@ -15,6 +15,7 @@ from carbon_midl.book import claims
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, GRIDS, PAGES, Evidence, WidthStudy
 from carbon_midl.files import read_json
 from carbon_midl.footprint.sensors import how_known
+from carbon_midl.footprint.uncertainty import CarbonSpread
 from carbon_midl.measures import DRAWS
 from carbon_midl.selection.criteria import PRICE_SHARE
 from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times, unbroken
@@ -57,9 +58,9 @@ def candidate(row: Any, end: str) -> str:
     return f"F = {getattr(row, f'{end}_filters')} for {getattr(row, f'{end}_epochs'):.0f} epochs"
 
 
-def grams(value: float) -> str:
-    """``1.13 g CO₂eq``."""
-    return f"{carbon(value)} CO₂eq"
+def grams(value: float, spread: CarbonSpread | None = None) -> str:
+    """``1.13 g CO₂eq``, or with its interval ``1.1 (0.8–1.6) g CO₂eq``."""
+    return f"{carbon(value, limits=spread and spread.limits())} CO₂eq"
 
 
 def seeds_text(study: WidthStudy) -> str:
@@ -137,13 +138,14 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "training_seconds": lambda e: " to ".join(f"{s:.0f}" for s in e.runs["duration_s"].agg(["min", "max"])) + " s",
     "energy_spread": lambda e: times(claims.energy_spread(e)),
     "tracker_range": lambda e: " to ".join(f"{e.answer.trackers[end].agg(end):.2f}" for end in ("min", "max")),
+    "time_ratio": lambda e: times(claims.growth(e, "duration_s")),
     "macs_ratio": lambda e: times(claims.growth(e, "macs")),
     "energy_ratio": lambda e: times(claims.growth(e, "energy_kwh")),
     # Dice and carbon of the cheapest, the best and the dearest width.
     "cheapest": lambda e: f"F = {e.extremes[0]}",
     "dearest": lambda e: f"F = {e.extremes[1]}",
-    "cheapest_carbon": lambda e: grams(e.carbon_g[e.extremes[0]]),
-    "dearest_carbon": lambda e: grams(e.carbon_g[e.extremes[1]]),
+    "cheapest_carbon": lambda e: grams(e.carbon_g[e.extremes[0]], e.spread),
+    "dearest_carbon": lambda e: grams(e.carbon_g[e.extremes[1]], e.spread),
     "carbon_ratio": lambda e: times(e.carbon_g[e.extremes[1]] / e.carbon_g[e.extremes[0]]),
     "gain_points": lambda e: points_interval(e.bootstrap.difference(*e.extremes)),
     "gain_to_best": lambda e: points_interval(e.bootstrap.difference(e.extremes[0], e.best)).replace("+", ""),
@@ -160,10 +162,10 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "step_price": lambda e: interval(carbon, e.steps.query("first == 8 and second == 16").iloc[0], "g_per_point"),
     "draws": lambda e: f"{DRAWS:,}",
     # What all of it took.
-    "abandoned_carbon": lambda e: grams(e.manifest["abandoned"]["carbon_g"]),
+    "abandoned_carbon": lambda e: grams(e.manifest["abandoned"]["carbon_g"], e.spread),
     "abandoned_attempts": lambda e: f"{count(int(e.manifest['abandoned']['attempts']))} attempts",
     "total_energy": lambda e: energy(e.total_kwh),
-    "total_carbon": lambda e: grams(e.total_g),
+    "total_carbon": lambda e: grams(e.total_g, e.spread),
     # From 20 °C, at 4.19 kJ for a litre and degree.
     "total_litres": lambda e: f"{e.total_kwh * 3600 / (4.19 * 80):.1f} litres",
     "total_in_cheapest": lambda e: significant(e.total_g / e.whole_run_g[e.extremes[0]]),
@@ -172,9 +174,9 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "everything_runs": lambda e: plural(int(e.answer.everything["runs"].sum()), "run"),
     "everything_attempts": lambda e: plural(int(e.answer.everything["attempts"].sum()), "attempt"),
     "everything_energy": lambda e: energy(e.answer.everything["energy_kwh"].sum()),
-    "everything_carbon": lambda e: grams(e.answer.everything["carbon_g"].sum()),
+    "everything_carbon": lambda e: grams(e.answer.everything["carbon_g"].sum(), e.cores_spread),  # most of it
     "build_energy": lambda e: energy(e.build.energy_kwh),
-    "build_carbon": lambda e: grams(e.build.carbon_g(e.build.energy_kwh)),
+    "build_carbon": lambda e: grams(e.build.carbon_g(e.build.energy_kwh), e.build.spread(None)),
     "build_known": lambda e: how_known(*(window.method for window in e.build.windows)),
     # Every width at its best, and other ways to look at the study.
     "frontier_trainings": lambda e: plural(int(e.answer.frontier["n"].sum()), "training"),
@@ -256,7 +258,7 @@ SHOWN_NUMBERS: dict[str, Callable[[WidthStudy], str]] = {
     "shown_hardware": lambda study: hardware_text(study.manifest["hardware"]),
     "shown_runs": lambda study: str(len(study.runs)),
     "shown_energy": lambda study: energy(study.runs["energy_whole_run_kwh"].sum()),
-    "shown_carbon": lambda study: grams(study.runs["carbon_whole_run_g"].sum()),
+    "shown_carbon": lambda study: grams(study.runs["carbon_whole_run_g"].sum(), study.spread),
     "shown_known": lambda study: how_known(*study.runs["energy_method"].unique()),
     "shown_best": lambda study: str(study.best),
     "shown_could_be_best": lambda study: joined(study.candidates.could_be_best),

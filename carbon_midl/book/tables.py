@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from carbon_midl.book.claims import extra_carbon, patient_mean
+from carbon_midl.book.claims import extra_carbon, patient_mean, told_growth
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.book.numbers import (
@@ -22,7 +22,7 @@ from carbon_midl.book.numbers import (
 )
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.network import training_bytes, unet_size
-from carbon_midl.units import dice, joined, percent, signed, significant
+from carbon_midl.units import dice, joined, percent, signed, significant, within
 
 NOTEBOOK = Path("notebooks/train_unet.ipynb")
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
@@ -108,6 +108,17 @@ def poster(evidence: Evidence) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def instruments(evidence: Evidence) -> pd.DataFrame:
+    """A training of the dearest width as five instruments would tell it, and how it compares with the cheapest."""
+    cheapest, dearest = evidence.extremes
+    told = evidence.told[evidence.told["filters"] == dearest].groupby("instrument", sort=False).first().reset_index()
+    return printed(told, {
+        "": "instrument", "CPU": "cpu_kwh", "GPU": "gpu_kwh", "Memory": "memory_kwh", "Sum": "energy_kwh",
+        "PUE": lambda row: f"{row.pue:g}", "g/kWh": lambda row: f"{row.g_per_kwh:.4g}", "g": "carbon_g",
+        f"{dearest} : {cheapest}": lambda row: significant(told_growth(evidence)[row.instrument]),
+    })  # fmt: skip
+
+
 def price(step: Any) -> str:
     """What a point of Dice costs in a step, or why it has no price."""
     if step.carbon_g <= 0:
@@ -121,7 +132,8 @@ def price(step: Any) -> str:
 
 SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
     "study": lambda study: printed(study.widths, {
-        "F": "filters", "Dice (95 %)": lambda row: cell(dice_interval(row, "dice")), "CO₂eq, g": "carbon_g",
+        "F": "filters", "Dice (95 %)": lambda row: cell(dice_interval(row, "dice")),
+        "CO₂eq, g (95 %)": lambda row: within(row.carbon_g, study.spread.limits()),
         "to best, g": "carbon_to_best_g", "Energy, Wh": "energy_kwh", "Time, s": "duration_s",
         "Dice by seed": lambda row: f"{dice(row.seed_dice_min)}–{dice(row.seed_dice_max)}",
     }),
@@ -145,7 +157,7 @@ SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
     "runs": lambda study: printed(study.runs, {
         "F": "filters", "Seed": "seed", "Epochs": lambda row: f"{row.epochs_trained} of {row.epochs}",
         "Best epoch": "best_epoch", "Dice": lambda row: dice(row.test_dice_patients), "Time, s": "duration_s",
-        "Energy, Wh": "energy_kwh", "CO₂eq, g": "carbon_g",
+        "Energy, Wh": "energy_kwh", "CO₂eq, g (95 %)": lambda row: within(row.carbon_g, study.spread.limits()),
     }),
 }  # fmt: skip
 """Of the study that the chapters speak of, and of that in the appendix."""
@@ -167,6 +179,7 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "CO₂eq, g": "carbon_g", "How known": "known",
     }),
     "poster": poster,
+    "instruments": instruments,
     "frontier": lambda e: printed(e.answer.frontier, {
         "F": "filters", "Epochs": "epochs", "n": "n",
         "Loss": "train_loss", "Val.": "val_dice",

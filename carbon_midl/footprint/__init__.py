@@ -20,12 +20,11 @@ two epochs, `reason_to_stop(tracker.record, carbon_g=100)` says whether it is to
 `read_footprint(run_directory).recost("FR", pue=1.2)` is the same run on another grid. Nothing here uses the network.
 """
 
-from carbon_midl.footprint.budget import reason_to_stop
 from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity
 from carbon_midl.footprint.meter import Sensor
 from carbon_midl.footprint.record import NOT_SEPARABLE, ComponentEnergy, FootprintRecord, Window, read_footprint
 from carbon_midl.footprint.report import describe
-from carbon_midl.footprint.tracker import Tracker
+from carbon_midl.footprint.tracker import Tracker, reason_to_stop
 
 __all__ = [
     "DEFAULT_PUE",

@@ -11,6 +11,7 @@ for the world, which is the CO2 of generation alone. Recorded results keep the f
 import csv
 import difflib
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -33,7 +34,15 @@ LOCAL_LIFETIME_YEARS = 5.0
 EMBODIED_KG = {"NVIDIA H100 80GB HBM3": 164.0, "NVIDIA A100 80GB PCIe": 181.0}
 """kgCO2e of making a GPU, by its name in NVML; an eighth of 1,312 kg, NVIDIA HGX H100 product carbon footprint; Hubblo
 and ADEME, A100 PCIe."""
+WATER_L_PER_KWH = {
+    "world": 3.91, "CH": 5.66, "DE": 1.95, "DK": 3.19, "FR": 3.67, "GB": 2.33, "IE": 1.48, "NO": 6.66, "PL": 2.51,
+    "SE": 6.03, "US": 3.13,
+}  # fmt: skip
+"""Litres of water that generating a kWh consumes, without the cooling of data centres. World Resources Institute,
+Guidance for Calculating Water Use Embedded in Purchased Electricity (2020), as in EcoLogits 0.11.3; the world's is its
+own."""
 _S_PER_YEAR = 365.25 * 24 * 3600
+_UNIT = re.compile(r"\s*g\s*(CO[2₂](eq|e)?)?\s*/\s*kWh", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,9 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
     >>> carbon_intensity("world").g_per_kwh, carbon_intensity("FR").year, carbon_intensity(50).source
     (473.0, 2024, 'given by the user')
 
-    A place is "world", a country code of two letters (ISO 3166-1) for the national yearly average that ships with
-    carbontracker, or a number in gCO2eq/kWh. `InputError` lists near matches of a code that is not known.
+    A place is "world", a country's code of two letters (ISO 3166-1) or name for the national yearly average that ships
+    with carbontracker, or a number in gCO2eq/kWh, also as "445 g/kWh". `InputError` lists near matches of a country
+    that is not known.
     """
     if isinstance(where, bool) or not isinstance(where, str | int | float):
         raise InputError(
@@ -68,7 +78,7 @@ def carbon_intensity(where: str | float) -> CarbonIntensity:
     if text.lower() == WORLD.place:
         return WORLD
     try:
-        g_per_kwh = float(text)
+        g_per_kwh = float(_UNIT.sub("", text))
     except ValueError:
         return _national_average(text)
     if not 0 <= g_per_kwh < math.inf:
@@ -90,19 +100,23 @@ def national_averages() -> dict[str, CarbonIntensity]:
     return averages
 
 
-def _national_average(code: str) -> CarbonIntensity:
+def _national_average(country: str) -> CarbonIntensity:
     # What somebody may have meant: countries, as "GB (United Kingdom)", by initials, name and code.
+    asked = country.upper()
     spellings: dict[str, str] = {}
     for name, average in national_averages().items():
-        if code.upper() == average.place:
+        if asked in (average.place, name.upper()):
             return average
-        for spelling in ("".join(word[0] for word in name.split()), name.upper(), average.place):
+        initials = "".join(word[0] for word in name.split())
+        for spelling in (initials, name.upper(), average.place):
             spellings.setdefault(spelling, f"{average.place} ({name})")
-    near = dict.fromkeys(spellings[spelling] for spelling in difflib.get_close_matches(code.upper(), spellings, n=4))
+    # Two of three letters are shared by chance.
+    alike = difflib.get_close_matches(asked, spellings, n=4, cutoff=1.0 if len(asked) < 3 else 0.7)
+    near = dict.fromkeys(spellings[spelling] for spelling in alike)
+    hint = f"did you mean {', '.join(near)}?" if near else "the table has countries, one by one."
     raise InputError(
-        f"intensity: no country code {code!r}; "
-        + (f"did you mean {', '.join(near)}? " if near else "")
-        + 'Expected "world", a country code such as "DK", or a number in gCO2eq/kWh'
+        f'intensity: no country {country!r}; {hint} Expected "world", a country such as "DK" or "Denmark", or a number '
+        "in gCO2eq/kWh"
     )
 
 

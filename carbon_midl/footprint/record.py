@@ -30,6 +30,7 @@ from carbon_midl.footprint.grid import (
 )
 from carbon_midl.footprint.meter import J_PER_KWH
 from carbon_midl.footprint.sensors import is_estimate
+from carbon_midl.footprint.uncertainty import CarbonSpread, carbon_spread
 
 VERSION = 1
 RESULT = "result.json"
@@ -191,6 +192,14 @@ class FootprintRecord:
         """Location-based gCO2eq of a window, by its name, or of kWh before PUE: kWh × PUE × intensity."""
         energy_kwh = self.window(of).energy_kwh if isinstance(of, str) else of
         return energy_kwh * self.pue * self.intensity.g_per_kwh
+
+    def spread(self, window: str | None = "training") -> CarbonSpread:
+        """How far the grams of a window, or of the whole run (None), may be off, and what that comes from."""
+        windows = [self.window(window)] if window else [one for one in self.windows if one.parent is None]
+        energies_kwh: dict[tuple[str, str], float] = defaultdict(float)
+        for part in (part for one in windows for part in one.components):
+            energies_kwh[part.component.split()[0], part.method] += part.energy_kwh
+        return carbon_spread(energies_kwh, self.pue, self.intensity.source)
 
     def recost(
         self, intensity: CarbonIntensity | str | float | None = None, pue: float | None = None

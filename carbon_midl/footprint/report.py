@@ -28,15 +28,17 @@ def describe(record: FootprintRecord, window: str = "training") -> str:
         for part in chosen.components
     ]
     rows.append(("total", "", energy(chosen.energy_kwh), "before PUE"))
+    spread = record.spread(window)
     lines = [
         f"{chosen.name}: {epochs}{chosen.duration_s:.1f} s from {chosen.started}{attempts}{state}",
         "",
         *in_columns(rows),
         "",
-        f"{carbon(record.carbon_g(window))} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
+        f"{carbon(record.carbon_g(window), limits=spread.limits())} = {energy(chosen.energy_kwh)} × PUE {record.pue:g} "
         f"× {record.intensity.g_per_kwh:.4g} g/kWh",
         f"PUE: {record.pue_source}",
         f"Intensity: {record.intensity.source}",
+        f"Grams: {spread.describe()}",
     ]
     if (net_kwh := record.net_kwh(window)) is not None:
         powers = ", ".join(f"{component} {power_w:.3g} W" for component, power_w in record.idle_w.items())
@@ -65,6 +67,7 @@ class Compute:
     abandoned_kwh: float  #: the part of it that went into abandoned attempts.
     methods: tuple[str, ...]  #: how the energy was obtained, each once.
     carbon_g: float  #: operational gCO2eq, location-based.
+    limits: tuple[float, float]  #: its 95 % interval, in multiples of it.
     pue: str  #: power usage effectiveness, in words.
     intensity: str  #: carbon intensity with its source, in words.
     hardware: str  #: processor, memory and GPUs, in words.
@@ -90,7 +93,8 @@ def paragraph(compute: Compute) -> str:
     return (
         f"We trained {compute.subject} on {compute.hardware}, in {duration(compute.duration_s)}. Training and "
         f"evaluation used {compute.energy} before PUE{lost}. With {compute.pue} and a carbon intensity of "
-        f"{compute.intensity}, we estimate operational, location-based emissions of {carbon(compute.carbon_g)}. "
+        f"{compute.intensity}, we estimate operational, location-based emissions of "
+        f"{carbon(compute.carbon_g, limits=compute.limits)}, with a 95 % interval from meters, PUE and intensity. "
         "The making of the hardware is not included."
     )
 
@@ -106,7 +110,7 @@ def checklist(compute: Compute) -> str:
         "Average runtime for each result": average,
         "Total runtime": duration(compute.duration_s),
         "Estimated energy cost": f"{compute.energy}, before PUE",
-        "Estimated emissions": f"{carbon(compute.carbon_g)}: {compute.pue}; {compute.intensity}",
+        "Estimated emissions": f"{carbon(compute.carbon_g, limits=compute.limits)}: {compute.pue}; {compute.intensity}",
         "Computing infrastructure, hardware": compute.hardware,
         "Computing infrastructure, software": versions,
         "Dates": " to ".join(dict.fromkeys((days[0], days[-1]))),
@@ -120,7 +124,8 @@ def model_card(compute: Compute, location: str | None = None) -> str:
 
     fields = {
         "emissions": float(f"{compute.carbon_g:.4g}"),
-        "source": f"carbon-midl {__version__}; energy: {compute.energy}; {compute.pue}; {compute.intensity}",
+        "source": f"carbon-midl {__version__}; {carbon(compute.carbon_g, limits=compute.limits)}; energy: "
+        f"{compute.energy}; {compute.pue}; {compute.intensity}",
         "training_type": "pre-training",
         "geographical_location": location or f"not recorded; computed for {compute.intensity}",
         "hardware_used": compute.hardware,
@@ -157,6 +162,7 @@ def compute_of_run(directory: Path) -> Compute:
         abandoned_kwh=sum(window.energy_kwh for window in top if window.attempt < latest),
         methods=tuple(dict.fromkeys(part.method for window in record.windows for part in window.components)),
         carbon_g=record.carbon_g(record.energy_kwh),
+        limits=record.spread(None).limits(),
         pue=f"a PUE of {record.pue:g} ({record.pue_source})",
         intensity=f"{record.intensity.g_per_kwh:.4g} g/kWh ({record.intensity.source})",
         hardware=machine_text(environment["hardware"]) if "hardware" in environment else devices,

@@ -7,9 +7,10 @@ https://docs.kernel.org/power/powercap/powercap.html. They count each package, a
 import os
 import platform
 import re
-import resource
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -198,8 +199,13 @@ class CpuEstimate(Sensor):
 
     def _cpu_time_s(self) -> float:
         # Of this program and of its children that have ended, which psutil is not told on macOS.
-        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        total_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        try:
+            import resource
+
+            usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+            total_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        except ImportError:  # Windows, where children that have ended are not known
+            total_s = time.process_time()
         with suppress(psutil.Error, OSError):  # without /proc those that run count once they have ended
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):  # it has ended in this moment
@@ -225,21 +231,30 @@ class MemoryEstimate(Sensor):
         return self.power_w
 
 
-def find_tdp(cpu: str) -> tuple[float, str] | None:
+def find_tdp(cpu: str, exact: bool = False) -> tuple[float, str] | None:
     """TDP of a processor in W, and in words where it comes from; None where carbontracker's table does not list it.
 
-    Looked up by the model, without what a kernel writes around it; else the first entry that contains it, as
-    carbontracker does. An entry such as "27.29.5" it reads as the middle of 27.29 and 27.5.
+    Looked up by the model, without what a kernel writes around it; else, unless it is to be exact, the first entry that
+    contains it, as carbontracker does.
     """
-    table = {row["Name"]: row["TDP"] for row in carbontracker_table("cpu_power.csv")}
-    model = _model(cpu)
-    names = [name for name in table if _model(name) == model] or [name for name in table if model and model in name]
+    table, model = tdp_table(), _model(cpu)
+    names = [name for name in table if _model(name) == model]
+    names = names or [name for name in table if model and model in name and not exact]
     if not names:
         return None
-    whole, *ends = table[names[0]].split(".")
-    tdp_w = sum(float(f"{whole}.{end}") for end in ends) / len(ends) if ends else float(whole)
     first = f", the first of {len(names)} that contain the name" if len(names) > 1 else ""
+    tdp_w = table[names[0]]
     return tdp_w, f"the TDP of {tdp_w:g} W of {names[0]!r} in carbontracker's table{first}"
+
+
+@cache
+def tdp_table() -> dict[str, float]:
+    """TDP in W by a processor's name in carbontracker's table, which writes ``27.29.5`` for 27.29 to 27.5."""
+    split = {row["Name"]: row["TDP"].split(".") for row in carbontracker_table("cpu_power.csv")}
+    return {
+        name: sum(float(f"{whole}.{end}") for end in ends) / len(ends) if ends else float(whole)
+        for name, (whole, *ends) in split.items()
+    }
 
 
 def _model(cpu: str) -> str:

@@ -2,15 +2,22 @@
 
 All sensors are read at the edges of a window, and those that need it in a thread between them. A window's energy is
 read off each sensor's curve (see `meter`), so that a drop-out that ends after the window still counts in it.
+
+Between two epochs, `predict` tells what the whole run will use, and `reason_to_stop` whether that exceeds its budget.
+The epochs to come are taken to be drawn like those that are done, so the sum of `m` of them has Student's prediction
+interval: with `k` epochs of mean `x` and standard deviation `s`, `m x ± t(k − 1) · s · √(m + m²/k)`. The first epoch of
+an attempt warms up (caches, clocks, memory): from the third on it counts as spent but not as an example. The interval
+knows of no epoch unlike those so far, such as those beside another program that starts later.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +30,11 @@ from carbon_midl.footprint.grid import DEFAULT_PUE, WORLD, CarbonIntensity, chec
 from carbon_midl.footprint.meter import J_PER_KWH, FoundSensors, Meter
 from carbon_midl.footprint.record import EPOCH, IDLE, ComponentEnergy, FootprintRecord, Window
 from carbon_midl.footprint.sensors import discover_sensors, is_estimate
+from carbon_midl.units import carbon, energy
 
+CONFIDENCE = 0.95
+PARTS = 8
+"""In which a window of `steadiness` is read."""
 _SCOPE = "only the components named are covered, not power supply, disks, fans or network"
 
 
@@ -155,6 +166,8 @@ class Tracker:
         """The window "epoch <number>", counted from 1, and one epoch to carbontracker."""
         if number < 1:
             raise InputError(f"epoch: found {number!r}, expected a whole number counted from 1")
+        if number > self._blank.epochs_planned:  # no training is stopped for a plan that was too short
+            self._blank = replace(self._blank, epochs_planned=number)
         beside = self._carbontracker.epoch() if self._carbontracker is not None else nullcontext()
         with beside, self.window(f"{EPOCH}{number}", continues):
             yield
@@ -221,3 +234,133 @@ def _synchronise_accelerator() -> None:
             # To synchronise a device that is not used would create a context on it, some hundred MB.
             if torch.cuda.memory_reserved(device):
                 torch.cuda.synchronize(device)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Energy of a whole run before PUE, predicted between two epochs; work lost in earlier attempts is in it."""
+
+    after_epoch: int  #: the last epoch that was finished.
+    energy_kwh: float  #: when all planned epochs are done.
+    low_kwh: float  #: lower end of the 95 % interval, and at least what is spent.
+    high_kwh: float  #: upper end of the interval.
+    epoch_kwh: float  #: energy of each epoch to come.
+    scale_kwh: float  #: standard error of `energy_kwh`.
+    freedom: int  #: degrees of freedom of Student's t.
+
+    def probability_above(self, limit_kwh: float) -> float:
+        """How likely it is that the run uses more than so many kWh before PUE."""
+        from scipy.special import stdtr
+
+        excess_kwh = self.energy_kwh - limit_kwh
+        if self.scale_kwh <= 0:
+            return float(excess_kwh > 0)
+        return float(stdtr(self.freedom, excess_kwh / self.scale_kwh))
+
+
+def predict(record: FootprintRecord) -> Prediction | None:
+    """Energy of the whole run from its record between two epochs; None until two of the last attempt are finished."""
+    from scipy.special import stdtrit
+
+    epochs = record.finished_epochs
+    latest_kwh = [window.energy_kwh for window in epochs.values() if window.attempt == record.attempts]
+    if len(latest_kwh) < 2:
+        return None
+    examples_kwh = latest_kwh[1:] if len(latest_kwh) > 2 else latest_kwh
+    count, done, spent_kwh = len(examples_kwh), max(epochs), record.energy_kwh
+    remaining = max(0, record.epochs_planned - done)
+    mean_kwh = statistics.fmean(examples_kwh)
+    scale_kwh = statistics.stdev(examples_kwh) * math.sqrt(remaining + remaining**2 / count)
+    energy_kwh = spent_kwh + remaining * mean_kwh
+    half_kwh = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) * scale_kwh
+    low_kwh = max(spent_kwh, energy_kwh - half_kwh)
+    return Prediction(done, energy_kwh, low_kwh, energy_kwh + half_kwh, mean_kwh, scale_kwh, count - 1)
+
+
+def reason_to_stop(record: FootprintRecord, carbon_g: float = 0.0, energy_kwh: float = 0.0) -> str:
+    """Why a run is to stop, by its record between two epochs: a sentence, or nothing where it may go on.
+
+    It stops when the budget for all its attempts is spent, or will be in the next epoch, or when the run is predicted
+    to exceed it with a probability of 95 % or more. A budget is either in grams of CO2eq, by the record's PUE and
+    carbon intensity, or in kWh before PUE; 0 is no budget.
+    """
+    # A budget of carbon is told in carbon; electricity that emits nothing leaves it untouched.
+    unit_per_kwh, text, limit = (record.carbon_g(1.0), carbon, carbon_g) if carbon_g else (1.0, energy, energy_kwh)
+    limit_kwh = limit / unit_per_kwh if limit and unit_per_kwh else math.inf
+
+    def told(kwh: float) -> str:
+        return text(kwh * unit_per_kwh)
+
+    budget, spent_kwh, prediction = f"budget of {text(limit)}", record.energy_kwh, predict(record)
+    if spent_kwh > limit_kwh:
+        return f"{budget}: the run has used {told(spent_kwh)}, more than its budget"
+    if prediction is None or prediction.after_epoch >= record.epochs_planned:
+        return ""
+    if (probability := prediction.probability_above(limit_kwh)) >= CONFIDENCE:
+        percent = min(99.9, 100 * probability)  # no prediction is certain
+        return (
+            f"{budget}: predicted after epoch {prediction.after_epoch}: {told(prediction.energy_kwh)} "
+            f"({told(prediction.low_kwh)} to {told(prediction.high_kwh)}, {CONFIDENCE:.0%} interval) for "
+            f"{record.epochs_planned} epochs, above the budget with a probability of {percent:.1f} %"
+        )
+    if spent_kwh + prediction.epoch_kwh > limit_kwh:
+        return f"{budget}: {told(spent_kwh)} used, and the next epoch would exceed the budget"
+    return ""
+
+
+def steadiness(
+    sensors: FoundSensors,
+    load: Callable[[], object],
+    seconds: float = 2.0,
+    repeats: int = 10,
+    clock: Any = time,
+    progress: Callable[[int], object] = lambda parts: None,
+) -> Any:
+    """Measure idle windows of so many seconds, then windows of equal work, and how far the sensors agree.
+
+    ``load`` is some milliseconds of work; as many of them as fill ``seconds`` make a window. ``progress`` is called
+    with 1 after each of the `PARTS` in which a window is read.
+
+    Returns:
+        A data frame with a row a sensor, and "total": ``component``; ``idle_w`` and ``load_w``; ``idle_spread`` and
+        ``spread`` of the energy of windows, relative standard deviations; ``difference``, the least between two
+        programs, relative, that such windows of each show with 95 %; ``shortest_s``, from where on windows spread by at
+        most 1 %, or NaN.
+    """
+    import numpy as np
+    import pandas as pd
+    from scipy.special import stdtrit
+
+    if not 0 < seconds < math.inf or repeats < 3:
+        raise InputError(f"seconds {seconds!r}, repeats {repeats!r}: expected more than 0 s, and at least 3 windows")
+    start_s, calls, parts = clock.perf_counter(), 0, repeats * PARTS
+    while clock.perf_counter() < start_s + seconds:  # warms up, too
+        load()
+        calls += 1
+    with Tracker(".", 1, carbontracker=False, idle_s=0, sensors=sensors, clock=clock) as tracker:
+        for part in range(2 * parts):
+            with tracker.window(str(part)):
+                if part < parts:
+                    clock.sleep(seconds / PARTS)
+                for _ in range(max(1, round(calls / PARTS)) if part >= parts else 0):
+                    load()
+            progress(1)
+    windows, names = tracker.record.windows, [sensor.component for sensor in sensors.sensors]
+    energies_j = J_PER_KWH * np.array([[one.component_kwh(name) or 0.0 for one in windows] for name in names])
+    idle_j, load_j = np.split(np.vstack([energies_j, energies_j.sum(axis=0)]), 2, axis=1)
+    idle_s, load_s = np.split(np.array([one.duration_s for one in windows]), 2)
+
+    def spread(parts_j: Any, size: int) -> Any:
+        windows_j = parts_j[:, : parts // size * size].reshape(len(parts_j), -1, size).sum(axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return windows_j.std(axis=1, ddof=1) / windows_j.mean(axis=1)
+
+    sizes = [2**power for power in range(10) if 2**power * 4 <= parts]
+    rough = [~(spread(load_j, size) <= 0.01) * (place + 1) for place, size in enumerate(sizes)]
+    return pd.DataFrame({
+        "component": [*names, "total"],
+        "idle_w": idle_j.sum(axis=1) / idle_s.sum(), "load_w": load_j.sum(axis=1) / load_s.sum(),
+        "idle_spread": spread(idle_j, PARTS), "spread": spread(load_j, PARTS),
+        "difference": stdtrit(2 * repeats - 2, 0.975) * math.sqrt(2 / repeats) * spread(load_j, PARTS),
+        "shortest_s": load_s.mean() * np.array([*sizes, np.nan])[np.max(rough, axis=0)],
+    })  # fmt: skip

@@ -30,8 +30,9 @@ import pandas as pd
 
 from carbon_midl.errors import InputError
 from carbon_midl.footprint.grid import DEFAULT_PUE, CarbonIntensity, carbon_intensity, checked_pue
+from carbon_midl.footprint.uncertainty import CarbonSpread, factor_spreads
 from carbon_midl.measures import could_be_best, lower_limits
-from carbon_midl.study.results import SLICES, Results, read_csv, read_results
+from carbon_midl.study.results import SLICES, Results, read_csv, read_results, spread_of
 from carbon_midl.training.options import suggestion
 from carbon_midl.units import listed
 
@@ -110,6 +111,7 @@ class Candidates:
     energy_kwh: np.ndarray | None = None  #: before PUE, where the cost was made from energy.
     duration_s: np.ndarray | None = None  #: where it is known.
     factors: Factors | None = None  #: that made carbon from energy, where it was.
+    spread: CarbonSpread | None = None  #: how far that carbon may be off; None where it is taken as known.
     notes: tuple[str, ...] = ()  #: what was left out or assumed, in sentences.
 
     def __len__(self) -> int:
@@ -167,7 +169,10 @@ class Candidates:
                 f"cost: {self.cost_name} is taken as it is, so grid, PUE and embodied share do not apply. Leave them "
                 f"out, or name a column of energy and its unit ({', '.join(KWH_PER_UNIT)})."
             )
-        other = replace(self, cost=factors.carbon_g(self.energy_kwh, self.duration_s), factors=factors)
+        spreads = factor_spreads(factors.pue, factors.intensity.source)
+        spread = self.spread and replace(self.spread, factors=spreads)
+        cost = factors.carbon_g(self.energy_kwh, self.duration_s)
+        other = replace(self, cost=cost, factors=factors, spread=spread)
         vars(other)["lower_limits"] = self.lower_limits  # of the performance, which is the same
         return other
 
@@ -190,7 +195,7 @@ class Columns:
     memory in GB, stays as it is; by default ``energy_kwh`` is in kWh, and another column has no unit.
     """
 
-    candidate: tuple[str, ...] = ("filters",)  #: one or several columns that name a candidate together.
+    candidate: tuple[str, ...] | str = ("filters",)  #: one or several columns that name a candidate together.
     replicate: str = ""  #: seed, fold or patient; "none" where every row is one of its own.
     training: str | None = None  #: where replicates are patients, tells trainings apart, as the seed; both are drawn.
     performance: str = ""  #: between 0 and 1, larger is better.
@@ -357,6 +362,8 @@ def _tidy(frame: pd.DataFrame, columns: Columns, origin: str) -> tuple[pd.DataFr
         tidy["energy_kwh"] = tidy["cost"]
         if DURATION in frame:
             tidy[DURATION] = numbers(frame, DURATION, "duration", origin)
+    if unit in KWH_PER_UNIT:
+        return tidy, {"spread": spread_of(frame)}
     return tidy, {} if unit in known else {"cost_name": columns.cost, "unit": unit}
 
 
@@ -392,7 +399,7 @@ def _complete(tidy: pd.DataFrame, columns: Columns, origin: str, notes: list[str
         raise InputError(
             f"{origin}: several rows of candidate {first['candidate']}, {columns.replicate} {first['patient']}. Keep "
             "some of them (--where), or name a further column of the candidate (--candidate "
-            f"{','.join(columns.candidate)},OTHER) or the replicate's (--replicate)."
+            f"{','.join(np.atleast_1d(columns.candidate))},OTHER) or the replicate's (--replicate)."
         )
     if not (columns.training or columns.paired or columns.replicate.lower().startswith("patient")):
         return rows.assign(training=rows["patient"], patient="")  # each replicate is a training of its own
@@ -484,7 +491,8 @@ def _with_points(cells: "pd.Series[Any]", decimal: str | None, where: str) -> "p
 
 
 def labels(table: pd.DataFrame, names: Sequence[str], role: str, origin: str) -> "pd.Series[str]":
-    """The columns as text, joined by " / "; missing where one of them is."""
+    """The columns as text, joined by " / "; missing where one of them is. A text is the name of one column."""
+    names = (names,) if isinstance(names, str) else names
 
     def text(value: object) -> str:
         # In a data frame, a column of whole numbers with a gap in it holds floats.

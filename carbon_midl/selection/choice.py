@@ -4,6 +4,10 @@ What is drawn to tell how sure a choice is, is what varies in the table: seeds, 
 there, such as the data set or the training recipe, is not covered. With few replicates the bootstrap knows their spread
 only roughly, and rather too small than too large; with a single one it knows nothing, and no interval or probability is
 given.
+
+How far grams may be off is drawn, too, an embodied share as well. What all candidates share multiplies every cost of a
+draw; it is applied where an amount is at stake, and nowhere else, so that all other choices stay the same to the last
+bit. Each training's own is in the spread of the trainings; for a single one the recorded repeatability stands in.
 """
 
 from collections.abc import Sequence
@@ -50,6 +54,7 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     >>> choose(narrow_and_wide, Best()).chosen, choose(narrow_and_wide, Budget(5.0)).chosen
     ('64', '4')
     """
+    _check(candidates, criterion)
     means = candidates.mean_performance[None], candidates.mean_cost[None]
     utility = criterion.utility(*means, candidates)
     chosen = int(pick(utility, *means)[0])
@@ -60,6 +65,16 @@ def choose(candidates: Candidates, criterion: Criterion) -> Choice:
     tied = tuple(candidates.names[index] for index in np.flatnonzero(_largest(utility)[0]) if index != chosen)
     choice = Choice(criterion.describe(candidates), candidates.names[chosen], runner_up, scores, tied)
     return replace(choice, reason=_reason(candidates, choice, criterion.score_name))
+
+
+def _check(candidates: object, criterion: object) -> None:
+    """Refuse swapped arguments, and a criterion's class in place of a criterion."""
+    if not (isinstance(candidates, Candidates) and isinstance(criterion, Criterion)):
+        kinds = (one.__name__ if isinstance(one, type) else type(one).__name__ for one in (candidates, criterion))
+        raise InputError(
+            f"found {' and '.join(kinds)}; expected candidates, as read_candidates gives them, then a criterion, with "
+            "brackets: choose(candidates, Best())."
+        )
 
 
 def choice_of(candidates: Candidates, criterion: Criterion) -> str | None:
@@ -131,15 +146,23 @@ class Uncertainty:
 
 
 def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS, seed: int = 0) -> Uncertainty:
-    """Choose again on each of ``draws`` draws of the replicates, at least 1; ``seed`` is that of the draws."""
+    """Choose again on each of ``draws`` draws, at least 1, of the replicates and of how far the grams are off."""
+    _check(candidates, criterion)
     single = candidates.counts < 2
     performance, cost = means = candidates.mean_performance[None], candidates.mean_cost[None]
     if not single.all():
         performance, cost = drawn_means(candidates.performance, candidates.cost, draws=draws, seed=seed)
-    picked = pick(criterion.utility(performance, cost, candidates), performance, cost)
+    shared = np.ones((1, 1))
+    if spread := candidates.spread:
+        shared = spread.shared(draws, seed)[:, None]
+        cost = _with_own_errors(cost, candidates, spread.own.log_sd, draws, seed)
+        performance = np.broadcast_to(performance, cost.shape)
+    at_stake = cost * shared if criterion.absolute else cost
+    picked = pick(criterion.utility(performance, at_stake, candidates), performance, cost)
     columns: dict[str, Any] = {"candidate": candidates.names, "replicates": candidates.counts}
-    for name, observed, drawn in (("performance", means[0], performance), ("cost", means[1], cost)):
-        low, high = np.where(single, np.nan, np.quantile(drawn, _LIMITS, axis=0))
+    for name, observed, drawn in (("performance", means[0], performance), ("cost", means[1], cost * shared)):
+        unknown = single & (name == "performance" or candidates.spread is None)
+        low, high = np.where(unknown, np.nan, np.quantile(drawn, _LIMITS, axis=0))
         columns |= {name: observed[0], f"{name}_low": low, f"{name}_high": high}
     columns |= {
         "rank": pd.Series(-criterion.utility(*means, candidates)[0]).rank(method="min"),
@@ -152,6 +175,16 @@ def uncertainty(candidates: Candidates, criterion: Criterion, draws: int = DRAWS
         table[["frontier_probability", "chosen_probability"]] = np.nan
         return Uncertainty(table, None, 0, _notes(candidates))
     return Uncertainty(table, float((picked < 0).mean()), draws, _notes(candidates))
+
+
+def _with_own_errors(cost: np.ndarray, candidates: Candidates, log_sd: float, draws: int, seed: int) -> np.ndarray:
+    """Draws of the costs, those of a single training with its repeatability; several trainings show theirs."""
+    alone = (candidates.trainings < 2) & (candidates.cost.shape[1] == 1)
+    if alone.any():
+        cost = np.array(np.broadcast_to(cost, (draws, len(candidates))))
+        normal = np.random.default_rng([seed, 2]).standard_normal((draws, int(alone.sum())))
+        cost[:, alone] *= np.exp(log_sd * normal)
+    return cost
 
 
 def _notes(candidates: Candidates) -> tuple[str, ...]:

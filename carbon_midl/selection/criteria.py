@@ -1,12 +1,13 @@
 """The criteria: what each makes as large as possible, under which assumption, and where it comes from."""
 
-from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar
+from abc import ABCMeta, abstractmethod
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import CARBON_UNIT, Candidates
 from carbon_midl.selection.frontier import POINT, on_frontier, step_prices
 from carbon_midl.units import amount, number
@@ -16,12 +17,27 @@ PRICE_SHARE = 0.1
 """Of the median candidate's cost, for another point (0.01) of performance."""
 
 
-class Criterion(ABC):
+class _Explained(ABCMeta):
+    """Makes criteria; `InputError` for an option that cannot be."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        try:
+            return super().__call__(*args, **options)
+        except ValidationError as error:
+            found, problem = error.errors()[0]["input"], error.errors()[0]["msg"]
+            raise InputError(
+                f"{cls.__name__}: found {found!r}; {problem[0].lower()}{problem[1:]}. Costs are numbers in the "
+                "candidates' unit, as Budget(1.5); margins and weights are fractions, as NonInferior(0.01)."
+            ) from None
+
+
+class Criterion(metaclass=_Explained):
     """What all criteria share; each is a small class with its options as attributes, which pydantic checks."""
 
     name: ClassVar[str]  #: on the command line.
     words: ClassVar[str]  #: what it asks for, with its options and the unit of the cost.
     score_name: ClassVar[str] = "mean performance"  #: what the scores are, in words.
+    absolute: ClassVar[bool] = False  #: whether an amount of the cost is at stake, and not only which costs more.
     assumption: ClassVar[str]  #: what must hold for the choice to mean something.
     source: ClassVar[str]  #: where it comes from.
 
@@ -73,6 +89,7 @@ class Budget(Criterion):
     limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     name = "budget"
+    absolute = True
     words = "best within {limit} {unit}"
     assumption = "The budget is fixed, and what is left of it is worth nothing."
     source = "the constraint method of multi-objective optimisation (Haimes, Lasdon and Wismer 1971)"
@@ -214,6 +231,7 @@ class Marginal(Criterion):
     limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
     name = "marginal"
+    absolute = True
     words = "along the frontier while a point (0.01) costs less than {limit} {unit}"
     score_name = "price of a point in the step that leads there"
     assumption = (

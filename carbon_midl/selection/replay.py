@@ -46,7 +46,7 @@ def curves_of_study(study: Path | Results, candidate: Sequence[str] = ("filters"
     """
     results = study if isinstance(study, Results) else read_results(study)
     origin = f"{results.where}/runs.csv"
-    runs = results.runs.assign(candidate=labels(results.runs, tuple(candidate), "candidate", origin))
+    runs = results.runs.assign(candidate=labels(results.runs, candidate, "candidate", origin))
     if (repeated := runs.duplicated(["seed", "candidate"])).any():
         twice = runs.loc[repeated, "candidate"].iloc[0]
         raise InputError(
@@ -89,7 +89,7 @@ def curves_of_table(table: pd.DataFrame, candidate: Sequence[str], size: str, co
             f"table: {len(matching)} columns match {performance!r}, of {len(epochs)} epochs by the last number in "
             "their names; expected one an epoch, such as val_1, val_2."
         )
-    names = labels(table, tuple(candidate), "candidate", "table")
+    names = labels(table, candidate, "candidate", "table")
     if names.isna().any() or names.duplicated().any():
         raise InputError(f"table: {' / '.join(candidate)} has gaps or repeats; expected a row a candidate.")
     sizes, costs = numbers(table, size, "size", "table"), numbers(table, cost, "cost", "table") / len(epochs)
@@ -110,10 +110,21 @@ class Replay(NamedTuple):
 
 def replay(curves: Curves, policy: Policy) -> Replay:
     """Let a policy search through recorded curves; an `InputError` where it asks for what was never recorded."""
+    if not isinstance(policy, Policy):
+        raise InputError(
+            f"policy: found {getattr(policy, '__name__', policy)}; expected a policy with brackets, such as "
+            "FullSweep(), or one of a class of your own, Mine(Policy), whose method steps(self, trials) says what is "
+            "next."
+        )
     full = curves.trials
     trials = [trial.up_to(0) for trial in full]
     while steps := policy.steps(trials):
         for index, until in steps:
+            if not 0 <= index < len(trials):
+                raise InputError(
+                    f"{policy.describe()}: asks to train trial {index}; expected 0 to {len(trials) - 1}, its place in "
+                    "the list of trials."
+                )
             trial = trials[index]
             if not trial.trained < until <= trial.epochs:
                 raise InputError(

@@ -15,9 +15,13 @@ import pandas as pd
 from pydantic import BaseModel, NonNegativeFloat, ValidationError
 
 from carbon_midl.errors import InputError
+from carbon_midl.footprint import CarbonIntensity, ComponentEnergy, FootprintRecord, Window, read_footprint
+from carbon_midl.footprint.grid import DEFAULT_PUE, WORLD
 from carbon_midl.footprint.record import FOOTPRINT, RESULT
 from carbon_midl.footprint.report import Compute, compute_of_run, machine_text
+from carbon_midl.footprint.uncertainty import CarbonSpread, carbon_spread
 from carbon_midl.training.options import explain
+from carbon_midl.units import listed
 
 FORMAT, VERSION = "carbon-midl results", 1
 RUNS, EPOCHS, SLICES, MANIFEST = "runs.csv", "epochs.csv", "slices.csv.gz", "manifest.json"
@@ -93,6 +97,28 @@ class Results:
         """The slices of one part of the split, "validation" or "test"; no rows where they were not recorded."""
         return self.slices[self.slices[PART] == part].reset_index(drop=True)
 
+    def footprint(self, name: str) -> FootprintRecord:
+        """What the tables tell of a run's footprint; `InputError` where it is missing, or of several machines."""
+        run = next((row for row in self.runs.to_dict("records") if row["run"] == name), None)
+        if run is None:
+            raise InputError(f"{self.where}: found no run {name!r}, expected one of {listed(list(self.runs['run']))}")
+        hardware, *others = distinct(one["hardware"] for one in self.manifest["environments"])
+        if others:
+            raise InputError(f"{self.where}: made on several machines; name the directory of the run {name} itself")
+        methods = [method.strip() for method in run["energy_method"].split(";")]
+        parts = [
+            ComponentEnergy(part, run[f"energy_{part}_kwh"], next((m for m in methods if sign in m), methods[0]))
+            for part, sign in (("cpu", ""), ("gpu", "NVML"), ("memory", "GB"))
+            if not pd.isna(run[f"energy_{part}_kwh"])
+        ]
+        gpus = {f"gpu {number}": gpu for number, gpu in enumerate(hardware["gpu"]) if run["energy_gpu_kwh"] > 0}
+        return FootprintRecord(
+            (Window("training", self.manifest["dates"]["first"], run["duration_s"], tuple(parts)),), run["epochs"],
+            pue=run["pue"], pue_source="; ".join(self.manifest["pue_sources"]),
+            intensity=CarbonIntensity(run["intensity_g_per_kwh"], "given", run["intensity_source"], None),
+            hardware={"cpu": hardware["cpu"]} | gpus, notes=tuple(self.manifest["footprint_notes"]),
+        )  # fmt: skip
+
 
 def read_results(path: Path | str) -> Results:
     """Read results from their directory, from the directory of the study's runs, or from a packed file.
@@ -119,6 +145,28 @@ def read_results(path: Path | str) -> Results:
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read, or is damaged ({error}). Get it again from its source.") from None
     return Results.of_files(str(path), files)
+
+
+def recorded(name: str) -> Path:
+    """Find a study among those recorded with this project, such as "lidc", wherever this runs.
+
+    They lie in a folder ``results``: in the working directory or one above it, or else in the checkout that this
+    package is installed from.
+
+    >>> recorded("recipes").name
+    'recipes'
+
+    Raises:
+        InputError: it is in none of them.
+    """
+    here, package = Path.cwd(), Path(__file__).parents[2]
+    for folder in (here, *here.parents, package):
+        if (folder / "results" / name / MANIFEST).is_file():
+            return folder / "results" / name
+    raise InputError(
+        f"results/{name}: not in {here}, in no folder above it, and not in {package}. Copy the project's folder "
+        f"'results' into {here}, beside the notebook."
+    )
 
 
 def read_csv(source: Path | IO[bytes], where: str = "", **options: Any) -> pd.DataFrame:
@@ -232,6 +280,12 @@ def read_compute(path: Path | str) -> Compute:
     )
 
 
+def read_run_footprint(path: Path) -> FootprintRecord:
+    """Read a run's record, as `read_footprint` does, or that of its name below a study's results, from their tables."""
+    recorded = (path.parent / MANIFEST).is_file() and not path.exists()
+    return read_results(path.parent).footprint(path.name) if recorded else read_footprint(path)
+
+
 def _compute_of_study(results: Results) -> Compute:
     runs, manifest, abandoned = results.runs, results.manifest, results.manifest["abandoned"]
     widths = ", ".join(map(str, runs["filters"].unique()))
@@ -248,6 +302,7 @@ def _compute_of_study(results: Results) -> Compute:
         abandoned_kwh=abandoned["energy_kwh"],
         methods=tuple(methods),
         carbon_g=runs["carbon_whole_run_g"].sum() + abandoned["carbon_g"],
+        limits=spread_of(runs, runs["pue"].iloc[0], runs["intensity_source"].iloc[0]).limits(len(runs)),
         pue=f"a PUE of {' and '.join(map(str, runs['pue'].unique()))} ({'; '.join(manifest['pue_sources'])})",
         intensity=" and ".join(distinct(f"{g_per_kwh:.4g} g/kWh ({source})" for g_per_kwh, source in grids)),
         hardware="; ".join(machines),
@@ -266,6 +321,15 @@ def read_statistics(directory: Path = COLLECTION) -> Statistics:
     if not tables:
         raise InputError(f"{directory}: no tables of the collection. Record them with: python -m studies.collection")
     return tables
+
+
+def spread_of(runs: pd.DataFrame, pue: float = DEFAULT_PUE, intensity_source: str = WORLD.source) -> CarbonSpread:
+    """How far the grams of runs may be off, by the columns of their table that say how its energy was obtained."""
+    columns = runs.filter(regex="^energy_(cpu|gpu|memory)_kwh$").apply(pd.to_numeric, errors="coerce")
+    methods = runs["energy_method"] if "energy_method" in runs else [""] * len(runs)
+    sums = columns.groupby(methods).sum().to_dict()
+    energies_kwh = {(name.split("_")[1], one): kwh for name, column in sums.items() for one, kwh in column.items()}
+    return carbon_spread(energies_kwh, pue, intensity_source)
 
 
 def distinct(items: Iterable[Any]) -> list[Any]:

@@ -23,15 +23,19 @@ SERIOUS = ["serious", "critical"]
 
 
 def pages(built: Path) -> list[Path]:
-    """All pages; of the executed notebooks, which are alike, the first."""
+    """All pages; of the executed notebooks, which are alike, the first. `test_slides` looks at the slides."""
     found = [path for path in sorted((built / "book").rglob("*.html")) if "_generated" not in path.parts]
     return found + sorted((built / "book" / "_generated").rglob("*.html"))[:1]
 
 
+def axe_script() -> str:
+    axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed; it comes with the extra test")
+    return (files(axe) / "axe.min.js").read_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: "Browser", built: Path, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed; it comes with the extra test")
-    script = (files(axe) / "axe.min.js").read_text()
+    script = axe_script()
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
     found = {}

@@ -64,10 +64,12 @@ def test_every_internal_link_leads_to_a_file_and_to_a_place_in_it(built: Path) -
 
 
 def small_book(prepared: Path, root: Path, text: str) -> Path:
-    """The book with a page that has this text, and one of a lab, in place of all its pages."""
+    """The book with a page that has this text, and one of a lab, in place of all its pages, and without slides."""
     shutil.copytree(prepared, root, ignore=shutil.ignore_patterns("_build"))
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters:\n- file: book/course/lab-budget\n")
     (root / "book" / "index.md").write_text(f"# Carbon\n\n{text}\n")
+    for deck in (root / "book" / "slides").glob("*.md"):
+        deck.write_text("---\norphan: true\n---\n\n# Nothing\n")
     lab = "{download}`The lab as a notebook <../_generated/labs/lab-budget.ipynb>`"
     (root / "book" / "course" / "lab-budget.md").write_text(f"# Lab\n\n{lab}\n")
     return root
@@ -81,6 +83,17 @@ def test_a_name_without_a_number_fails_the_build_and_keeps_the_earlier_book(prep
     with pytest.raises(InputError, match=r"index\.md.*no_such_number"):
         build(root)
     assert earlier.read_text() == "the earlier book"
+
+
+def test_a_page_that_is_not_written_fails_the_build(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(command: list[str], *_: object) -> None:
+        page = Path(command[-1]) / "_build/.doctrees/book/quiz.doctree"
+        page.parent.mkdir(parents=True)
+        page.touch()
+
+    monkeypatch.setattr("carbon_midl.book.build._render", read_only)
+    with pytest.raises(InputError, match=r"lacks book/quiz\.html"):
+        build(prepared)
 
 
 def test_only_a_book_with_an_address_has_a_site_map_and_binder(prepared: Path, built: Path, tmp_path: Path) -> None:

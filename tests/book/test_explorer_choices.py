@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from carbon_midl.book.explorer import PROGRAM
 from carbon_midl.errors import InputError
@@ -147,7 +146,7 @@ def test_a_number_is_refused_where_the_library_refuses_it(
     for name, ask in library.items():
         try:
             ask()
-        except (InputError, ValidationError):
+        except InputError:
             assert found[name], name
         else:
             assert not found[name], name

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_midl.footprint import ComponentEnergy, FootprintRecord, Window
-from carbon_midl.footprint.budget import Prediction, predict, reason_to_stop
+from carbon_midl.footprint.tracker import Prediction, predict, reason_to_stop
 
 
 def record_of(energies_kwh: list[float], planned: int, overhead_kwh: float = 0.0) -> FootprintRecord:

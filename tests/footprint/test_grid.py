@@ -32,12 +32,16 @@ def test_national_averages_that_ship_with_carbontracker(country: str, g_per_kwh:
 def test_a_number_is_taken_as_it_is_also_as_text(g_per_kwh: float) -> None:
     intensity = carbon_intensity(g_per_kwh)
     assert (intensity.g_per_kwh, intensity.place, intensity.year) == (g_per_kwh, "given", None)
-    assert carbon_intensity(repr(g_per_kwh)) == intensity
+    assert carbon_intensity(repr(g_per_kwh)) == carbon_intensity(f"{g_per_kwh!r} gCO2eq/kWh") == intensity
+
+
+def test_a_country_is_a_code_or_a_name() -> None:
+    assert carbon_intensity("Denmark") == carbon_intensity("DK") == carbon_intensity("dk")
 
 
 @pytest.mark.parametrize(
     ("where", "suggestion"),
-    [("UK", "GB (United Kingdom)"), ("Denmrk", "DK (Denmark)"), ("Germany", "DE (Germany)"), ("DKK", "DK (Denmark)")],
+    [("UK", "GB (United Kingdom)"), ("Denmrk", "DK (Denmark)"), ("DKK", "DK (Denmark)"), ("EU", "has countries")],
 )
 def test_an_unknown_code_lists_near_matches(where: str, suggestion: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -50,9 +50,11 @@ def test_describe_names_energy_origin_factors_and_caveats() -> None:
         "gpu 1                30 Wh   measured: NVML energy counter",
         "total                51 Wh   before PUE",
         "",
-        "11.5 gCO2eq = 51 Wh × PUE 1.58 × 143.3 g/kWh",
+        "12 (7–20) gCO2eq = 51 Wh × PUE 1.58 × 143.3 g/kWh",
         "PUE: world average of data centres, Uptime Institute Global Data Center Survey 2023 (as carbontracker)",
         "Intensity: Denmark, national average of 2024 over the life cycle, table that ships with carbontracker 2.4.7",
+        "Grams: 0.59 to 1.71 times the estimate (95 %), from intensity 0.67–1.50, PUE 0.71–1.40, gpu: NVML energy "
+        "counter 0.95–1.05, repeatability 0.97–1.03, cpu 0.99–1.01",
         "Carbontracker 2.4.7: 20 Wh before PUE, 5 gCO2eq, 2 epochs",
         "Carbontracker: a caveat",
         "Note: a note",
@@ -69,7 +71,7 @@ def test_a_run_in_a_paragraph(tmp_path: Path) -> None:
     assert "used an estimated 8 Wh (estimated: TDP × utilisation; estimated: W per GB) before PUE" in text
     assert "a PUE of 1.58 (world average of data centres" in text
     assert "143.3 g/kWh (Denmark, national average of 2024" in text
-    assert "we estimate operational, location-based emissions of 1.81 gCO2eq" in text
+    assert "we estimate operational, location-based emissions of 1.8 (1.0–3.7) gCO2eq, with a 95 % interval" in text
     assert "The making of the hardware is not included." in text
 
 
@@ -90,8 +92,8 @@ def test_the_checklist_has_its_fields(tmp_path: Path) -> None:
         "- **Total runtime:** 11 min",
         "- **Estimated energy cost:** an estimated 8 Wh (estimated: TDP × utilisation; estimated: W per GB), "
         "before PUE",
-        "- **Estimated emissions:** 1.81 gCO2eq: a PUE of 1.58 (world average of data centres, Uptime Institute "
-        "Global Data Center Survey 2023 (as carbontracker)); 143.3 g/kWh (Denmark, national average "
+        "- **Estimated emissions:** 1.8 (1.0–3.7) gCO2eq: a PUE of 1.58 (world average of data centres, Uptime "
+        "Institute Global Data Center Survey 2023 (as carbontracker)); 143.3 g/kWh (Denmark, national average "
         "of 2024 over the life cycle, table that ships with carbontracker 2.4.7)",
         f"- **Computing infrastructure, hardware:** 2 × {gpu}, A CPU (8 logical cores), 17.2 GB of memory",
         "- **Computing infrastructure, software:** python 3.11.7, torch 2.13.0",

@@ -36,6 +36,15 @@ def test_windows_nest_and_add_up() -> None:
     assert FootprintRecord.from_dict(record.to_dict()) == record
 
 
+def test_more_epochs_than_were_planned_are_counted_and_stop_nothing() -> None:
+    clock = FakeClock()
+    with make_tracker(clock, constant("cpu", 50)) as tracker:
+        for epoch in range(1, 6):
+            with tracker.epoch(epoch):
+                clock.advance(1)
+    assert (tracker.record.epochs, tracker.record.epochs_planned) == (5, 5)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
 def test_an_interrupted_window_keeps_what_it_used(error: type[BaseException]) -> None:
     clock = FakeClock()

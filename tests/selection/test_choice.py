@@ -1,5 +1,6 @@
 """How sure a choice is, and what it depends on; what is chosen is in test_criteria.py."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -7,10 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
+from carbon_midl.footprint.uncertainty import CarbonSpread, Spread
 from carbon_midl.selection.candidates import Candidates, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import choice_of, choose, pick, side_by_side, uncertainty
-from carbon_midl.selection.criteria import CRITERIA, Best, Budget, Criterion, Marginal, all_criteria
+from carbon_midl.selection.criteria import CRITERIA, Best, Budget, Criterion, Marginal, NonInferior, all_criteria
 from carbon_midl.selection.frontier import on_frontier
 from tests.selection.made_up import EVERY, by_criterion, candidates, random_candidates
 
@@ -76,6 +79,45 @@ def test_what_holds_for_any_table(seed: int, paired: bool, criterion: Criterion,
     assert table["rank"].between(1, count).all()
     assert table.set_index("candidate").loc[choose(made, criterion).chosen, "rank"] == 1
     pd.testing.assert_frame_equal(table, uncertainty(made, criterion, 200).table)
+
+
+DOUBT = CarbonSpread({"energy": (1.0, Spread(0.4, ""))}, own=Spread(0.1, ""))
+
+
+@by_criterion
+@pytest.mark.parametrize("paired", [True, False])
+def test_what_all_candidates_share_changes_no_comparison_and_every_amount(criterion: Criterion, paired: bool) -> None:
+    for seed in range(5):
+        made = random_candidates(seed, paired=paired)
+        known, doubted = (uncertainty(replace(made, spread=one), criterion, 2000).table for one in (None, DOUBT))
+        choices = [column for column in known if column not in ("cost_low", "cost_high")]
+        if not criterion.absolute:
+            pd.testing.assert_frame_equal(known[choices], doubted[choices], check_exact=True)
+        assert (doubted["cost_low"] < known["cost_low"]).all()
+        assert (doubted["cost_high"] > known["cost_high"]).all()
+    assert criterion.absolute is (criterion.name in ("budget", "marginal"))
+
+
+def test_a_budget_is_kept_as_probably_as_the_grams_allow() -> None:
+    made = replace(candidates([[0.5, 0.5]], [[10.0, 10.0]], paired=False), spread=DOUBT)
+    for limit in (8.0, 10.0, 13.0):
+        expected = 1 - ndtr(np.log(limit / 10) / np.log(1.4) * 1.959964)
+        assert uncertainty(made, Budget(limit), 40_000).none_probability == pytest.approx(expected, abs=0.01)
+
+
+def test_repeatability_stands_in_for_trainings_that_were_not_repeated() -> None:
+    # Ten patients and one training each; the cheaper of two that perform alike is a matter of chance.
+    performance = np.full((2, 10, 1), 0.7)
+    made = Candidates(("a", "b"), performance, np.array([[[10.0]], [[11.0]]]), spread=DOUBT)
+    table = uncertainty(made, NonInferior(), 40_000).table
+    cheaper = ndtr(np.log(11 / 10) / (np.sqrt(2) * np.log(1.1) / 1.959964))
+    assert table["chosen_probability"].tolist() == pytest.approx([cheaper, 1 - cheaper], abs=0.01)
+    times = np.exp(np.hypot(np.log(1.4), np.log(1.1)))
+    assert (table["cost_low"].iloc[0], table["cost_high"].iloc[0]) == pytest.approx((10 / times, 10 * times), rel=0.02)
+    # A single replicate of each still has no probability, but an interval of its grams.
+    alone = uncertainty(replace(candidates([0.6, 0.7], [1.0, 2.0]), spread=DOUBT), NonInferior(), 40_000).table
+    assert alone["chosen_probability"].isna().all()
+    assert alone["cost_high"].tolist() == pytest.approx([times, 2 * times], rel=0.02)
 
 
 def test_draws_on_which_nothing_fits_the_budget_are_counted() -> None:

@@ -1,6 +1,7 @@
 """Tables that other people and programs wrote: what is in them is read as meant, or refused in words."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,12 @@ import pytest
 from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates, Columns, read_candidates, read_table
-from carbon_midl.selection.policies import ScreenedHalving
-from carbon_midl.selection.replay import curves_of_table, replay
+from carbon_midl.selection.choice import choose, uncertainty  # noqa: F401
+from carbon_midl.selection.criteria import Best, Budget  # noqa: F401
+from carbon_midl.selection.policies import FullSweep, ScreenedHalving, Step, Trial
+from carbon_midl.selection.replay import Curves, curves_of_table, replay
+from carbon_midl.study.results import read_results, recorded
+from tests.selection.made_up import random_candidates
 
 MODELS = Columns(candidate=("model",), performance="dice", cost="kwh", unit="kWh")
 
@@ -104,3 +109,44 @@ def test_epochs_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     twice = natural.rename(columns={"val_1": "val_02"})
     with pytest.raises(InputError, match=r"12 columns match .*, of 11 epochs"):
         curves_of_table(twice, ["model"], "params", "kwh", r"val_\d+")
+
+
+@pytest.mark.parametrize(
+    ("typed", "way_out"),
+    [
+        ("choose(made, Best)", "found Candidates and Best; expected candidates.*with brackets"),
+        ("uncertainty(Best(), made)", "found Best and Candidates; expected candidates"),
+        ("Budget('1 g')", r"Budget: found '1 g'; .*numbers in the candidates' unit, as Budget\(1.5\)"),
+        ("replay(curves, lambda trials: [])", r"policy: found <lambda>; .*brackets, such as FullSweep\(\)"),
+        ("replay(curves, FullSweep)", "policy: found FullSweep; expected a policy with brackets"),
+        ("replay(curves, Ninth())", "full sweep: asks to train trial 9; expected 0 to 0"),
+        ("recorded('lidcc')", r"results/lidcc: not in .*Copy the project's folder 'results' into"),
+    ],
+)
+def test_a_wrong_turn_is_told_the_way_out(typed: str, way_out: str) -> None:
+    class Ninth(FullSweep):
+        def steps(self, trials: object) -> list[Step]:
+            return [Step(9, 1)]
+
+    known = {"made": random_candidates(0), "curves": Curves((Trial("a", 1, 2, (0.5, 0.6), (1, 1)),)), "Ninth": Ninth}
+    with pytest.raises(InputError, match=way_out):
+        eval(typed, globals(), known)
+
+
+def test_one_column_may_name_a_candidate_without_a_tuple() -> None:
+    table = pd.DataFrame({"filters": [4, 8], "seed": [0, 0], "val_dice": [0.6, 0.7], "energy_kwh": [0.1, 0.2]})
+    assert read_candidates(table, Columns(candidate="filters")).names == ("4", "8")
+
+
+def test_recorded_results_are_found_beside_a_notebook_or_above_it(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "course" / "lesson").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "course" / "lesson")
+    assert recorded("recipes").is_relative_to(Path(__file__).parents[2])  # of the checkout, from anywhere
+    older = tmp_path / "results" / "recipes" / "manifest.json"
+    older.parent.mkdir(parents=True)
+    older.write_text('{"format": "carbon-midl results", "version": 0}')
+    assert recorded("recipes") == older.parent
+    for name in ("runs.csv", "epochs.csv", "slices.csv.gz"):
+        (older.parent / name).touch()
+    with pytest.raises(InputError, match=r"results/recipes/manifest\.json: .*0.*Update carbon-midl if they are newer"):
+        read_results(recorded("recipes"))

@@ -36,7 +36,7 @@ def executed(monkeypatch: pytest.MonkeyPatch, *cells: str) -> dict[str, Any]:
         ("pue", "1.2", "'pue' is '1.2': input should be a valid number"),
         ("pue", 0.9, "pue: found 0.9, expected a number of at least 1"),
         ("intensity", False, "intensity: found False, expected"),  # YAML's "NO", which is no Norway
-        ("intensity", "Denmrk", r"no country code 'Denmrk'; did you mean DK \(Denmark\)"),
+        ("intensity", "Denmrk", r"no country 'Denmrk'; did you mean DK \(Denmark\)"),
         ("crops", 3, "'crops' is 3: input should be a valid string.*-r"),
         ("patience", -1, "'patience' is -1: input should be greater than or equal to 0"),
         ("carbontraker", False, "unknown option 'carbontraker'; did you mean 'carbontracker'"),
