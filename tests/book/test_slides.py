@@ -41,7 +41,7 @@ def test_slides_turn_by_keyboard_fit_the_screen_and_print(browser: "Browser", bu
             page.goto(f"{address}slides/{deck}.html")
             page.evaluate("Reveal.configure({ transition: 'none' })")
             page.evaluate(axe_script())
-            slides = page.evaluate("Reveal.getTotalSlides()")
+            slides = page.locator(".slides :is(h1, h2)").count()
             assert 6 <= slides <= 8
             # On a phone all of them are one page, which scrolls.
             for number in range(slides if width > 600 else 1):
