@@ -55,6 +55,13 @@ WRONG_TURNS = [
      "The PUE is missing.*still has the grams of the world's average"),
     ("lab-statement", "3", "grams = '24 g'\ndanish = model_card(compute, location='Copenhagen')", 2,
      "grams: found '24 g'; expected a number.*no attribute 'carbon_g'"),
+    ("lab-trackers", "1", "apart = told['carbon_g'].max() - told['carbon_g'].min()\nenergy_apart = 1.0", 2,
+     "Divide the largest carbon_g.*only energy_kwh is left"),
+    ("lab-trackers", "2", "factors = [a[part] / b[part] for part in ('energy_kwh', 'pue', 'g_per_kwh')]", 1, "by A's"),
+    ("lab-trackers", "3", "cheapest = grams.idxmin()", 1, "One width for each instrument"),
+    ("lab-uses", "1", "crops = use_kwh / training_kwh", 1, "by that of one use"),
+    ("lab-uses", "3", "ratios = [16 / 4] * 4", 1, "divided by the first"),
+    ("lab-uses", "4", "chosen = '16'", 1, "chosen: found '16'; expected list"),
 ]  # fmt: skip
 
 
