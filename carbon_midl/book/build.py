@@ -56,7 +56,8 @@ def prepare(shown_dir: Path, root: Path) -> None:
         for path in (table for page in PAGES for table in (root / page).glob("*.csv")):
             shutil.copyfile(path, out / "tables" / path.name)
         write_text(out / "code" / "figures.py", inspect.getsource(figures))
-        write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence)))
+        use_kwh = evidence.uses["energy_kwh"].xs(64).loc[evidence.widths["filters"]].tolist()
+        write_text(out / "explorer.html", explorer_page(root, explorer_data(evidence, use_kwh)))
         write_text(out / "reference" / "commands.md", commands_page())
 
 

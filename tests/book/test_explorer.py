@@ -1,6 +1,7 @@
 """The explorer's page, driven by mouse and keyboard, against the library."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,7 +239,7 @@ def test_a_share_says_what_else_happens_and_is_never_sure(opened: "Page", explor
 
 
 def test_every_hint_changes_the_choice(browser: "Browser", evidence: Evidence, tmp_path: Path) -> None:
-    book = explorer_data(evidence, [1e-9] * len(evidence.widths))
+    book = explorer_data(evidence, evidence.uses["energy_kwh"].xs(64).loc[evidence.widths["filters"]].tolist())
     hints = re.findall(r"<li>.*?</li>", (ROOT / "book/explorer.md").read_text(), re.DOTALL)
     page = browser.new_page()
     page.goto(alone(book, tmp_path))
@@ -246,7 +247,7 @@ def test_every_hint_changes_the_choice(browser: "Browser", evidence: Evidence, t
         chosen = []
         for href in re.findall(r'href="#(.*?)"', hint):
             given = dict(pair.split("=") for pair in html.unescape(href).split("&"))
-            numbers = {name: float(text) for name, text in given.items() if name not in ("criterion", "grid")}
+            numbers = {name: json.loads(text) for name, text in given.items() if name not in ("criterion", "grid")}
             go(page, f"#{html.unescape(href)}")
             chosen.append(agrees(page, book, {**book["start"], **given, **numbers}))
         assert len(set(chosen)) == len(chosen) >= 2, hint
