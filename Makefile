@@ -45,8 +45,9 @@ labs: .venv-labs/.installed  ## write the labs as notebooks into labs/, with Jup
 
 labs-offline: labs  ## make labs-offline/, a folder for a class without network: packages, notebooks, results, book
 	.venv-labs/bin/python -m pip wheel --quiet --wheel-dir labs-offline/wheels --constraint requirements.lock '.[labs]'
-	mkdir -p labs-offline/results
-	cp -r labs book/course/START.txt labs-offline
+	mkdir -p labs-offline/labs labs-offline/results
+	cp book/course/START.txt labs-offline
+	cp labs/*.ipynb labs-offline/labs
 	cp -r results/lidc results/recipes labs-offline/results
 	test ! -d book/_build/html || cp -r book/_build/html/. labs-offline/book
 

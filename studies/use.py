@@ -20,7 +20,7 @@ from tqdm import tqdm
 from carbon_midl.book.evidence import USE
 from carbon_midl.book.tables import PAPER_WIDTHS
 from carbon_midl.files import replaced_directory, write_json, write_text
-from carbon_midl.selection.uses import USES
+from carbon_midl.selection.candidates import USES
 from carbon_midl.study.results import MANIFEST
 from carbon_midl.study.run import describe_environment
 from carbon_midl.training.evaluate import WINDOW_S, measure_use

@@ -12,11 +12,11 @@ from carbon_midl.footprint import CarbonIntensity, read_footprint
 from carbon_midl.footprint.instruments import readings
 from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection import by_width
-from carbon_midl.selection.candidates import TEST_DICE, Columns, Factors, read_candidates
+from carbon_midl.selection.candidates import TEST_DICE, USES, Columns, Factors, read_candidates
 from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
+from carbon_midl.selection.frontier import use_counts
 from carbon_midl.selection.replay import curves_of_study, replay_all
-from carbon_midl.selection.uses import USES, use_counts
 from carbon_midl.study.results import COLLECTION, MANIFEST, Results, named_rows, read_csv, read_statistics, spread_of
 
 RECORDED = Path("results/lidc")

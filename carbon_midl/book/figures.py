@@ -19,8 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from carbon_midl.book import claims
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.files import replaced
-from carbon_midl.selection.frontier import POINT
-from carbon_midl.selection.uses import crossings
+from carbon_midl.selection.frontier import POINT, crossings
 from carbon_midl.study.results import ALL_SIZES, named_rows
 from carbon_midl.units import signed
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from carbon_midl import __version__
-from carbon_midl.cli import book, data, footprint, model, results, select, study
+from carbon_midl.cli import data, footprint, model, results, select, study
 from carbon_midl.cli.command import examples
 from carbon_midl.errors import InputError
 from carbon_midl.files import in_words
@@ -57,7 +57,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text, which can be piped and wraps at any width
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for group in (data, study, results, model, select, footprint, book):
+for group in (data, study, results, model, select, footprint):
     app.add_typer(group.app)
 
 

@@ -1,4 +1,4 @@
-"""``carbon-midl results``: check, pack and merge the tables of studies."""
+"""``carbon-midl results`` and ``book``: check, pack and merge the tables of studies, and make the book from them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ from carbon_midl.units import plural
 app = Typer()
 results = Typer(help="Results: check, pack and merge them.", no_args_is_help=True)
 app.add_typer(results, name="results")
+book = Typer(help="The book.", no_args_is_help=True)
+app.add_typer(book, name="book")
 
 
 @results.command(
@@ -97,3 +99,31 @@ def merge(
         print(f"Left out, as no part has them: {', '.join(manifest['runs_left_out'])}")
     if len(manifest["sensors"]) > 1:
         print(f"Energy was obtained in several ways: {' | '.join(manifest['sensors'])}. Compare it within a part.")
+
+
+@book.command(
+    epilog=examples(
+        "carbon-midl book build",
+        "carbon-midl book build --study studies/mine.toml   # yours in the appendix",
+    )
+)
+def build(
+    study: Annotated[Path, Option(help="whose tables, figures and notebooks the appendix shows")] = Path(
+        "studies/demo.toml"
+    ),
+    address: Annotated[str, Option(help="URL where it will be: adds a site map, canonical links and cards")] = "",
+    repository: Annotated[str, Option(help="OWNER/NAME on GitHub: lets readers open the labs on Binder")] = "",
+) -> None:
+    """Render the recorded studies as a book.
+
+    Its appendix shows one of your own.
+
+    The chapters speak of what is recorded in results/. The build fails where a sentence claims what the record does
+    not say.
+    """
+    from carbon_midl.book.build import build, prepare
+    from carbon_midl.study.spec import read_study
+
+    shown = read_study(study)
+    prepare(shown.directory, shown.root)
+    print(f"Book: {build(shown.root, address, repository)}")

@@ -125,9 +125,9 @@ def select(  # long, since its options are its signature
     """
     import numpy as np
 
-    from carbon_midl.selection.candidates import CARBON_UNIT, Columns, Factors, read_candidates
+    from carbon_midl.selection.candidates import CARBON_UNIT, Columns, Factors, read_candidates, read_use_kwh
     from carbon_midl.selection.choice import choose, uncertainty
-    from carbon_midl.selection.uses import read_use_kwh, use_counts
+    from carbon_midl.selection.frontier import use_counts
 
     rule = _criterion(criterion, budget=budget, margin=margin, weight=weight, price=price)
     names = tuple(candidate.split(","))

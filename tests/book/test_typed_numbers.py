@@ -51,6 +51,8 @@ EXERCISES = {
     "lab-countries.md": {"0.1 g"},
     "lab-flaw.md": {"30 %", "294.21 g", "445 g", "10 g", "7 g"},
     "lab-log.md": {"445 g"},
+    "lab-trackers.md": {"3 W", "0.3725 W"},
+    "lab-uses.md": {"40 epochs"},
 }
 
 

@@ -16,7 +16,7 @@ from carbon_midl.cli import main
 from carbon_midl.errors import InputError
 from carbon_midl.selection.candidates import Candidates, Factors
 from carbon_midl.selection.choice import choose
-from carbon_midl.selection.uses import crossings, use_counts
+from carbon_midl.selection.frontier import crossings, use_counts
 from carbon_midl.study.results import named_rows
 from tests.selection.made_up import EVERY, random_candidates
 
