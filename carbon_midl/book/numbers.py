@@ -203,6 +203,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     ),
     "rotated_slices": lambda e: f"{claims.best_beside_readers(e).slices:,}",
     "rotated_patients": lambda e: str(claims.best_beside_readers(e).patients),
+    "rotated_trainings": lambda e: plural(claims.best_beside_readers(e).trainings, "training"),
     "rotated_reader": lambda e: dice_interval(claims.best_beside_readers(e), "reader"),
     "rotated_network": lambda e: dice_interval(claims.best_beside_readers(e), "network"),
     "rotated_difference": lambda e: points_interval(claims.best_beside_readers(e), "difference"),

@@ -23,7 +23,6 @@ from carbon_midl.footprint.sensors import discover_sensors
 from carbon_midl.footprint.tracker import PARTS, steadiness
 from carbon_midl.footprint.uncertainty import METERS, PUBLISHED
 from carbon_midl.study.devices import number_format
-from carbon_midl.study.results import read_run_footprint
 from carbon_midl.units import carbon, energy
 
 _FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
@@ -184,6 +183,8 @@ def compare(
 
     Each has its own defaults. In its columns, – is not counted, and ? needs what the run's record does not hold.
     """
+    from carbon_midl.study.results import read_run_footprint
+
     if water and water not in WATER_L_PER_KWH:
         raise InputError(f"water: found {water!r}, expected a place with a figure: {', '.join(WATER_L_PER_KWH)}")
     found, litres_per_kwh = readings(read_run_footprint(run), window, only or ()), WATER_L_PER_KWH.get(water or "", 0.0)
