@@ -194,7 +194,7 @@ def tornado(axes: Axes, table: pd.DataFrame) -> None:
         panel.set_title(machine, fontsize=10, loc="left")
         panel.invert_yaxis()
         panel.grid(visible=False, axis="y")
-    panel.set(xscale="log", xlabel="Carbon, times the estimate (log scale)", xlim=(0.38, 3))
+    panel.set(xscale="log", xlabel="Carbon, times the estimate", xlim=(0.38, 3))
     _plain_log(panel)
 
 
