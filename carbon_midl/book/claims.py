@@ -205,7 +205,7 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     ).all(),
     "energy-not-width": lambda e: 100 * np.ptp(at_three_wh(e)["test_dice"]) < 1,
     "frontier-is-cheaper-than-the-poster": lambda e: poster_row(e, FRONTIER).price_high < POSTER_PRICE / 4,
-    "not-worse-than-a-reader": lambda e: best_beside_readers(e).difference_low > -0.01,
+    "not-worse-than-a-reader": lambda e: -0.02 < best_beside_readers(e).difference_low <= 0,
     # Other ways to look at it.
     "counting-decides-the-ratio": lambda e: e.answer.counted.pipe(
         lambda table: table["F64_ratio"].min() < 3 and table["F64_ratio"][table["counted"] != "arithmetic"].max() > 7
