@@ -107,7 +107,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "efficient-takes-half": with_answer("recipes_lidc", share=0.6),
     "recipe-outweighs-width": with_answer("recipes_lidc", efficient_kwh=1.0),
     "recipes-on-phantoms-are-estimated": with_answer("recipes_phantom", known="measured"),
-    "network-like-a-reader": with_columns("yardsticks", reader_dice=lambda slices: slices["reader_dice"] / 2),
+    "network-like-a-reader": with_answer("yardsticks", four_low=0.01),
     "copycat-gains-by-the-leak": lambda e: {
         "statistics": e.statistics | {"copycat": e.statistics["copycat"].assign(estimate=0.5)}
     },
