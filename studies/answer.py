@@ -462,6 +462,7 @@ def answer(root: Path = Path()) -> Tables:
             gpu, next(recipes.itertuples()), next(again.query("filters == 4").itertuples()), two, *moved
         ),
         "leak": comparisons.leak(leaked, tried),
+        "instruments": comparisons.instruments(gpu),
         "yardsticks": comparisons.yardsticks(gpu, root / YARDSTICKS),
         "everything": comparisons.everything(root, gpu.manifest),
     }

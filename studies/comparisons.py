@@ -13,10 +13,11 @@ from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint.grid import carbon_intensity
+from carbon_midl.footprint.instruments import readings
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.measures import Interval, PatientBootstrap, mean_over_patients, patient_dice
 from carbon_midl.selection.frontier import POINT
-from carbon_midl.study.results import FORMAT, MANIFEST, Results, read_csv, read_results
+from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
 from carbon_midl.units import joined
 
 VARIED = ["learning_rate", "augment"]
@@ -125,6 +126,20 @@ def yardsticks(study: Results, record: Path) -> pd.DataFrame:
             row |= {f"{name}_n": mean.n, f"{name}_patients": mean.patients}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def instruments(study: Results) -> pd.DataFrame:
+    """The first training of the dearest width as five instruments would tell it, a row each (`instruments.readings`).
+
+    ``growth`` is by what factor mean grams grow from the cheapest width to the dearest, by that instrument.
+    """
+    grams = study.runs.groupby("filters")["carbon_g"].mean()
+    ends = study.runs[study.runs["filters"].isin([grams.idxmin(), grams.idxmax()])]
+    told = [pd.DataFrame(readings(study.footprint(row.run))).assign(filters=row.filters) for row in named_rows(ends)]
+    means = pd.concat(told).pivot_table("carbon_g", "instrument", "filters")
+    first = next(table for table in told if (table["filters"] == grams.idxmax()).all())
+    growth = means[grams.idxmax()] / means[grams.idxmin()]
+    return first.drop(columns="how").assign(growth=first["instrument"].map(growth))
 
 
 def movers(

@@ -103,12 +103,6 @@ def growth(evidence: Evidence, column: str) -> float:
     return float(evidence.widths[column].iloc[-1] / evidence.widths[column].iloc[0])
 
 
-def told_growth(evidence: Evidence) -> "pd.Series[float]":
-    """By what factor mean grams grow from the cheapest to the dearest width, by instrument."""
-    grams = evidence.told.pivot_table("carbon_g", "instrument", "filters")
-    return grams[evidence.extremes[1]] / grams[evidence.extremes[0]]
-
-
 FIXED, FRONTIER = "GPU, fixed protocol", "two cores, frontier"
 """The studies that the poster's sentence is held against, as ``studies/answer.py`` calls them."""
 
@@ -152,8 +146,8 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     ),
     "energy-repeats": lambda e: energy_spread(e) < 1.1,
     "energy-grows-slower-than-arithmetic": lambda e: 1.25 * growth(e, "energy_kwh") < growth(e, "macs"),
-    "tdp-hides-the-load": lambda e: (
-        told_growth(e)[["Green Algorithms", "ML CO2 Impact"]].max() < 0.75 * told_growth(e)["this record"]
+    "tdp-hides-the-load": lambda e: e.answer.instruments.set_index("instrument")["growth"].pipe(
+        lambda growth: growth[["Green Algorithms", "ML CO2 Impact"]].max() < 0.75 * growth["this record"]
     ),
     "annealed": lambda e: (e.runs["best_epoch"] >= 8).all(),
     # Dice and width.

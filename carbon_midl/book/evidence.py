@@ -9,7 +9,6 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint import CarbonIntensity, read_footprint
-from carbon_midl.footprint.instruments import readings
 from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection import by_width
 from carbon_midl.selection.candidates import TEST_DICE, USES, Columns, Factors, read_candidates
@@ -28,7 +27,7 @@ ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
     "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
     "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything", "movers", "readers",
-    "yardsticks",
+    "yardsticks", "instruments",
 )  # fmt: skip
 """The tables that ``studies/answer.py`` writes."""
 RECORDS = {
@@ -104,11 +103,6 @@ class Evidence(WidthStudy):
                 rows.append((name, grid, factors.intensity.g_per_kwh, choice_of(there, criterion)))
         self.choices_on_grids = pd.DataFrame(rows, columns=["name", "grid", "g_per_kwh", "chosen"])
         self.replays = replay_all(curves_of_study(self.results).values())
-
-        # Each training of the cheapest and the dearest width as five instruments would tell it.
-        ends = self.runs[self.runs["filters"].isin(self.extremes)]
-        told = {run: pd.DataFrame(readings(self.results.footprint(run))) for run in ends["run"]}
-        self.told = pd.concat(told, names=["run", None]).reset_index("run").merge(ends[["run", "filters"]])
 
         # Beside the study.
         self.cores_spread = spread_of(by_width.read_widths(root / "results/lidc-calibration").runs)  # no sensor

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from carbon_midl.book.claims import extra_carbon, longest, told_growth
+from carbon_midl.book.claims import extra_carbon, longest
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.book.numbers import (
@@ -105,17 +105,6 @@ def poster(evidence: Evidence) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def instruments(evidence: Evidence) -> pd.DataFrame:
-    """A training of the dearest width as five instruments would tell it, and how it compares with the cheapest."""
-    cheapest, dearest = evidence.extremes
-    told = evidence.told[evidence.told["filters"] == dearest].groupby("instrument", sort=False).first().reset_index()
-    return printed(told, {
-        "": "instrument", "CPU": "cpu_kwh", "GPU": "gpu_kwh", "Memory": "memory_kwh", "Sum": "energy_kwh",
-        "PUE": lambda row: f"{row.pue:g}", "g/kWh": lambda row: f"{row.g_per_kwh:.4g}", "g": "carbon_g",
-        f"{dearest} : {cheapest}": lambda row: significant(told_growth(evidence)[row.instrument]),
-    })  # fmt: skip
-
-
 def price(step: Any) -> str:
     """What a point of Dice costs in a step, or why it has no price."""
     if step.carbon_g <= 0:
@@ -176,7 +165,11 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "CO₂eq, g": "carbon_g", "How known": "known",
     }),
     "poster": poster,
-    "instruments": instruments,
+    "instruments": lambda e: printed(e.answer.instruments, {
+        "": "instrument", "CPU": "cpu_kwh", "GPU": "gpu_kwh", "Memory": "memory_kwh", "Sum": "energy_kwh",
+        "PUE": lambda row: f"{row.pue:g}", "g/kWh": lambda row: f"{row.g_per_kwh:.4g}", "g": "carbon_g",
+        "{1} : {0}".format(*e.extremes): lambda row: significant(row.growth),
+    }),
     "frontier": lambda e: printed(e.answer.frontier, {
         "F": "filters", "Epochs": "epochs", "n": "n",
         "Loss": "train_loss", "Val.": "val_dice",

@@ -71,7 +71,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "gpu-was-measured": with_columns("runs", energy_gpu_kwh=lambda runs: 0.5 * runs["energy_kwh"]),
     "pue-or-watts-widen-most": lambda e: {"spread": e.cores_spread},
     "energy-repeats": with_columns("runs", energy_kwh=lambda runs: runs["energy_kwh"] * (1 + runs["seed"])),
-    "tdp-hides-the-load": with_columns("told", carbon_g=1.0),
+    "tdp-hides-the-load": with_answer("instruments", growth=1.0),
     "energy-grows-slower-than-arithmetic": with_columns("widths", macs=lambda widths: widths["energy_kwh"]),
     "annealed": with_columns("runs", best_epoch=lambda runs: [7, *runs["best_epoch"].iloc[1:]]),
     "sixteen-has-the-best-mean": lambda _: {"best": 24},
