@@ -160,12 +160,12 @@ def _check_cell(checks: list[_Piece]) -> Any:
 
 def _question(code: list[_Piece], checks: list[_Piece]) -> list[Any]:
     """An exercise as ``otter assign`` reads it."""
-    tests = [v4.new_code_cell(f"def check(env):\n    exec({check.code!r}, dict(env))") for check in checks]
+    tests = [f"def check_{number}(env):\n    exec({one.code!r}, dict(env))" for number, one in enumerate(checks)]
     solution, raw = [v4.new_code_cell(one.text.rstrip()) for one in code], v4.new_raw_cell
     return [
         raw(f"# BEGIN QUESTION\nname: q{checks[0].exercise}\npoints: {len(checks)}"),
         raw("# BEGIN SOLUTION"), *solution, raw("# END SOLUTION"),
-        raw("# BEGIN TESTS"), *tests, raw("# END TESTS"), raw("# END QUESTION"),
+        raw("# BEGIN TESTS"), *map(v4.new_code_cell, tests), raw("# END TESTS"), raw("# END QUESTION"),
     ]  # fmt: skip
 
 

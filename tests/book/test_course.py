@@ -135,12 +135,12 @@ def test_otter_grader_marks_what_students_hand_in(out: Path, tmp_path: Path) -> 
     own = cells(tmp_path / "made" / "student" / f"{name}.ipynb")  # asks for the same answers
     asked = [cell.source for cell in cells(out / f"{name}.ipynb") if "= ..." in cell.source]
     assert [cell.source for cell in own if "otter_answer_cell" in str(cell)] == asked
-    wrong = answered(out, name, "1", "places_apart, networks_apart = 3, '5'")
+    wrong = answered(out, name, "1", "places_apart, networks_apart = 3, energy_kwh[64] / energy_kwh[4]")
     # Cells are deleted and inserted, checks among them.
     other = [cell for cell in wrong if "# Check" not in cell.source]
     other[2:2] = [nbformat.v4.new_code_cell("1 / 0"), nbformat.v4.new_markdown_cell("mine")]
     blank = cells(out / f"{name}.ipynb")
-    for handed_in, marks in ((answered(out, name), 4), (wrong, 2), (other, 2), (blank, 0)):
+    for handed_in, marks in ((answered(out, name), 4), (wrong, 3), (other, 3), (blank, 0)):
         notebook = nbformat.v4.new_notebook(cells=handed_in, metadata={"kernelspec": {"name": "python3"}})
         nbformat.write(notebook, tmp_path / "handed-in.ipynb")
         archive = next((tmp_path / "made" / "autograder").glob("*.zip"))
