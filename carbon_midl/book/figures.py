@@ -236,6 +236,7 @@ def uses(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot(crossed["uses"], crossed["carbon_g"], "o", color=rcParams["text.color"], markersize=5, zorder=3)
     axes.set(xscale="log", yscale="log", xlabel="Crops segmented (log scale)", ylabel="Training and use (gCO₂eq)")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.tick_params(axis="x", labelsize=13)  # the exponents have 0.7 of it
     axes.legend(loc="upper left")
 
 

@@ -47,7 +47,7 @@ PATIENT, RUN, DURATION = "patient_id", "run", "duration_s"
 VALIDATION_DICE, TEST_DICE = "val_dice_patients", "test_dice_patients"
 """Means over the patients of either part, each patient's over their slices."""
 USES = "uses.csv"
-"""The table of a record of uses, which ``studies/use.py`` writes: a row a width and batch size."""
+"""The table of a record of uses, a row a width and batch size, which ``studies/use.py`` writes."""
 SEPARATORS = ",;\t|"
 LEAST_G_PER_H = 0.05
 """No computer emits less; it is 10 W on a grid of 5 g/kWh."""

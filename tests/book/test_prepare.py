@@ -73,7 +73,8 @@ def test_labels_are_nine_pixels_high_where_a_phone_shows_328(prepared: Path) -> 
 def test_equal_results_prepare_equal_files_and_no_other(prepared: Path, again: Path) -> None:
     files = [path.relative_to(again) for path in sorted(again.rglob("*")) if path.is_file()]
     first = prepared / "book/_generated"
-    assert files == [path.relative_to(first) for path in sorted(first.rglob("*")) if path.is_file()]
+    made = [path.relative_to(first) for path in sorted(first.rglob("*")) if path.is_file()]
+    assert files == [path for path in made if path.parts[0] != "labs"]  # which building adds
     for path in files:
         assert (again / path).read_bytes() == (first / path).read_bytes(), path
     pages = sorted(path.name for path in (again / "runs").iterdir())

@@ -10,7 +10,7 @@ from tests.book.test_built_book import parsed
 
 # Question, the links that are followed from the landing page, and what the answer looks like.
 ROUTES: list[tuple[str, list[str], str]] = [
-    ("Which width would you choose at 50 g?", ["explorer"], r"Budget of one training"),
+    ("Which width would you choose at 50 g?", ["explorer"], r"Budget \(g CO₂eq\)"),
     ("How sure is that?", ["selection"], r"On other draws of the patients and seeds"),
     ("What was estimated?", ["results"], r"was measured, the rest is estimated"),
     ("How do I rerun F = 16?", ["reproduce"], r"-p filters 16"),
