@@ -150,7 +150,7 @@ SHARED: dict[str, Callable[[WidthStudy], pd.DataFrame]] = {
 SHOWN_TABLES = {f"shown-{name}": table for name, table in SHARED.items()}
 TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     **SHARED,
-    "parameters": lambda e: parameters(e.root),
+    "parameters": lambda e: parameters(e.root).assign(Default=lambda table: "`" + table["Default"] + "`"),
     "family": family,
     "trials": lambda e: printed(e.answer.trials.sort_values(["filters", "learning_rate", "augment"]), {
         "F": "filters", "Step size": lambda row: f"{row.learning_rate:g}",

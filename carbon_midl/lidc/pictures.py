@@ -80,7 +80,7 @@ def _sheet(
             inside = 0.02 * size
             axis.text(x + inside, y + inside, "phantom", color="white", fontsize=6, va="top", alpha=0.8)
     axis.imshow(canvas, cmap="gray", vmin=0, vmax=1)
-    handles = [Line2D([], [], color=colour, label=f"reader {n}") for n, colour in enumerate(READER_COLOURS, start=1)]
+    handles = [Line2D([], [], color=colour, label=f"outline {n}") for n, colour in enumerate(READER_COLOURS, start=1)]
     if predicted is not None:
         axis.imshow(tint)
         handles.append(Line2D([], [], color=PREDICTION_COLOUR, linewidth=6, alpha=0.5, label="U-Net"))
