@@ -16,6 +16,7 @@ from book._ext.labs import run_labs
 from tests.book.conftest import ROOT
 
 pytestmark = pytest.mark.xdist_group("labs")
+KERNEL = {"name": "python3", "display_name": "Python 3"}
 COURSE = ROOT / "book" / "course"
 SOURCES = sorted(COURSE.glob("lab-*.md"))
 TIME = re.compile(r"\*\*Time:\*\* (\d+) minutes: reading (\d+), exercises ([\d, ]+), discussion (\d+)\.")
@@ -141,7 +142,7 @@ def test_otter_grader_marks_what_students_hand_in(out: Path, tmp_path: Path) -> 
     other[2:2] = [nbformat.v4.new_code_cell("1 / 0"), nbformat.v4.new_markdown_cell("mine")]
     blank = cells(out / f"{name}.ipynb")
     for handed_in, marks in ((answered(out, name), 4), (wrong, 3), (other, 3), (blank, 0)):
-        notebook = nbformat.v4.new_notebook(cells=handed_in, metadata={"kernelspec": {"name": "python3"}})
+        notebook = nbformat.v4.new_notebook(cells=handed_in, metadata={"kernelspec": KERNEL})
         nbformat.write(notebook, tmp_path / "handed-in.ipynb")
         archive = next((tmp_path / "made" / "autograder").glob("*.zip"))
         otter("run", "-a", archive, "-o", tmp_path, tmp_path / "handed-in.ipynb")
