@@ -29,6 +29,7 @@ from studies import comparisons
 OUT = Path("results/lidc-answer")
 GPU, LENGTHS, STEPS = Path("results/lidc"), Path("results/lidc-length"), Path("results/lidc-steps")
 CALIBRATION, READERS = Path("results/lidc-calibration"), Path("results/lidc-readers")
+YARDSTICKS = Path("results/lidc-yardsticks")
 READ = ("slices.csv.gz", "without-consensus.csv.gz", "calibration.csv")
 BESIDE = ("lidc-reference", "recipes", "lidc-tuning", "lidc-trials", "lidc-leak")
 TRIED = ["filters", "learning_rate", "augment", "machine", "val_dice", "energy_kwh", "known"]
@@ -461,6 +462,8 @@ def answer(root: Path = Path()) -> Tables:
             gpu, next(recipes.itertuples()), next(again.query("filters == 4").itertuples()), two, *moved
         ),
         "leak": comparisons.leak(leaked, tried),
+        "instruments": comparisons.instruments(gpu),
+        "yardsticks": comparisons.yardsticks(gpu, root / YARDSTICKS),
         "everything": comparisons.everything(root, gpu.manifest),
     }
 

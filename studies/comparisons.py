@@ -13,15 +13,17 @@ from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint.grid import carbon_intensity
+from carbon_midl.footprint.instruments import readings
 from carbon_midl.footprint.sensors import how_known
 from carbon_midl.measures import Interval, PatientBootstrap, mean_over_patients, patient_dice
 from carbon_midl.selection.frontier import POINT
-from carbon_midl.study.results import FORMAT, MANIFEST, Results, read_results
+from carbon_midl.study.results import FORMAT, MANIFEST, Results, named_rows, read_csv, read_results
 from carbon_midl.units import joined
 
 VARIED = ["learning_rate", "augment"]
 """What the trials differ in."""
 RECIPES = ("reference", "efficient")
+SLICE = ["patient_id", "nodule", "slice"]
 
 
 def again(tried: pd.DataFrame, study: Results) -> pd.DataFrame:
@@ -89,6 +91,55 @@ def recipes(*studies: Results) -> pd.DataFrame:
             "known": how_known(*of_width["energy_method"]),
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def yardsticks(study: Results, record: Path) -> pd.DataFrame:
+    """Dice of readers, networks and a threshold on the test slices of a study: a row each.
+
+    ``four`` is over the slices that all four readers outlined, ``every`` over all; a network's Dice on a slice is the
+    mean over its trainings. The last two rows are the network that is best on the former, and that less a reader.
+    ``level`` is where the threshold lies.
+
+    Raises:
+        InputError: the record was made on other crops, another split or target.
+    """
+    manifest, own = read_json(record / MANIFEST), study.manifest
+    recorded = [manifest["crops"]["fingerprint"], manifest["split_seed"], manifest["readers"]]
+    if recorded != [own["crops"]["fingerprint"], own["options"].get("split_seed"), own["options"]["readers"]]:
+        raise InputError(
+            f"{record}: of other crops, another split or target than {study.where}. Record them again: "
+            f"python studies/yardsticks.py data/lidc {record}"
+        )
+    networks = study.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
+    every = read_csv(record / "slices.csv.gz").merge(networks.reset_index(), on=SLICE, validate="one_to_one")
+    four = every["reader_dice"].notna()
+    scores = {"A reader, with the others": every["reader_dice"], "Pairs of readers": every["readers_dice"]}
+    scores |= {f"U-Net, F = {width}": every[width] for width in networks} | {"Threshold": every["threshold_dice"]}
+    scores["Best U-Net"] = every[every.loc[four, list(networks)].mean().idxmax()]
+    scores["Best U-Net less a reader"] = scores["Best U-Net"] - every["reader_dice"]
+    rows = []
+    for who, values in scores.items():
+        row: dict[str, Any] = {"who": who, "level": manifest["threshold"]["level"]}
+        for name, kept in (("four", four), ("every", values.notna())):
+            mean = mean_over_patients(values[kept], every.loc[kept, "patient_id"])
+            row |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
+            row |= {f"{name}_n": mean.n, f"{name}_patients": mean.patients}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def instruments(study: Results) -> pd.DataFrame:
+    """The first training of the dearest width as five instruments would tell it, a row each (`instruments.readings`).
+
+    ``growth`` is by what factor mean grams grow from the cheapest width to the dearest, by that instrument.
+    """
+    grams = study.runs.groupby("filters")["carbon_g"].mean()
+    ends = study.runs[study.runs["filters"].isin([grams.idxmin(), grams.idxmax()])]
+    told = [pd.DataFrame(readings(study.footprint(row.run))).assign(filters=row.filters) for row in named_rows(ends)]
+    means = pd.concat(told).pivot_table("carbon_g", "instrument", "filters")
+    first = next(table for table in told if (table["filters"] == grams.idxmax()).all())
+    growth = means[grams.idxmax()] / means[grams.idxmin()]
+    return first.drop(columns="how").assign(growth=first["instrument"].map(growth))
 
 
 def movers(

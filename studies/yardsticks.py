@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from carbon_midl.book.evidence import SLICE
 from carbon_midl.errors import InputError
 from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc import READERS
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.metrics import dice, readers_dice
 from carbon_midl.training.data import scored_target, split_patients
+from studies.comparisons import SLICE
 
 LEVELS = tuple(np.arange(0.2, 0.96, 0.05).round(2).tolist())
 """Levels to choose from, on the scale of a network's input, 0 to 1."""

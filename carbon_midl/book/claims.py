@@ -12,7 +12,7 @@ import pandas as pd
 
 from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, Evidence
 from carbon_midl.footprint.sensors import how_known
-from carbon_midl.measures import Estimate, Interval, mean_over_patients
+from carbon_midl.measures import Interval
 from carbon_midl.selection.replay import TOLERANCE
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.options import SLICES_PER_SCAN
@@ -56,22 +56,18 @@ def meets_aim(evidence: Evidence, dataset: str) -> bool:
     return bool(tested["within"] >= AIM_WITHIN and tested["share"] <= AIM_SHARE)
 
 
-def patient_mean(slices: pd.DataFrame, column: str | int) -> Estimate:
-    """Mean Dice of a column over the slices that have one."""
-    known = slices.dropna(subset=column)
-    return mean_over_patients(known[column], known["patient_id"])
+READER = "A reader, with the others"
 
 
-def beside_readers(evidence: Evidence) -> pd.DataFrame:
-    """The test slices that all four readers outlined, with the Dice of the best width there as ``network_dice``."""
-    slices = evidence.yardsticks.dropna(subset="reader_dice")
-    network = slices[max(evidence.bootstrap.widths, key=lambda width: slices[width].mean())]
-    return slices.assign(network_dice=network, difference=network - slices["reader_dice"])
+def yardstick(evidence: Evidence, who: str) -> Any:
+    """Dice of a reader, a network or a threshold on the test slices."""
+    return next(row for row in named_rows(evidence.answer.yardsticks) if row.who == who)
 
 
-def network_against_reader(evidence: Evidence) -> Interval:
-    """The best width's Dice less a reader's."""
-    return Interval(*patient_mean(beside_readers(evidence), "difference")[:3])
+def against_reader(evidence: Evidence) -> Interval:
+    """The best width's Dice less a reader's, on the slices that all four readers outlined."""
+    row = yardstick(evidence, "Best U-Net less a reader")
+    return Interval(row.four, row.four_low, row.four_high)
 
 
 def extra_carbon(evidence: Evidence, width: int) -> float:
@@ -105,12 +101,6 @@ def gpu_share(evidence: Evidence) -> float:
 def growth(evidence: Evidence, column: str) -> float:
     """By what factor a column of the table by width grows from the narrowest to the widest."""
     return float(evidence.widths[column].iloc[-1] / evidence.widths[column].iloc[0])
-
-
-def told_growth(evidence: Evidence) -> "pd.Series[float]":
-    """By what factor mean grams grow from the cheapest to the dearest width, by instrument."""
-    grams = evidence.told.pivot_table("carbon_g", "instrument", "filters")
-    return grams[evidence.extremes[1]] / grams[evidence.extremes[0]]
 
 
 FIXED, FRONTIER = "GPU, fixed protocol", "two cores, frontier"
@@ -156,8 +146,8 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     ),
     "energy-repeats": lambda e: energy_spread(e) < 1.1,
     "energy-grows-slower-than-arithmetic": lambda e: 1.25 * growth(e, "energy_kwh") < growth(e, "macs"),
-    "tdp-hides-the-load": lambda e: (
-        told_growth(e)[["Green Algorithms", "ML CO2 Impact"]].max() < 0.75 * told_growth(e)["this record"]
+    "tdp-hides-the-load": lambda e: e.answer.instruments.set_index("instrument")["growth"].pipe(
+        lambda growth: growth[["Green Algorithms", "ML CO2 Impact"]].max() < 0.75 * growth["this record"]
     ),
     "annealed": lambda e: (e.runs["best_epoch"] >= 8).all(),
     # Dice and width.
@@ -230,7 +220,7 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
         e.answer.recipes_lidc["efficient_kwh"].iloc[-1] < 1.05 * e.answer.recipes_lidc["reference_kwh"].iloc[0]
     ),
     "recipes-on-phantoms-are-estimated": lambda e: (e.answer.recipes_phantom["known"] == "estimated").all(),
-    "network-like-a-reader": lambda e: not network_against_reader(e).excludes_zero,
+    "network-like-a-reader": lambda e: not against_reader(e).excludes_zero,
     "copycat-gains-by-the-leak": lambda e: copycat(e)[BY_SLICE] - copycat(e)[BY_PATIENT] > 0.2,
     "leak-of-a-network-is-not-shown": lambda e: e.leak[BY_SLICE].low < e.leak[BY_PATIENT].high,
     "phantom-carries-a-part": lambda e: (

@@ -9,7 +9,6 @@ import pandas as pd
 from carbon_midl.errors import InputError
 from carbon_midl.files import read_json
 from carbon_midl.footprint import CarbonIntensity, read_footprint
-from carbon_midl.footprint.instruments import readings
 from carbon_midl.measures import PatientBootstrap, patient_dice
 from carbon_midl.selection import by_width
 from carbon_midl.selection.candidates import TEST_DICE, USES, Columns, Factors, read_candidates
@@ -17,18 +16,18 @@ from carbon_midl.selection.choice import choice_of, side_by_side
 from carbon_midl.selection.criteria import all_criteria
 from carbon_midl.selection.frontier import use_counts
 from carbon_midl.selection.replay import curves_of_study, replay_all
-from carbon_midl.study.results import COLLECTION, MANIFEST, Results, named_rows, read_csv, read_statistics, spread_of
+from carbon_midl.study.results import COLLECTION, MANIFEST, named_rows, read_csv, read_statistics, spread_of
 
 RECORDED = Path("results/lidc")
 """The study that the chapters speak of."""
-PUBLISHED, SEARCHED, TRANSFER, YARDSTICKS, ANSWER, USE = (
-    Path("results") / name
-    for name in ("published-curves", "search", "phantom-transfer", "lidc-yardsticks", "lidc-answer", "lidc-use")
+PUBLISHED, SEARCHED, TRANSFER, ANSWER, USE = (
+    Path("results") / name for name in ("published-curves", "search", "phantom-transfer", "lidc-answer", "lidc-use")
 )
 ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
     "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
     "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything", "movers", "readers",
+    "yardsticks", "instruments",
 )  # fmt: skip
 """The tables that ``studies/answer.py`` writes."""
 RECORDS = {
@@ -38,7 +37,6 @@ RECORDS = {
     ),
     SEARCHED: ("python -m benchmarks.search RESULTS SEARCH", ("trail.csv", "sweep.csv", "search.json")),
     TRANSFER: ("python studies/transfer.py data/lidc", ("summary.csv", MANIFEST)),
-    YARDSTICKS: (f"python studies/yardsticks.py data/lidc {YARDSTICKS}", ("slices.csv.gz", MANIFEST)),
     USE: ("python -m studies.use", (USES, MANIFEST)),
     ANSWER: ("python -m studies.answer", tuple(f"{name}.csv" for name in ANSWERS)),
 }
@@ -52,7 +50,6 @@ BY_SLICE, BY_PATIENT = "by slice", "by patient"
 GRIDS = ("NO", "FR", "DK", "GB", "DE", "US", "world", "PL")
 """National averages on which the study is costed again, from clean to not."""
 CHOICE_DRAWS = 4000
-SLICE = ["patient_id", "nodule", "slice"]
 
 
 class WidthStudy:
@@ -107,16 +104,10 @@ class Evidence(WidthStudy):
         self.choices_on_grids = pd.DataFrame(rows, columns=["name", "grid", "g_per_kwh", "chosen"])
         self.replays = replay_all(curves_of_study(self.results).values())
 
-        # Each training of the cheapest and the dearest width as five instruments would tell it.
-        ends = self.runs[self.runs["filters"].isin(self.extremes)]
-        told = {run: pd.DataFrame(readings(self.results.footprint(run))) for run in ends["run"]}
-        self.told = pd.concat(told, names=["run", None]).reset_index("run").merge(ends[["run", "filters"]])
-
         # Beside the study.
         self.cores_spread = spread_of(by_width.read_widths(root / "results/lidc-calibration").runs)  # no sensor
         self.statistics = read_statistics(root / COLLECTION)
         self.build = read_footprint(root / BUILD)
-        self.yardsticks, self.threshold = read_yardsticks(root, self.results)
         self.systems = read_csv(root / TRAINING_COMPUTE)
         # As OpenAI counted it.
         by_name = {row.system: row for row in named_rows(self.systems)}
@@ -149,23 +140,3 @@ def read_record(root: Path, record: Path) -> Any:
     return SimpleNamespace(
         **dict(zip((name.partition(".")[0].replace("-", "_") for name in names), contents, strict=True))
     )
-
-
-def read_yardsticks(root: Path, results: Results) -> tuple[pd.DataFrame, float]:
-    """Read the Dice of a reader, of pairs of readers and of a threshold on the test slices, and where that lies.
-
-    Beside them is a column for each width: its Dice on the slice, mean over its trainings.
-
-    Raises:
-        InputError: a file is missing, or was recorded on other slices than the results.
-    """
-    record, own, options = read_record(root, YARDSTICKS), results.manifest["crops"], results.manifest["options"]
-    recorded = [record.manifest["crops"]["fingerprint"], record.manifest["split_seed"], record.manifest["readers"]]
-    if recorded != [own["fingerprint"], options.get("split_seed"), options["readers"]]:
-        raise InputError(
-            f"{root / YARDSTICKS}: of other crops, another split or target than {results.where}. Record them again: "
-            f"{RECORDS[YARDSTICKS][0]}"
-        )
-    networks = results.slices_of("test").groupby(["filters", *SLICE])["dice"].mean().unstack("filters")
-    table = record.slices.merge(networks.reset_index(), on=SLICE, validate="one_to_one")
-    return table, float(record.manifest["threshold"]["level"])

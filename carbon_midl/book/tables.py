@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from carbon_midl.book.claims import extra_carbon, longest, patient_mean, told_growth
+from carbon_midl.book.claims import extra_carbon, longest
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.book.numbers import (
@@ -83,17 +83,13 @@ def recipes(comparison: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def yardsticks(evidence: Evidence) -> pd.DataFrame:
+def yardsticks(table: pd.DataFrame) -> pd.DataFrame:
     """Readers, networks and a threshold, on the slices that all four readers outlined and on all."""
-    every, four = evidence.yardsticks, evidence.yardsticks.dropna(subset="reader_dice")
-    scores: dict[str, str | int] = {"A reader, with the others": "reader_dice", "Pairs of readers": "readers_dice"}
-    scores |= {f"U-Net, F = {width}": width for width in evidence.bootstrap.widths} | {"Threshold": "threshold_dice"}
-    return printed(pd.DataFrame(scores.items(), columns=["who", "score"]), {
+    n = table.max()
+    return printed(table.iloc[:-2], {
         " ": "who",
-        f"By all four (n = {len(four):,})": lambda row: cell(dice_interval(patient_mean(four, row.score))),
-        f"All (n = {len(every):,})": lambda row: (
-            "–" if row.score == "reader_dice" else cell(dice_interval(patient_mean(every, row.score)))
-        ),
+        f"By all four (n = {n['four_n']:,})": lambda row: cell(dice_interval(row, "four")),
+        f"All (n = {n['every_n']:,})": lambda row: "–" if row.Index == 0 else cell(dice_interval(row, "every")),
     })  # fmt: skip
 
 
@@ -106,17 +102,6 @@ def poster(evidence: Evidence) -> pd.DataFrame:
             signed_percent_interval(evidence.bootstrap.relative_difference(cheapest, width)),
         ]
         for width in (best, dearest)
-    })  # fmt: skip
-
-
-def instruments(evidence: Evidence) -> pd.DataFrame:
-    """A training of the dearest width as five instruments would tell it, and how it compares with the cheapest."""
-    cheapest, dearest = evidence.extremes
-    told = evidence.told[evidence.told["filters"] == dearest].groupby("instrument", sort=False).first().reset_index()
-    return printed(told, {
-        "": "instrument", "CPU": "cpu_kwh", "GPU": "gpu_kwh", "Memory": "memory_kwh", "Sum": "energy_kwh",
-        "PUE": lambda row: f"{row.pue:g}", "g/kWh": lambda row: f"{row.g_per_kwh:.4g}", "g": "carbon_g",
-        f"{dearest} : {cheapest}": lambda row: significant(told_growth(evidence)[row.instrument]),
     })  # fmt: skip
 
 
@@ -174,13 +159,17 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
     }),
     "recipes-lidc": lambda e: recipes(e.answer.recipes_lidc),
     "recipes-phantom": lambda e: recipes(e.answer.recipes_phantom),
-    "yardsticks": yardsticks,
+    "yardsticks": lambda e: yardsticks(e.answer.yardsticks),
     "everything": lambda e: printed(e.answer.everything, {
         "Study": "title", "Runs": "runs", "Attempts": "attempts", "Machine": "machine", "Energy, Wh": "energy_kwh",
         "CO₂eq, g": "carbon_g", "How known": "known",
     }),
     "poster": poster,
-    "instruments": instruments,
+    "instruments": lambda e: printed(e.answer.instruments, {
+        "": "instrument", "CPU": "cpu_kwh", "GPU": "gpu_kwh", "Memory": "memory_kwh", "Sum": "energy_kwh",
+        "PUE": lambda row: f"{row.pue:g}", "g/kWh": lambda row: f"{row.g_per_kwh:.4g}", "g": "carbon_g",
+        "{1} : {0}".format(*e.extremes): lambda row: significant(row.growth),
+    }),
     "frontier": lambda e: printed(e.answer.frontier, {
         "F": "filters", "Epochs": "epochs", "n": "n",
         "Loss": "train_loss", "Val.": "val_dice",

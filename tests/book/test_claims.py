@@ -71,7 +71,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "gpu-was-measured": with_columns("runs", energy_gpu_kwh=lambda runs: 0.5 * runs["energy_kwh"]),
     "pue-or-watts-widen-most": lambda e: {"spread": e.cores_spread},
     "energy-repeats": with_columns("runs", energy_kwh=lambda runs: runs["energy_kwh"] * (1 + runs["seed"])),
-    "tdp-hides-the-load": with_columns("told", carbon_g=1.0),
+    "tdp-hides-the-load": with_answer("instruments", growth=1.0),
     "energy-grows-slower-than-arithmetic": with_columns("widths", macs=lambda widths: widths["energy_kwh"]),
     "annealed": with_columns("runs", best_epoch=lambda runs: [7, *runs["best_epoch"].iloc[1:]]),
     "sixteen-has-the-best-mean": lambda _: {"best": 24},
@@ -107,7 +107,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "efficient-takes-half": with_answer("recipes_lidc", share=0.6),
     "recipe-outweighs-width": with_answer("recipes_lidc", efficient_kwh=1.0),
     "recipes-on-phantoms-are-estimated": with_answer("recipes_phantom", known="measured"),
-    "network-like-a-reader": with_columns("yardsticks", reader_dice=lambda slices: slices["reader_dice"] / 2),
+    "network-like-a-reader": with_answer("yardsticks", four_low=0.01),
     "copycat-gains-by-the-leak": lambda e: {
         "statistics": e.statistics | {"copycat": e.statistics["copycat"].assign(estimate=0.5)}
     },

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, YARDSTICKS, Evidence, read_yardsticks
+from carbon_midl.book.evidence import BY_PATIENT, BY_SLICE, Evidence
 from carbon_midl.errors import InputError
 from carbon_midl.study.results import named_rows, read_results
-from studies.comparisons import everything, recipes
+from studies.comparisons import everything, recipes, yardsticks
 from studies.transfer import summarise
 from tests.book.conftest import ROOT
 from tests.selection.made_up import write_results
@@ -121,21 +121,18 @@ def test_a_transfer_without_a_side_is_refused() -> None:
 
 
 def test_networks_and_readers_stand_on_the_same_slices(evidence: Evidence) -> None:
-    slices, four = evidence.results.slices, evidence.yardsticks.dropna(subset="reader_dice")
+    slices, table = evidence.results.slices, evidence.answer.yardsticks.set_index("who")
     for width, scores in slices[slices["readers_with_mask"] == 4].groupby("filters"):
         mean = scores.groupby(["patient_id", "nodule", "slice"])["dice"].mean().mean()
-        assert four[width].mean() == pytest.approx(mean)
-    assert len(evidence.yardsticks) == slices.groupby("run").size().iloc[0]
+        assert table["four"][f"U-Net, F = {width}"] == pytest.approx(mean, abs=1e-5)
+    assert table["every_n"]["Threshold"] == slices.groupby("run").size().iloc[0]
 
 
 def test_yardsticks_of_other_patients_are_refused(evidence: Evidence, tmp_path: Path) -> None:
-    path = Path(shutil.copytree(ROOT / YARDSTICKS, tmp_path / YARDSTICKS)) / "manifest.json"
+    path = Path(shutil.copytree(ROOT / "results/lidc-yardsticks", tmp_path / "yardsticks")) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split_seed": 1}))
-    with pytest.raises(InputError, match="another split or target"):
-        read_yardsticks(tmp_path, evidence.results)
-    path.with_name("slices.csv.gz").unlink()
-    with pytest.raises(InputError, match=r"no such file.*python studies/yardsticks\.py data/lidc"):
-        read_yardsticks(tmp_path, evidence.results)
+    with pytest.raises(InputError, match=r"another split or target.*python studies/yardsticks\.py data/lidc"):
+        yardsticks(evidence.results, path.parent)
 
 
 def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidence) -> None:
