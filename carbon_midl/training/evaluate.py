@@ -26,7 +26,7 @@ MASKS = "masks.npy"
 SIZE_BANDS_PX = (0, 30, 100, 300, np.inf)
 SIZE_LABELS = ("under 30 px", "30–99 px", "100–299 px", "300 px and more")
 WINDOW_S = 1.0
-"""A repeat lasts at least so long: counters tick some ten times a second."""
+"""A repeat lasts at least so long, since counters tick some ten times a second."""
 
 
 def open_for(model: Path, crops: Path) -> tuple["nn.Module", ModelCard, CropArchive]:

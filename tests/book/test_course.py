@@ -16,6 +16,7 @@ from book._ext.labs import run_labs
 from tests.book.conftest import ROOT
 
 pytestmark = pytest.mark.xdist_group("labs")
+KERNEL = {"name": "python3", "display_name": "Python 3"}
 COURSE = ROOT / "book" / "course"
 SOURCES = sorted(COURSE.glob("lab-*.md"))
 TIME = re.compile(r"\*\*Time:\*\* (\d+) minutes: reading (\d+), exercises ([\d, ]+), discussion (\d+)\.")
@@ -57,7 +58,8 @@ WRONG_TURNS = [
      "grams: found '24 g'; expected a number.*no attribute 'carbon_g'"),
     ("lab-trackers", "1", "apart = told['carbon_g'].max() - told['carbon_g'].min()\nenergy_apart = 1.0", 2,
      "Divide the largest carbon_g.*only energy_kwh is left"),
-    ("lab-trackers", "2", "factors = [a[part] / b[part] for part in ('energy_kwh', 'pue', 'g_per_kwh')]", 1, "by A's"),
+    ("lab-trackers", "2", "a, b = told.loc['CodeCarbon'], told.loc['ML CO2 Impact']\n"
+     "factors = [a[part] / b[part] for part in ('energy_kwh', 'pue', 'g_per_kwh')]", 1, "by A's"),
     ("lab-trackers", "3", "cheapest = grams.idxmin()", 1, "One width for each instrument"),
     ("lab-uses", "1", "crops = use_kwh / training_kwh", 1, "by that of one use"),
     ("lab-uses", "3", "ratios = [16 / 4] * 4", 1, "divided by the first"),
@@ -111,7 +113,7 @@ def test_a_solved_notebook_has_all_marks_and_a_blank_one_none(
     text = (COURSE / f"{name}.md").read_text(encoding="utf-8")
     solved = grade(answered(out, name))
     assert sum(solved.values(), []) == ["Right."] * text.count("```{check} ")
-    stated = re.findall(r"^\*\*(\d)\.\*\*(?:(?!:::).)*?\*\((\d) marks?\)\*$", text, re.MULTILINE | re.DOTALL)
+    stated = re.findall(r"^\*\*(\d)\.\*\*(?:(?!:::).)*?\*\((\d) marks?\)\*", text, re.MULTILINE | re.DOTALL)
     assert {number: len(marks) for number, marks in solved.items()} == {number: int(marks) for number, marks in stated}
     blank = sum(grade(answered(out, name, solved=False)).values(), [])
     assert all(line.startswith("Not yet. ") and "no answer yet" in line for line in blank)
@@ -141,9 +143,7 @@ def test_otter_grader_marks_what_students_hand_in(out: Path, tmp_path: Path) -> 
     other[2:2] = [nbformat.v4.new_code_cell("1 / 0"), nbformat.v4.new_markdown_cell("mine")]
     blank = cells(out / f"{name}.ipynb")
     for handed_in, marks in ((answered(out, name), 4), (wrong, 3), (other, 3), (blank, 0)):
-        notebook = nbformat.v4.new_notebook(
-            cells=handed_in, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-        )
+        notebook = nbformat.v4.new_notebook(cells=handed_in, metadata={"kernelspec": KERNEL})
         nbformat.write(notebook, tmp_path / "handed-in.ipynb")
         archive = next((tmp_path / "made" / "autograder").glob("*.zip"))
         otter("run", "-a", archive, "-o", tmp_path, tmp_path / "handed-in.ipynb")
