@@ -59,7 +59,7 @@ class Load(NamedTuple):
 
 
 Watts = tuple[float, float, float]
-"""Of processor, GPU and memory: 0 where an instrument does not count it, nan where it would need more than a load."""
+"""Of processor, GPU and memory, 0 where an instrument does not count it, nan where it would need more than a load."""
 
 
 def _carbontracker(load: Load) -> Watts:
@@ -104,7 +104,7 @@ INSTRUMENTS: dict[str, tuple[Callable[[Load], Watts], float, float, str]] = {
     "ML CO2 Impact": (_ml_co2, 1.0, 432.0, "js/grayscale.js of March 2026, arXiv:1910.09700: TDP of the GPU alone; "
         "OECD 2014; its page rounds to 0.01 kWh and 0.01 kg"),
 }  # fmt: skip
-"""By name: its mean powers, PUE and g/kWh, and in words its version, place in its source, and where these come from."""
+"""By name, its mean powers, PUE and g/kWh, and in words its version, place in its source, and where these come from."""
 
 
 class Reading(NamedTuple):

