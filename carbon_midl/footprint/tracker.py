@@ -322,10 +322,10 @@ def steadiness(
     with 1 after each of the `PARTS` in which a window is read.
 
     Returns:
-        A data frame with a row a sensor, and "total": ``component``; ``idle_w`` and ``load_w``; ``idle_spread`` and
-        ``spread`` of the energy of windows, relative standard deviations; ``difference``, the least between two
-        programs, relative, that such windows of each show with 95 %; ``shortest_s``, from where on windows spread by at
-        most 1 %, or NaN.
+        A data frame, a row for each sensor and "total". Its columns are ``component``; ``idle_w`` and ``load_w``;
+        ``idle_spread`` and ``spread`` of the energy of windows, relative standard deviations; ``difference``, the least
+        between two programs, relative, that such windows of each show with 95 %; ``shortest_s``, from where on windows
+        spread by at most 1 %, or NaN.
     """
     import numpy as np
     import pandas as pd
