@@ -194,6 +194,12 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
         .agg(lambda dice: dice.is_monotonic_increasing)
     ).all(),
     "energy-not-width": lambda e: 100 * np.ptp(at_three_wh(e)["test_dice"]) < 1,
+    "wide-and-short-lies-lower": lambda e: e.answer.frontier.set_index(["filters", "epochs"]).pipe(
+        lambda table: (
+            (table.loc[(32, 10), "energy_wh"] > table.loc[(16, 20), "energy_wh"])
+            & (table.loc[(32, 10), "test_dice"] < table.loc[(16, 20), "test_dice"])
+        )
+    ),
     "frontier-is-cheaper-than-the-poster": lambda e: poster_row(e, FRONTIER).price_high < POSTER_PRICE / 4,
     "not-worse-than-a-reader": lambda e: -0.02 < best_beside_readers(e).difference_low <= 0,
     # Other ways to look at it.

@@ -96,6 +96,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "each-width-has-its-step": with_answer("step_sizes", learning_rate=1e-3),
     "longer-is-better-at-every-width": with_answer("frontier", val_dice=lambda table: -table["epochs"]),
     "energy-not-width": with_answer("frontier", test_dice=lambda table: table["filters"] / 100),
+    "wide-and-short-lies-lower": with_answer("frontier", energy_wh=1.0),
     "frontier-is-cheaper-than-the-poster": with_answer("poster", price_high=1400.0),
     "not-worse-than-a-reader": with_answer("readers", difference_low=-0.03),
     "counting-decides-the-ratio": with_answer("counted", F64_ratio=5.0),
