@@ -209,7 +209,7 @@ def frontier(axes: Axes, table: pd.DataFrame) -> None:
             markersize=7, linewidth=1.8, elinewidth=0.9, capsize=2,
         )  # fmt: skip
         # By turns on either side: neighbours in energy would hide each other's lengths.
-        offset, ha, va = (((7, -4), "left", "top"), ((-7, 4), "right", "bottom"))[number % 2]
+        offset, ha, va = (((7, -4), "left", "top"), ((-7, 4), "right", "bottom"))[number % 3 % 2]
         for row in named_rows(rows):
             place = row.energy_wh, row.test_dice
             axes.annotate(str(row.epochs), place, offset, textcoords="offset points", ha=ha, va=va, fontsize=9)
@@ -220,7 +220,7 @@ def frontier(axes: Axes, table: pd.DataFrame) -> None:
     axes.set(xscale="log", xlabel="Energy of one training (Wh, log scale)", ylabel="Test Dice")
     _plain_log(axes)
     axes.margins(x=0.1)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=groups.ngroups + 1, columnspacing=1.1)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=3, columnspacing=1.1)
 
 
 def uses(axes: Axes, table: pd.DataFrame) -> None:
@@ -231,7 +231,7 @@ def uses(axes: Axes, table: pd.DataFrame) -> None:
     lines, crossed = table.dropna(subset="epochs"), table[table["epochs"].isna()]
     dashes = dict(zip(sorted(lines["epochs"].unique(), reverse=True), READER_DASHES, strict=False))
     for (width, epochs), rows in lines.groupby(["filters", "epochs"]):
-        label = f"F = {width:.0f}" if dashes[epochs] == "-" else None
+        label = f"F = {width:.0f}" if epochs == lines[lines["filters"] == width]["epochs"].max() else None
         axes.plot(rows["uses"], rows["carbon_g"], dashes[epochs], color=width_colour(width), label=label)
     axes.plot(crossed["uses"], crossed["carbon_g"], "o", color=rcParams["text.color"], markersize=5, zorder=3)
     axes.set(xscale="log", yscale="log", xlabel="Crops segmented (log scale)", ylabel="Training and use (gCO₂eq)")
