@@ -48,7 +48,7 @@ labs-offline: labs  ## make labs-offline/, a folder for a class without network:
 	mkdir -p labs-offline/labs labs-offline/results
 	cp book/course/START.txt labs-offline
 	cp labs/*.ipynb labs-offline/labs
-	cp -r results/lidc results/recipes labs-offline/results
+	cp -r $(addprefix results/,lidc lidc-length lidc-use recipes) labs-offline/results
 	test ! -d book/_build/html || cp -r book/_build/html/. labs-offline/book
 
 .venv-labs/.installed: requirements.lock pyproject.toml

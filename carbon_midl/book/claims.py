@@ -43,13 +43,6 @@ def step_sizes(evidence: Evidence) -> "pd.Series[float]":
     return max(groups, key=len).set_index("learning_rate")["val_dice"].sort_index()
 
 
-def augmentation_gains(evidence: Evidence) -> "pd.Series[float]":
-    """What flips and turns added to the validation Dice, by width and step size, where it was tried both ways."""
-    keys = ["filters", "learning_rate", "machine"]
-    pairs = evidence.answer.trials.pivot_table(index=keys, columns="augment", values="val_dice").dropna()
-    return pairs[True] - pairs[False]
-
-
 def meets_aim(evidence: Evidence, dataset: str) -> bool:
     """Whether the policy chosen on the other data set stayed within half a point, for a fifth of the energy."""
     tested = evidence.published.tuned.query("on == @dataset and tuned_on != @dataset").iloc[0]
@@ -182,7 +175,6 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
         step_sizes(e)[1e-3] - step_sizes(e)[3e-3] > e.widths["dice"].max() - e.widths["dice"].min()
     ),
     "step-size-at-the-edge": lambda e: step_sizes(e).idxmax() == step_sizes(e).index.min() == 1e-3,
-    "augmentation-did-not-help": lambda e: (augmentation_gains(e) < 0).all(),
     # Every width at its best.
     "each-width-has-its-step": lambda e: (
         e.answer.step_sizes.query("chosen").set_index("filters")["learning_rate"].to_dict()

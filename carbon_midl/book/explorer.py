@@ -8,7 +8,6 @@ grids, embodied shares and criteria. Nothing is chosen here; the page does that 
 import json
 import math
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def explorer_data(study: WidthStudy, use_kwh: Sequence[float] | None = None) -> 
             "budget": between(study.candidates),
             "margin": criteria["noninferior"].margin,
             "weight": criteria["weighted"].weight,
-            "price": rounded_up(criteria["marginal"].limit),
+            "price": float(f"{criteria['marginal'].limit:.3g}"),
         }
         | ({} if use_kwh is None else {"uses": 0}),
         # From where to where a budget makes a difference, on clean grids and dirty ones.
@@ -97,11 +96,6 @@ def between(candidates: Candidates) -> float:
     """A budget between the frontier's best and the one before it, which lies on no candidate."""
     cost = candidates.mean_cost[on_frontier(candidates.mean_performance, candidates.mean_cost)]
     return float(f"{math.sqrt(math.prod(sorted(cost)[-2:])) if len(cost) > 1 else 1.5 * cost[0]:.3g}")
-
-
-def rounded_up(value: float) -> float:
-    """To three significant digits and not below ``value``, so that what fitted a budget still fits."""
-    return float(Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(value))
 
 
 def explorer_page(root: Path, data: dict[str, Any]) -> str:

@@ -93,13 +93,8 @@ def save_pair(picture: Picture, data: pd.DataFrame, directory: Path, name: str) 
                 figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
 
 
-def ramp(count: int) -> list[Any]:
-    """So many colours, each with a contrast of at least 3 : 1 to the page."""
-    return [shade(place) for place in np.linspace(0, 1, count)]
-
-
 def shade(place: float) -> Any:
-    """The colour at a place from 0, near the page, to 1."""
+    """The colour at a place from 0, near the page and yet with a contrast of 3 : 1 to it, to 1."""
     return sns.color_palette(rcParams["image.cmap"], as_cmap=True)(0.42 + 0.58 * float(place))
 
 
@@ -269,9 +264,7 @@ def paths(axes: Axes, table: pd.DataFrame) -> None:
         list(zip(order["decision"], order["option"], strict=True))
     ]
     shares.index = pd.Index(names)
-    _stacked_bars(
-        axes, shares, lambda width, share: "" if share < 0.1 else f"F = {width}" if share > 0.2 else str(width)
-    )
+    _stacked_bars(axes, shares)
     axes.set(xlabel="Share of the paths")
 
 
@@ -308,7 +301,7 @@ def lidc_sizes(axes: Axes, table: pd.DataFrame) -> None:
         "nodules", "bin", "readers", aggfunc="sum", fill_value=0
     )
     by_bin = by_bin.reindex(range(last + 1), fill_value=0)[by_bin.columns[::-1]]
-    colours = ramp(by_bin.shape[1])
+    colours = list(map(shade, np.linspace(0, 1, by_bin.shape[1])))
     by_bin.plot.bar(stacked=True, ax=axes, width=0.9, color=colours, edgecolor=page, linewidth=0.5, rot=0)
     axes.set_xticks([*np.arange(0, last, 5) - 0.5, last], [*map(str, range(0, last, 5)), f"{last}+"])
     axes.grid(visible=False, axis="x")
@@ -320,24 +313,18 @@ def choice_probability(axes: Axes, table: pd.DataFrame) -> None:
     """Stacked bars, one a criterion: how probably each width is chosen (``name``, ``filters``, ``probability``)."""
     likely = table.pivot_table("probability", "name", "filters")
     likely = likely.reindex([name for name in CRITERION_LABELS if name in likely.index]).rename(CRITERION_LABELS)
-
-    def label(width: int, share: float) -> str:
-        if share < 0.08:
-            return ""  # no room for two digits
-        return f"F = {width}" if share > 0.17 else str(width)
-
-    _stacked_bars(axes, likely, label)
+    _stacked_bars(axes, likely)
     axes.set(xlabel="Share of draws in which the width is chosen")
 
 
-def _stacked_bars(axes: Axes, shares: pd.DataFrame, label: Callable[[Any, float], str]) -> None:
-    """A bar a row, of a part a width (columns), from the top; parts are labelled by width and share."""
+def _stacked_bars(axes: Axes, shares: pd.DataFrame) -> None:
+    """A bar a row, of a part a width (columns), from the top; a part has its width's name where there is room."""
     colours, page = list(map(width_colour, shares.columns)), rcParams["figure.facecolor"]
     shares = shares.fillna(0)
     shares.plot.barh(stacked=True, ax=axes, color=colours, edgecolor=page, width=0.7, legend=False)
     bar_containers: Any = axes.containers
     for bars, (column, parts), colour in zip(bar_containers, shares.items(), colours, strict=True):
-        labels = [label(column, part) for part in parts]
+        labels = [f"F = {column}" if part > 0.19 else str(column) if part > 0.09 else "" for part in parts]
         luminance = np.dot(np.power(colour[:3], 2.2), (0.2126, 0.7152, 0.0722))
         readable = "#000000" if luminance > 0.18 else "#ffffff"  # which has a contrast of at least 4.5 : 1
         axes.bar_label(bars, labels, label_type="center", color=readable, fontsize=9.5)

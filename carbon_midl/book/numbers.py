@@ -132,8 +132,6 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "recorded": lambda e: dates_text(e.manifest["dates"]),
     "step_sizes": lambda e: count(len(claims.step_sizes(e))),
     "step_size_points": lambda e: significant(100 * (claims.step_sizes(e)[1e-3] - claims.step_sizes(e)[3e-3]), 2),
-    "augmentation_points": lambda e: joined([f"{signed(100 * gain)} points" for gain in claims.augmentation_gains(e)]),
-    "augmentation_widths": lambda e: joined(list(claims.augmentation_gains(e).index.get_level_values("filters"))),
     "rerun_dice": lambda e: dice(claims.rerun(e, 16).test_dice_patients),
     "rerun_first": lambda e: dice(claims.rerun(e, 16).test_dice_patients_first),
     # How energy and carbon were obtained, and how energy grows with arithmetic.
@@ -151,7 +149,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     # Dice and carbon of the cheapest, the best and the dearest width.
     "cheapest": lambda e: f"F = {e.extremes[0]}",
     "dearest": lambda e: f"F = {e.extremes[1]}",
-    "cheapest_carbon": lambda e: grams(e.carbon_g[e.extremes[0]], e.spread),
+    "cheapest_carbon": lambda e: f"{units.within(e.carbon_g[e.extremes[0]], e.spread.limits())} g CO₂eq",
     "dearest_carbon": lambda e: grams(e.carbon_g[e.extremes[1]], e.spread),
     "carbon_ratio": lambda e: times(e.carbon_g[e.extremes[1]] / e.carbon_g[e.extremes[0]]),
     "gain_points": lambda e: points_interval(e.bootstrap.difference(*e.extremes)),

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from carbon_midl.book.claims import extra_carbon, longest
+from carbon_midl.book.claims import longest
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
 from carbon_midl.book.numbers import (
@@ -19,7 +19,6 @@ from carbon_midl.book.numbers import (
     interval,
     joules,
     points_interval,
-    signed_percent_interval,
 )
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.network import training_bytes, unet_size
@@ -93,18 +92,6 @@ def yardsticks(table: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def poster(evidence: Evidence) -> pd.DataFrame:
-    """What the poster said, and what was measured here to the best width and to the dearest."""
-    (cheapest, dearest), best = evidence.extremes, evidence.best
-    return pd.DataFrame({"": ["More carbon", "More Dice"], "Poster": ["about 1500 %", "about 1 %"]} | {
-        f"Here, F = {cheapest} to {width}": [
-            f"{signed(extra_carbon(evidence, width), 0)} %",
-            signed_percent_interval(evidence.bootstrap.relative_difference(cheapest, width)),
-        ]
-        for width in (best, dearest)
-    })  # fmt: skip
-
-
 def price(step: Any) -> str:
     """What a point of Dice costs in a step, or why it has no price."""
     if step.carbon_g <= 0:
@@ -164,7 +151,6 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "Study": "title", "Runs": "runs", "Attempts": "attempts", "Machine": "machine", "Energy, Wh": "energy_kwh",
         "CO₂eq, g": "carbon_g", "How known": "known",
     }),
-    "poster": poster,
     "instruments": lambda e: printed(e.answer.instruments, {
         "": "instrument", "CPU": "cpu_kwh", "GPU": "gpu_kwh", "Memory": "memory_kwh", "Sum": "energy_kwh",
         "PUE": lambda row: f"{row.pue:g}", "g/kWh": lambda row: f"{row.g_per_kwh:.4g}", "g": "carbon_g",

@@ -90,9 +90,6 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "step-size-at-the-edge": with_answer(
         "trials", learning_rate=lambda trials: trials["learning_rate"].replace(1e-2, 1e-4)
     ),
-    "augmentation-did-not-help": with_answer(
-        "trials", val_dice=lambda trials: trials["augment"].map({True: 0.8, False: 0.7})
-    ),
     "each-width-has-its-step": with_answer("step_sizes", learning_rate=1e-3),
     "longer-is-better-at-every-width": with_answer("frontier", val_dice=lambda table: -table["epochs"]),
     "energy-not-width": with_answer("frontier", test_dice=lambda table: table["filters"] / 100),

@@ -25,14 +25,23 @@ WRONG_TURNS = [
     ("lab-meter", "1", "words = 'estimated'", 1, "found 'estimated'; expected dict"),
     ("lab-meter", "2", "watts = training.energy_kwh * 1000 / training.duration_s", 1, "a kWh is 3.6 million joules"),
     ("lab-meter", "3", "seconds = [record.epoch(n).duration_s for n in range(3)]", 1, "no answer yet"),
+    ("lab-meter", "1", "words = {part.component: part.method for part in record.window('training').components}", 1,
+     "before the colon"),
+    ("lab-meter", "2", "watts = record.window('training').energy_kwh * 3.6e6", 1, "watts × seconds is the energy"),
     ("lab-log", "1", "ratio = runs['ours'] / runs['theirs']\nmeans = ratio.groupby(runs['recipe']).mean()", 2,
      "ours to theirs.*two widths each, so four means; found 2"),
     ("lab-log", "2", "measured = runs['energy_method'].nunique()", 1, "energy_method contains 'measured'; found 1"),
     ("lab-log", "3", "grams = runs['ours'] * 473", 1, "The PUE is missing"),
+    ("lab-log", "1", "ratio = runs['theirs'] / runs['ours']\nby = runs.groupby(['recipe', 'filters'])\n"
+     "means = by['theirs'].mean() / by['ours'].mean()", 1, "the ratio of two averages is another number"),
+    ("lab-log", "2", "measured = len(runs)", 1, "none says 'measured'"),
     ("lab-countries", "1", "places_apart = table.max().max() / table.min().min()\nnetworks_apart = 64 / 4", 2,
      "One row of the table is one network.*One column of the table is one place"),
     ("lab-countries", "2", "ratios = table.loc[4] / table.loc[64]", 1, "the row of F = 64 by the row of F = 4"),
     ("lab-countries", "3", "allowed = 'NO, FR, DK'", 1, "allowed: found 'NO, FR, DK'; expected list"),
+    ("lab-countries", "2", "ratios = table.loc[64, 'DK'] / table.loc[4, 'DK']", 1, "One ratio for each of the"),
+    ("lab-countries", "3", "allowed = [place for place in table if (table[place] <= 0.5).all()]", 1,
+     "the narrowest network is its row 4"),
     ("lab-budget", "1", "best = choose(candidates, Best)\npepr = choose(Pepr(), candidates)", 1, "best: no answer yet"),
     ("lab-budget", "1", "best = choose(candidates, Best())\npepr = '8'", 1, "best: found Choice.*; expected str"),
     ("lab-budget", "2", "limit = '1 g'\nfit = []\nwithin = choose(candidates, Budget(limit)).chosen", 2,
@@ -46,12 +55,22 @@ WRONG_TURNS = [
     ("lab-flaw", "2", "gain = dice[8].mean() - dice[4].mean()\nspread = dice[4].max() - dice[4].min()\nturned = 17", 1,
      "Right.*the pairs in which the claim holds"),
     ("lab-flaw", "3", "change = -30", 1, "the change of the carbon"),
+    ("lab-flaw", "1", "by_patient = 100 * np.mean([split_accuracy(patients) for _ in range(200)])", 1,
+     "a fraction; found .* in percent"),
+    ("lab-flaw", "3", "change = 7 / (445 * 1.58) / last_kwh - 1", 1, "change is in percent"),
     ("lab-search", "1", "halved = replay(first, SuccessiveHalving)", 1, "halved: no answer yet"),
+    ("lab-search", "1", "halved = replay(first, FullSweep())", 1, "That is the full sweep"),
+    ("lab-search", "2", "tried = [replay(curves, SuccessiveHalving()) for curves in searches.values()]\n"
+     "regret, share = (100 * sum(getattr(one, part) for one in tried) / 5 for part in ('regret', 'share'))", 2,
+     "Is it in points.*each between 0 and 1"),
     ("lab-search", "2", "regret = replay(first, SuccessiveHalving()).regret\nshare = 1.15", 2,
      "first search alone.*mean of the five shares"),
     ("lab-search", "3", "mine = [replay(curves, lambda trials: [Step(9, 5)]) for curves in searches.values()]", 2,
      "mine: no answer yet"),
     ("lab-statement", "2", "share = compute.abandoned / compute.runs", 1, "the share is of the energy"),
+    ("lab-statement", "2", "share = 100 * compute.abandoned_kwh / compute.energy_kwh", 1, "which is in percent"),
+    ("lab-statement", "3", "grams = compute.energy_kwh * DEFAULT_PUE * carbon_intensity('DK').g_per_kwh\n"
+     "danish = replace(compute, carbon_g=grams)", 1, "replace the intensity as well"),
     ("lab-statement", "3", "grams = compute.energy_kwh * carbon_intensity('Denmark').g_per_kwh\ndanish = compute", 2,
      "The PUE is missing.*still has the grams of the world's average"),
     ("lab-statement", "3", "grams = '24 g'\ndanish = model_card(compute, location='Copenhagen')", 2,
@@ -61,7 +80,11 @@ WRONG_TURNS = [
     ("lab-trackers", "2", "a, b = told.loc['CodeCarbon'], told.loc['ML CO2 Impact']\n"
      "factors = [a[part] / b[part] for part in ('energy_kwh', 'pue', 'g_per_kwh')]", 1, "by A's"),
     ("lab-trackers", "3", "cheapest = grams.idxmin()", 1, "One width for each instrument"),
+    ("lab-trackers", "3", "cheapest = grams.idxmax(axis='columns')", 1, "the smallest number of its row"),
+    ("lab-trackers", "4", "least = most = told.loc['eco2AI', 'carbon_g']", 1, "adds the whole memory"),
     ("lab-uses", "1", "crops = use_kwh / training_kwh", 1, "by that of one use"),
+    ("lab-uses", "2", "million = trained.with_uses(use_kwh, 1000)", 1, "A million is"),
+    ("lab-uses", "2", "million = trained.mean_cost + 10**6 * use_kwh", 1, "as trained.with_uses returns them"),
     ("lab-uses", "3", "ratios = [16 / 4] * 4", 1, "divided by the first"),
     ("lab-uses", "4", "chosen = '16'", 1, "chosen: found '16'; expected list"),
 ]  # fmt: skip
@@ -196,6 +219,12 @@ def test_what_labs_load_is_there_on_windows() -> None:
     )
     program = "\n".join([hidden, *sorted(loaded), meter])
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_folder_for_a_class_without_network_has_the_results_that_labs_open() -> None:
+    opened = {name for source in SOURCES for name in re.findall(r'recorded\("([\w-]+)"\)', source.read_text("utf-8"))}
+    copied = re.findall(r"cp -r \$\(addprefix results/,(.*)\) labs-offline", (ROOT / "Makefile").read_text("utf-8"))
+    assert set(copied[0].split()) == opened
 
 
 def test_the_course_has_a_lab_for_each_aim_and_a_question_for_each_chapter() -> None:

@@ -28,7 +28,8 @@ def test_a_study_that_is_stopped_once_and_killed_five_times_loses_nothing(
     directory, footprint = study.directory / study.runs[0].name, study.directory / study.runs[0].name / "footprint.json"
     seen_kwh = []
     for attempt in range(6):
-        until = len(validation_dice(directory)) + moments.randint(1, EPOCHS // 13)  # far from the end: epochs take milliseconds
+        # Six times, and yet far from the last epoch: one takes milliseconds.
+        until = len(validation_dice(directory)) + moments.randint(1, EPOCHS // 13)
         runner = start(study)
         while len(validation_dice(directory)) < until and runner.poll() is None:
             time.sleep(0.005)
