@@ -9,7 +9,7 @@ them is test Dice; a patient is the unit, and intervals are those of `carbon_mid
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from carbon_midl.selection.candidates import TEST_DICE, VALIDATION_DICE, Candida
 from carbon_midl.selection.choice import choose
 from carbon_midl.selection.criteria import PRICE_SHARE, Best, Budget, Knee, Marginal, NonInferior, Pepr, Weighted
 from carbon_midl.selection.frontier import POINT, step_prices
-from carbon_midl.study.results import Results, read_csv, read_results
+from carbon_midl.study.results import Results, named_rows, read_csv, read_results
+from carbon_midl.units import joined
 from studies import comparisons
 
 OUT = Path("results/lidc-answer")
 GPU, LENGTHS, STEPS = Path("results/lidc"), Path("results/lidc-length"), Path("results/lidc-steps")
+SPLITS, PATIENTS = Path("results/lidc-splits"), Path("results/lidc-patients")
 CALIBRATION, READERS = Path("results/lidc-calibration"), Path("results/lidc-readers")
 YARDSTICKS = Path("results/lidc-yardsticks")
 READ = ("slices.csv.gz", "without-consensus.csv.gz", "calibration.csv")
@@ -92,6 +94,18 @@ def frontier(lengths: Results) -> pd.DataFrame:
     return table
 
 
+def wide_or_long(lengths: Results) -> pd.DataFrame:
+    """What twice the filters for half of the epochs change: energy, as a ratio, and test Dice, in points."""
+    names, test = scores_by_patient(lengths, "test", ["filters", "epochs"])
+    places = {(row.filters, row.epochs): place for place, row in enumerate(named_rows(names))}
+    rows = []
+    for (filters, epochs), long in places.items():
+        if (wide := places.get((2 * filters, epochs // 2))) is not None:
+            gain = np.array(difference(test.performance, long, wide)) / POINT
+            rows.append((filters, epochs, test.mean_cost[wide] / test.mean_cost[long], *gain))
+    return pd.DataFrame(rows, columns=["filters", "epochs", "energy", "gain", "gain_low", "gain_high"])
+
+
 def difference(scores: np.ndarray, first: int, second: int) -> tuple[float, float, float]:
     """Difference in mean, second minus first, with its 95 % interval."""
     pair = scores[[first, second]]
@@ -115,6 +129,55 @@ def step_sizes(steps: Results) -> pd.DataFrame:
     table = names.merge(last_losses(steps, candidate)).merge(energy)
     table = table.assign(**with_interval("val_dice", validation.performance))
     return table.assign(chosen=table.groupby("filters")["val_dice"].transform("max") == table["val_dice"])
+
+
+# --- Other patients: what another split changes, and what more of them are worth --------------------------------------
+
+
+def splits(lengths: Results, others: Results) -> pd.DataFrame:
+    """On each split by patient the test Dice of a narrow and a wide network, one training each, and the difference.
+
+    Split 0 is that of ``lengths``, with the epochs, seed and widths that the other splits have.
+    """
+    first = lengths.runs.merge(others.runs[["filters", "epochs", "seed"]].drop_duplicates()).assign(split_seed=0)
+    rows = []
+    for study, runs in ((others, others.runs), (lengths, first)):
+        for split, own in runs.groupby("split_seed"):
+            names, test = scores_by_patient(replace(study, runs=own), "test", ["filters"])
+            if len(names) != 2:
+                raise InputError(
+                    f"{study.where}: split {split} has F = {joined(list(names['filters']))}; expected two widths. Run: "
+                    "carbon-midl study run studies/lidc-splits.toml"
+                )
+            narrow, wide = test.mean_performance
+            gain, low, high = difference(test.performance, 0, 1)
+            rows.append((split, test.performance.shape[1], narrow, wide, gain, low, high))
+    columns = ["split", "patients", "narrow_dice", "wide_dice", "difference", "difference_low", "difference_high"]
+    return pd.DataFrame(sorted(rows), columns=columns)
+
+
+def patients_or_filters(lengths: Results, fewer: Results) -> pd.DataFrame:
+    """What more training patients, and what more filters bring where the other stays as it is: test Dice, in points.
+
+    ``fewer`` trains on a share of the patients for as many steps as ``lengths`` takes on all of them.
+    """
+    share, epochs = fewer.manifest["options"]["training_share"], fewer.runs["epochs"].iloc[0]
+    as_long = lengths.runs[lengths.runs["epochs"] == share * epochs]
+    alike = as_long[as_long["filters"].isin(fewer.runs["filters"])]
+    both = replace(
+        lengths,
+        runs=pd.concat([fewer.runs.assign(training_share=share), alike.assign(training_share=1.0)]),
+        slices=pd.concat([fewer.slices, lengths.slices]),
+    )
+    names, test = scores_by_patient(both, "test", ["training_share", "filters"])
+    names, rows = names.astype(object), []
+    for before, after in combinations(names.index, 2):
+        old, new = names.loc[before], names.loc[after]
+        if (old["filters"] == new["filters"]) != (old["training_share"] == new["training_share"]):
+            gain = np.array(difference(test.performance, before, after)) / POINT
+            rows.append((*old, *new, *test.mean_performance[[before, after]], *gain))
+    ends = [f"{end}_{name}" for end in ("from", "to") for name in names]
+    return pd.DataFrame(rows, columns=[*ends, "from_dice", "to_dice", "gain", "gain_low", "gain_high"])
 
 
 # --- The recorded study on the GPU: a fixed protocol ------------------------------------------------------------------
@@ -420,7 +483,7 @@ def deciding(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
 def answer(root: Path = Path()) -> Tables:
     """Every table of the answer by its name, from the results recorded below ``root``."""
     gpu, lengths, steps = (read_results(root / where) for where in (GPU, LENGTHS, STEPS))
-    calibration = read_results(root / CALIBRATION)
+    calibration, other_splits, fewer = (read_results(root / where) for where in (CALIBRATION, SPLITS, PATIENTS))
     width, point = ["filters"], ["filters", "epochs"]
     gpu_paths, length_paths = paths(gpu, width), paths(lengths, point)
     reference, phantom, tuning, tried, leaked = (read_results(root / "results" / name) for name in BESIDE)
@@ -437,7 +500,10 @@ def answer(root: Path = Path()) -> Tables:
     )
     return {
         "frontier": best,
+        "wide-or-long": wide_or_long(lengths),
         "step-sizes": step_sizes(steps),
+        "splits": splits(lengths, other_splits),
+        "patients": patients_or_filters(lengths, fewer),
         "power": power(gpu),
         "poster": pd.concat(
             [poster_pairs(gpu, "GPU, fixed protocol", width), poster_pairs(lengths, "two cores, frontier", point)]
@@ -464,7 +530,7 @@ def answer(root: Path = Path()) -> Tables:
         "leak": comparisons.leak(leaked, tried),
         "instruments": comparisons.instruments(gpu),
         "yardsticks": comparisons.yardsticks(gpu, root / YARDSTICKS),
-        "everything": comparisons.everything(root, gpu.manifest),
+        "everything": comparisons.everything(root, gpu),
     }
 
 

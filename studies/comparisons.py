@@ -189,8 +189,12 @@ def leak(by_slice: Results, by_patient: Results) -> pd.DataFrame:
     return pd.DataFrame([{"split": split, **mean._asdict()} for split, mean in means.items()])
 
 
-def everything(root: Path, manifest: dict[str, Any]) -> pd.DataFrame:
-    """What each study took on the crops of ``manifest``, attempts without a result too, a row a study."""
+def everything(root: Path, study: Results) -> pd.DataFrame:
+    """What each study took on the crops of ``study``, attempts without a result too, a row a study.
+
+    Grams are by that study's PUE and carbon intensity for all of them, whatever their runs were recorded with.
+    """
+    g_per_kwh = float((study.runs["pue"] * study.runs["intensity_g_per_kwh"]).iloc[0])
 
     def crops(manifest: dict[str, Any]) -> list[Any]:
         # Not the fingerprint: an archive for the leak holds the same crops under other names.
@@ -200,14 +204,17 @@ def everything(root: Path, manifest: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for path in sorted((root / "results").glob(f"*/{MANIFEST}")):
         other = read_json(path)
-        if other.get("format") != FORMAT or crops(other) != crops(manifest):
+        if other.get("format") != FORMAT or crops(other) != crops(study.manifest):
             continue
         runs, abandoned = read_results(path.parent).runs, other["abandoned"]
+        energy_kwh = float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]
         rows.append({
             "title": other["title"], "runs": len(runs), "attempts": abandoned["attempts"],
             "machine": joined(sorted({machine(one["hardware"]) for one in other["environments"]})),
             "known": how_known(*runs["energy_method"].unique()),
-            "energy_kwh": float(runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"],
-            "carbon_g": float(runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"],
+            "energy_kwh": energy_kwh, "carbon_g": energy_kwh * g_per_kwh,
+            "precision": runs["precision"].iloc[0] if "precision" in runs else "",
         })  # fmt: skip
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table.loc[table["title"].duplicated(keep=False), "title"] += " (" + table["precision"] + ")"
+    return table.drop(columns="precision")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from carbon_midl.book.evidence import PUBLISHED, SEARCHED, TRANSFER, read_record
 from carbon_midl.book.figures import CRITERION_LABELS, DATASETS, POLICY_LABELS
-from carbon_midl.book.numbers import dice_interval, energy, grams, interval, percent_interval
+from carbon_midl.book.numbers import dice_interval, energy, interval, percent_interval
 from carbon_midl.book.tables import printed
 from carbon_midl.files import write_json, write_text
 from carbon_midl.footprint.sensors import how_known
@@ -56,9 +56,7 @@ def search(record: Any) -> dict[str, str]:
         "search_policy": POLICY_LABELS[record.search["policy"]],
         "search_chosen": str(chosen.filters),
         "search_energy": energy(record.search["energy_kwh"]),
-        "search_carbon": grams(record.search["carbon_g"]),
         "sweep_energy": energy(record.sweep["energy_whole_run_kwh"].sum()),
-        "sweep_carbon": grams(record.sweep["carbon_whole_run_g"].sum()),
         "search_known": how_known(*record.sweep["energy_method"].unique()),
         "search_patients": str(int(record.sweep["test_patients"].max())),
     }

@@ -16,7 +16,7 @@ import pytest
 
 from carbon_midl.errors import InputError
 from carbon_midl.study.results import named_rows, read_results
-from studies.answer import DECISIONS, GPU, LENGTHS, OUT, STEPS, answer, frontier, paths
+from studies.answer import DECISIONS, GPU, LENGTHS, OUT, PATIENTS, SPLITS, STEPS, answer, frontier, paths
 
 ROOT = Path(__file__).parents[1]
 Row = dict[str, str]
@@ -116,6 +116,33 @@ def test_what_is_counted_decides_the_ratio(tables: dict[str, pd.DataFrame]) -> N
     # Watts that are always there beside the record bring the ratio nearer to that of the time.
     hosts = [table[f"as recorded, and {watt} W of a host"] for watt in (100, 200, 300)]
     assert sorted(hosts, reverse=True) == hosts
+
+
+def test_other_splits_and_fewer_patients(tables: dict[str, pd.DataFrame]) -> None:
+    dice = dice_by_run(SPLITS)
+    full = by_candidate(LENGTHS, dice_by_run(LENGTHS), "filters", "epochs")
+    own = dice_by_run(LENGTHS) | dice
+    for row in named_rows(tables["splits"]):
+        names = [
+            f"split-seed-{row.split}-filters-{width}-seed-0" if row.split else f"seed-0-filters-{width}-epochs-10"
+            for width in (4, 16)
+        ]
+        assert [row.narrow_dice, row.wide_dice] == pytest.approx([own[name] for name in names])
+        assert row.difference_low < row.difference < row.difference_high
+    assert list(tables["splits"]["split"]) == [0, 1, 2, 3, 4]
+    few = by_candidate(PATIENTS, dice_by_run(PATIENTS), "filters")
+    gains = {
+        ((row.from_training_share, row.from_filters), (row.to_training_share, row.to_filters)): row.gain
+        for row in named_rows(tables["patients"])
+    }
+    assert gains == pytest.approx(
+        {
+            ((0.25, 4), (0.25, 16)): 100 * (mean(few[16,]) - mean(few[4,])),
+            ((0.25, 4), (1.0, 4)): 100 * (mean(full[4, 10]) - mean(few[4,])),
+            ((0.25, 16), (1.0, 16)): 100 * (mean(full[16, 10]) - mean(few[16,])),
+            ((1.0, 4), (1.0, 16)): 100 * (mean(full[16, 10]) - mean(full[4, 10])),
+        }
+    )
 
 
 # --- Thirty paths of the multiverse, each followed by hand ---

@@ -112,6 +112,13 @@ def at_three_wh(evidence: Evidence) -> pd.DataFrame:
     return table[table["filters"] * table["epochs"] == 160]
 
 
+def sixteen_to_four(evidence: Evidence) -> tuple[float, float]:
+    """Energy of a training of F = 16 for ten epochs by that of F = 4, on two cores and on the GPU."""
+    cores = evidence.answer.frontier.query("epochs == 10").set_index("filters")["energy_wh"]
+    gpu = evidence.widths.set_index("filters")["energy_kwh"]
+    return float(cores[16] / cores[4]), float(gpu[16] / gpu[4])
+
+
 def best_beside_readers(evidence: Evidence) -> Any:
     """F = 16 after 40 epochs, the best candidate by validation, on the readers' own target."""
     table = evidence.answer.readers
@@ -186,11 +193,15 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
         .agg(lambda dice: dice.is_monotonic_increasing)
     ).all(),
     "energy-not-width": lambda e: 100 * np.ptp(at_three_wh(e)["test_dice"]) < 1,
-    "wide-and-short-lies-lower": lambda e: e.answer.frontier.set_index(["filters", "epochs"]).pipe(
-        lambda table: (
-            (table.loc[(32, 10), "energy_wh"] > table.loc[(16, 20), "energy_wh"])
-            & (table.loc[(32, 10), "test_dice"] < table.loc[(16, 20), "test_dice"])
-        )
+    "cores-charge-more-for-width": lambda e: sixteen_to_four(e)[0] > 2 * sixteen_to_four(e)[1],
+    "loss-does-not-order-dice": lambda e: (
+        e.answer.frontier.query("epochs == 10")
+        .set_index("filters")
+        .pipe(lambda ten: ten["train_loss"][16] > ten["train_loss"][8] and ten["test_dice"][16] > ten["test_dice"][8])
+    ),
+    "width-for-length-gains-nothing": lambda e: (e.answer.wide_or_long["gain_low"] <= 0).all(),
+    "beyond-sixteen-length-is-the-better-buy": lambda e: e.answer.wide_or_long.query("filters == 16").pipe(
+        lambda pairs: (pairs["energy"] > 1.4).all() and (pairs["gain"] < 0).all() and pairs["gain_high"].min() < 0
     ),
     "frontier-is-cheaper-than-the-poster": lambda e: poster_row(e, FRONTIER).price_high < POSTER_PRICE / 4,
     "not-worse-than-a-reader": lambda e: -0.02 < best_beside_readers(e).difference_low <= 0,
@@ -209,6 +220,13 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
         e.answer.paths_gpu.query("decision == 'all' and filters in (8, 16)")["share"].sum() > 0.95
     ),
     "all-draw-too-large": lambda e: (e.answer.metrics_gpu["volume_error_median"] > 1 / 30).all(),
+    "sixteen-beats-four-on-every-split": lambda e: (e.answer.splits["difference_low"] > 0).all(),
+    "this-split-is-the-hardest": lambda e: (
+        e.answer.splits.set_index("split")[["narrow_dice", "wide_dice"]].idxmin().eq(0).all()
+    ),
+    "more-filters-gain-and-more-patients-do-not": lambda e: (
+        (e.answer.patients["gain_low"] > 0) == (e.answer.patients["from_filters"] < e.answer.patients["to_filters"])
+    ).all(),
     # Other yardsticks.
     "recipes-have-equal-dice": lambda e: (
         (e.answer.recipes_lidc["difference_low"] <= 0).all() and (e.answer.recipes_lidc["difference_high"] >= 0).all()

@@ -27,7 +27,7 @@ ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
     "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
     "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything", "movers", "readers",
-    "yardsticks", "instruments",
+    "yardsticks", "instruments", "splits", "patients", "wide-or-long",
 )  # fmt: skip
 """The tables that ``studies/answer.py`` writes."""
 RECORDS = {
@@ -89,9 +89,8 @@ class Evidence(WidthStudy):
         self.depth = int(self.manifest["options"].get("depth", 4))  # levels of the U-Net
         self.sizes = by_width.by_size(self.results)
         self.seed_sd = self.runs.groupby("filters")["test_dice_patients"].std()
-        # Carbon of all runs of a width, training and evaluation, and its share of the whole selection.
+        # Carbon of all runs of a width, training and evaluation.
         self.price = self.runs.groupby("filters")["carbon_whole_run_g"].sum().rename("carbon_g").reset_index()
-        self.price["share"] = self.price["carbon_g"] / self.price["carbon_g"].sum()
         abandoned = self.manifest["abandoned"]
         self.total_kwh = float(self.runs["energy_whole_run_kwh"].sum()) + abandoned["energy_kwh"]
         self.total_g = float(self.runs["carbon_whole_run_g"].sum()) + abandoned["carbon_g"]

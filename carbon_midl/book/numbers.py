@@ -175,7 +175,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "total_litres": lambda e: f"{e.total_kwh * 3600 / (4.19 * 80):.1f} litres",
     "total_in_cheapest": lambda e: significant(e.total_g / e.whole_run_g[e.extremes[0]]),
     "total_in_dearest": lambda e: significant(e.total_g / e.whole_run_g[e.extremes[1]]),
-    "dearest_share": lambda e: percent(e.price.set_index("filters")["share"][e.extremes[1]]),
+    "dearest_share": lambda e: percent(e.price.set_index("filters")["carbon_g"][e.extremes[1]] / e.total_g),
     "everything_runs": lambda e: plural(int(e.answer.everything["runs"].sum()), "run"),
     "everything_attempts": lambda e: plural(int(e.answer.everything["attempts"].sum()), "attempt"),
     "everything_energy": lambda e: energy(e.answer.everything["energy_kwh"].sum()),
@@ -194,6 +194,8 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
         [energy(wh / 1000) for wh in e.answer.frontier.sort_values("energy_wh")["wh_per_point"] if wh > 0]
     ),
     "frontier_price": lambda e: of_hundred(claims.poster_row(e, claims.FRONTIER), "price"),
+    "cores_sixteen_to_four": lambda e: times(claims.sixteen_to_four(e)[0]),
+    "gpu_sixteen_to_four": lambda e: times(claims.sixteen_to_four(e)[1]),
     "fixed_price": lambda e: of_hundred(claims.poster_row(e, claims.FIXED), "price"),
     "three_wh_points": lambda e: significant(100 * np.ptp(claims.at_three_wh(e)["test_dice"]), 2),
     "three_wh_energy": lambda e: " to ".join(
@@ -255,8 +257,8 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "use_wide": lambda e: joules(e.uses.loc[(64, 16)]),
     "use_known": lambda e: how_known(*e.uses["method"]),
     "slices_per_scan": lambda _: str(SLICES_PER_SCAN),
-    "use_matches": lambda e: significant(claims.longest(e)["until_training"].min(), 2),
-    "use_matches_scans": lambda e: significant(claims.longest(e)["until_training"].min() / SLICES_PER_SCAN, 2),
+    "use_matches": lambda e: significant(claims.longest(e)["until_training"].min()),
+    "use_matches_scans": lambda e: significant(claims.longest(e)["until_training"].min() / SLICES_PER_SCAN),
     # On the GPU at F = 16, all outside the training: at least a use of every test slice.
     "use_gpu_share": lambda e: percent(e.whole_run_g[16] / e.carbon_g[16] - 1),
     "use_gpu_matches": lambda e: significant(e.manifest["slices"]["test"] / (e.whole_run_g[16] / e.carbon_g[16] - 1)),

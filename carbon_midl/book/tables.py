@@ -22,7 +22,7 @@ from carbon_midl.book.numbers import (
 )
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.network import training_bytes, unet_size
-from carbon_midl.units import dice, joined, percent, signed, significant, within
+from carbon_midl.units import dice, joined, percent, signed, significant, times, within
 
 NOTEBOOK = Path("notebooks/train_unet.ipynb")
 PAPER_WIDTHS = (4, 8, 16, 24, 32, 48, 64)
@@ -162,6 +162,21 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "Test (95 %)": lambda row: cell(dice_interval(row, "test_dice")),
         "Wh": lambda row: significant(row.energy_wh), "Best?": lambda row: "maybe" if row.could_be_best else "no",
         "Wh/point": lambda row: "–" if not row.wh_per_point > 0 else significant(row.wh_per_point, 2),
+    }),
+    "wide-or-long": lambda e: printed(e.answer.wide_or_long, {
+        "From": lambda row: f"F = {row.filters}, {row.epochs} epochs",
+        "To": lambda row: f"F = {2 * row.filters}, {row.epochs // 2} epochs",
+        "Energy": lambda row: times(row.energy), "Points (95 %)": lambda row: interval(signed, row, "gain"),
+    }),
+    "splits": lambda e: printed(e.answer.splits, {
+        "Split": "split", "Patients": "patients", "F = 4": "narrow_dice", "F = 16": "wide_dice",
+        "Difference, points (95 %)": lambda row: points_interval(row, "difference").replace(" points", ""),
+    }),
+    "patients": lambda e: printed(e.answer.patients, {
+        "F": lambda row: f"{row.from_filters} → {row.to_filters}",
+        "Patients, %": lambda row: f"{100 * row.from_training_share:.0f} → {100 * row.to_training_share:.0f}",
+        "Dice": lambda row: f"{dice(row.from_dice)} → {dice(row.to_dice)}",
+        "Points (95 %)": lambda row: interval(signed, row, "gain"),
     }),
     "counted": lambda e: printed(e.answer.counted, {"Counted": "counted"} | {
         f"{width} : 4": f"F{width}_ratio" for width in (8, 16, 32, 64)

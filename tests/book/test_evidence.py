@@ -141,7 +141,9 @@ def test_the_price_counts_trials_and_attempts_without_a_result(evidence: Evidenc
         manifest = json.loads(path.with_name("manifest.json").read_text())
         if manifest["crops"]["slices"] == evidence.manifest["crops"]["slices"]:
             kwh += pd.read_csv(path)["energy_whole_run_kwh"].sum() + manifest["abandoned"]["energy_kwh"]
-    assert everything(ROOT, evidence.manifest)["energy_kwh"].sum() == pytest.approx(kwh)
+    table = everything(ROOT, evidence.results)
+    assert table["energy_kwh"].sum() == pytest.approx(kwh)
+    assert (table["carbon_g"] / table["energy_kwh"]).to_numpy() == pytest.approx(1.58 * 445)
     assert set(evidence.answer.everything["known"]) == {"estimated", "partly estimated"}
 
 
