@@ -100,14 +100,14 @@ def choices(record: Any) -> pd.DataFrame:
     return printed(models, {
         "Data: criteria": lambda row: f"{DATASETS[row.dataset]}: {row.labels}",
         "Model": lambda row: row.chosen.replace("_", " "), "Accuracy": lambda row: f"{row.performance:.3f}",
-        "Rank": "rank", "Energy": lambda row: energy(row.cost), "Share": lambda row: percent(row.share_of_best),
+        "Rank": "rank", "Wh": lambda row: significant(1000 * row.cost), "Share": lambda row: percent(row.share_of_best),
     })  # fmt: skip
 
 
 def tuned(record: Any) -> pd.DataFrame:
     """The policy that was chosen on each data set, there and on the other."""
     return printed(record.tuned, {
-        "Chosen on: policy": lambda row: f"{DATASETS[row.tuned_on]}: {row.policy}",
+        "Chosen on: policy": lambda row: f"{DATASETS[row.tuned_on]}: {row.policy.replace('%', ' %')}",
         "Replayed on": lambda row: DATASETS[row.on], "Within": lambda row: percent(row.within),
         "Regret": lambda row: f"{significant(100 * row.regret, 2)} ({significant(100 * row.regret_high, 2)})",
         "Energy": "share",

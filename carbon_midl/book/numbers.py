@@ -153,6 +153,8 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "dearest_carbon": lambda e: grams(e.carbon_g[e.extremes[1]], e.spread),
     "carbon_ratio": lambda e: times(e.carbon_g[e.extremes[1]] / e.carbon_g[e.extremes[0]]),
     "gain_points": lambda e: points_interval(e.bootstrap.difference(*e.extremes)),
+    "small_gain": lambda e: points_interval(e.sizes.query("filters == 16").iloc[0], "gain"),
+    "large_gain": lambda e: points_interval(e.sizes.query("filters == 16").iloc[-1], "gain"),
     "gain_to_best": lambda e: points_interval(e.bootstrap.difference(e.extremes[0], e.best)).replace("+", ""),
     "price_to_best": lambda e: f"{significant(claims.price(e, e.best).estimate, 2)} %",
     "price_to_best_interval": lambda e: "{} to {} %".format(

@@ -54,7 +54,8 @@ def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
 
     Returns:
         Rows (bin, width) with ``size`` (a label in pixels), ``slices``, ``patients``, ``filters``, ``dice``,
-        ``dice_low``, ``dice_high`` and ``readers_dice``, the mean Dice of pairs of readers who outlined the same slice.
+        ``dice_low``, ``dice_high``, ``readers_dice``, the mean Dice of pairs of readers who outlined the same slice,
+        and ``gain``, ``gain_low``, ``gain_high``, the difference from the narrowest width on the same patients.
     """
     slices = results.slices_of("test")
     edges = slices["target_px"].quantile([i / bins for i in range(bins + 1)]).round().drop_duplicates().tolist()
@@ -69,10 +70,12 @@ def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
         readers = binned.groupby("patient_id")["readers_dice"].mean().mean()
         count = len(binned[["patient_id", "nodule", "slice"]].drop_duplicates())
         for width in bootstrap.widths:
-            rows.append((label, count, bootstrap.patients, width, *bootstrap.dice(width), readers))
-    return pd.DataFrame(
-        rows, columns=["size", "slices", "patients", "filters", "dice", "dice_low", "dice_high", "readers_dice"]
-    )
+            gain = bootstrap.difference(bootstrap.widths[0], width)
+            rows.append((label, count, bootstrap.patients, width, *bootstrap.dice(width), readers, *gain))
+    return pd.DataFrame(rows, columns=[
+        "size", "slices", "patients", "filters", "dice", "dice_low", "dice_high", "readers_dice",
+        "gain", "gain_low", "gain_high",
+    ])  # fmt: skip
 
 
 def step_cost(carbon_g: Mapping[int, float], bootstrap: PatientBootstrap, first: int, second: int) -> dict[str, float]:

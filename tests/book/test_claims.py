@@ -83,7 +83,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "ends-are-not-told-apart": with_difference(0.001, 0.01, 0.02),
     "poster-s-rate-is-not-excluded": lambda e: {"carbon_g": e.carbon_g | {64: 100.0}},
     "one-step-gains": with_columns("steps", points_low=0.1),
-    "small-nodules-gain-most": with_columns("sizes", dice=lambda sizes: sizes["dice"].where(sizes["filters"] > 4, 0.6)),
+    "large-nodules-gain-is-not-shown": with_columns("sizes", gain_low=0.001),
     "wide-networks-are-under-fitted": with_losses("train_loss", 16, 0.1),
     "nothing-is-over-fitted": with_losses("val_loss", 64, 0.1),
     "step-size-outweighs-width": with_columns("widths", dice=lambda widths: [0.6, *widths["dice"].iloc[1:]]),
