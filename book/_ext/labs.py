@@ -103,7 +103,8 @@ class Lab:
                     cells += _question(code, checks) if reader == "otter" else [_check_cell(checks)]
             elif piece.solution and reader != "instructor":
                 if not reader and piece.kind == "code":
-                    cells.append(v4.new_code_cell(piece.skeleton))
+                    # "Run all" goes on to the check, which says what is missing.
+                    cells.append(v4.new_code_cell(piece.skeleton, metadata={"tags": ["raises-exception"]}))
                 elif not code:
                     cells.append(v4.new_markdown_cell("*Your answer:*"))
             elif piece.kind == "code":

@@ -268,7 +268,7 @@ def read_candidates(
     table: Path | pd.DataFrame | Results,
     columns: Columns | None = None,
     factors: Factors | None = None,
-    where: Mapping[str, str] | None = None,
+    where: Mapping[str, object] | None = None,
 ) -> Candidates:
     """Read a tidy table.
 
@@ -297,7 +297,7 @@ def read_candidates(
     frame, origin, columns = _rows(table, columns, notes)
     for name, value in (where or {}).items():
         texts = labels(frame, (name,), "choice of rows", origin)
-        frame = frame[texts == value].reset_index(drop=True)
+        frame = frame[texts == str(value)].reset_index(drop=True)
         if frame.empty:
             found = listed(list(texts.dropna().unique()), 8)
             raise InputError(f"{origin}: no row with {name} = {value}; found {found}.")

@@ -119,7 +119,10 @@ def replay(curves: Curves, policy: Policy) -> Replay:
     full = curves.trials
     trials = [trial.up_to(0) for trial in full]
     while steps := policy.steps(trials):
-        for index, until in steps:
+        for step in steps:
+            if not isinstance(step, tuple):
+                raise InputError(f"{policy.describe()}: found {step!r}; expected Step(place in the list, epoch).")
+            index, until = step
             if not 0 <= index < len(trials):
                 raise InputError(
                     f"{policy.describe()}: asks to train trial {index}; expected 0 to {len(trials) - 1}, its place in "

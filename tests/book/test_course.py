@@ -34,6 +34,7 @@ WRONG_TURNS = [
     ("lab-log", "3", "grams = runs['ours'] * 473", 1, "The PUE is missing"),
     ("lab-log", "1", "ratio = runs['theirs'] / runs['ours']\nby = runs.groupby(['recipe', 'filters'])\n"
      "means = by['theirs'].mean() / by['ours'].mean()", 1, "the ratio of two averages is another number"),
+    ("lab-log", "1", "ratio = runs['theirs'] / runs['ours']\nmeans = ratio.mean()", 1, "a single number"),
     ("lab-log", "2", "measured = len(runs)", 1, "none says 'measured'"),
     ("lab-countries", "1", "places_apart = table.max().max() / table.min().min()\nnetworks_apart = 64 / 4", 2,
      "One row of the table is one network.*One column of the table is one place"),
@@ -116,11 +117,12 @@ def answered(out: Path, name: str, exercise: str = "", typed: str = "", solved: 
 
 
 def grade(found: list[Any]) -> dict[str, list[str]]:
-    """What each exercise's check prints, a line a mark, with errors ignored as a grader does."""
+    """What each exercise's check prints, a line a mark, with errors ignored where "Run all" ignores them."""
     space: dict[str, Any] = {"__name__": "__main__"}
     said = {}
     for cell in found:
-        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(Exception):
+        ignored = [Exception] if "raises-exception" in cell.metadata.get("tags", []) else []
+        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(*ignored):
             exec(cell.source.replace("range(20)", "range(1)"), space)
         if check := re.match(r"# Check (\d+):", cell.source):
             said[check[1]] = printed.getvalue().splitlines()

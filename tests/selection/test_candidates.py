@@ -98,6 +98,7 @@ def test_repeated_rows_are_refused_and_told_apart() -> None:
         read_candidates(table)
     assert len(read_candidates(table, Columns(candidate=("filters", "recipe")))) == 6
     assert read_candidates(table, where={"recipe": "a"}, factors=FACTORS).mean_cost[0] == pytest.approx(0.41 * 150)
+    assert read_candidates(runs(), where={"filters": 16}).names == ("16",)
     with pytest.raises(InputError, match="no row with recipe = c; found a, b"):
         read_candidates(table, where={"recipe": "c"})
 

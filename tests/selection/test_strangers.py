@@ -120,6 +120,7 @@ def test_epochs_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         ("replay(curves, lambda trials: [])", r"policy: found <lambda>; .*brackets, such as FullSweep\(\)"),
         ("replay(curves, FullSweep)", "policy: found FullSweep; expected a policy with brackets"),
         ("replay(curves, Ninth())", "full sweep: asks to train trial 9; expected 0 to 0"),
+        ("replay(curves, Bare())", r"full sweep: found 1; expected Step\(place in the list, epoch\)"),
         ("recorded('lidcc')", r"results/lidcc: not in .*Copy the project's folder 'results' into"),
     ],
 )
@@ -128,7 +129,12 @@ def test_a_wrong_turn_is_told_the_way_out(typed: str, way_out: str) -> None:
         def steps(self, trials: object) -> list[Step]:
             return [Step(9, 1)]
 
-    known = {"made": random_candidates(0), "curves": Curves((Trial("a", 1, 2, (0.5, 0.6), (1, 1)),)), "Ninth": Ninth}
+    class Bare(FullSweep):
+        def steps(self, trials: object) -> Any:
+            return [1]
+
+    known = {"made": random_candidates(0), "curves": Curves((Trial("a", 1, 2, (0.5, 0.6), (1, 1)),))}
+    known |= {"Ninth": Ninth, "Bare": Bare}
     with pytest.raises(InputError, match=way_out):
         eval(typed, globals(), known)
 
