@@ -142,5 +142,5 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 def unbroken(text: str) -> str:
     """Keep a number and its unit, and ``F = 8``, on one line."""
-    text = re.sub(r"F = (?=\d)", f"F{NBSP}={NBSP}", text)
+    text = re.sub(r"F = (?=\d|$)", f"F{NBSP}={NBSP}", text)  # at the end, a number by name follows
     return re.sub(r"(?<=[\d)]) (?=(?:%|mg|g|kg|Wh|kWh|min|s|h|px)(?![\w/]))", NBSP, text)

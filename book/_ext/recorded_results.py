@@ -24,7 +24,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from carbon_midl.units import unbroken
+from carbon_midl.units import NBSP, unbroken
 
 GENERATED = Path(__file__).absolute().parents[1] / "_generated"
 logger = logging.getLogger(__name__)
@@ -45,7 +45,11 @@ def fill_numbers(app: Sphinx, config: Config) -> None:
 
 
 def keep_together(app: Sphinx, doctree: nodes.document) -> None:
-    """Keep numbers with their units on one line, where they are typed by hand, too."""
+    """Keep numbers with their units on one line, where they are typed by hand, too, and ticks with their sentences."""
+    for tick in doctree.findall(lambda node: isinstance(node, addnodes.pending_xref) and "claim-" in node["reftarget"]):
+        place = tick.parent.index(tick) - 1
+        if place >= 0 and isinstance(tick.parent[place], nodes.Text):
+            tick.parent[place] = nodes.Text(tick.parent[place].rstrip() + NBSP)
     for text in list(doctree.findall(nodes.Text)):
         if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw):
             text.parent.replace(text, nodes.Text(unbroken(str(text))))

@@ -10,6 +10,7 @@ for (const box of document.querySelectorAll(".pst-scrollable-table-container, .h
   const mark = () => {
     const more = box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
     if (more) box.tabIndex = 0; // for the keyboard
+    box.style.setProperty("--seen", `${box.clientWidth}px`); // as wide as a caption may be
   };
   box.addEventListener("scroll", mark, { passive: true });
   new ResizeObserver(mark).observe(box);

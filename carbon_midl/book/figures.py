@@ -183,8 +183,9 @@ def tornado(axes: Axes, table: pd.DataFrame) -> None:
     axes.remove()
     machines: Any = table.groupby("machine", sort=False)
     for panel, (machine, rows) in zip(figure.subplots(len(machines), sharex=True), machines, strict=True):
-        style: Any = {"color": ["C1", *["C0"] * (len(rows) - 1)], "edgecolor": "none", "height": 0.6}
-        panel.barh(rows["source"], rows["high"] - rows["low"], left=rows["low"], **style)
+        colours = ["C1", *["C0"] * (len(rows) - 1)]  # the edge shows a bar that is next to nothing, too
+        width: Any = rows["high"] - rows["low"]
+        panel.barh(rows["source"], width, left=rows["low"], height=0.6, color=colours, edgecolor=colours, linewidth=2)
         panel.axvline(1, color=rcParams["axes.edgecolor"], linewidth=1)
         panel.set_title(machine, fontsize=10, loc="left")
         panel.invert_yaxis()

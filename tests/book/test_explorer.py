@@ -255,7 +255,7 @@ def test_every_hint_changes_the_choice(browser: "Browser", evidence: Evidence, t
     page.close()
 
 
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1000, 768), (768, 1024), (360, 640)])
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1200, 768), (1000, 768), (768, 1024), (360, 640)])
 def test_answer_and_picture_stay_in_view(opened: "Page", width: int, height: int) -> None:
     size = opened.viewport_size
     assert size is not None
@@ -266,11 +266,12 @@ def test_answer_and_picture_stay_in_view(opened: "Page", width: int, height: int
         if not control.is_visible():
             continue
         opened.evaluate("scrollTo(0, 0)")
-        focused = control.evaluate("control => { control.focus(); return control.getBoundingClientRect().top; }")
+        focused = control.evaluate("control => { control.focus(); return control.getBoundingClientRect().toJSON(); }")
         for part in seen:
             box = opened.locator(part).evaluate("part => part.getBoundingClientRect().toJSON()")
             assert 0 <= box["top"] < box["bottom"] <= height
-            assert width >= 640 or (box["height"] <= 200 and box["bottom"] <= focused)
+            assert width >= 640 or (box["height"] <= 200 and box["bottom"] <= focused["top"])
+            assert width < 1000 or box["right"] <= focused["left"]  # beside it
     opened.set_viewport_size(size)
 
 
