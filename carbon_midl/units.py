@@ -88,8 +88,9 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, decimals: int = 1) -> str:
-    """A number with its sign."""
-    return f"{value:+.{decimals}f}".replace("-", MINUS)
+    """A number with its sign, which zero has not."""
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", MINUS) if float(text) else text[1:]
 
 
 def dice(value: float) -> str:

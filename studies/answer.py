@@ -29,7 +29,7 @@ from studies import comparisons
 
 OUT = Path("results/lidc-answer")
 GPU, LENGTHS, STEPS = Path("results/lidc"), Path("results/lidc-length"), Path("results/lidc-steps")
-SPLITS, PATIENTS = Path("results/lidc-splits"), Path("results/lidc-patients")
+SPLITS, PATIENTS, CFLOW = (Path("results") / name for name in ("lidc-splits", "lidc-patients", "lidc-cflow"))
 CALIBRATION, READERS = Path("results/lidc-calibration"), Path("results/lidc-readers")
 YARDSTICKS = Path("results/lidc-yardsticks")
 READ = ("slices.csv.gz", "without-consensus.csv.gz", "calibration.csv")
@@ -129,6 +129,17 @@ def step_sizes(steps: Results) -> pd.DataFrame:
     table = names.merge(last_losses(steps, candidate)).merge(energy)
     table = table.assign(**with_interval("val_dice", validation.performance))
     return table.assign(chosen=table.groupby("filters")["val_dice"].transform("max") == table["val_dice"])
+
+
+def as_cflow(study: Results, best: pd.DataFrame) -> pd.DataFrame:
+    """What cFlow's options gave at each width beside ten epochs of our own; by its rule, the lowest loss decides."""
+    names, test = scores_by_patient(study, "test", ["filters"])
+    table = names.merge(study.runs[["run", "filters", "epochs_trained", "best_epoch", "energy_kwh"]])
+    lowest = study.epochs.loc[study.epochs.groupby("run")["val_loss"].idxmin(), ["run", "epoch"]]
+    table = table.merge(lowest).rename(columns={"epoch": "lowest_loss_epoch"}).drop(columns="run")
+    table["energy_wh"] = table.pop("energy_kwh") * WH
+    table = table.merge(last_losses(study, ["filters"])).assign(**with_interval("test_dice", test.performance))
+    return table.merge(best.query("epochs == 10")[["filters", "test_dice"]].set_axis(["filters", "ten_epochs"], axis=1))
 
 
 # --- Other patients: what another split changes, and what more of them are worth --------------------------------------
@@ -502,6 +513,7 @@ def answer(root: Path = Path()) -> Tables:
         "frontier": best,
         "wide-or-long": wide_or_long(lengths),
         "step-sizes": step_sizes(steps),
+        "cflow": as_cflow(read_results(root / CFLOW), best),
         "splits": splits(lengths, other_splits),
         "patients": patients_or_filters(lengths, fewer),
         "power": power(gpu),

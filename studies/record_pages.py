@@ -85,7 +85,7 @@ def numbers_of(record: Any, dataset: str) -> dict[str, str]:
     lost = 100 * (chosen["performance"].max() - chosen["performance"].iloc[0])
     return {
         f"published_{dataset}_cheapest_share": percent(chosen["share_of_best"].iloc[0]),
-        f"published_{dataset}_cheapest_lost": significant(lost, 2),
+        f"published_{dataset}_cheapest_lost": f"{lost:.1f}",
         f"published_{dataset}_spearman": interval(partial(signed, decimals=2), spearman, "spearman"),
         f"published_{dataset}_within": percent(tested["within"]),
         f"published_{dataset}_share": percent_interval(tested, "share"),
@@ -109,7 +109,7 @@ def tuned(record: Any) -> pd.DataFrame:
     return printed(record.tuned, {
         "Chosen on: policy": lambda row: f"{DATASETS[row.tuned_on]}: {row.policy.replace('%', ' %')}",
         "Replayed on": lambda row: DATASETS[row.on], "Within": lambda row: percent(row.within),
-        "Regret": lambda row: f"{significant(100 * row.regret, 2)} ({significant(100 * row.regret_high, 2)})",
+        "Regret": lambda row: f"{100 * row.regret:.2f} ({100 * row.regret_high:.2f})",
         "Energy": "share",
     })  # fmt: skip
 

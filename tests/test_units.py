@@ -27,6 +27,7 @@ from carbon_midl.units import amount, carbon, count, dice, duration, energy, joi
         (amount(float("nan"), "MB"), "– MB"),
         (dice(-0.0126), "−0.013"),
         (signed(0.25, 2), "+0.25"),
+        (signed(-0.03), "0.0"),
         (percent(0.0123), "1.2 %"),
         (percent(15.03), "1,500 %"),
         (count(12), "twelve"),

@@ -331,11 +331,11 @@ function significant(value, digits = 3) {
   return rounded.toLocaleString("en", options).replace("-", MINUS);
 }
 
-/** Grams of CO2 equivalent in mg, g, kg or t. */
-function carbonText(grams, write = significant) {
-  const units = [[1e6, "t"], [1e3, "kg"], [grams ? 1 : 0, "g"], [0, "mg"]];
-  const [least, unit] = units.find(([from]) => Math.abs(grams) >= from);
-  return `${write(grams / (least || (grams ? 1e-3 : 1)))}${NBSP}${unit}`;
+/** Grams of CO2 equivalent in mg, g, kg or t, whichever suits the largest of a column. */
+function carbonText(grams, write = significant, largest = grams) {
+  const units = [[1e6, "t"], [1e3, "kg"], [largest ? 1 : 0, "g"], [0, "mg"]];
+  const [least, unit] = units.find(([from]) => Math.abs(largest) >= from);
+  return `${write(grams / (least || (largest ? 1e-3 : 1)))}${NBSP}${unit}`;
 }
 
 /** Grams that were set, not computed: 50 mg, not 50.0 mg. */
@@ -860,12 +860,12 @@ const OPTION_TEXT = { budget: setCarbonText, margin: plainText, weight: plainTex
 /** Fill the table of the widths. */
 function fillWidths(table, view) {
   const { study, sample, shares, frontier, chosen, scores } = view;
-  table.caption.textContent = `Every width with these settings (${study.n}): Dice with its 95 % interval over patients and seeds, mean carbon ${spentOn(view)} (energy ${study.energy}), and the share of ${view.draws.length.toLocaleString("en")} draws of patients and seeds in which the width is on the frontier, and is chosen.`;
+  table.caption.textContent = `Every width with these settings (${study.n}): Dice with its 95${NBSP}% interval over patients and seeds, mean carbon ${spentOn(view)} (energy ${study.energy}), and the share of ${view.draws.length.toLocaleString("en")} draws of patients and seeds in which the width is on the frontier, and is chosen.`;
   const rows = study.widths.map((width, place) => {
     const cells = [
       ["th", [width.name]],
       ["td", [exact(sample.performance[place], diceText(sample.performance[place])), mark(`${diceText(width.low)}–${diceText(width.high)}`)]],
-      ["td", [exact(sample.cost[place], carbonText(sample.cost[place]))]],
+      ["td", [exact(sample.cost[place], carbonText(sample.cost[place], significant, Math.max(...sample.cost)))]],
       ["td", [frontier[place] ? "yes" : "no", mark(shareText(shares.frontier[place], SHORT))]],
       ["td", [exact(shares.chosen[place], shareText(shares.chosen[place], SHORT)), place === chosen ? mark("chosen") : ""]],
     ];
@@ -880,6 +880,7 @@ function fillWidths(table, view) {
 function fillCriteria(table, view) {
   const { study, factors, settings, draws } = view;
   table.caption.textContent = "Every criterion with these settings: the chosen width, its mean Dice and carbon, and the share of the draws in which it is chosen again.";
+  const largest = Math.max(...view.sample.cost);
   const rows = study.criteria.map(({ name, label }) => {
     const here = name === view.criterion;
     const found = here ? view : choose(study, factors, name, settings);
@@ -889,7 +890,7 @@ function fillCriteria(table, view) {
     if (place < 0) return row([title, ...["none", "–", "–", "–"].map((words) => ["td", [words]])], here);
     const again = (here ? view.shares : sharesOf(study, draws, factors, name, settings)).chosen[place];
     const [dice, carbon] = [found.sample.performance[place], found.sample.cost[place]];
-    const numbers = [exact(dice, diceText(dice)), exact(carbon, carbonText(carbon)), exact(again, shareText(again, SHORT))];
+    const numbers = [exact(dice, diceText(dice)), exact(carbon, carbonText(carbon, significant, largest)), exact(again, shareText(again, SHORT))];
     return row([title, ...[widthName(study.widths[place]), ...numbers].map((cell) => ["td", [cell]])], here);
   });
   table.tBodies[0].replaceChildren(...rows);
@@ -983,7 +984,7 @@ function start(root) {
     });
     part("guesses").append(button);
   }
-  part("note").textContent = `${study.title}, ${study.n}; energy ${study.energy}. Points: widths F. Vertical bars: 95 % interval of Dice over patients and seeds; horizontal bars: range of carbon over seeds.`;
+  part("note").textContent = `${study.title}, ${study.n}; energy ${study.energy}. Points: widths F. Vertical bars: 95${NBSP}% interval of Dice over patients and seeds; horizontal bars: range of carbon over seeds.`;
   root.hidden = false;
   update();
   new ResizeObserver(picture).observe(part("picture"));

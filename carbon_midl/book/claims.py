@@ -226,6 +226,8 @@ CLAIMS: dict[str, Callable[[Evidence], Any]] = {
     "more-filters-gain-and-more-patients-do-not": lambda e: (
         (e.answer.patients["gain_low"] > 0) == (e.answer.patients["from_filters"] < e.answer.patients["to_filters"])
     ).all(),
+    "cflow-options-reach-less": lambda e: (e.answer.cflow["test_dice_high"] < e.answer.cflow["ten_epochs"]).all(),
+    "cflow-would-have-gone-on": lambda e: (e.answer.cflow.eval("epochs_trained - lowest_loss_epoch") < 20).all(),
     # Other yardsticks.
     "recipes-have-equal-dice": lambda e: (
         (e.answer.recipes_lidc["difference_low"] <= 0).all() and (e.answer.recipes_lidc["difference_high"] >= 0).all()

@@ -27,7 +27,7 @@ ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
     "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
     "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything", "movers", "readers",
-    "yardsticks", "instruments", "splits", "patients", "wide-or-long",
+    "yardsticks", "instruments", "splits", "patients", "wide-or-long", "cflow",
 )  # fmt: skip
 """The tables that ``studies/answer.py`` writes."""
 RECORDS = {

@@ -157,9 +157,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "large_gain": lambda e: points_interval(e.sizes.query("filters == 16").iloc[-1], "gain"),
     "gain_to_best": lambda e: points_interval(e.bootstrap.difference(e.extremes[0], e.best)).replace("+", ""),
     "price_to_best": lambda e: f"{significant(claims.price(e, e.best).estimate, 2)} %",
-    "price_to_best_interval": lambda e: "{} to {} %".format(
-        *(significant(limit, 2) for limit in claims.price(e, e.best)[1:])
-    ),
+    "price_to_best_interval": lambda e: "{1} to {2} %".format(*(significant(p, 2) for p in claims.price(e, e.best))),
     "extra_to_dearest": lambda e: f"{significant(claims.extra_carbon(e, e.extremes[1]))} %",
     "relative_to_dearest": lambda e: signed_percent_interval(e.bootstrap.relative_difference(*e.extremes)),
     "could_be_best": lambda e: joined(e.candidates.could_be_best),
@@ -224,6 +222,9 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "half_width_ten": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][10]:.1f}",
     "paths_criterion": lambda e: percent(e.answer.deciding_gpu["share"].iloc[0]),
     "paths_next": lambda e: percent(e.answer.deciding_gpu["share"].iloc[1]),
+    "cflow_epochs": lambda e: joined(e.answer.cflow["epochs_trained"]),
+    "cflow_narrow": lambda e: dice_interval(e.answer.cflow.iloc[0], "test_dice"),
+    "cflow_wide": lambda e: dice_interval(e.answer.cflow.iloc[-1], "test_dice"),
     # Beside the networks: readers, a threshold, both splits, both recipes.
     "reader_slices": lambda e: f"{claims.yardstick(e, claims.READER).four_n:,}",
     "reader_patients": lambda e: f"{claims.yardstick(e, claims.READER).four_patients:,}",
@@ -237,9 +238,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "leak_by_slice_n": lambda e: f"{e.leak[BY_SLICE].n:,}",
     "leak_by_patient_n": lambda e: f"{e.leak[BY_PATIENT].n:,}",
     "recipes_n": lambda e: plural(e.answer.recipes_lidc["patients"].iloc[0], "test patient"),
-    "recipes_phantom_n": lambda e: "{patients} test patients, {seeds} seeds a width".format(
-        **e.answer.recipes_phantom.iloc[0]
-    ),
+    "recipes_phantom_n": lambda e: "{patients} test patients, {seeds} seeds".format(**e.answer.recipes_phantom.iloc[0]),
     "recipes_narrowest": lambda e: str(e.answer.recipes_lidc["filters"].iloc[0]),
     "recipes_widest": lambda e: str(e.answer.recipes_lidc["filters"].iloc[-1]),
     "recipes_narrowest_reference": lambda e: energy(e.answer.recipes_lidc["reference_kwh"].iloc[0]),
@@ -251,9 +250,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "criteria_margin": lambda e: dice(e.criteria["noninferior"].margin),
     "criteria_least_sure": lambda e: percent(e.choices["probability"].min()),
     "criteria_grids": lambda e: joined(GRIDS).replace("world", "the world"),
-    "criteria_grid_ratio": lambda e: times(
-        e.choices_on_grids["g_per_kwh"].iloc[-1] / e.choices_on_grids["g_per_kwh"].iloc[0]
-    ),
+    "criteria_grid_ratio": lambda e: times(np.divide(*e.choices_on_grids["g_per_kwh"].iloc[[-1, 0]])),
     # Use beside training.
     "use_narrow": lambda e: joules(e.uses.loc[(64, 4)]),
     "use_wide": lambda e: joules(e.uses.loc[(64, 16)]),

@@ -62,7 +62,7 @@ def by_size(results: Results, bins: int = 3) -> pd.DataFrame:
     if len(edges) < 2:
         edges = [edges[0] - 1, edges[0]]
     edges[0] -= 1
-    labels = [f"{low + 1:.0f} to {high:.0f} px" for low, high in pairwise(edges)]
+    labels = [f"{low + 1:,.0f} to {high:,.0f} px" for low, high in pairwise(edges)]
     rows = []
     for label, binned in slices.groupby(pd.cut(slices["target_px"], edges, labels=labels), observed=True):
         bootstrap = PatientBootstrap.draw(patient_dice(binned))

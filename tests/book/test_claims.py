@@ -107,6 +107,8 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "sixteen-beats-four-on-every-split": with_answer("splits", difference_low=-0.001),
     "this-split-is-the-hardest": with_answer("splits", wide_dice=lambda splits: -splits["split"]),
     "more-filters-gain-and-more-patients-do-not": with_answer("patients", gain_low=0.1),
+    "cflow-options-reach-less": with_answer("cflow", test_dice_high=0.9),
+    "cflow-would-have-gone-on": with_answer("cflow", lowest_loss_epoch=30),
     "recipes-have-equal-dice": with_answer("recipes_lidc", difference_low=-0.03, difference_high=-0.01),
     "efficient-takes-half": with_answer("recipes_lidc", share=0.6),
     "recipe-outweighs-width": with_answer("recipes_lidc", efficient_kwh=1.0),
