@@ -1,5 +1,7 @@
 """One source for each lab, ``book/course/lab-*.md``: its page, and notebooks for students, instructors, otter-grader.
 
+Of the exam, ``book/course/exam.md``, the page has the questions alone, and only instructors get a notebook.
+
 - Python code runs, in order and in one process; the page shows what it prints.
 - ``:::{dropdown} Solution`` follows an exercise, ``**1.**``. Of its code, students get what otter-grader leaves of it:
   ``name = ...`` of a line that ends with ``# SOLUTION``, ``...`` of one that assigns nothing.
@@ -23,7 +25,7 @@ from typing import Any, NamedTuple
 
 from nbformat import v4, writes
 
-COURSE = "book/course"
+COURSE, EXAM = "book/course", "exam"
 _SOLUTION = re.compile(r"^:::\{dropdown\} Solution\n(.*?)^:::$\n?", re.M | re.S)
 _CODE = re.compile(r"^```(?:python|\{check\} ([^\n]*))\n(.*?)^```$\n?", re.M | re.S)
 _LINE = re.compile(r"^( *)([\w., ]+= )?.*# SOLUTION$", re.M)
@@ -80,6 +82,8 @@ class Lab:
 
     def page(self) -> str:
         """The page: code with what it prints, before each solution what students are given, and no checks."""
+        if self.source.stem == EXAM:
+            return _SOLUTION.sub("", self.source.read_text(encoding="utf-8"))
         parts = []
         for solution, group in groupby(zip(self.pieces, self.printed, strict=True), lambda one: one[0].solution):
             pieces = list(group)
@@ -174,6 +178,8 @@ def run_labs(sources: Iterable[Path], out: Path) -> dict[str, Lab]:
     """Run labs, and write notebooks for students into ``out``, others into ``out/instructor`` and ``out/otter``."""
     labs = {lab.source.stem: lab for lab in ThreadPoolExecutor(os.cpu_count()).map(Lab, sources)}
     for (name, lab), reader in product(labs.items(), ("", "instructor", "otter")):
+        if name == EXAM and reader != "instructor":
+            continue
         (out / reader).mkdir(parents=True, exist_ok=True)
         (out / reader / f"{name}.ipynb").write_text(lab.notebook(reader), encoding="utf-8")
     return labs
@@ -184,7 +190,8 @@ def setup(app: Any) -> dict[str, bool]:
     labs: dict[str, Lab] = {}
 
     def run(app: Any, env: Any, names: list[str]) -> None:
-        sources = [Path(app.srcdir) / f"{name}.md" for name in names if name.startswith(f"{COURSE}/lab-")]
+        ours = (f"{COURSE}/lab-", f"{COURSE}/{EXAM}")
+        sources = [Path(app.srcdir) / f"{name}.md" for name in names if name.startswith(ours)]
         labs.update(run_labs(sources, Path(app.srcdir) / "book/_generated/labs"))
 
     def page(app: Any, name: str, source: list[str]) -> None:
@@ -197,5 +204,6 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    made = run_labs(sorted(Path(__file__).parents[1].glob("course/lab-*.md")), Path(sys.argv[1]))
-    print(f"{sys.argv[1]}: {len(made)} labs, whose solutions have run and pass their checks")
+    course = Path(__file__).parents[1] / "course"
+    made = run_labs([*sorted(course.glob("lab-*.md")), course / f"{EXAM}.md"], Path(sys.argv[1]))
+    print(f"{sys.argv[1]}: {len(made) - 1} labs, whose solutions have run and pass their checks, and an exam")

@@ -47,8 +47,19 @@ RULES = {
 }
 # The course's own examples: what a lab asks to be typed, or makes up and says so.
 EXERCISES = {
-    "exam.md": {"12 g", "10 g", "40 g", "1.3 g", "1 g", "12 patients", "100 patients", "0.85", "0.75", "80 %"},
-    "instructors.md": {"0.65 g"},
+    "exam.md": {
+        "12 g",
+        "10 g",
+        "40 g",
+        "1.3 g",
+        "1 g",
+        "0.65 g",
+        "12 patients",
+        "100 patients",
+        "0.85",
+        "0.75",
+        "80 %",
+    },
     "lab-countries.md": {"0.1 g"},
     "lab-flaw.md": {"30 %", "294.21 g", "445 g", "10 g", "7 g"},
     "lab-log.md": {"445 g"},
