@@ -47,6 +47,11 @@ def test_every_image_says_what_it_shows(built: Path) -> None:
             assert len(image.get("alt") or "") > 20 or "logo" in str(image.get("class")), (path, image)
 
 
+def test_every_number_by_name_is_filled_in(built: Path) -> None:
+    for path in pages(built):
+        assert "{{" not in parsed(path).get_text(), path  # as it would stay in a piece of code
+
+
 def test_every_internal_link_leads_to_a_file_and_to_a_place_in_it(built: Path) -> None:
     anchors = {
         path.resolve(): {tag.get("id") or tag.get("name") for tag in parsed(path).select("[id], [name]")}
