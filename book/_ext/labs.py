@@ -92,7 +92,10 @@ class Lab:
                 parts.append(":::{dropdown} Solution\n")
             for piece, printed in pieces:
                 parts += [f"```python\n{piece.code}\n```\n"] if piece.kind == "code" else []
-                parts += [f"```{{code-block}} none\n:class: lab-output\n\n{printed}\n```\n"] if printed else []
+                # Columns scroll on a phone, where sentences wrap.
+                columns = re.search(r"\S {2,}\S", printed) and len(max(printed.splitlines(), key=len)) <= 72
+                look = "lab-output lab-columns" if columns else "lab-output"
+                parts += [f"```{{code-block}} none\n:class: {look}\n\n{printed}\n```\n"] if printed else []
                 parts += [piece.text] if piece.kind == "prose" else []
             parts += [":::\n"] if solution else []
         return "\n".join(parts)
