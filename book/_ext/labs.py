@@ -19,13 +19,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, product, starmap
+from itertools import groupby, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nbformat import v4, writes
 
-COURSE, EXAM = "book/course", "exam"
+COURSE = "book/course"
 _SOLUTION = re.compile(r"^:::\{dropdown\} Solution\n(.*?)^:::$\n?", re.M | re.S)
 _CODE = re.compile(r"^```(?:python|\{check\} ([^\n]*))\n(.*?)^```$\n?", re.M | re.S)
 _LINE = re.compile(r"^( *)([\w., ]+= )?.*# SOLUTION$", re.M)
@@ -70,7 +70,7 @@ class Lab:
     """A lab that has run."""
 
     def __init__(self, source: Path) -> None:
-        self.source = source
+        self.source, self.for_students = source, source.stem != "exam"
         self.pieces = list(_pieces(source.read_text(encoding="utf-8")))
         code = json.dumps([piece.code if piece.kind != "prose" else "" for piece in self.pieces])
         options: dict[str, Any] = {"cwd": source.parent, "capture_output": True, "encoding": "utf-8"}
@@ -82,11 +82,11 @@ class Lab:
 
     def page(self) -> str:
         """The page: code with what it prints, before each solution what students are given, and no checks."""
-        if self.source.stem == EXAM:
-            return _SOLUTION.sub("", self.source.read_text(encoding="utf-8"))
         parts = []
         for solution, group in groupby(zip(self.pieces, self.printed, strict=True), lambda one: one[0].solution):
             pieces = list(group)
+            if solution and not self.for_students:
+                continue
             if solution:
                 parts += [f"```python\n{one.skeleton}\n```\n" for one, _ in pieces if "..." in one.skeleton]
                 parts.append(":::{dropdown} Solution\n")
@@ -177,14 +177,18 @@ def _question(code: list[_Piece], checks: list[_Piece]) -> list[Any]:
     ]  # fmt: skip
 
 
+def lab_sources(root: Path) -> list[Path]:
+    """Those of the labs and of the exam, below the root of the repository."""
+    return [*sorted((root / COURSE).glob("lab-*.md")), *(root / COURSE).glob("exam.md")]
+
+
 def run_labs(sources: Iterable[Path], out: Path) -> dict[str, Lab]:
     """Run labs, and write notebooks for students into ``out``, others into ``out/instructor`` and ``out/otter``."""
     labs = {lab.source.stem: lab for lab in ThreadPoolExecutor(os.cpu_count()).map(Lab, sources)}
-    for (name, lab), reader in product(labs.items(), ("", "instructor", "otter")):
-        if name == EXAM and reader != "instructor":
-            continue
-        (out / reader).mkdir(parents=True, exist_ok=True)
-        (out / reader / f"{name}.ipynb").write_text(lab.notebook(reader), encoding="utf-8")
+    for name, lab in labs.items():
+        for reader in ("", "instructor", "otter") if lab.for_students else ("instructor",):
+            (out / reader).mkdir(parents=True, exist_ok=True)
+            (out / reader / f"{name}.ipynb").write_text(lab.notebook(reader), encoding="utf-8")
     return labs
 
 
@@ -193,9 +197,9 @@ def setup(app: Any) -> dict[str, bool]:
     labs: dict[str, Lab] = {}
 
     def run(app: Any, env: Any, names: list[str]) -> None:
-        ours = (f"{COURSE}/lab-", f"{COURSE}/{EXAM}")
-        sources = [Path(app.srcdir) / f"{name}.md" for name in names if name.startswith(ours)]
-        labs.update(run_labs(sources, Path(app.srcdir) / "book/_generated/labs"))
+        root = Path(app.srcdir)
+        changed = [source for source in lab_sources(root) if f"{COURSE}/{source.stem}" in names]
+        labs.update(run_labs(changed, root / "book/_generated/labs"))
 
     def page(app: Any, name: str, source: list[str]) -> None:
         lab = labs.get(name.removeprefix(f"{COURSE}/"))
@@ -207,6 +211,5 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    course = Path(__file__).parents[1] / "course"
-    made = run_labs([*sorted(course.glob("lab-*.md")), course / f"{EXAM}.md"], Path(sys.argv[1]))
-    print(f"{sys.argv[1]}: {len(made) - 1} labs, whose solutions have run and pass their checks, and an exam")
+    made = run_labs(lab_sources(Path(__file__).parents[2]), Path(sys.argv[1]))
+    print(f"{sys.argv[1]}: {', '.join(made)}; all solutions have run and pass their checks")

@@ -861,11 +861,12 @@ const OPTION_TEXT = { budget: setCarbonText, margin: plainText, weight: plainTex
 function fillWidths(table, view) {
   const { study, sample, shares, frontier, chosen, scores } = view;
   table.caption.textContent = `Every width with these settings (${study.n}): Dice with its 95${NBSP}% interval over patients and seeds, mean carbon ${spentOn(view)} (energy ${study.energy}), and the share of ${view.draws.length.toLocaleString("en")} draws of patients and seeds in which the width is on the frontier, and is chosen.`;
+  const largest = Math.max(...sample.cost);
   const rows = study.widths.map((width, place) => {
     const cells = [
       ["th", [width.name]],
       ["td", [exact(sample.performance[place], diceText(sample.performance[place])), mark(`${diceText(width.low)}–${diceText(width.high)}`)]],
-      ["td", [exact(sample.cost[place], carbonText(sample.cost[place], significant, Math.max(...sample.cost)))]],
+      ["td", [exact(sample.cost[place], carbonText(sample.cost[place], significant, largest))]],
       ["td", [frontier[place] ? "yes" : "no", mark(shareText(shares.frontier[place], SHORT))]],
       ["td", [exact(shares.chosen[place], shareText(shares.chosen[place], SHORT)), place === chosen ? mark("chosen") : ""]],
     ];

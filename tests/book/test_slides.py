@@ -116,6 +116,6 @@ def test_the_exam_is_answered_for_instructors_alone(tmp_path: Path) -> None:
     told = "\n".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells)
     assert notebook.parent.name == "instructor"
     assert "{" not in told
-    assert re.findall(r"^(\d)\. (?:(?!^\d)[^*])*\*\*Solution\.\*\* \w", told, re.M) == list("12345678")
-    assert re.findall(r"^(\d)\. ", exam.page(), re.M) == list("12345678")
+    assert told.count("**Solution.** ") == 8
+    assert re.findall(r"^(\d)\. ", told, re.M) == re.findall(r"^(\d)\. ", exam.page(), re.M) == list("12345678")
     assert "Solution" not in exam.page()
