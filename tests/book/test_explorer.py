@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, needs_chromium]
 
 
+@pytest.fixture
+def opened(loaded: "Page") -> "Page":
+    """The explorer at its start, on a desktop, whatever the test before did with it."""
+    loaded.set_viewport_size({"width": 1280, "height": 720})
+    loaded.locator("button[type=reset]").click()
+    return loaded
+
+
 @pytest.fixture(scope="module")
-def opened(browser: "Browser", explorer: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
+def loaded(browser: "Browser", explorer: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
     """The explorer alone on a page, from a disk."""
     address = alone(explorer, tmp_path_factory.mktemp("explorer"))
     page = browser.new_page()
@@ -80,7 +88,6 @@ def agrees(page: "Page", explorer: dict[str, Any], settings: Settings) -> str:
 
 
 def test_it_opens_as_the_chapter_on_selection_chooses(opened: "Page", explorer: dict[str, Any]) -> None:
-    go(opened, "")
     agrees(opened, explorer, explorer["start"])
     for row in opened.locator("#explorer-criteria tbody tr").all():
         label = row.locator("th").evaluate("cell => cell.firstChild.textContent")
@@ -95,7 +102,6 @@ def test_it_opens_as_the_chapter_on_selection_chooses(opened: "Page", explorer: 
 
 
 def test_the_mouse_moves_the_choice(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.locator("button[type=reset]").click()
     seen, there = set(), explorer["start"]
     slider = opened.locator("[data-setting=budget] input[type=range]")
     box = slider.bounding_box()
@@ -159,7 +165,6 @@ def test_the_keyboard_reaches_everything_and_does_the_same(opened: "Page", explo
 
 
 def test_a_number_that_cannot_be_changes_nothing_and_says_why(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.locator("button[type=reset]").click()
     before = page_says(opened)
     for text in ("0.5", ""):
         opened.locator("#explorer-pue").fill(text)
@@ -190,7 +195,6 @@ def test_the_answer_is_announced_once_nothing_moves(opened: "Page") -> None:
 
 
 def test_a_guess_is_answered_on_the_clean_grid(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.locator("button[type=reset]").click()
     there, _ = library_says(explorer, {**explorer["start"], "grid": "NO"})
     here, _ = library_says(explorer, explorer["start"])
     assert here != there
@@ -204,7 +208,6 @@ def test_a_guess_is_answered_on_the_clean_grid(opened: "Page", explorer: dict[st
 
 
 def test_a_point_says_what_it_is_to_pointer_and_keyboard(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.locator("button[type=reset]").click()
     _, candidates = library_says(explorer, explorer["start"])
     point, near, tip = (opened.locator(f".explorer-{part}").nth(2) for part in ("width", "near", "tip"))
     expected = f"F = 16: Dice {candidates.mean_performance[2]:.3f}, {candidates.mean_cost[2] * 1000:.0f} mg CO₂eq"
@@ -218,7 +221,6 @@ def test_a_point_says_what_it_is_to_pointer_and_keyboard(opened: "Page", explore
 
 
 def test_uses_are_added_and_read_with_their_unit(opened: "Page", explorer: dict[str, Any]) -> None:
-    opened.locator("button[type=reset]").click()
     slider = opened.locator("[data-setting=uses] input[type=range]")
     assert slider.get_attribute("aria-valuetext") == "0 crops"
     slider.focus()
@@ -257,8 +259,6 @@ def test_every_hint_changes_the_choice(browser: "Browser", evidence: Evidence, t
 
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (1200, 768), (1000, 768), (768, 1024), (360, 640)])
 def test_answer_and_picture_stay_in_view(opened: "Page", width: int, height: int) -> None:
-    size = opened.viewport_size
-    assert size is not None
     opened.set_viewport_size({"width": width, "height": height})
     go(opened, "#criterion=marginal")
     seen = [".explorer-seen"] if width < 640 else ["#explorer-answer", ".explorer-seen"]
@@ -272,15 +272,11 @@ def test_answer_and_picture_stay_in_view(opened: "Page", width: int, height: int
             assert 0 <= box["top"] < box["bottom"] <= height
             assert width >= 640 or (box["height"] <= 200 and box["bottom"] <= focused["top"])
             assert width < 1000 or box["right"] <= focused["left"]  # beside it
-    opened.set_viewport_size(size)
 
 
 def test_it_fits_a_phone(opened: "Page") -> None:
-    size = opened.viewport_size
-    assert size is not None
     opened.set_viewport_size({"width": 360, "height": 800})
     for criterion in CRITERIA:
         go(opened, f"#criterion={criterion}&grid=PL")
         assert opened.evaluate("document.documentElement.scrollWidth") <= 360
         assert opened.evaluate("document.querySelector('#explorer-picture svg').clientWidth") <= 360
-    opened.set_viewport_size(size)
