@@ -32,14 +32,10 @@ GPU, LENGTHS, STEPS = Path("results/lidc"), Path("results/lidc-length"), Path("r
 SPLITS, PATIENTS, CFLOW = (Path("results") / name for name in ("lidc-splits", "lidc-patients", "lidc-cflow"))
 CALIBRATION, READERS = Path("results/lidc-calibration"), Path("results/lidc-readers")
 YARDSTICKS = Path("results/lidc-yardsticks")
-READ = ("slices.csv.gz", "without-consensus.csv.gz", "calibration.csv")
+READ = tuple(f"{name}.csv.gz" for name in ("slices", "without-consensus", "calibration", "targets"))
 BESIDE = ("lidc-reference", "recipes", "lidc-tuning", "lidc-trials", "lidc-leak")
 TRIED = ["filters", "learning_rate", "augment", "machine", "val_dice", "energy_kwh", "known"]
-AGAIN = [
-    "filters",
-    "machine",
-    *(f"{name}{end}" for name in ("test_dice_patients", "energy_kwh") for end in ("", "_first")),
-]
+AGAIN = ["filters", "machine", *map("".join, product(("test_dice_patients", "energy_kwh"), ("", "_first")))]
 WH = 1000
 """Wh in a kWh."""
 Tables = dict[str, pd.DataFrame]
@@ -106,7 +102,7 @@ def wide_or_long(lengths: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["filters", "epochs", "energy", "gain", "gain_low", "gain_high"])
 
 
-def difference(scores: np.ndarray, first: int, second: int) -> tuple[float, float, float]:
+def difference(scores: np.ndarray, first: int, second: int) -> Interval:
     """Difference in mean, second minus first, with its 95 % interval."""
     pair = scores[[first, second]]
     (drawn,) = drawn_means(pair)
@@ -209,9 +205,8 @@ def power(study: Results, seeds: tuple[int, ...] = (1, 3, 5, 10)) -> pd.DataFram
     paired = np.array([(by_patient - own).var(axis=1, ddof=1) / scores.shape[1] for own in by_patient])
     between_seeds = np.maximum(variance - paired[~np.eye(count, dtype=bool)], 0) * trainings
     kept = variance - between_seeds / trainings
-    return pd.DataFrame(
-        [(n, 1.96 * np.sqrt(kept + between_seeds / n).mean() / POINT) for n in seeds], columns=["seeds", "half_width"]
-    )
+    rows = [(n, 1.96 * np.sqrt(kept + between_seeds / n).mean() / POINT) for n in seeds]
+    return pd.DataFrame(rows, columns=["seeds", "half_width"])
 
 
 def poster_pairs(study: Results, where: str, candidate: list[str]) -> pd.DataFrame:
@@ -256,17 +251,12 @@ def replicability(study: Results) -> pd.DataFrame:
     names, test = scores_by_patient(study, "test", ["filters"])
     dice = np.nanmean(test.performance, axis=1)
     rows = []
-    for narrow, wide in ((n, w) for n, w in product(range(len(dice)), repeat=2) if n < w):
-        gains = 100 * (dice[wide][None, :] / dice[narrow][:, None] - 1)
+    for pair in combinations(range(len(dice)), 2):
+        narrow, wide = dice[list(pair)]
+        gains = 100 * (wide[None, :] / narrow[:, None] - 1)
         gains = gains[np.isfinite(gains)]
-        rows.append(
-            (
-                *names["filters"].iloc[[narrow, wide]],
-                gains.size,
-                (gains > 0).mean(),
-                ((gains > 0) & (gains <= 1.5)).mean(),
-            )
-        )
+        one = (gains > 0) & (gains <= 1.5)
+        rows.append((*names["filters"].iloc[list(pair)], gains.size, (gains > 0).mean(), one.mean()))
     return pd.DataFrame(rows, columns=["narrow", "wide", "pairs", "wider_is_better", "one_per_cent"])
 
 
@@ -315,13 +305,8 @@ def counted(study: Results, calibration: Results) -> pd.DataFrame:
         "arithmetic": means["macs"],
     }
     table = pd.DataFrame({way: values / values.loc[4] for way, values in ways.items()}).T
-    return (
-        table.reindex(columns=[8, 16, 32, 64])
-        .rename(columns="F{}_ratio".format)
-        .rename_axis("counted")
-        .rename_axis(columns=None)
-        .reset_index()
-    )
+    table = table.reindex(columns=[8, 16, 32, 64]).rename(columns="F{}_ratio".format)
+    return table.rename_axis(index="counted", columns=None).reset_index()
 
 
 def efficiency(study: Results) -> pd.DataFrame:
@@ -330,24 +315,20 @@ def efficiency(study: Results) -> pd.DataFrame:
     an_epoch = TRAINING_FLOPS * slices["train"] + VALIDATION_FLOPS * slices["validation"]
     runs = study.runs.assign(flop=study.runs["macs"] * study.runs["epochs_trained"] * an_epoch)
     joules = runs["energy_gpu_kwh"] * 3.6e6
-    table = pd.DataFrame(
-        {
-            "filters": runs["filters"],
-            "j_per_tflop": joules / (runs["flop"] / 1e12),
-            "share_of_peak": runs["flop"] / runs["duration_s"] / PEAK_FLOPS,
-            "gpu_w": joules / runs["duration_s"],
-        }
-    )
-    return table.groupby("filters").mean().reset_index()
+    columns = pd.DataFrame({
+        "j_per_tflop": joules / (runs["flop"] / 1e12),
+        "share_of_peak": runs["flop"] / runs["duration_s"] / PEAK_FLOPS,
+        "gpu_w": joules / runs["duration_s"],
+    })  # fmt: skip
+    return columns.groupby(runs["filters"]).mean().reset_index()
 
 
 def trackers(study: Results) -> pd.DataFrame:
     """A row a width: carbontracker's GPU energy as a share of ours, over the same time, with its range over seeds."""
     runs = study.runs
-    theirs = (
-        runs["carbontracker_energy_before_pue_kwh"] - CARBONTRACKER_CPU_W * runs["carbontracker_duration_s"] / 3.6e6
-    )
-    shares = theirs / (runs["energy_gpu_kwh"] * runs["carbontracker_duration_s"] / runs["duration_s"])
+    seconds = runs["carbontracker_duration_s"]
+    theirs = runs["carbontracker_energy_before_pue_kwh"] - CARBONTRACKER_CPU_W * seconds / 3.6e6
+    shares = theirs / (runs["energy_gpu_kwh"] * seconds / runs["duration_s"])
     return shares.groupby(runs["filters"]).agg(["mean", "min", "max"]).reset_index()
 
 
@@ -379,9 +360,10 @@ def more_than_dice(study: Results, candidate: list[str]) -> pd.DataFrame:
         for unit, summary in product(UNITS, ("mean", "median"))
     }
     nodules = slices.groupby(["run", *UNITS["nodule"]])[PIXELS].sum()
+    error = (nodules["predicted_px"] / nodules["target_px"] - 1).groupby("run")
     columns |= {
-        "volume_error": (nodules["predicted_px"] / nodules["target_px"] - 1).groupby("run").mean(),
-        "volume_error_median": (nodules["predicted_px"] / nodules["target_px"] - 1).groupby("run").median(),
+        "volume_error": error.mean(),
+        "volume_error_median": error.median(),
         "missed": (nodules["overlap_px"] == 0).groupby("run").mean(),
         "below_half": (METRICS["Dice"](nodules) < 0.5).groupby("run").mean(),
     }
@@ -400,18 +382,13 @@ def beside_readers(slices: pd.DataFrame, without: pd.DataFrame, calibration: pd.
     candidate = ["filters", "epochs"]
     rows = []
     for filters, epochs in slices[candidate].drop_duplicates().itertuples(index=False):
-        own, empty, bins = (
-            table[(table["filters"] == filters) & (table["epochs"] == epochs)]
-            for table in (slices, without, calibration)
-        )
+        here = f"filters == {filters} and epochs == {epochs}"
+        own, empty, bins = (table.query(here) for table in (slices, without, calibration))
         four = own.dropna(subset="reader_dice").groupby(["patient_id", "nodule", "slice"]).mean(numeric_only=True)
         patients = four.index.get_level_values("patient_id")
         row: dict[Any, Any] = {"filters": filters, "epochs": epochs, "trainings": own["seed"].nunique()}
-        for name, values in (
-            ("reader", four["reader_dice"]),
-            ("network", four["network_dice"]),
-            ("difference", four["network_dice"] - four["reader_dice"]),
-        ):
+        reader, network = four["reader_dice"], four["network_dice"]
+        for name, values in {"reader": reader, "network": network, "difference": network - reader}.items():
             mean = mean_over_patients(values, patients)
             row |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
             row |= {"slices": mean.n, "patients": mean.patients}
@@ -426,11 +403,8 @@ def beside_readers(slices: pd.DataFrame, without: pd.DataFrame, calibration: pd.
 # --- The multiverse: every defensible path of analysis ----------------------------------------------------------------
 
 COSTS = {
-    "energy": "energy_kwh",
-    "energy to the best epoch": "energy_to_best_kwh",
-    "arithmetic": "macs",
-    "time": "duration_s",
-}
+    "energy": "energy_kwh", "energy to the best epoch": "energy_to_best_kwh", "arithmetic": "macs", "time": "duration_s"
+}  # fmt: skip
 DECISIONS = ("unit", "summary", "metric", "cost", "criterion")
 
 
@@ -449,16 +423,41 @@ def paths(study: Results, candidate: list[str], part: str = "test") -> pd.DataFr
         for summary, (cost_name, column) in product(("mean", "median"), COSTS.items()):
             performance = getattr(values, summary)().groupby(keys).mean()
             cost = runs[column].groupby(keys).mean()[performance.index].to_numpy(dtype=float)
-            candidates = Candidates(
-                tuple(map(str, performance.index)), performance.to_numpy()[:, None, None], cost[:, None, None]
-            )
+            names = tuple(map(str, performance.index))
+            candidates = Candidates(names, performance.to_numpy()[:, None, None], cost[:, None, None])
             for criterion in (
                 Best(), NonInferior(), Budget(float(np.sqrt(cost.min() * cost.max()))), Weighted(), Pepr(), Knee(),
                 Marginal(PRICE_SHARE * float(np.median(cost))),
             ):  # fmt: skip
-                chosen = performance.index[candidates.names.index(choose(candidates, criterion).chosen)]
+                chosen = performance.index[names.index(choose(candidates, criterion).chosen)]
                 rows.append((unit, summary, metric, cost_name, criterion.name, *np.atleast_1d(chosen)))
     return pd.DataFrame(rows, columns=[*DECISIONS, *candidate])
+
+
+def paths_of_targets(lengths: Results, scored: pd.DataFrame) -> pd.DataFrame:
+    """The same for networks of ``lengths`` and each number of readers that a pixel of the target takes, in ``target``.
+
+    ``scored`` is a table of ``studies/readers.py``.
+    """
+    named = scored.merge(lengths.runs[["run", "filters", "epochs", "seed"]]).assign(part="test")
+    scored_runs = lengths.runs[lengths.runs["run"].isin(named["run"])]
+    return pd.concat(
+        paths(replace(lengths, runs=scored_runs, slices=own), ["filters"]).assign(target=target)
+        for target, own in named.groupby("target")
+    )
+
+
+def dice_by_target(scored: pd.DataFrame) -> pd.DataFrame:
+    """Dice by patient for each number of readers and width, and what it gains, in points, over the narrowest there."""
+    parts = []
+    for target, own in scored.groupby("target"):
+        dice = own.groupby(["filters", "patient_id"])["dice"].mean().unstack()
+        scores = dice.to_numpy()[:, :, None]
+        gains = np.array([difference(scores, 0, place) for place in range(len(scores))]) / POINT
+        part = dice.index.to_frame(index=False).assign(target=target, patients=dice.shape[1])
+        part[["gain", "gain_low", "gain_high"]] = gains
+        parts.append(part.assign(**with_interval("dice", scores)))
+    return pd.concat(parts)
 
 
 def shares_of_paths(chosen: pd.DataFrame) -> pd.DataFrame:
@@ -471,15 +470,14 @@ def shares_of_paths(chosen: pd.DataFrame) -> pd.DataFrame:
 def deciding(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
     """How often each decision of the analyst matters: of pairs of paths that differ in it alone, the share that differ.
 
-    Returns:
-        A row a decision, the weightiest first, with ``pairs``.
+    A row a decision, the weightiest first, with ``pairs``.
     """
     rows = []
+    decisions = chosen.drop(columns=candidate)
     answers = chosen[candidate].astype(str).agg(" ".join, axis=1)
-    for decision in DECISIONS:
-        others = [name for name in DECISIONS if name != decision]
+    for decision in decisions:
         pairs = differing = 0
-        for _, group in answers.groupby([chosen[name] for name in others]):
+        for _, group in answers.groupby([decisions[name] for name in decisions if name != decision]):
             same = group.value_counts()
             pairs += len(group) * (len(group) - 1) // 2
             differing += (len(group) ** 2 - (same**2).sum()) // 2
@@ -497,17 +495,15 @@ def answer(root: Path = Path()) -> Tables:
     calibration, other_splits, fewer = (read_results(root / where) for where in (CALIBRATION, SPLITS, PATIENTS))
     width, point = ["filters"], ["filters", "epochs"]
     gpu_paths, length_paths = paths(gpu, width), paths(lengths, point)
+    *read, targets = (read_csv(root / READERS / name) for name in READ)
     reference, phantom, tuning, tried, leaked = (read_results(root / "results" / name) for name in BESIDE)
     trials = comparisons.trials(tuning, tried)
     again, recipes = comparisons.again(trials, gpu)[AGAIN], comparisons.recipes(gpu, reference)
     best = frontier(lengths)
     two = best.query("filters == 8 and epochs in (10, 40)")
-    width_scores, point_scores = (
-        scores_by_patient(*those)[1].performance for those in ((gpu, "test", width), (lengths, "test", point))
-    )
     moved = (
-        Interval(*difference(width_scores, 0, len(width_scores) - 1)),
-        Interval(*difference(point_scores, *two.index)),
+        difference(scores_by_patient(gpu, "test", width)[1].performance, 0, -1),
+        difference(scores_by_patient(lengths, "test", point)[1].performance, *two.index),
     )
     return {
         "frontier": best,
@@ -531,14 +527,14 @@ def answer(root: Path = Path()) -> Tables:
         "paths-frontier": shares_of_paths(length_paths),
         "deciding-gpu": deciding(gpu_paths, width),
         "deciding-frontier": deciding(length_paths, point),
-        "readers": beside_readers(*(read_csv(root / READERS / name) for name in READ)),
+        "deciding-targets": deciding(paths_of_targets(lengths, targets), width),
+        "targets": dice_by_target(targets),
+        "readers": beside_readers(*read),
         "recipes-lidc": recipes,
         "recipes-phantom": comparisons.recipes(phantom),
         "trials": trials[TRIED],
         "again": again,
-        "movers": comparisons.movers(
-            gpu, next(recipes.itertuples()), next(again.query("filters == 4").itertuples()), two, *moved
-        ),
+        "movers": comparisons.movers(gpu, recipes.iloc[0], again.query("filters == 4").iloc[0], two, *moved),
         "leak": comparisons.leak(leaked, tried),
         "instruments": comparisons.instruments(gpu),
         "yardsticks": comparisons.yardsticks(gpu, root / YARDSTICKS),

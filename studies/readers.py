@@ -5,12 +5,13 @@
 A reader cannot be scored against a consensus that the same reader's outline went into. So on the slices that all four
 outlined, each reader in turn is left out, and that reader *and* the network are scored against the majority of the
 other three. Beside it, on the test slices of each run: how far the two outlines lie apart (surface Dice and the 95th
-percentile of the distance, by MONAI), whether a predicted probability is the share of readers who marked the pixel, and
-how much is marked on slices without a consensus.
+percentile of the distance, by MONAI), whether a predicted probability is the share of readers who marked the pixel, how
+much is marked on slices without a consensus, and areas against the pixels of at least one, two, three and four readers.
 """
 
 import argparse
 import warnings
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from carbon_midl.errors import InputError
-from carbon_midl.files import new_directory, write_gzipped, write_json, write_text
+from carbon_midl.files import new_directory, write_gzipped, write_json
 from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.metrics import dice
 from carbon_midl.study.run import describe_environment, read_result
 from carbon_midl.training.data import scored_target
 from carbon_midl.training.evaluate import open_for
-from carbon_midl.training.scoring import probabilities
+from carbon_midl.training.scoring import probabilities, score
 from studies.yardsticks import against_the_others
 
 OUT = Path("results/lidc-readers")
@@ -50,8 +51,8 @@ def surfaces(predicted: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> dict[st
     return {**found, "hd95_px": np.where(empty, np.nan, distance)}
 
 
-def read_run(run: Path, archive_path: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """A row a test slice with a consensus, a row a bin of probability, and a row a slice without a consensus."""
+def read_run(run: Path, archive_path: Path) -> dict[str, pd.DataFrame]:
+    """Tables of a run's test patients, by name: a row a slice, but of ``calibration`` a row a bin of probability."""
     network, _, archive = open_for(run, archive_path)
     result = read_result(run)
     if result["crops"]["fingerprint"] != archive.fingerprint:
@@ -83,7 +84,14 @@ def read_run(run: Path, archive_path: Path) -> tuple[pd.DataFrame, pd.DataFrame,
     calibration = pd.DataFrame(bins, columns=["pixels", "predicted", "readers"])
     for mean in ("predicted", "readers"):
         calibration[mean] /= calibration["pixels"]
-    return pd.concat(scored, ignore_index=True), calibration, pd.concat(without, ignore_index=True)
+    scores = {n: pd.DataFrame(score(network, archive, rows, f"at least {n}")) for n in (1, 2, 3, 4)}
+    targets = pd.concat(scores, names=["target"]).drop(columns="readers_dice").reset_index("target")
+    return {
+        "slices": pd.concat(scored, ignore_index=True),
+        "calibration": calibration,
+        "without-consensus": pd.concat(without, ignore_index=True),
+        "targets": targets[targets["target_px"] > 0],
+    }
 
 
 def main() -> None:
@@ -93,25 +101,22 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="directories of finished runs, with their weights")
     parser.add_argument("--out", type=Path, default=OUT, help="the record to make (default: %(default)s)")
     options = parser.parse_args()
-    tables: dict[str, list[pd.DataFrame]] = {"slices": [], "calibration": [], "without-consensus": []}
+    tables = defaultdict(list)
     with new_directory(options.out) as staging:
         for run in tqdm(options.runs, unit="run", disable=None):
             done = read_result(run)["options"]
             axes = {name: done[name] for name in ("filters", "epochs", "seed")}
-            for name, table in zip(tables, read_run(run, options.archive), strict=True):
+            for name, table in read_run(run, options.archive).items():
                 tables[name].append(table.assign(**axes))
-        whole = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
-        for name, table in whole.items():
-            if name == "calibration":
-                write_text(staging / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
-            else:
-                write_gzipped(staging / f"{name}.csv.gz", table.to_csv(index=False, float_format="%.6g"))
+        for name, parts in tables.items():
+            whole = pd.concat(parts, ignore_index=True).to_csv(index=False, float_format="%.6g")
+            write_gzipped(staging / f"{name}.csv.gz", whole)
         crops = CropArchive.open(options.archive)
         write_json(
             staging / "manifest.json",
             {"crops": {"fingerprint": crops.fingerprint, "source": crops.source}, **describe_environment()},
         )
-    means = whole["slices"].groupby(["filters", "epochs"]).mean(numeric_only=True)
+    means = pd.concat(tables["slices"]).groupby(["filters", "epochs"]).mean(numeric_only=True)
     print(means.drop(columns=["nodule", "slice", "seed"]).round(3).to_string())
 
 

@@ -16,7 +16,19 @@ import pytest
 
 from carbon_midl.errors import InputError
 from carbon_midl.study.results import named_rows, read_results
-from studies.answer import DECISIONS, GPU, LENGTHS, OUT, PATIENTS, SPLITS, STEPS, answer, frontier, paths
+from studies.answer import (
+    DECISIONS,
+    GPU,
+    LENGTHS,
+    OUT,
+    PATIENTS,
+    SPLITS,
+    STEPS,
+    answer,
+    frontier,
+    paths,
+    paths_of_targets,
+)
 
 ROOT = Path(__file__).parents[1]
 Row = dict[str, str]
@@ -213,6 +225,20 @@ def test_thirty_random_paths(tables: dict[str, pd.DataFrame]) -> None:
         assert follow(path, slices, runs) == path["filters"], {name: path[name] for name in DECISIONS}
     shares = tables["paths-gpu"].groupby(["decision", "option"])["share"].sum()
     assert shares.to_numpy() == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_ten_random_paths_of_every_target() -> None:
+    runs = {tuple(row[axis] for axis in ("filters", "epochs", "seed")): row for row in rows(LENGTHS, "runs.csv")}
+    scored = rows(Path("results/lidc-readers"), "targets.csv.gz")
+    for row in scored:
+        row["run"] = runs[row["filters"], row["epochs"], row["seed"]]["run"]
+    networks = [run for run in runs.values() if run["run"] in {row["run"] for row in scored}]
+    chosen = paths_of_targets(read_results(ROOT / LENGTHS), pd.read_csv(ROOT / "results/lidc-readers/targets.csv.gz"))
+    for target, paths_there in chosen.groupby("target"):
+        slices = [row for row in scored if row["target"] == str(target)]
+        for path in random.Random(0).sample(paths_there.to_dict("records"), 10):
+            assert follow(path, slices, networks) == path["filters"], path
 
 
 def test_what_is_recorded_is_what_the_records_give(tables: dict[str, pd.DataFrame]) -> None:

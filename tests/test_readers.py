@@ -13,6 +13,7 @@ from carbon_midl.lidc.crops import CropArchive
 from carbon_midl.study.run import RESULT_FORMAT, RESULT_VERSION
 from carbon_midl.training.data import split_patients
 from studies import crops_figure, readers
+from studies.comparisons import SLICE
 from tests.conftest import train_a_little, write_discs
 
 
@@ -37,9 +38,13 @@ def test_every_table_is_of_the_runs_test_patients(
     # Discs are easy: what is within two pixels of the outline nearly all is, and Dice is high.
     assert slices["dice"].mean() > 0.7
     assert slices["hd95_px"].mean() < 5
-    calibration = pd.read_csv(tmp_path / "out" / "calibration.csv")
+    calibration = pd.read_csv(tmp_path / "out" / "calibration.csv.gz")
     assert calibration["pixels"].sum() == len(slices) * discs.size**2
     assert calibration["predicted"].dropna().is_monotonic_increasing
+    targets = pd.read_csv(tmp_path / "out" / "targets.csv.gz").pivot(index=SLICE, columns="target", values="target_px")
+    assert set(targets) == {1, 2, 3, 4}
+    assert (targets.fillna(0).diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)  # more readers agree on less
+    pd.testing.assert_index_equal(targets[2].dropna().index, pd.MultiIndex.from_frame(slices[SLICE]), check_order=False)
     assert "network_dice" in capsys.readouterr().out
 
 

@@ -103,6 +103,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "one-seed-cannot-tell-the-ends-apart": with_answer("replicability", wider_is_better=1.0),
     "criterion-decides-most": with_answer("deciding_gpu", share=0.5),
     "paths-choose-eight-or-sixteen": with_answer("paths_gpu", filters=4),
+    "sixteen-gains-at-every-target": with_answer("targets", gain_low=-0.1),
     "all-draw-too-large": with_answer("metrics_gpu", volume_error_median=-0.1),
     "sixteen-beats-four-on-every-split": with_answer("splits", difference_low=-0.001),
     "this-split-is-the-hardest": with_answer("splits", wide_dice=lambda splits: -splits["split"]),
