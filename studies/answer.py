@@ -467,12 +467,9 @@ def shares_of_paths(chosen: pd.DataFrame) -> pd.DataFrame:
     return shares.rename("share").reset_index()
 
 
-def deciding(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
-    """How often each decision of the analyst matters: of pairs of paths that differ in it alone, the share that differ.
-
-    A row a decision, the weightiest first, with ``pairs``.
-    """
-    rows = []
+def deciding(chosen: pd.DataFrame, candidate: list[str]) -> "pd.Series[float]":
+    """How often each decision matters: of pairs of paths that differ in it alone, the share that choose otherwise."""
+    shares = {}
     decisions = chosen.drop(columns=candidate)
     answers = chosen[candidate].astype(str).agg(" ".join, axis=1)
     for decision in decisions:
@@ -481,9 +478,8 @@ def deciding(chosen: pd.DataFrame, candidate: list[str]) -> pd.DataFrame:
             same = group.value_counts()
             pairs += len(group) * (len(group) - 1) // 2
             differing += (len(group) ** 2 - (same**2).sum()) // 2
-        rows.append((decision, pairs, differing / pairs))
-    table = pd.DataFrame(rows, columns=["decision", "pairs", "share"])
-    return table.sort_values("share", ascending=False, ignore_index=True)
+        shares[decision] = differing / pairs
+    return pd.Series(shares)
 
 
 # --- All of it --------------------------------------------------------------------------------------------------------
@@ -496,6 +492,10 @@ def answer(root: Path = Path()) -> Tables:
     width, point = ["filters"], ["filters", "epochs"]
     gpu_paths, length_paths = paths(gpu, width), paths(lengths, point)
     *read, targets = (read_csv(root / READERS / name) for name in READ)
+    decided = pd.DataFrame({
+        "gpu_share": deciding(gpu_paths, width), "cores_share": deciding(length_paths, point),
+        "readers_share": deciding(paths_of_targets(lengths, targets), width),
+    })  # fmt: skip
     reference, phantom, tuning, tried, leaked = (read_results(root / "results" / name) for name in BESIDE)
     trials = comparisons.trials(tuning, tried)
     again, recipes = comparisons.again(trials, gpu)[AGAIN], comparisons.recipes(gpu, reference)
@@ -525,9 +525,7 @@ def answer(root: Path = Path()) -> Tables:
         "metrics-frontier": more_than_dice(lengths, point),
         "paths-gpu": shares_of_paths(gpu_paths),
         "paths-frontier": shares_of_paths(length_paths),
-        "deciding-gpu": deciding(gpu_paths, width),
-        "deciding-frontier": deciding(length_paths, point),
-        "deciding-targets": deciding(paths_of_targets(lengths, targets), width),
+        "deciding": decided.sort_values("gpu_share", ascending=False).rename_axis("decision").reset_index(),
         "targets": dice_by_target(targets),
         "readers": beside_readers(*read),
         "recipes-lidc": recipes,

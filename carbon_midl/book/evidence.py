@@ -25,8 +25,8 @@ PUBLISHED, SEARCHED, TRANSFER, ANSWER, USE = (
 )
 ANSWERS = (
     "frontier", "step-sizes", "power", "poster", "replicability", "optimism", "counted", "efficiency", "trackers",
-    "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding-gpu", "deciding-frontier",
-    "deciding-targets", "targets", "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything", "movers",
+    "metrics-gpu", "metrics-frontier", "paths-gpu", "paths-frontier", "deciding", "targets",
+    "recipes-lidc", "recipes-phantom", "trials", "again", "leak", "everything", "movers",
     "readers", "yardsticks", "instruments", "splits", "patients", "wide-or-long", "cflow",
 )  # fmt: skip
 """The tables that ``studies/answer.py`` writes."""

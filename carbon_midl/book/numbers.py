@@ -19,6 +19,7 @@ from carbon_midl.footprint.sensors import how_known
 from carbon_midl.footprint.uncertainty import CarbonSpread
 from carbon_midl.measures import DRAWS
 from carbon_midl.selection.criteria import PRICE_SHARE
+from carbon_midl.study.results import named_rows
 from carbon_midl.training.options import SLICES_PER_SCAN
 from carbon_midl.units import count, dice, joined, percent, plural, signed, significant, span, times, unbroken
 
@@ -160,10 +161,11 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "price_to_best_interval": lambda e: "{1} to {2} %".format(*(significant(p, 2) for p in claims.price(e, e.best))),
     "extra_to_dearest": lambda e: f"{significant(claims.extra_carbon(e, e.extremes[1]))} %",
     "relative_to_dearest": lambda e: signed_percent_interval(e.bootstrap.relative_difference(*e.extremes)),
+    "saved_carbon": lambda e: grams(e.carbon_g[e.extremes[1]] - e.carbon_g[e.best], e.spread),
     "could_be_best": lambda e: joined(e.candidates.could_be_best),
     "lead_points": lambda e: significant(100 * -np.subtract(*e.widths["dice"].nlargest(2)[::-1]), 2),
     "seed_sd": lambda e: " to ".join(f"{100 * sd:.1f}" for sd in (e.seed_sd.min(), e.seed_sd.max())),
-    "width_points": lambda e: significant(100 * (e.widths["dice"].max() - e.widths["dice"].min()), 2),
+    "width_points": lambda e: significant(100 * np.ptp(e.runs.groupby("filters")["val_dice"].mean()), 2),
     "step_price": lambda e: interval(carbon, e.steps.query("first == 8 and second == 16").iloc[0], "g_per_point"),
     "draws": lambda e: f"{DRAWS:,}",
     # What all of it took.
@@ -191,15 +193,18 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "frontier_carbon": lambda e: f"{significant(claims.poster_row(e, claims.FRONTIER).carbon)} %",
     "frontier_dice": lambda e: of_hundred(claims.poster_row(e, claims.FRONTIER), "dice"),
     "frontier_points": lambda e: joined(
-        [energy(wh / 1000) for wh in e.answer.frontier.sort_values("energy_wh")["wh_per_point"] if wh > 0]
+        [
+            energy(step.wh_per_point / 1000) + (" (no gain shown on test patients)" if step.gain_low <= 0 else "")
+            for step in named_rows(e.answer.frontier.query("wh_per_point > 0").sort_values("energy_wh"))
+        ]
     ),
     "frontier_price": lambda e: of_hundred(claims.poster_row(e, claims.FRONTIER), "price"),
     "cores_sixteen_to_four": lambda e: times(claims.sixteen_to_four(e)[0]),
     "gpu_sixteen_to_four": lambda e: times(claims.sixteen_to_four(e)[1]),
     "fixed_price": lambda e: of_hundred(claims.poster_row(e, claims.FIXED), "price"),
     "three_wh_points": lambda e: significant(100 * np.ptp(claims.at_three_wh(e)["test_dice"]), 2),
-    "three_wh_energy": lambda e: " to ".join(
-        significant(limit, 2) for limit in claims.at_three_wh(e)["energy_wh"].agg(["min", "max"])
+    "three_wh_energy": lambda e: "{} to {}".format(
+        *claims.at_three_wh(e)["energy_wh"].agg(["min", "max"]).map(significant)
     ),
     "rotated_slices": lambda e: f"{claims.best_beside_readers(e).slices:,}",
     "rotated_patients": lambda e: str(claims.best_beside_readers(e).patients),
@@ -220,9 +225,6 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "half_width_five": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][5]:.1f}",
     "half_width_one": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][1]:.1f}",
     "half_width_ten": lambda e: f"{e.answer.power.set_index('seeds')['half_width'][10]:.1f}",
-    "paths_criterion": lambda e: percent(e.answer.deciding_gpu["share"].iloc[0]),
-    "paths_next": lambda e: percent(e.answer.deciding_gpu["share"].iloc[1]),
-    "paths_target": lambda e: percent(e.answer.deciding_targets.set_index("decision")["share"]["target"]),
     "targets_dice": lambda e: joined([dice(mean) for mean in e.answer.targets.query("filters == 16")["dice"]]),
     "targets_gain": lambda e: joined([f"{gain:.1f}" for gain in e.answer.targets.query("filters == 16")["gain"]]),
     "cflow_epochs": lambda e: joined(e.answer.cflow["epochs_trained"]),
@@ -252,6 +254,7 @@ NUMBERS: dict[str, Callable[[Evidence], str]] = {
     "criteria_price_share": lambda e: f"{100 * PRICE_SHARE:g} %",
     "criteria_margin": lambda e: dice(e.criteria["noninferior"].margin),
     "criteria_least_sure": lambda e: percent(e.choices["probability"].min()),
+    "criteria_runner_up": lambda e: f"F = {e.choices.set_index('name')['runner_up']['noninferior']}",
     "criteria_grids": lambda e: joined(GRIDS).replace("world", "the world"),
     "criteria_grid_ratio": lambda e: times(np.divide(*e.choices_on_grids["g_per_kwh"].iloc[[-1, 0]])),
     # Use beside training.

@@ -13,13 +13,7 @@ import pandas as pd
 from carbon_midl.book.claims import longest
 from carbon_midl.book.evidence import Evidence, WidthStudy
 from carbon_midl.book.figures import CRITERION_LABELS, POLICY_LABELS
-from carbon_midl.book.numbers import (
-    cell,
-    dice_interval,
-    interval,
-    joules,
-    points_interval,
-)
+from carbon_midl.book.numbers import cell, dice_interval, interval, joules, points_interval
 from carbon_midl.study.results import named_rows
 from carbon_midl.training.network import training_bytes, unet_size
 from carbon_midl.units import dice, joined, percent, signed, significant, times, within
@@ -177,6 +171,10 @@ TABLES: dict[str, Callable[[Evidence], pd.DataFrame]] = {
         "Patients, %": lambda row: f"{100 * row.from_training_share:.0f} → {100 * row.to_training_share:.0f}",
         "Dice": lambda row: f"{dice(row.from_dice)} → {dice(row.to_dice)}",
         "Points (95 %)": lambda row: interval(signed, row, "gain"),
+    }),
+    "deciding": lambda e: printed(e.answer.deciding, {
+        "Decision": lambda row: {"summary": "mean or median", "target": "readers"}.get(row.decision, row.decision),
+        "GPU": "gpu_share", "Two cores": "cores_share", "Three networks": "readers_share",
     }),
     "counted": lambda e: printed(e.answer.counted, {"Counted": "counted"} | {
         f"{width} : 4": f"F{width}_ratio" for width in (8, 16, 32, 64)
