@@ -86,7 +86,7 @@ OTHERWISE: dict[str, Callable[[Evidence], dict[str, Any]]] = {
     "large-nodules-gain-is-not-shown": with_columns("sizes", gain_low=0.001),
     "wide-networks-are-under-fitted": with_losses("train_loss", 16, 0.1),
     "nothing-is-over-fitted": with_losses("val_loss", 64, 0.1),
-    "step-size-outweighs-width": with_columns("widths", dice=lambda widths: [0.6, *widths["dice"].iloc[1:]]),
+    "step-size-outweighs-width": with_columns("runs", val_dice=lambda runs: runs["filters"] / 100),
     "step-size-at-the-edge": with_answer(
         "trials", learning_rate=lambda trials: trials["learning_rate"].replace(1e-2, 1e-4)
     ),

@@ -15,7 +15,7 @@ ROUTES: list[tuple[str, list[str], str]] = [
     ("What was estimated?", ["results"], r"was measured, the rest is estimated"),
     ("How do I rerun F = 16?", ["reproduce"], r"-p filters 16"),
     ("How many patients stand behind it?", [], r"\d+ patients that no network had seen"),
-    ("Does it agree with the poster?", [], r"where the poster named about 1500 %"),
+    ("Does it agree with the poster?", [], r"the poster named about 1500 %"),
     ("What does another point of Dice cost?", ["results"], r"Marginal cost of a Dice point"),
     ("Do radiologists agree among themselves?", ["data"], r"Dice of two readers|two readers"),
     ("How do I use my own copy of LIDC-IDRI?", ["reproduce"], r"crops import-slices"),

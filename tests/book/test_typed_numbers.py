@@ -23,7 +23,7 @@ REPORTED = {
     "experiment.md": {"40 epochs"},
     "frontier.md": {"40 epochs", "0.001"},
     "quiz.md": {"40 epochs"},
-    "robustness.md": {"128 px", "64 px", "0.001", "20 epochs"},
+    "robustness.md": {"128 px", "64 px", "0.001", "20 epochs", "40 epochs"},
     "results.md": {"1 %", "1500 %"},
     "index.md": {"1500 %"},
     "conclusions.md": {"1500 %", "40 epochs"},
