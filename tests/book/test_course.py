@@ -53,6 +53,7 @@ WRONG_TURNS = [
     ("lab-budget", "5", "where, on_test = {}, Columns(performance='test_dice_patients')\n"
      "tested = read_candidates(recorded('lidc'), on_test)", 1, "You have looked at all of them"),
     ("lab-flaw", "1", "by_patient = by_slice", 1, "hand `patients` over"),
+    ("lab-flaw", "1", "by_patient = split_accuracy(patients)", 1, "Take the mean of 200"),
     ("lab-flaw", "2", "gain = dice[8].mean() - dice[4].mean()\nspread = dice[4].max() - dice[4].min()\nturned = 17", 1,
      "Right.*the pairs in which the claim holds"),
     ("lab-flaw", "3", "change = -30", 1, "the change of the carbon"),
