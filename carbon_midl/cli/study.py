@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -178,6 +179,8 @@ def search(  # long, since its options are its signature
         if per_kwh == 0:
             raise InputError("--budget-g: the study's grid emits nothing; give --budget-kwh.")
         budget_kwh = budget_g / per_kwh
+    if find_spec("optuna") is None:
+        raise InputError("search: optuna, which keeps its trials, is not installed: pip install 'carbon-midl[search]'")
     from carbon_midl.study.devices import reserved, slots
     from carbon_midl.study.runner import prepare
 

@@ -37,6 +37,14 @@ def test_another_policy_does_not_go_on_with_a_search(study: Path, discs: CropArc
         after.ledger  # noqa: B018
 
 
+def test_without_optuna_there_is_a_way_out(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("carbon_midl.cli.study.find_spec", lambda name: None)
+    assert main(["search", str(study)]) == 2
+    assert "pip install 'carbon-midl[search]'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
