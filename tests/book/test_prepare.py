@@ -20,7 +20,8 @@ CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 
 
 def test_the_chapters_use_every_number_figure_and_table_and_no_other(prepared: Path) -> None:
-    names = {name for chapter in CHAPTERS for name in re.findall(r"\{\{ (\w+) \}\}", chapter.read_text())}
+    pages = (*CHAPTERS, ROOT / "book" / "course" / "handout.md")
+    names = {name for page in pages for name in re.findall(r"\{\{ (\w+) \}\}", page.read_text())}
     assert names == set(json.loads((prepared / "book/_generated/numbers.json").read_text()))
     reference = sorted((ROOT / "book" / "reference").glob("*.md"))
     text = "".join(chapter.read_text() for chapter in (*CHAPTERS, *reference))
