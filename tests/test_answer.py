@@ -22,6 +22,7 @@ from studies.answer import (
     LENGTHS,
     OUT,
     PATIENTS,
+    READERS,
     SPLITS,
     STEPS,
     answer,
@@ -230,11 +231,11 @@ def test_thirty_random_paths(tables: dict[str, pd.DataFrame]) -> None:
 @pytest.mark.slow
 def test_ten_random_paths_of_every_target() -> None:
     runs = {tuple(row[axis] for axis in ("filters", "epochs", "seed")): row for row in rows(LENGTHS, "runs.csv")}
-    scored = rows(Path("results/lidc-readers"), "targets.csv.gz")
+    scored = rows(READERS, "targets.csv.gz")
     for row in scored:
         row["run"] = runs[row["filters"], row["epochs"], row["seed"]]["run"]
     networks = [run for run in runs.values() if run["run"] in {row["run"] for row in scored}]
-    chosen = paths_of_targets(read_results(ROOT / LENGTHS), pd.read_csv(ROOT / "results/lidc-readers/targets.csv.gz"))
+    chosen = paths_of_targets(read_results(ROOT / LENGTHS), pd.read_csv(ROOT / READERS / "targets.csv.gz"))
     for target, paths_there in chosen.groupby("target"):
         slices = [row for row in scored if row["target"] == str(target)]
         for path in random.Random(0).sample(paths_there.to_dict("records"), 10):
